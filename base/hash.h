@@ -1,0 +1,13 @@
+#pragma once
+
+// XXH3-64, the one hash that decides where data goes: partitions, ring points, hash-tree leaves.
+
+#include <cstdint>
+#include <string_view>
+
+namespace starling::base {
+
+uint64_t xxh3_64(std::string_view bytes);
+uint64_t xxh3_64(std::string_view bytes, uint64_t seed);
+
+}  // namespace starling::base

@@ -1,0 +1,94 @@
+#pragma once
+
+// What a replica stores for a key: a causal context and the siblings that nothing known supersedes, each
+// under the dot that wrote it. A dotted version vector set (Preguica et al., "Dotted Version Vectors", 2010),
+// with the request ids that make a retry the same write. Rules R1-R3 and R7 of docs/causality.md.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/ids.h"
+#include "node/version/context.h"
+#include "node/version/dot.h"
+#include "node/version/frontier.h"
+#include "node/version/hybrid_time.h"
+
+namespace starling::node {
+
+struct Sibling {
+    Dot dot;
+    base::RequestId request;
+    HybridTime time;
+    // Unix milliseconds; 0 = never expires.
+    uint64_t expires_ms = 0;
+    bool is_tombstone = false;
+    // Empty for a tombstone.
+    std::string value;
+
+    friend bool operator==(const Sibling&, const Sibling&) = default;
+};
+
+struct Record {
+    Context context;
+    // Ordered by dot; no two of one dot, no two of one request id; each covered by `context`.
+    std::vector<Sibling> siblings;
+    // Ids of requests whose writes were superseded here: sorted. A second dot of such a request is dead on
+    // arrival. Entries leave when they are older than the request-id window (forget_requests_before).
+    std::vector<base::RequestId> gone;
+
+    bool has_live_value() const;
+    const Sibling* find(const base::RequestId& request) const;
+    bool is_gone(const base::RequestId& request) const;
+
+    friend bool operator==(const Record&, const Record&) = default;
+};
+
+// What a write replaces: the context and the request ids it has seen, from a client's read, from the
+// context exchange of a put without context, or empty ("I have seen nothing").
+struct Superseded {
+    Context context;
+    // Sorted.
+    std::vector<base::RequestId> requests;
+
+    // Everything that `record` reflects.
+    static Superseded by_reading(const Record& record);
+    void merge(const Superseded& other);
+    friend bool operator==(const Superseded&, const Superseded&) = default;
+};
+
+struct NewWrite {
+    Dot dot;
+    base::RequestId request;
+    HybridTime time;
+    uint64_t expires_ms = 0;
+    bool is_tombstone = false;
+    std::string value;
+};
+
+// R1: the record after `write`, which supersedes what `superseded` covers. REQUIRES: the dot is fresh, and the
+// request is neither live in `local` nor gone.
+Record mint(const Record& local, const Superseded& superseded, NewWrite write);
+
+// R3: unites `incoming` into `local`. `frontier` is what the local replica has seen of the group; siblings
+// of `incoming` that it has seen and no longer holds stay gone. Adds the dots of incoming siblings to
+// `frontier`, nothing else. True when `local` changed.
+bool merge(Record& local, const Record& incoming, Frontier& frontier);
+
+// The pure join, for a coordinator that merges replies and holds no frontier.
+void join(Record& local, const Record& incoming);
+
+void forget_requests_before(Record& record, uint64_t created_ms);
+
+void encode_record(std::string& out, const Record& record);
+// data_loss when `bytes` is not exactly one valid record.
+absl::StatusOr<Record> decode_record(std::string_view bytes);
+
+// Of the record's context and siblings (not `gone`, which ages with the local clock): equal records have
+// equal digests, on every node.
+uint64_t record_digest(std::string_view key, const Record& record);
+
+}  // namespace starling::node

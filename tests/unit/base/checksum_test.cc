@@ -1,0 +1,46 @@
+#include <gtest/gtest.h>
+
+#include "base/crc32c.h"
+#include "base/hash.h"
+#include "base/hmac.h"
+
+namespace starling::base {
+namespace {
+
+TEST(ChecksumTest, Crc32cHasTheKnownValues) {
+    EXPECT_EQ(crc32c("bar"), 179770161U);
+    EXPECT_EQ(crc32c("bar1"), 1383588930U);
+    EXPECT_EQ(crc32c("bar2"), 1093081014U);
+    EXPECT_EQ(crc32c("bar3"), 3008140469U);
+    EXPECT_EQ(crc32c("conflicts_resolved"), 3289643150U);
+    EXPECT_EQ(crc32c("123456789"), 0xe3069283U);
+}
+
+TEST(ChecksumTest, Crc32cOfPartsIsThatOfTheWhole) {
+    const std::string text = "the quick brown fox jumps over the lazy dog";
+    for (size_t cut = 0; cut <= text.size(); ++cut) {
+        EXPECT_EQ(crc32c_extend(crc32c(text.substr(0, cut)), text.substr(cut)), crc32c(text));
+    }
+}
+
+TEST(ChecksumTest, Xxh3HasTheKnownValues) {
+    EXPECT_EQ(static_cast<uint32_t>(xxh3_64("foo")), 125730186U);
+    EXPECT_EQ(static_cast<uint32_t>(xxh3_64("bar")), 2687685474U);
+    EXPECT_EQ(static_cast<uint32_t>(xxh3_64("baz")), 862947621U);
+}
+
+TEST(ChecksumTest, HmacHasTheValueOfRfc4231Case2) {
+    const HmacTag tag = hmac_sha256("Jefe", "what do ya want for nothing?");
+    EXPECT_EQ(tag[0], 0x5b);
+    EXPECT_EQ(tag[1], 0xdc);
+    EXPECT_EQ(tag[31], 0x43);
+}
+
+TEST(ChecksumTest, ConstantTimeComparisonSeesEveryDifference) {
+    EXPECT_TRUE(equal_constant_time("abc", "abc"));
+    EXPECT_FALSE(equal_constant_time("abc", "abd"));
+    EXPECT_FALSE(equal_constant_time("abc", "ab"));
+}
+
+}  // namespace
+}  // namespace starling::base
