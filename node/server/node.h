@@ -1,0 +1,73 @@
+#pragma once
+
+// One database node: opens its data, takes part in its cluster, answers requests. It is made of shards (each
+// with a loop, an engine and the partitions p with p % shards == its index) and of what is the node's as a
+// whole (membership, namespaces), which lives on the loop of shard 0. All I/O goes through NodeEnvironment,
+// so that the same code runs in a process of its own and in the simulator.
+//
+// Life: constructed -> start() -> serving -> stop(done) -> destroyed. A simulated crash destroys it in any
+// state, without stop(); nothing runs on its loops after that.
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "env/clock.h"
+#include "env/event_loop.h"
+#include "env/file_system.h"
+#include "env/random.h"
+#include "env/transport.h"
+#include "node/api.h"
+#include "node/server/options.h"
+
+namespace starling::node {
+
+struct NodeEnvironment {
+    // One per shard; the first is also the transport's.
+    std::vector<env::EventLoop*> loops;
+    env::Workers* workers = nullptr;
+    env::Transport* transport = nullptr;
+    env::WallClock* wall_clock = nullptr;
+    env::Random* random = nullptr;
+    env::FileSystem* files = nullptr;
+    // Where the node says what happened: severity ("info", "warning", "error") and one line of text. Any thread.
+    std::function<void(std::string_view severity, std::string_view line)> log;
+};
+
+class Node final : public KvService, public AdminService {
+  public:
+    Node(NodeOptions options, NodeEnvironment environment);
+    ~Node();
+    Node(const Node&) = delete;
+    Node& operator=(const Node&) = delete;
+
+    // Opens or creates the data, raises the generation durably, begins to serve and to gossip. Blocks on disk. Call on
+    // loop 0, before any other loop runs tasks of this node. Errors name the file or option that is wrong:
+    // failed_precondition for another engine, shard count, cluster name, Q or seat count; data_loss for damage.
+    absl::Status start();
+
+    // Refuses new requests (reason stopping), lets those under way finish or reach their deadline, makes
+    // everything durable, closes the engines; then calls `done` on loop 0. Any thread.
+    void stop(std::function<void(absl::Status)> done);
+
+    // KvService, AdminService: any thread.
+    void put(PutRequest request, PutCallback done) override;
+    void get(GetRequest request, GetCallback done) override;
+    void join(std::string known_address, Callback<Joined> done) override;
+    void status(Callback<StatusReport> done) override;
+    void ring(Callback<std::vector<RingPartition>> done) override;
+    void create_namespace(NamespaceInfo info, Callback<NamespaceInfo> done) override;
+    void list_namespaces(Callback<std::vector<NamespaceInfo>> done) override;
+
+    base::NodeId id() const;
+    base::ClusterId cluster() const;
+    // Serving requests: started, not stopping.
+    bool is_ready() const;
+
+  private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace starling::node

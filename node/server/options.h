@@ -1,0 +1,55 @@
+#pragma once
+
+// Everything a node can be told, with its defaults. Read by the daemon from a file, by the simulator from a seed.
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "base/time.h"
+
+namespace starling::node {
+
+struct NodeOptions {
+    // A node joins only a cluster of the same name, partition count and seat count.
+    std::string cluster_name = "starling";
+    // Q: a power of two, 1..32768. Fixed when the cluster is made.
+    uint32_t partition_count = 256;
+    // Seats of each partition = the largest N a namespace may have. Fixed when the cluster is made.
+    uint32_t seat_count = 3;
+    // Proves membership of the cluster's people: keys contexts. REQUIRED: at least 16 bytes.
+    std::string cluster_secret;
+
+    std::string client_address;
+    std::string zone;
+    uint32_t weight = 100;
+    // Below it one sub-directory per shard.
+    std::string data_directory;
+    // "lsm" or "in_memory".
+    std::string engine = "lsm";
+
+    // One budget for the node, divided in docs/limits.md.
+    uint64_t memory_bytes_max = 512ULL << 20;
+    uint64_t hint_bytes_max = 256ULL << 20;
+
+    // 1 .. 64 KiB (the limit of the format).
+    uint32_t key_bytes_max = 64u << 10;
+    uint64_t value_bytes_max = 16ULL << 20;
+    uint32_t siblings_max = 64;
+
+    base::Duration deadline_default = std::chrono::seconds(2);
+    base::Duration deadline_max = std::chrono::seconds(60);
+    // How long a replica may be silent before a stand-in takes its write as a hint.
+    base::Duration hint_after = std::chrono::milliseconds(250);
+    // How often waiting hints are tried.
+    base::Duration hint_interval = std::chrono::milliseconds(500);
+    // A request id older than this is refused: its outcome is forgotten.
+    base::Duration request_window = std::chrono::minutes(10);
+    base::Duration clock_drift_max = std::chrono::seconds(10);
+    // How often a group is compared with each other holder.
+    base::Duration entropy_interval = std::chrono::seconds(10);
+    base::Duration gossip_probe_interval = std::chrono::seconds(1);
+    uint32_t fills_at_once = 8;
+};
+
+}  // namespace starling::node
