@@ -5,6 +5,7 @@ set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(STARLING_SANITIZE "" CACHE STRING "Comma-separated -fsanitize list; empty for none")
 option(STARLING_FUZZ "Build the libFuzzer targets (needs clang)" OFF)
+option(STARLING_PLANTED_BUGS "Let the simulator turn on the bugs of base/planted.h" OFF)
 
 # -O3 gives false -Wrestrict warnings with GCC 12, so a release is -O2 with debug info; checks stay on.
 set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1")
@@ -20,6 +21,9 @@ if(MOLD)
 endif()
 
 add_compile_definitions(_GLIBCXX_ASSERTIONS)
+if(STARLING_PLANTED_BUGS)
+  add_compile_definitions(STARLING_PLANTED_BUGS)
+endif()
 add_compile_options(-fstack-protector-strong)
 add_link_options(-Wl,-z,relro,-z,now)
 if(STARLING_SANITIZE)
