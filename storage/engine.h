@@ -1,14 +1,17 @@
 #pragma once
 
-// The storage engine: an ordered map from byte strings to byte strings that survives crashes. It knows
-// nothing of versions, partitions or quorums. `lsm` is the durable engine, `in_memory` keeps nothing.
+// The storage engine: an ordered map from byte strings to byte strings that survives crashes. It
+// knows nothing of versions, partitions or quorums. `lsm` is the durable engine, `in_memory` keeps
+// nothing.
 //
 // 1. A batch is atomic: after a crash all of it is there or none.
-// 2. A write is visible to reads when write() returns, and durable once a sync() that began later is OK
-//    (or write() itself, with .sync). Durability is a prefix: if a batch survived, so did all before it.
+// 2. A write is visible to reads when write() returns, and durable once a sync() that began later
+// is OK
+//    (or write() itself, with .sync). Durability is a prefix: if a batch survived, so did all
+//    before it.
 // 3. After the first failed sync or background error the engine refuses writes until reopened
-//    (`failed_precondition`, naming the first error); reads go on. A full disk is the exception: writes get
-//    `resource_exhausted` and the engine heals when space returns.
+//    (`failed_precondition`, naming the first error); reads go on. A full disk is the exception:
+//    writes get `resource_exhausted` and the engine heals when space returns.
 // 4. Damaged data is never returned: `data_loss`, naming file and offset.
 //
 // Thread-safe. No call waits for background work: when writes outrun it, write() answers
@@ -49,7 +52,8 @@ class WriteBatch {
       protected:
         ~Handler() = default;
     };
-    // data_loss when `representation` is not a batch; nothing is called for what follows the damage.
+    // data_loss when `representation` is not a batch; nothing is called for what follows the
+    // damage.
     static absl::Status replay(std::string_view representation, Handler& handler);
 
   private:
@@ -112,7 +116,8 @@ class Engine {
     // nullopt: absent. May read the disk.
     virtual absl::StatusOr<std::optional<std::string>> get(std::string_view key,
                                                            const Snapshot* snapshot = nullptr) = 0;
-    // As get(), but answers only what memory can tell: `unavailable` when the disk would have to be read.
+    // As get(), but answers only what memory can tell: `unavailable` when the disk would have to be
+    // read.
     virtual absl::StatusOr<std::optional<std::string>> get_from_memory(std::string_view key) = 0;
     virtual absl::Status write(const WriteBatch& batch, WriteOptions options = {}) = 0;
     // Makes all earlier writes durable. Calls may overlap; they share syncs.
@@ -122,8 +127,9 @@ class Engine {
     // Why writes are refused; OK when they are not.
     virtual absl::Status background_error() const = 0;
     virtual EngineStatistics statistics() const = 0;
-    // Flushes what is in memory, waits for background jobs that run, closes the files. Further calls are
-    // refused with failed_precondition. Destruction without close() is a crash without power loss.
+    // Flushes what is in memory, waits for background jobs that run, closes the files. Further
+    // calls are refused with failed_precondition. Destruction without close() is a crash without
+    // power loss.
     virtual absl::Status close() = 0;
 };
 

@@ -1,0 +1,50 @@
+#include "storage/open.h"
+
+#include <fmt/format.h>
+
+#include "base/status_macros.h"
+#include "storage/engine_marker.h"
+#include "storage/in_memory/in_memory_engine.h"
+
+namespace starling::storage {
+
+namespace {
+
+std::string parent_of(const std::string& path) {
+    const size_t slash = path.find_last_of('/');
+    if (slash == std::string::npos) {
+        return ".";
+    }
+    return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+absl::Status make_directory(env::FileSystem& files, const std::string& directory) {
+    STARLING_ASSIGN_OR_RETURN(const bool exists, files.exists(directory));
+    if (exists) {
+        return absl::OkStatus();
+    }
+    STARLING_RETURN_IF_ERROR(files.create_directory(directory));
+    return files.sync_directory(parent_of(directory));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Engine>> open_engine(const std::string& directory,
+                                                    const EngineOptions& options,
+                                                    env::FileSystem& files,
+                                                    env::Workers& workers) {
+    static_cast<void>(workers);
+    if (options.engine != "lsm" && options.engine != "in_memory") {
+        return absl::InvalidArgumentError(fmt::format(
+            "unknown storage engine '{}'; there are 'lsm' and 'in_memory'", options.engine));
+    }
+    STARLING_RETURN_IF_ERROR(make_directory(files, directory));
+    STARLING_ASSIGN_OR_RETURN(std::unique_ptr<env::FileLock> lock, files.lock(directory + "/LOCK"));
+    STARLING_RETURN_IF_ERROR(check_engine_marker(files, directory, options.engine));
+    if (options.engine == "in_memory") {
+        return make_in_memory_engine(std::move(lock));
+    }
+    return absl::UnimplementedError("the lsm engine is not there yet");
+}
+
+}  // namespace starling::storage

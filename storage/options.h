@@ -1,0 +1,34 @@
+#pragma once
+
+// What a user of the engines may choose. Options change memory and speed, never what is stored: a
+// directory written with one set of them opens with any other of the same engine.
+
+#include <cstdint>
+#include <string>
+
+namespace starling::storage {
+
+enum class Compression : uint8_t { none = 0, lz4 = 1 };
+
+struct EngineOptions {
+    // "lsm" or "in_memory".
+    std::string engine = "lsm";
+    // Of all memtables together; a quarter of it is the size of one.
+    uint64_t memory_bytes_max = 64u << 20;
+    uint64_t block_cache_bytes = 64u << 20;
+    Compression compression = Compression::lz4;
+    // Uncompressed size of a block: the unit of reading and caching.
+    uint64_t block_bytes = 4096;
+    // Size at which a compaction begins a new table.
+    uint64_t table_bytes = 8u << 20;
+    // Size of level 1; each further level holds ten times as much.
+    uint64_t level_bytes_base = 64u << 20;
+    // Level-0 tables that start a compaction, and that stall writers.
+    uint32_t level_0_tables_compact = 4;
+    uint32_t level_0_tables_stall = 24;
+    uint32_t filter_bits_per_key = 10;
+    // Tables kept open, each with a file descriptor and its index and filter in memory.
+    uint32_t open_tables_max = 500;
+};
+
+}  // namespace starling::storage
