@@ -1,13 +1,15 @@
 #pragma once
 
-// The causal context of one key: for each actor the highest sequence known. An entry (a: n) claims that
-// every dot of `a` for this key up to n is reflected by whoever holds the context (invariant I2).
+// The causal context of one key: for each actor the highest sequence known. An entry (a: n) claims
+// that every dot of `a` for this key up to n is reflected by whoever holds the context (invariant
+// I2).
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+
 #include "node/version/dot.h"
 
 namespace starling::node {
@@ -26,10 +28,10 @@ class Context {
     bool covers(const Context& other) const;
     // 0 for an actor that is not there.
     uint64_t sequence_of(const Actor& actor) const;
-    // Raises the dot's actor to at least its sequence.
+    // Raises the dot's actor to at least its sequence. REQUIRES: a sequence of 1 or more.
     void add(const Dot& dot);
-    // Least upper bound.
-    void merge(const Context& other);
+    // Least upper bound. True when this context grew.
+    bool merge(const Context& other);
 
     bool empty() const { return entries_.empty(); }
     // Ordered by actor.

@@ -11,9 +11,10 @@
 
 namespace starling::node {
 
-// One life of one node's process: a writer whose sequences are never used again. `start` is a counter
-// stored with the data and durably raised before the first write; `random` is drawn at the start, so that
-// two clones of one disk, which raise the counter to the same value, are still two actors.
+// One life of one node's process: a writer whose sequences are never used again. `start` is a
+// counter stored with the data and durably raised before the first write; `random` is drawn at the
+// start, so that two clones of one disk, which raise the counter to the same value, are still two
+// actors.
 struct Actor {
     base::NodeId node;
     uint32_t start = 0;

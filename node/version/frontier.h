@@ -1,7 +1,10 @@
 #pragma once
 
-// Which writes of a group a replica has seen: per actor a contiguous base and the exceptions above it.
-// After Goncalves et al., "DottedDB", SRDS 2017.
+// Which writes of a group a replica has seen: per actor a contiguous base and the exceptions above
+// it. After Goncalves et al., "DottedDB", SRDS 2017.
+//
+// A dot in the frontier claims that the replica reflects it: it holds it live, or holds what
+// superseded it (invariant I1). Nothing ever leaves a frontier.
 
 #include <cstdint>
 #include <string>
@@ -14,8 +17,8 @@ namespace starling::node {
 
 class Frontier {
   public:
-    // All sequences 1..base, and each in [first, last] of `above`: sorted, disjoint, not adjacent to one
-    // another nor to base.
+    // All sequences 1..base, and each in [first, last] of `above`: sorted, disjoint, not adjacent
+    // to one another nor to base.
     struct Seen {
         Actor actor;
         uint64_t base = 0;
@@ -26,7 +29,8 @@ class Frontier {
     bool contains(const Dot& dot) const;
     // Every dot in `other` is in this one.
     bool contains(const Frontier& other) const;
-    void add(const Dot& dot);
+    // True when the dot was not there before. REQUIRES: a sequence of 1 or more.
+    bool add(const Dot& dot);
     void unite(const Frontier& other);
     // How many dots are missing below the highest seen ones.
     uint64_t gap_count() const;

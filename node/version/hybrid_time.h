@@ -1,14 +1,15 @@
 #pragma once
 
-// Hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014): follows the wall clock, never
-// goes back, and orders an event after every one its node had heard of. Used for last-write-wins and for people; it
-// never decides causality.
+// Hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014): follows the wall clock,
+// never goes back, and orders an event after every one its node had heard of. Used for
+// last-write-wins and for people; it never decides causality.
 
 #include <compare>
 #include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
+
 #include "base/time.h"
 
 namespace starling::node {
@@ -26,8 +27,8 @@ class HybridClock {
 
     // A time after every one returned or observed before.
     HybridTime tick(base::WallTime now);
-    // Takes notice of another node's time. out_of_range, and no change, when it is ahead of `now` by more
-    // than the drift bound: a clock far ahead is refused, not obeyed.
+    // Takes notice of another node's time. out_of_range, and no change, when it is ahead of `now`
+    // by more than the drift bound: a clock far ahead is refused, not obeyed.
     absl::Status observe(HybridTime remote, base::WallTime now);
 
   private:

@@ -1,8 +1,9 @@
 #pragma once
 
-// What a replica stores for a key: a causal context and the siblings that nothing known supersedes, each
-// under the dot that wrote it. A dotted version vector set (Preguica et al., "Dotted Version Vectors", 2010),
-// with the request ids that make a retry the same write. Rules R1-R3 and R7 of docs/causality.md.
+// What a replica stores for a key: a causal context and the siblings that nothing known supersedes,
+// each under the dot that wrote it. A dotted version vector set (Preguica et al., "Dotted Version
+// Vectors", 2010), with the request ids that make a retry the same write. Rules R1-R3 and R7 of
+// docs/causality.md.
 
 #include <cstdint>
 #include <optional>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+
 #include "base/ids.h"
 #include "node/version/context.h"
 #include "node/version/dot.h"
@@ -32,12 +34,20 @@ struct Sibling {
     friend bool operator==(const Sibling&, const Sibling&) = default;
 };
 
+// Invariants:
+// 1. Siblings are ordered by dot, no two of one dot, no two of one request id, each covered by
+// `context`.
+// 2. `gone` is sorted, and none of its ids is live.
+// 3. A dot that the context covers is live, or a lesser dot of its request is, or its request id is
+// in `gone` (for as
+//    long as that remembers). So a record is decided by context and `gone` alone, and merging is a
+//    join.
 struct Record {
     Context context;
-    // Ordered by dot; no two of one dot, no two of one request id; each covered by `context`.
     std::vector<Sibling> siblings;
-    // Ids of requests whose writes were superseded here: sorted. A second dot of such a request is dead on
-    // arrival. Entries leave when they are older than the request-id window (forget_requests_before).
+    // Ids of requests whose writes were superseded. A second dot of such a request is dead on
+    // arrival. Entries leave when they are older than the request-id window
+    // (forget_requests_before).
     std::vector<base::RequestId> gone;
 
     bool has_live_value() const;
@@ -47,15 +57,25 @@ struct Record {
     friend bool operator==(const Record&, const Record&) = default;
 };
 
-// What a write replaces: the context and the request ids it has seen, from a client's read, from the
-// context exchange of a put without context, or empty ("I have seen nothing").
+// How many superseded request ids a reader is told of, newest first. It bounds the client's token
+// on a key that is rewritten many times within the request-id window; ids beyond it were superseded
+// that many writes ago.
+inline constexpr size_t superseded_requests_told_max = 512;
+
+// What a write replaces: the context and the request ids it has seen, from a client's read, from
+// the context exchange of a put without context, or empty ("I have seen nothing").
 struct Superseded {
     Context context;
-    // Sorted.
+    // Sorted: the ids of the siblings seen, and of requests that those had superseded already.
+    // Without the latter a lagging owner could mint a late retry of one of them as something new.
     std::vector<base::RequestId> requests;
 
     // Everything that `record` reflects.
     static Superseded by_reading(const Record& record);
+    // The request was minted before, elsewhere, and is live or superseded there. Who finds this
+    // should fetch the record that says so and answer from it, instead of minting the request
+    // again.
+    bool has_seen(const base::RequestId& request) const;
     void merge(const Superseded& other);
     friend bool operator==(const Superseded&, const Superseded&) = default;
 };
@@ -69,26 +89,37 @@ struct NewWrite {
     std::string value;
 };
 
-// R1: the record after `write`, which supersedes what `superseded` covers. REQUIRES: the dot is fresh, and the
-// request is neither live in `local` nor gone.
+// R1: the record after `write`, which supersedes what `superseded` covers. A write that
+// `superseded` has already seen is a retry; it supersedes nothing, so that it cannot remove its own
+// first copy. REQUIRES: the dot is fresh, the request has an id and is neither live in `local` nor
+// gone, and `superseded` claims no more of the dot's actor than that actor has minted (a client may
+// have been handed a context by a cluster whose secret leaked).
 Record mint(const Record& local, const Superseded& superseded, NewWrite write);
 
-// R3: unites `incoming` into `local`. `frontier` is what the local replica has seen of the group; siblings
-// of `incoming` that it has seen and no longer holds stay gone. Adds the dots of incoming siblings to
-// `frontier`, nothing else. True when `local` changed.
+// R3: unites `incoming` into `local`. `frontier` is what the local replica has seen of the group;
+// siblings of `incoming` that it has seen and no longer holds stay gone. Adds the dots of incoming
+// siblings to `frontier`, nothing else. True when `local` changed; `frontier` may grow even when it
+// did not.
 bool merge(Record& local, const Record& incoming, Frontier& frontier);
+// The same, taking the values out of `incoming` instead of copying them.
+bool merge(Record& local, Record&& incoming, Frontier& frontier);
 
-// The pure join, for a coordinator that merges replies and holds no frontier.
-void join(Record& local, const Record& incoming);
+// The pure join, for a coordinator that merges replies and holds no frontier. True when `local`
+// changed.
+bool join(Record& local, const Record& incoming);
+bool join(Record& local, Record&& incoming);
 
+// Forgets superseded request ids that were created before `created_ms`.
 void forget_requests_before(Record& record, uint64_t created_ms);
 
+// Layout: docs/formats/record.md. Ends with a checksum over all of it, so that one made where a
+// write enters protects key, value and versions up to whoever decodes them.
 void encode_record(std::string& out, const Record& record);
 // data_loss when `bytes` is not exactly one valid record.
 absl::StatusOr<Record> decode_record(std::string_view bytes);
 
-// Of the record's context and siblings (not `gone`, which ages with the local clock): equal records have
-// equal digests, on every node.
+// Of the record's context and siblings (not `gone`, which ages with the local clock): equal records
+// have equal digests, on every node.
 uint64_t record_digest(std::string_view key, const Record& record);
 
 }  // namespace starling::node

@@ -1,0 +1,189 @@
+// R3, the one place where two versions of a record become one. First it is decided which siblings
+// stay, by dots and ids alone; then the values that stay are moved or copied, once.
+
+#include <algorithm>
+#include <iterator>
+#include <type_traits>
+#include <utility>
+
+#include "absl/container/inlined_vector.h"
+
+#include "node/version/record.h"
+
+namespace starling::node {
+
+namespace {
+
+using RequestIds = absl::InlinedVector<base::RequestId, 4>;
+
+struct Choice {
+    size_t index = 0;
+    bool is_incoming = false;
+};
+using Choices = absl::InlinedVector<Choice, 4>;
+
+// What the contexts decide, before request ids are looked at.
+struct Verdict {
+    // In the order of dots.
+    Choices kept;
+    // Requests of siblings that the other side had superseded.
+    RequestIds fallen_local;
+    RequestIds fallen_incoming;
+};
+
+Verdict judge(const Record& local, const Record& incoming, const Frontier* frontier) {
+    Verdict verdict;
+    const std::vector<Sibling>& mine = local.siblings;
+    const std::vector<Sibling>& theirs = incoming.siblings;
+    size_t i = 0;
+    size_t j = 0;
+    while (i < mine.size() || j < theirs.size()) {
+        if (j == theirs.size() || (i < mine.size() && mine[i].dot < theirs[j].dot)) {
+            if (incoming.context.covers(mine[i].dot)) {
+                verdict.fallen_local.push_back(mine[i].request);
+            } else {
+                verdict.kept.push_back({i, false});
+            }
+            ++i;
+        } else if (i == mine.size() || theirs[j].dot < mine[i].dot) {
+            const Dot& dot = theirs[j].dot;
+            if (local.context.covers(dot) || (frontier != nullptr && frontier->contains(dot))) {
+                verdict.fallen_incoming.push_back(theirs[j].request);
+            } else {
+                verdict.kept.push_back({j, true});
+            }
+            ++j;
+        } else {
+            verdict.kept.push_back({i, false});
+            ++i;
+            ++j;
+        }
+    }
+    return verdict;
+}
+
+// Appends the fallen ids that `other` does not hold live: that side kept the same request under
+// another dot.
+void append_superseded(std::vector<base::RequestId>& out,
+                       const RequestIds& fallen,
+                       const Record& other) {
+    if (fallen.empty()) return;
+    RequestIds live;
+    live.reserve(other.siblings.size());
+    for (const Sibling& sibling : other.siblings)
+        live.push_back(sibling.request);
+    std::sort(live.begin(), live.end());
+    std::copy_if(
+        fallen.begin(), fallen.end(), std::back_inserter(out), [&](const base::RequestId& id) {
+            return !std::binary_search(live.begin(), live.end(), id);
+        });
+}
+
+// True when ids were added.
+bool unite_gone(Record& local, const Record& incoming, const Verdict& verdict) {
+    std::vector<base::RequestId> more;
+    append_superseded(more, verdict.fallen_local, incoming);
+    append_superseded(more, verdict.fallen_incoming, local);
+    more.insert(more.end(), incoming.gone.begin(), incoming.gone.end());
+    std::sort(more.begin(), more.end());
+    if (std::includes(local.gone.begin(), local.gone.end(), more.begin(), more.end())) return false;
+    std::vector<base::RequestId> united;
+    united.reserve(local.gone.size() + more.size());
+    std::set_union(
+        local.gone.begin(), local.gone.end(), more.begin(), more.end(), std::back_inserter(united));
+    united.erase(std::unique(united.begin(), united.end()), united.end());
+    local.gone = std::move(united);
+    return true;
+}
+
+// Of equal request ids the least dot stays. `kept` is in the order of dots and stays so.
+template <typename RequestOf>
+void collapse_retries(Choices& kept, const RequestOf& request_of) {
+    if (kept.size() < 2) return;
+    absl::InlinedVector<size_t, 4> by_request(kept.size());
+    for (size_t i = 0; i < kept.size(); ++i)
+        by_request[i] = i;
+    std::sort(by_request.begin(), by_request.end(), [&](size_t a, size_t b) {
+        return std::pair(request_of(kept[a]), a) < std::pair(request_of(kept[b]), b);
+    });
+    absl::InlinedVector<size_t, 4> doubles;
+    for (size_t i = 1; i < by_request.size(); ++i) {
+        if (request_of(kept[by_request[i - 1]]) == request_of(kept[by_request[i]])) {
+            doubles.push_back(by_request[i]);
+        }
+    }
+    std::sort(doubles.begin(), doubles.end());
+    for (; !doubles.empty(); doubles.pop_back()) {
+        kept.erase(kept.begin() + static_cast<ptrdiff_t>(doubles.back()));
+    }
+}
+
+bool is_all_of_local(const Choices& kept, const Record& local) {
+    return kept.size() == local.siblings.size() &&
+           std::none_of(kept.begin(), kept.end(), [](Choice choice) { return choice.is_incoming; });
+}
+
+template <typename Incoming>
+bool merge_into(Record& local, Incoming&& incoming, const Frontier* frontier) {
+    Verdict verdict = judge(local, incoming, frontier);
+    const bool gone_grew = unite_gone(local, incoming, verdict);
+
+    Choices& kept = verdict.kept;
+    const auto request_of = [&](Choice choice) -> const base::RequestId& {
+        return (choice.is_incoming ? incoming : local).siblings[choice.index].request;
+    };
+    kept.erase(std::remove_if(kept.begin(),
+                              kept.end(),
+                              [&](Choice choice) { return local.is_gone(request_of(choice)); }),
+               kept.end());
+    collapse_retries(kept, request_of);
+
+    const bool context_grew = local.context.merge(incoming.context);
+    if (is_all_of_local(kept, local)) return gone_grew || context_grew;
+
+    std::vector<Sibling> siblings;
+    siblings.reserve(kept.size());
+    for (const Choice choice : kept) {
+        if (!choice.is_incoming) {
+            siblings.push_back(std::move(local.siblings[choice.index]));
+        } else if constexpr (std::is_const_v<std::remove_reference_t<Incoming>>) {
+            siblings.push_back(incoming.siblings[choice.index]);
+        } else {
+            siblings.push_back(std::move(incoming.siblings[choice.index]));
+        }
+    }
+    local.siblings = std::move(siblings);
+    return true;
+}
+
+template <typename Incoming>
+bool merge_and_see(Record& local, Incoming&& incoming, Frontier& frontier) {
+    // Dots first: the values, not the dots, may be moved away.
+    absl::InlinedVector<Dot, 4> dots;
+    for (const Sibling& sibling : incoming.siblings)
+        dots.push_back(sibling.dot);
+    const bool changed = merge_into(local, std::forward<Incoming>(incoming), &frontier);
+    for (const Dot& dot : dots)
+        frontier.add(dot);
+    return changed;
+}
+
+}  // namespace
+
+bool merge(Record& local, const Record& incoming, Frontier& frontier) {
+    return merge_and_see(local, incoming, frontier);
+}
+
+bool merge(Record& local, Record&& incoming, Frontier& frontier) {
+    return merge_and_see(local, std::move(incoming), frontier);
+}
+
+bool join(Record& local, const Record& incoming) {
+    return merge_into(local, incoming, nullptr);
+}
+
+bool join(Record& local, Record&& incoming) {
+    return merge_into(local, std::move(incoming), nullptr);
+}
+
+}  // namespace starling::node

@@ -1,0 +1,168 @@
+#include "node/version/record.h"
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <utility>
+
+#include "base/check.h"
+#include "base/hash.h"
+
+namespace starling::node {
+
+namespace {
+
+using RequestIds = std::vector<base::RequestId>;
+
+bool contains(const RequestIds& sorted, const base::RequestId& id) {
+    return std::binary_search(sorted.begin(), sorted.end(), id);
+}
+
+void sort_unique(RequestIds& ids) {
+    std::sort(ids.begin(), ids.end());
+    ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+}
+
+void unite(RequestIds& ids, const RequestIds& more) {
+    if (more.empty()) return;
+    RequestIds united;
+    united.reserve(ids.size() + more.size());
+    std::set_union(ids.begin(), ids.end(), more.begin(), more.end(), std::back_inserter(united));
+    ids = std::move(united);
+}
+
+Sibling to_sibling(NewWrite write) {
+    return Sibling{.dot = write.dot,
+                   .request = write.request,
+                   .time = write.time,
+                   .expires_ms = write.expires_ms,
+                   .is_tombstone = write.is_tombstone,
+                   .value = std::move(write.value)};
+}
+
+// Hashes fixed-size groups of integers, each under the hash of what came before: no buffer, one
+// pass.
+class Digest {
+  public:
+    explicit Digest(std::string_view key) : hash_(base::xxh3_64(key)) {}
+
+    template <size_t count>
+    void add(const std::array<uint64_t, count>& words) {
+        const std::string_view bytes(reinterpret_cast<const char*>(words.data()), sizeof(words));
+        hash_ = base::xxh3_64(bytes, hash_);
+    }
+
+    uint64_t value() const { return hash_; }
+
+  private:
+    uint64_t hash_;
+};
+
+}  // namespace
+
+bool Record::has_live_value() const {
+    return std::any_of(siblings.begin(), siblings.end(), [](const Sibling& sibling) {
+        return !sibling.is_tombstone;
+    });
+}
+
+const Sibling* Record::find(const base::RequestId& request) const {
+    const auto at = std::find_if(siblings.begin(), siblings.end(), [&](const Sibling& sibling) {
+        return sibling.request == request;
+    });
+    return at == siblings.end() ? nullptr : &*at;
+}
+
+bool Record::is_gone(const base::RequestId& request) const {
+    return contains(gone, request);
+}
+
+Superseded Superseded::by_reading(const Record& record) {
+    Superseded seen;
+    seen.context = record.context;
+    // Request ids order by their creation, so the newest are the last.
+    const size_t told = std::min(record.gone.size(), superseded_requests_told_max);
+    seen.requests.reserve(told + record.siblings.size());
+    seen.requests.assign(record.gone.end() - static_cast<ptrdiff_t>(told), record.gone.end());
+    for (const Sibling& sibling : record.siblings)
+        seen.requests.push_back(sibling.request);
+    sort_unique(seen.requests);
+    return seen;
+}
+
+bool Superseded::has_seen(const base::RequestId& request) const {
+    return contains(requests, request);
+}
+
+void Superseded::merge(const Superseded& other) {
+    context.merge(other.context);
+    unite(requests, other.requests);
+}
+
+Record mint(const Record& local, const Superseded& superseded, NewWrite write) {
+    STARLING_CHECK(!write.request.is_none());
+    STARLING_CHECK(!local.context.covers(write.dot));
+    STARLING_CHECK(local.find(write.request) == nullptr && !local.is_gone(write.request));
+
+    static const Superseded nothing;
+    const Superseded& seen = superseded.has_seen(write.request) ? nothing : superseded;
+
+    Record record;
+    record.context = local.context;
+    record.context.merge(seen.context);
+    record.context.add(write.dot);
+
+    RequestIds fallen = seen.requests;
+    for (const Sibling& sibling : local.siblings) {
+        if (seen.context.covers(sibling.dot) || contains(seen.requests, sibling.request)) {
+            fallen.push_back(sibling.request);
+        } else {
+            record.siblings.push_back(sibling);
+        }
+    }
+    sort_unique(fallen);
+    record.gone = local.gone;
+    unite(record.gone, fallen);
+
+    const auto after =
+        std::upper_bound(record.siblings.begin(),
+                         record.siblings.end(),
+                         write.dot,
+                         [](const Dot& dot, const Sibling& sibling) { return dot < sibling.dot; });
+    record.siblings.insert(after, to_sibling(std::move(write)));
+    return record;
+}
+
+void forget_requests_before(Record& record, uint64_t created_ms) {
+    const base::RequestId oldest_kept{.created_ms = created_ms};
+    const auto kept = std::lower_bound(record.gone.begin(), record.gone.end(), oldest_kept);
+    record.gone.erase(record.gone.begin(), kept);
+}
+
+uint64_t record_digest(std::string_view key, const Record& record) {
+    Digest digest(key);
+    digest.add(std::array<uint64_t, 2>{record.context.entries().size(), record.siblings.size()});
+    for (const Context::Entry& entry : record.context.entries()) {
+        digest.add(std::array<uint64_t, 4>{
+            entry.actor.node.raw(), entry.actor.start, entry.actor.random, entry.sequence});
+    }
+    for (const Sibling& sibling : record.siblings) {
+        const Dot& dot = sibling.dot;
+        const base::RequestId& request = sibling.request;
+        digest.add(std::array<uint64_t, 12>{dot.actor.node.raw(),
+                                            dot.actor.start,
+                                            dot.actor.random,
+                                            dot.sequence,
+                                            request.created_ms,
+                                            request.random_high,
+                                            request.random_low,
+                                            sibling.time.wall_ms,
+                                            sibling.time.logical,
+                                            sibling.expires_ms,
+                                            sibling.is_tombstone ? 1u : 0u,
+                                            base::xxh3_64(sibling.value)});
+    }
+    return digest.value();
+}
+
+}  // namespace starling::node
