@@ -1,0 +1,39 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/time.h"
+
+namespace starling::node {
+
+struct EntropyOptions {
+    // Each pair of a group and another holder is compared this often, give or take a quarter.
+    base::Duration interval = std::chrono::seconds(30);
+    // After a difference, or a peer that did not answer; doubled up to the interval.
+    base::Duration retry_min = std::chrono::milliseconds(500);
+    base::Duration request_timeout = std::chrono::seconds(2);
+    // Per request, before a session is given up.
+    uint32_t tries_max = 3;
+    // Comparisons of the scheduler that run at once.
+    uint32_t sessions_max = 4;
+    // Bytes of one answer; a single larger record still travels, alone.
+    size_t batch_bytes_max = 256 << 10;
+    // A copy is nearly in step when its last round brought at most this many records, or after so
+    // many rounds.
+    uint64_t nearly_records_max = 64;
+    uint32_t copy_rounds_max = 4;
+};
+
+struct EntropyCounters {
+    uint64_t checks = 0;
+    uint64_t checks_equal = 0;
+    uint64_t sessions = 0;
+    uint64_t sessions_failed = 0;
+    uint64_t records_pulled = 0;
+    uint64_t bytes_pulled = 0;
+    uint64_t malformed_messages = 0;
+};
+
+}  // namespace starling::node

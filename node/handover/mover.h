@@ -1,0 +1,115 @@
+#pragma once
+
+// Runs the moves of all partitions of one shard: owns their cores, carries out what these ask for
+// (writes, messages, copies, timers), and paces the copying. Lives on the shard's loop; every call
+// and callback there.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+
+#include "base/ids.h"
+#include "base/time.h"
+#include "env/event_loop.h"
+#include "env/random.h"
+#include "node/entropy/entropy.h"
+#include "node/handover/move_core.h"
+#include "node/handover/seat.h"
+#include "node/handover/seat_view.h"
+#include "starling/peer/handover.pb.h"
+
+namespace starling::node {
+
+// What a mover needs of the node around it.
+class HandoverHost {
+  public:
+    using Done = absl::AnyInvocable<void(absl::Status)>;
+
+    // Replaces the partition's stored seats. OK once durable (synced, whatever a namespace's
+    // durability). One at a time per partition. `done` may run before the call returns.
+    virtual void persist_seats(base::PartitionId partition, std::string value, Done done) = 0;
+    // May be lost. Never delivers to this node itself before it returns.
+    virtual void send(base::NodeId to, peer::HandoverMessage message) = 0;
+    // Mover::held() has changed: the member record is to follow.
+    virtual void seats_changed() = 0;
+    // Forgets the data of the partition's groups with at most `replicas_max` replicas. A frontier
+    // goes before its records or in one batch with them: a frontier without them would refuse them
+    // for ever. OK once durable.
+    virtual void drop(base::PartitionId partition, uint8_t replicas_max, Done done) = 0;
+
+  protected:
+    ~HandoverHost() = default;
+};
+
+struct MoverOptions {
+    base::ClusterId cluster;
+    base::NodeId self;
+    // The start counter of this life of the node.
+    uint32_t generation = 1;
+    uint8_t seat_count = seat_count_default;
+    uint32_t partition_count = 0;
+    // Those of this shard.
+    std::vector<base::PartitionId> partitions;
+    // Copies and comparisons that run at once; last differences run beside them, as many again.
+    uint32_t fills_max = 8;
+    base::Duration retry_min = std::chrono::milliseconds(200);
+    base::Duration retry_max = std::chrono::seconds(5);
+    // How long a giver waits for a successor, or for permits, before it tries otherwise.
+    base::Duration patience = std::chrono::seconds(10);
+    MoveRules rules;
+};
+
+class Mover {
+  public:
+    using Done = absl::AnyInvocable<void(absl::Status)>;
+    Mover(MoverOptions options,
+          HandoverHost& host,
+          Entropy& entropy,
+          env::EventLoop& loop,
+          env::Random& random);
+    ~Mover();
+
+    // Once, before anything else: the stored seats by partition, as persist_seats() was given them.
+    // Those of another cluster, and of partitions of other shards, are passed over. data_loss:
+    // nothing was restored.
+    absl::Status restore(const std::vector<std::pair<base::PartitionId, std::string>>& stored);
+    // A new cluster of one: this node takes all seats. OK once that is durable.
+    void found(Done done);
+    // The node, without data, becomes a member of another cluster: it forgets all seats. What is
+    // stored belongs to the former cluster and stays ignored.
+    void enter_cluster(base::ClusterId cluster);
+
+    // By seat, from the placement. Call for each partition when the placement changes.
+    void set_targets(base::PartitionId partition, std::span<const base::NodeId> targets);
+    // The holders of these partitions changed in `view`.
+    void view_changed(const SeatView& view, std::span<const base::PartitionId> partitions);
+    void on_message(base::NodeId from, const peer::HandoverMessage& message);
+    // Gives back what is being filled: the disk is full, say.
+    void decline_fills();
+
+    // The seats that count, now. Ask when an answer is sent, not when the request came. None for a
+    // partition of another shard.
+    SeatSet counts(base::PartitionId partition) const;
+    // Whether writes of a group with so many replicas are stored here, counted or not.
+    bool stores(base::PartitionId partition, uint32_t replicas) const;
+    // All seats of this shard in `holding`, ordered: for the member record.
+    std::vector<HeldSeat> held() const;
+    size_t count_of(SeatState state) const;
+    // Messages that were ignored because they made no sense.
+    uint64_t malformed_messages() const { return malformed_messages_; }
+
+    // Ends all timers and copies. No callback runs afterwards.
+    void stop();
+
+  private:
+    uint64_t malformed_messages_ = 0;
+};
+
+}  // namespace starling::node
