@@ -49,6 +49,13 @@ class Transport {
     // Answers on the connection a frame came in on; dropped if that is gone. Loop thread only.
     virtual absl::Status reply(ConnectionId connection, std::string frame) = 0;
 
+    // OK while the last dial of `to` did not fail, or none was made. permission_denied with the reason
+    // wrong_secret: the peer holds another cluster secret. unavailable: it does not answer. Loop thread only.
+    virtual absl::Status peer_status(const Address& to) const {
+        static_cast<void>(to);
+        return absl::OkStatus();
+    }
+
     // The address others reach this transport at (with the real port where port 0 was asked for).
     virtual Address local_address() const = 0;
 

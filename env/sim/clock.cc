@@ -1,0 +1,29 @@
+#include "env/sim/clock.h"
+
+namespace starling::env {
+
+base::WallTime SimWallClock::without_strobe() const {
+    const SimTime passed = scheduler_.now() - read_at_;
+    const auto gained = static_cast<__int128>(passed.count()) * drift_per_million_ / 1'000'000;
+    return reading_ + passed + base::Duration(static_cast<int64_t>(gained));
+}
+
+base::WallTime SimWallClock::wall_now() const {
+    if (period_ <= base::Duration::zero() || scheduler_.now() / period_ % 2 == 0) {
+        return without_strobe();
+    }
+    return without_strobe() + amplitude_;
+}
+
+void SimWallClock::set_drift(int64_t per_million) {
+    reading_ = without_strobe();
+    read_at_ = scheduler_.now();
+    drift_per_million_ = per_million;
+}
+
+void SimWallClock::set_strobe(base::Duration amplitude, base::Duration period) {
+    amplitude_ = amplitude;
+    period_ = period;
+}
+
+}  // namespace starling::env
