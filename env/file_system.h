@@ -1,16 +1,19 @@
 #pragma once
 
-// All file access goes through here, so that a test can try every crash point, torn write, short read,
-// full disk and failed sync. The model is POSIX's: data reaches the disk with sync(), a directory entry
-// (creation, rename, removal) with sync_directory().
+// All file access goes through here, so that a test can try every crash point, torn write, short
+// read, full disk and failed sync. The model is POSIX's: data reaches the disk with sync(), a
+// directory entry (creation, rename, removal) with sync_directory().
 //
-// Errors: not_found = no such path; already_exists; resource_exhausted = the disk is full;
-// permission_denied; failed_precondition = held by another process (locks); unavailable = an I/O error. Each
-// message names the path and, where there is one, the offset. After a failed sync() nothing is known about
-// the file's unsynced part, and a second sync() proves nothing: the caller gives the file up.
+// Errors: not_found = no such path; already_exists; resource_exhausted (reason disk_full) = the
+// disk is full; permission_denied; failed_precondition = held by another process (locks), a
+// directory that is not empty, a file used after close(); invalid_argument = not the kind of file
+// asked for (a directory, a pipe), or a path that cannot be; unavailable = an I/O error. Each
+// message names the path and, where there is one, the offset. After a failed sync() nothing is
+// known about the file's unsynced part, and a second sync() proves nothing: the caller gives the
+// file up.
 //
-// Thread-safe; a single file object is used from one thread at a time, but for RandomAccessFile, which
-// any number of threads may read.
+// Thread-safe; a single file object is used from one thread at a time, but for RandomAccessFile,
+// which any number of threads may read.
 
 #include <cstdint>
 #include <memory>
@@ -23,14 +26,19 @@
 
 namespace starling::env {
 
-// A file written from its start to its end. Destruction closes it without sync.
+// A file written from its start to its end. Appended bytes may wait in the process: others read
+// them, and they survive the end of the process, once flush(), sync() or close() is OK. Destruction
+// closes without sync.
 class WritableFile {
   public:
     virtual ~WritableFile() = default;
     // All of `data` or an error; after an error the file's tail is unknown.
     virtual absl::Status append(std::string_view data) = 0;
+    // Hands what was appended to the operating system; nothing is on disk by that.
+    virtual absl::Status flush() = 0;
     // fdatasync: what was appended before survives a power loss once this is OK.
     virtual absl::Status sync() = 0;
+    // Flushes without sync. Called again it does nothing.
     virtual absl::Status close() = 0;
     // Reserves `bytes` of disk from the file's start without changing its size: a hint.
     virtual absl::Status preallocate(uint64_t bytes) = 0;
@@ -56,18 +64,22 @@ class FileSystem {
     // An empty file, whatever was there before.
     virtual absl::StatusOr<std::unique_ptr<WritableFile>> create(const std::string& path) = 0;
     // Appends to an existing file, or an empty one.
-    virtual absl::StatusOr<std::unique_ptr<WritableFile>> open_for_append(const std::string& path) = 0;
-    virtual absl::StatusOr<std::unique_ptr<RandomAccessFile>> open_for_read(const std::string& path) = 0;
+    virtual absl::StatusOr<std::unique_ptr<WritableFile>> open_for_append(
+        const std::string& path) = 0;
+    virtual absl::StatusOr<std::unique_ptr<RandomAccessFile>> open_for_read(
+        const std::string& path) = 0;
     virtual absl::StatusOr<bool> exists(const std::string& path) = 0;
     virtual absl::StatusOr<uint64_t> file_size(const std::string& path) = 0;
     // Names (not paths) of the entries, sorted.
     virtual absl::StatusOr<std::vector<std::string>> list(const std::string& directory) = 0;
-    // OK if it exists already. Mode 0700; files are 0600.
+    // OK if it exists already; its parent must. Mode 0700; files are 0600.
     virtual absl::Status create_directory(const std::string& path) = 0;
+    // A file, or an empty directory. Open files stay readable.
     virtual absl::Status remove(const std::string& path) = 0;
     // Replaces `to` atomically.
     virtual absl::Status rename(const std::string& from, const std::string& to) = 0;
     virtual absl::Status link(const std::string& from, const std::string& to) = 0;
+    // Cuts the file, or extends it with zeros. Durable after a sync() of the file.
     virtual absl::Status truncate(const std::string& path, uint64_t size) = 0;
     virtual absl::Status sync_directory(const std::string& path) = 0;
     // Exclusive among processes and within this one; kept by the kernel, so a crash releases it.
@@ -79,9 +91,11 @@ class FileSystem {
 };
 
 // The whole content of a file of at most `bytes_max` bytes (else out_of_range).
-absl::StatusOr<std::string> read_file(FileSystem& files, const std::string& path, uint64_t bytes_max);
-// Replaces a file so that after a crash it has either its old content or the new: writes path + ".tmp",
-// syncs it, renames it, syncs the directory.
+absl::StatusOr<std::string> read_file(FileSystem& files,
+                                      const std::string& path,
+                                      uint64_t bytes_max);
+// Replaces a file so that after a crash it has either its old content or the new: writes path +
+// ".tmp", syncs it, renames it, syncs the directory.
 absl::Status replace_file(FileSystem& files, const std::string& path, std::string_view content);
 
 }  // namespace starling::env

@@ -1,0 +1,48 @@
+#pragma once
+
+// Open files and locks of the real file system. All calls are repeated when a signal interrupts
+// them, and continued when the kernel does only a part.
+//
+// Appends collect in a buffer of 64 KiB, so that many small ones cost one system call. A larger
+// append goes out at once. Threads: as env/file_system.h says.
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+#include "env/file_system.h"
+
+namespace starling::env {
+
+// Owns a file descriptor.
+class FileDescriptor {
+  public:
+    explicit FileDescriptor(int fd) : fd_(fd) {}
+    FileDescriptor(FileDescriptor&& other) noexcept : fd_(other.release()) {}
+    FileDescriptor(const FileDescriptor&) = delete;
+    FileDescriptor& operator=(const FileDescriptor&) = delete;
+    FileDescriptor& operator=(FileDescriptor&&) = delete;
+    ~FileDescriptor();
+
+    int get() const { return fd_; }
+    int release();
+
+  private:
+    int fd_;
+};
+
+// Adds O_CLOEXEC; a file made by it has mode 0600. Answers with an error, and never blocks, when
+// the path leads to anything but a regular file.
+absl::StatusOr<FileDescriptor> open_regular_file(const std::string& path, int flags);
+
+// `size` is the file's present one, where appending begins.
+std::unique_ptr<WritableFile> make_posix_writable(FileDescriptor file,
+                                                  std::string path,
+                                                  uint64_t size);
+std::unique_ptr<RandomAccessFile> make_posix_readable(FileDescriptor file, std::string path);
+// flock(): it belongs to the open file, so a second open is refused in this process as in any
+// other, and the kernel releases it when the process ends.
+absl::StatusOr<std::unique_ptr<FileLock>> lock_file(FileDescriptor file, const std::string& path);
+
+}  // namespace starling::env

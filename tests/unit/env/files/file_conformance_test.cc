@@ -1,0 +1,291 @@
+// What every FileSystem does: the real one and the simulated one pass the same suite.
+
+#include <memory>
+
+#include "base/error.h"
+#include "env/posix/file_system.h"
+#include "env/sim/file_system.h"
+#include "tests/unit/env/files/file_test_support.h"
+
+namespace starling::env {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+struct PosixWorld {
+    TemporaryDirectory temporary;
+    PosixFileSystem files;
+    std::string root = temporary.path();
+};
+
+struct SimWorld {
+    SimWorld() { EXPECT_OK(files.create_directory(root)); }
+    SimFileSystem files;
+    std::string root = "/data";
+};
+
+template <typename World>
+class FileConformanceTest : public ::testing::Test {
+  protected:
+    std::string path(const std::string& name) const { return world_.root + "/" + name; }
+    FileSystem& files() { return world_.files; }
+
+    World world_;
+};
+
+struct WorldName {
+    template <typename World>
+    static std::string GetName(int) {
+        return std::is_same_v<World, PosixWorld> ? "Posix" : "Sim";
+    }
+};
+
+using Worlds = ::testing::Types<PosixWorld, SimWorld>;
+TYPED_TEST_SUITE(FileConformanceTest, Worlds, WorldName);
+
+TYPED_TEST(FileConformanceTest, AppendsComeBackInOrder) {
+    auto file = this->files().create(this->path("log"));
+    ASSERT_OK(file);
+    EXPECT_OK((*file)->append("one "));
+    EXPECT_OK((*file)->append(""));
+    EXPECT_OK((*file)->append("two"));
+    EXPECT_OK((*file)->sync());
+    EXPECT_OK((*file)->close());
+    EXPECT_EQ(content_of(this->files(), this->path("log")), "one two");
+    EXPECT_EQ(*this->files().file_size(this->path("log")), 7U);
+}
+
+TYPED_TEST(FileConformanceTest, AppendsOfAllSizesAroundTheBufferComeBack) {
+    std::string expected;
+    auto file = this->files().create(this->path("big"));
+    ASSERT_OK(file);
+    for (const size_t size : {1U, 65535U, 1U, 65536U, 65537U, 300000U, 7U, 65530U, 6U, 1U}) {
+        const std::string piece(size, static_cast<char>('a' + expected.size() % 26));
+        EXPECT_OK((*file)->append(piece));
+        expected += piece;
+    }
+    EXPECT_OK((*file)->close());
+    EXPECT_EQ(content_of(this->files(), this->path("big")), expected);
+}
+
+TYPED_TEST(FileConformanceTest, AppendedBytesAreSeenByOthersAfterFlushOnly) {
+    auto file = this->files().create(this->path("log"));
+    ASSERT_OK(file);
+    EXPECT_OK((*file)->append("waiting"));
+    EXPECT_EQ(*this->files().file_size(this->path("log")), 0U);
+    EXPECT_OK((*file)->flush());
+    EXPECT_EQ(content_of(this->files(), this->path("log")), "waiting");
+}
+
+TYPED_TEST(FileConformanceTest, DestructionClosesAFile) {
+    {
+        auto file = this->files().create(this->path("log"));
+        ASSERT_OK(file);
+        EXPECT_OK((*file)->append("kept"));
+    }
+    EXPECT_EQ(content_of(this->files(), this->path("log")), "kept");
+}
+
+TYPED_TEST(FileConformanceTest, AClosedFileTakesNothingMore) {
+    auto file = this->files().create(this->path("log"));
+    ASSERT_OK(file);
+    EXPECT_OK((*file)->close());
+    EXPECT_OK((*file)->close());
+    EXPECT_TRUE(absl::IsFailedPrecondition((*file)->append("x")));
+    EXPECT_TRUE(absl::IsFailedPrecondition((*file)->flush()));
+    EXPECT_TRUE(absl::IsFailedPrecondition((*file)->sync()));
+    EXPECT_TRUE(absl::IsFailedPrecondition((*file)->preallocate(10)));
+}
+
+TYPED_TEST(FileConformanceTest, CreateEmptiesAFileAndOpenForAppendContinuesIt) {
+    EXPECT_OK(write_file(this->files(), this->path("log"), "old"));
+    {
+        auto file = this->files().open_for_append(this->path("log"));
+        ASSERT_OK(file);
+        EXPECT_OK((*file)->append(" and new"));
+    }
+    EXPECT_EQ(content_of(this->files(), this->path("log")), "old and new");
+    EXPECT_OK(write_file(this->files(), this->path("log"), "fresh"));
+    EXPECT_EQ(content_of(this->files(), this->path("log")), "fresh");
+    {
+        auto file = this->files().open_for_append(this->path("other"));
+        ASSERT_OK(file);
+    }
+    EXPECT_EQ(content_of(this->files(), this->path("other")), "");
+}
+
+TYPED_TEST(FileConformanceTest, PreallocationDoesNotShow) {
+    auto file = this->files().create(this->path("log"));
+    ASSERT_OK(file);
+    EXPECT_OK((*file)->preallocate(1 << 20));
+    EXPECT_EQ(*this->files().file_size(this->path("log")), 0U);
+    EXPECT_OK((*file)->append("short"));
+    EXPECT_OK((*file)->close());
+    EXPECT_EQ(content_of(this->files(), this->path("log")), "short");
+}
+
+TYPED_TEST(FileConformanceTest, ReadsAreExactAndShortOnlyAtTheEnd) {
+    EXPECT_OK(write_file(this->files(), this->path("table"), "0123456789"));
+    auto file = this->files().open_for_read(this->path("table"));
+    ASSERT_OK(file);
+    char scratch[16] = {};
+    EXPECT_EQ(*(*file)->read(2, 3, scratch), 3U);
+    EXPECT_EQ(std::string_view(scratch, 3), "234");
+    EXPECT_EQ(*(*file)->read(8, 16, scratch), 2U);
+    EXPECT_EQ(std::string_view(scratch, 2), "89");
+    EXPECT_EQ(*(*file)->read(10, 1, scratch), 0U);
+    EXPECT_EQ(*(*file)->read(1000, 1, scratch), 0U);
+    EXPECT_EQ(*(*file)->read(0, 0, scratch), 0U);
+    EXPECT_EQ(*(*file)->size(), 10U);
+}
+
+TYPED_TEST(FileConformanceTest, MissingFilesAreNotFoundAndNamed) {
+    FileSystem& files = this->files();
+    const std::string gone = this->path("gone");
+    EXPECT_TRUE(absl::IsNotFound(files.open_for_read(gone).status()));
+    EXPECT_TRUE(absl::IsNotFound(files.file_size(gone).status()));
+    EXPECT_TRUE(absl::IsNotFound(files.remove(gone)));
+    EXPECT_TRUE(absl::IsNotFound(files.rename(gone, this->path("x"))));
+    EXPECT_TRUE(absl::IsNotFound(files.link(gone, this->path("x"))));
+    EXPECT_TRUE(absl::IsNotFound(files.truncate(gone, 0)));
+    EXPECT_TRUE(absl::IsNotFound(files.list(gone).status()));
+    EXPECT_TRUE(absl::IsNotFound(files.sync_directory(gone)));
+    EXPECT_TRUE(absl::IsNotFound(files.free_bytes(gone).status()));
+    EXPECT_TRUE(absl::IsNotFound(files.create(gone + "/file").status()));
+    EXPECT_TRUE(absl::IsNotFound(files.create_directory(gone + "/directory")));
+    EXPECT_FALSE(*files.exists(gone));
+    EXPECT_FALSE(*files.exists(gone + "/file"));
+    EXPECT_THAT(std::string(files.open_for_read(gone).status().message()), HasSubstr(gone));
+}
+
+TYPED_TEST(FileConformanceTest, AnotherKindOfFileIsRefused) {
+    FileSystem& files = this->files();
+    const std::string file = this->path("file");
+    const std::string directory = this->path("directory");
+    EXPECT_OK(write_file(files, file, "x"));
+    EXPECT_OK(files.create_directory(directory));
+    EXPECT_TRUE(absl::IsInvalidArgument(files.create(directory).status()));
+    EXPECT_TRUE(absl::IsInvalidArgument(files.open_for_append(directory).status()));
+    EXPECT_TRUE(absl::IsInvalidArgument(files.open_for_read(directory).status()));
+    EXPECT_TRUE(absl::IsInvalidArgument(files.file_size(directory).status()));
+    EXPECT_TRUE(absl::IsInvalidArgument(files.truncate(directory, 0)));
+    EXPECT_TRUE(absl::IsInvalidArgument(files.list(file).status()));
+    EXPECT_TRUE(absl::IsInvalidArgument(files.sync_directory(file)));
+    EXPECT_TRUE(absl::IsInvalidArgument(files.create(file + "/below").status()));
+    EXPECT_TRUE(absl::IsInvalidArgument(files.rename(file, directory)));
+    EXPECT_TRUE(absl::IsInvalidArgument(files.rename(directory, file)));
+    EXPECT_TRUE(absl::IsInvalidArgument(files.rename(directory, directory + "/itself")));
+    EXPECT_TRUE(absl::IsAlreadyExists(files.create_directory(file)));
+}
+
+TYPED_TEST(FileConformanceTest, DirectoriesAreMadeListedAndRemoved) {
+    FileSystem& files = this->files();
+    const std::string directory = this->path("directory");
+    EXPECT_OK(files.create_directory(directory));
+    EXPECT_OK(files.create_directory(directory));
+    EXPECT_THAT(*files.list(directory), IsEmpty());
+    for (const std::string name : {"b", "a", "c.tmp"}) {
+        EXPECT_OK(write_file(files, directory + "/" + name, name));
+    }
+    EXPECT_THAT(*files.list(directory), ElementsAre("a", "b", "c.tmp"));
+    EXPECT_OK(files.sync_directory(directory));
+    EXPECT_TRUE(absl::IsFailedPrecondition(files.remove(directory)));
+    for (const std::string name : {"b", "a", "c.tmp"}) {
+        EXPECT_OK(files.remove(directory + "/" + name));
+    }
+    EXPECT_OK(files.remove(directory));
+    EXPECT_FALSE(*files.exists(directory));
+}
+
+TYPED_TEST(FileConformanceTest, RenameReplacesItsTarget) {
+    FileSystem& files = this->files();
+    EXPECT_OK(write_file(files, this->path("new"), "new"));
+    EXPECT_OK(write_file(files, this->path("current"), "old"));
+    auto reader = files.open_for_read(this->path("current"));
+    ASSERT_OK(reader);
+    EXPECT_OK(files.rename(this->path("new"), this->path("current")));
+    EXPECT_EQ(content_of(files, this->path("current")), "new");
+    EXPECT_FALSE(*files.exists(this->path("new")));
+    char scratch[3];
+    EXPECT_EQ(*(*reader)->read(0, 3, scratch), 3U);
+    EXPECT_EQ(std::string_view(scratch, 3), "old");
+    EXPECT_OK(files.rename(this->path("current"), this->path("current")));
+    EXPECT_EQ(content_of(files, this->path("current")), "new");
+}
+
+TYPED_TEST(FileConformanceTest, ADirectoryMovesWithItsFiles) {
+    FileSystem& files = this->files();
+    EXPECT_OK(files.create_directory(this->path("building")));
+    EXPECT_OK(write_file(files, this->path("building/file"), "x"));
+    EXPECT_OK(files.rename(this->path("building"), this->path("checkpoint")));
+    EXPECT_EQ(content_of(files, this->path("checkpoint/file")), "x");
+    EXPECT_FALSE(*files.exists(this->path("building")));
+}
+
+TYPED_TEST(FileConformanceTest, ALinkIsASecondNameOfOneFile) {
+    FileSystem& files = this->files();
+    EXPECT_OK(write_file(files, this->path("table"), "content"));
+    EXPECT_OK(files.link(this->path("table"), this->path("checkpoint")));
+    EXPECT_TRUE(absl::IsAlreadyExists(files.link(this->path("table"), this->path("checkpoint"))));
+    EXPECT_OK(files.remove(this->path("table")));
+    EXPECT_EQ(content_of(files, this->path("checkpoint")), "content");
+}
+
+TYPED_TEST(FileConformanceTest, ARemovedFileStaysReadableWhileItIsOpen) {
+    FileSystem& files = this->files();
+    EXPECT_OK(write_file(files, this->path("table"), "content"));
+    auto reader = files.open_for_read(this->path("table"));
+    ASSERT_OK(reader);
+    EXPECT_OK(files.remove(this->path("table")));
+    char scratch[7];
+    EXPECT_EQ(*(*reader)->read(0, 7, scratch), 7U);
+    EXPECT_EQ(std::string_view(scratch, 7), "content");
+}
+
+TYPED_TEST(FileConformanceTest, TruncationCutsAndExtends) {
+    FileSystem& files = this->files();
+    EXPECT_OK(write_file(files, this->path("log"), "0123456789"));
+    EXPECT_OK(files.truncate(this->path("log"), 4));
+    EXPECT_EQ(content_of(files, this->path("log")), "0123");
+    EXPECT_OK(files.truncate(this->path("log"), 6));
+    EXPECT_EQ(content_of(files, this->path("log")), std::string("0123\0\0", 6));
+    auto file = files.open_for_append(this->path("log"));
+    ASSERT_OK(file);
+    EXPECT_OK((*file)->append("x"));
+    EXPECT_OK((*file)->close());
+    EXPECT_EQ(content_of(files, this->path("log")), std::string("0123\0\0x", 7));
+}
+
+TYPED_TEST(FileConformanceTest, ALockExcludesTheSameProcessUntilItIsReleased) {
+    FileSystem& files = this->files();
+    auto first = files.lock(this->path("LOCK"));
+    ASSERT_OK(first);
+    EXPECT_TRUE(absl::IsFailedPrecondition(files.lock(this->path("LOCK")).status()));
+    EXPECT_OK(files.lock(this->path("OTHER")).status());
+    first->reset();
+    EXPECT_OK(files.lock(this->path("LOCK")).status());
+}
+
+TYPED_TEST(FileConformanceTest, FreeSpaceIsKnown) {
+    EXPECT_GT(*this->files().free_bytes(this->path(".")), 0U);
+}
+
+TYPED_TEST(FileConformanceTest, AFileIsReadWholeOrRefusedWhenItIsTooLarge) {
+    FileSystem& files = this->files();
+    EXPECT_OK(write_file(files, this->path("secret"), "12345"));
+    EXPECT_EQ(*read_file(files, this->path("secret"), 5), "12345");
+    EXPECT_TRUE(absl::IsOutOfRange(read_file(files, this->path("secret"), 4).status()));
+}
+
+TYPED_TEST(FileConformanceTest, ReplacingAFileLeavesNoRemnant) {
+    FileSystem& files = this->files();
+    EXPECT_OK(replace_file(files, this->path("CURRENT"), "one"));
+    EXPECT_OK(replace_file(files, this->path("CURRENT"), "two"));
+    EXPECT_EQ(content_of(files, this->path("CURRENT")), "two");
+    EXPECT_FALSE(*files.exists(this->path("CURRENT.tmp")));
+}
+
+}  // namespace
+}  // namespace starling::env
