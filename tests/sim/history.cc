@@ -1,0 +1,123 @@
+#include "tests/sim/history.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+
+namespace starling::sim {
+
+WriteId History::attempt(Write write, const std::vector<WriteId>& seen) {
+    const WriteId id(static_cast<uint32_t>(writes_.size() + 1));
+    write.covers = seen;
+    if (write.replaces == Replaces::acknowledged) {
+        for (const WriteId lower : standing_) {
+            if (get(lower).strength >= write.quorum) write.covers.push_back(lower);
+        }
+    }
+    for (const WriteId lower : write.covers)
+        at(lower).covered_by.push_back(id);
+    if (write.replaces != Replaces::seen) without_context_.push_back(id);
+    if (!write.is_delete) {
+        const bool fresh = by_value_.emplace(write.value, id).second;
+        STARLING_CHECK_MSG(fresh, "the workload writes one value to one key once");
+    }
+    writes_.push_back(std::move(write));
+    return id;
+}
+
+void History::acknowledge(WriteId id, SimTime now, uint32_t strength) {
+    Write& write = at(id);
+    if (write.acknowledged != never) return;
+    write.acknowledged = now;
+    write.strength = strength;
+    const bool outlived = !find_superseder(id, [&](WriteId upper) {
+                               const Write& other = get(upper);
+                               return other.acknowledged != never && other.strength >= strength;
+                           }).is_none();
+    std::erase_if(standing_, [&](WriteId lower) {
+        return get(lower).strength <= strength && must_cover(id, lower);
+    });
+    if (!outlived) standing_.push_back(id);
+}
+
+void History::settle(WriteId id, SimTime last_mint) {
+    Write& write = at(id);
+    if (write.settled == never || write.settled < last_mint) write.settled = last_mint;
+}
+
+WriteId History::find_value(std::string_view value) const {
+    const auto found = by_value_.find(std::string(value));
+    return found == by_value_.end() ? WriteId() : found->second;
+}
+
+std::vector<WriteId> History::known() const {
+    std::vector<WriteId> result;
+    for (uint32_t raw = 1; raw <= writes_.size(); ++raw) {
+        const Write& write = get(WriteId(raw));
+        if (write.acknowledged != never || write.was_read) result.push_back(WriteId(raw));
+    }
+    return result;
+}
+
+bool History::must_cover(WriteId upper, WriteId lower) const {
+    return !find_superseder(lower, [&](WriteId id) { return id == upper; }).is_none();
+}
+
+bool History::may_cover_unseen(WriteId upper, WriteId lower) const {
+    return get(lower).started < get(upper).settled && !must_cover(lower, upper);
+}
+
+bool History::absence_explained(WriteId id, const std::vector<WriteId>& present) const {
+    const auto ends_here = [&](WriteId upper) {
+        return get(upper).is_delete || std::ranges::find(present, upper) != present.end();
+    };
+    std::vector<bool> visited(writes_.size() + 1, false);
+    std::vector<WriteId> waiting{id};
+    visited[id.raw()] = true;
+    while (!waiting.empty()) {
+        const WriteId lower = waiting.back();
+        waiting.pop_back();
+        const auto visit = [&](WriteId upper) {
+            if (visited[upper.raw()] || get(upper).refused) return false;
+            visited[upper.raw()] = true;
+            waiting.push_back(upper);
+            return ends_here(upper);
+        };
+        for (const WriteId upper : get(lower).covered_by) {
+            if (visit(upper)) return true;
+        }
+        for (const WriteId upper : without_context_) {
+            if (!visited[upper.raw()] && may_cover_unseen(upper, lower) && visit(upper))
+                return true;
+        }
+    }
+    return false;
+}
+
+std::string History::describe(WriteId id) const {
+    const Write& write = get(id);
+    const auto seconds = [](SimTime time) {
+        return time == never ? std::string("never")
+                             : fmt::format("{:.6f}", static_cast<double>(time.count()) * 1e-9);
+    };
+    std::string covers;
+    for (const WriteId lower : write.covers)
+        covers += fmt::format(" w{}", lower.raw());
+    return fmt::format("w{} ({} {}, {}, W={}, sent {}, acknowledged {} by {} seats{}; covers{})",
+                       id.raw(),
+                       write.is_delete ? "delete" : "put",
+                       base::to_string(write.request),
+                       write.replaces == Replaces::acknowledged ? "no context"
+                       : write.replaces == Replaces::local      ? "blind"
+                                                                : "with context",
+                       write.quorum,
+                       seconds(write.started),
+                       seconds(write.acknowledged),
+                       write.strength,
+                       write.was_read ? ", was read" : "",
+                       covers.empty() ? " nothing" : covers);
+}
+
+}  // namespace starling::sim

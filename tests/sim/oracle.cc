@@ -1,0 +1,282 @@
+#include "tests/sim/oracle.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace starling::sim {
+
+std::string printable(std::string_view bytes) {
+    constexpr size_t shown_max = 40;
+    std::string out;
+    for (const char c : bytes.substr(0, shown_max)) {
+        if (c > ' ' && c < '\x7f' && c != '\\') {
+            out += c;
+        } else {
+            out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+        }
+    }
+    if (bytes.size() > shown_max) out += fmt::format("...({} bytes)", bytes.size());
+    return out.empty() ? "(empty)" : out;
+}
+
+KeyIndex Oracle::add_key(Key key) {
+    keys_.emplace_back();
+    keys_.back().key = std::move(key);
+    return nth_key(keys_.size() - 1);
+}
+
+WriteId Oracle::put_sent(KeyIndex index, Write write, const std::vector<WriteId>& seen) {
+    KeyState& of_key = state(index);
+    ++counts_.puts_attempted;
+    if (of_key.under_way > 0) ++counts_.puts_contended;
+    ++of_key.under_way;
+    return of_key.history.attempt(std::move(write), seen);
+}
+
+void Oracle::put_acknowledged(KeyIndex index,
+                              WriteId id,
+                              SimTime now,
+                              const node::PutResult& result,
+                              const node::Context& context) {
+    KeyState& of_key = state(index);
+    const Write& write = of_key.history.get(id);
+    if (write.acknowledged == never) {
+        ++counts_.puts_acknowledged;
+        if (result.receipt.seats_hinted > 0) ++counts_.acknowledged_with_hints;
+    }
+    check_receipt(index, result.receipt, write.quorum, false);
+    if (!context.covers(result.dot)) {
+        report("I6",
+               index,
+               fmt::format("the context of the put of w{} does not cover its dot {}",
+                           id.raw(),
+                           node::to_string(result.dot)));
+    }
+    learn_dot(index, id, result.dot);
+    of_key.dots.emplace(id, result.dot);
+    const uint32_t answered = result.receipt.seats_answered;
+    const uint32_t held = answered - std::min(answered, result.receipt.seats_hinted);
+    of_key.history.acknowledge(id, now, std::min(write.quorum, held));
+}
+
+void Oracle::put_refused(KeyIndex index, WriteId id) {
+    ++counts_.puts_refused;
+    state(index).history.refuse(id);
+}
+
+void Oracle::put_settled(KeyIndex index, WriteId id, SimTime last_mint) {
+    KeyState& of_key = state(index);
+    if (of_key.history.get(id).settled == never && of_key.under_way > 0) --of_key.under_way;
+    of_key.history.settle(id, last_mint);
+}
+
+std::vector<WriteId> Oracle::read_answered(KeyIndex index,
+                                           const Read& read,
+                                           const node::GetResult& result,
+                                           const node::Context& context) {
+    KeyState& of_key = state(index);
+    ++counts_.reads_checked;
+    if (result.values.size() > 1) ++counts_.reads_with_siblings;
+    check_receipt(index, result.receipt, read.quorum, true);
+    std::vector<std::string> values;
+    for (const node::SiblingValue& sibling : result.values)
+        values.push_back(sibling.value);
+    const std::vector<WriteId> present = identify(index, read.answered, values);
+    for (size_t i = 0; i < present.size(); ++i) {
+        const node::Dot& dot = result.values[i].dot;
+        if (!context.covers(dot)) {
+            report("I6",
+                   index,
+                   fmt::format("a read's context does not cover {}, which it returned",
+                               node::to_string(dot)));
+        }
+        if (!present[i].is_none()) learn_dot(index, present[i], dot);
+    }
+    std::vector<WriteId> attempted = present;
+    std::erase(attempted, WriteId());
+    check_presence(index, read, attempted);
+    check_superseded(index, read, attempted);
+    bool met = false;
+    for (const auto& [id, dot] : of_key.dots) {
+        if (!meets(of_key, read, id)) continue;
+        met = true;
+        if (!context.covers(dot)) {
+            report("I6",
+                   index,
+                   fmt::format("a read's context does not cover the acknowledged dot {}: {}",
+                               node::to_string(dot),
+                               of_key.history.describe(id)));
+        }
+    }
+    if (met) ++counts_.reads_meeting;
+    // Only what stands is asked for again: the contexts of its superseders cover the rest.
+    std::erase_if(of_key.dots, [&](const auto& entry) {
+        return std::ranges::find(of_key.history.standing(), entry.first) ==
+               of_key.history.standing().end();
+    });
+    return attempted;
+}
+
+void Oracle::replica_inspected(KeyIndex index,
+                               const std::vector<std::string>& values,
+                               std::string_view where,
+                               SimTime now) {
+    const Read read{.sent = now, .answered = now, .quorum = key(index).replicas, .quiet = true};
+    const size_t found_before = verdict_.violations().size();
+    std::vector<WriteId> present = identify(index, now, values);
+    std::erase(present, WriteId());
+    check_presence(index, read, present);
+    check_superseded(index, read, present);
+    if (verdict_.violations().size() != found_before) {
+        report("I1", index, fmt::format("the above was found on the disk of {}", where));
+    }
+}
+
+std::string Oracle::describe_key(KeyIndex index) const {
+    const History& of_key = history(index);
+    std::string out = fmt::format("key {} of {} (partition {}, N={}):\n",
+                                  printable(key(index).key),
+                                  key(index).name_space,
+                                  key(index).partition.raw(),
+                                  key(index).replicas);
+    for (uint32_t raw = 1; raw <= of_key.size(); ++raw) {
+        out += fmt::format("  {} = {}\n",
+                           of_key.describe(WriteId(raw)),
+                           printable(of_key.get(WriteId(raw)).value));
+    }
+    return out;
+}
+
+void Oracle::report(std::string_view invariant, KeyIndex index, std::string_view what) {
+    verdict_.report(invariant,
+                    fmt::format("key {} ({}): {}", index.raw(), printable(key(index).key), what));
+}
+
+void Oracle::learn_dot(KeyIndex index, WriteId id, const node::Dot& dot) {
+    const GroupDot group_dot{key(index).partition, key(index).replicas, dot};
+    const auto [at, fresh] = dot_owners_.emplace(group_dot, std::pair(index, id));
+    if (fresh || at->second == std::pair(index, id)) return;
+    report("I7",
+           index,
+           fmt::format("dot {} names two writes: {} and, of key {}, {}",
+                       node::to_string(dot),
+                       history(index).describe(id),
+                       at->second.first.raw(),
+                       history(at->second.first).describe(at->second.second)));
+}
+
+void Oracle::check_receipt(KeyIndex index,
+                           const node::Receipt& receipt,
+                           uint32_t quorum,
+                           bool is_read) {
+    const Key& of_key = key(index);
+    const bool right = receipt.partition == of_key.partition &&
+                       receipt.replicas_total == of_key.replicas && receipt.quorum == quorum &&
+                       receipt.seats_answered >= quorum &&
+                       receipt.seats_answered <= of_key.replicas && receipt.nodes_answered >= 1 &&
+                       receipt.nodes_answered <= receipt.seats_answered &&
+                       receipt.seats_hinted <= (is_read ? 0 : receipt.seats_answered);
+    if (right) return;
+    report(
+        "I11",
+        index,
+        fmt::format(
+            "the receipt of a {} does not fit: partition {}, N={}, quorum {} (asked {}), {} seats "
+            "on {} nodes, {} hinted",
+            is_read ? "read" : "put",
+            receipt.partition.raw(),
+            receipt.replicas_total,
+            receipt.quorum,
+            quorum,
+            receipt.seats_answered,
+            receipt.nodes_answered,
+            receipt.seats_hinted));
+}
+
+std::vector<WriteId> Oracle::identify(KeyIndex index,
+                                      SimTime answered,
+                                      const std::vector<std::string>& values) {
+    History& of_key = state(index).history;
+    std::vector<WriteId> result;
+    for (const std::string& value : values) {
+        WriteId id = of_key.find_value(value);
+        if (id.is_none()) {
+            report("I2",
+                   index,
+                   fmt::format("{} was returned, which nobody wrote to it", printable(value)));
+        } else if (of_key.get(id).started > answered || of_key.get(id).refused) {
+            report("I2",
+                   index,
+                   fmt::format("{} was returned, but was {}",
+                               of_key.describe(id),
+                               of_key.get(id).refused ? "refused" : "sent later"));
+        } else if (std::ranges::find(result, id) != result.end()) {
+            report("I8", index, fmt::format("{} was returned twice", of_key.describe(id)));
+            id = WriteId();
+        } else {
+            of_key.mark_read(id);
+        }
+        result.push_back(id);
+    }
+    return result;
+}
+
+bool Oracle::meets(const KeyState& state, const Read& read, WriteId id) const {
+    const Write& write = state.history.get(id);
+    if (write.acknowledged >= read.sent) return false;
+    return read.quiet || read.quorum + write.strength > state.key.replicas;
+}
+
+void Oracle::check_presence(KeyIndex index, const Read& read, const std::vector<WriteId>& present) {
+    const KeyState& of_key = state(index);
+    const std::vector<WriteId> wanted =
+        read.quiet ? of_key.history.known() : of_key.history.standing();
+    for (const WriteId id : wanted) {
+        const bool must_show = read.quiet || meets(of_key, read, id);
+        if (!must_show || of_key.history.get(id).is_delete ||
+            std::ranges::find(present, id) != present.end() ||
+            of_key.history.absence_explained(id, present)) {
+            continue;
+        }
+        report("I1",
+               index,
+               fmt::format("lost: a read sent {:.6f} with R={} returned {} values, not {}",
+                           static_cast<double>(read.sent.count()) * 1e-9,
+                           read.quorum,
+                           present.size(),
+                           of_key.history.describe(id)));
+    }
+}
+
+void Oracle::check_superseded(KeyIndex index,
+                              const Read& read,
+                              const std::vector<WriteId>& present) {
+    const KeyState& of_key = state(index);
+    for (const WriteId id : present) {
+        const WriteId rival = of_key.history.find_superseder(
+            id, [&](WriteId upper) { return std::ranges::find(present, upper) != present.end(); });
+        if (!rival.is_none()) {
+            report("I15",
+                   index,
+                   fmt::format("siblings, but the second replaces the first: {} and {}",
+                               of_key.history.describe(id),
+                               of_key.history.describe(rival)));
+            continue;
+        }
+        const WriteId met = of_key.history.find_superseder(
+            id, [&](WriteId upper) { return meets(of_key, read, upper); });
+        if (!met.is_none()) {
+            report("I3",
+                   index,
+                   fmt::format(
+                       "returned from the dead by a read sent {:.6f} with R={}: {}, replaced by {}",
+                       static_cast<double>(read.sent.count()) * 1e-9,
+                       read.quorum,
+                       of_key.history.describe(id),
+                       of_key.history.describe(met)));
+        }
+    }
+}
+
+}  // namespace starling::sim

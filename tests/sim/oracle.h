@@ -1,0 +1,138 @@
+#pragma once
+
+// Stands outside the nodes, sees what clients send and receive, and says when a promise was broken.
+// What a write may or must replace is History's matter; the rules for answers are here.
+//
+// A read *meets* an acknowledged write when it was sent after the acknowledgement and its R plus
+// the write's strength (acknowledging seats up to W, hints not counted) exceeds N: their quorums
+// share a seat. When the cluster is quiet every read meets every acknowledged write, hinted or not,
+// and every write ever read.
+//
+// For each read:
+//   I2   each value was attempted on this very key, and sent before the read ended; none was
+//   refused. I1   each write it meets is returned, or its absence is explained
+//   (History::absence_explained). I3   nothing is returned that a write it meets must cover:
+//   deleted and replaced values do not return. I15  no returned value must cover another: siblings
+//   are truly concurrent. I8   no request id twice. I6   the context covers each returned dot, and
+//   the dot of each acknowledgement that it meets.
+// For each put: I6 the context covers the dot.
+// For all: I7 a dot of a partition belongs to one request; I11 receipts: R or W seats answered, of
+// this partition, stand-ins never counted for R.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "base/ids.h"
+#include "node/api.h"
+#include "node/version/context.h"
+#include "tests/sim/history.h"
+#include "tests/sim/verdict.h"
+
+namespace starling::sim {
+
+using KeyIndex = base::StrongId<struct KeyIndexTag, uint32_t>;
+
+struct OracleCounts {
+    uint64_t puts_attempted = 0;
+    uint64_t puts_acknowledged = 0;
+    uint64_t puts_refused = 0;
+    uint64_t reads_checked = 0;
+    // Reads that had to reflect at least one acknowledged write.
+    uint64_t reads_meeting = 0;
+    uint64_t reads_with_siblings = 0;
+    // Puts sent while another put of the same key was under way.
+    uint64_t puts_contended = 0;
+    uint64_t acknowledged_with_hints = 0;
+
+    uint64_t checked() const { return puts_acknowledged + reads_checked; }
+};
+
+class Oracle {
+  public:
+    struct Key {
+        std::string name_space;
+        std::string key;
+        base::PartitionId partition;
+        // N of the namespace.
+        uint32_t replicas = 0;
+    };
+    struct Read {
+        SimTime sent{0};
+        SimTime answered{0};
+        // The R asked for.
+        uint32_t quorum = 0;
+        // After all faults have ended and the replicas have converged.
+        bool quiet = false;
+    };
+
+    explicit Oracle(Verdict& verdict) : verdict_(verdict) {}
+
+    KeyIndex add_key(Key key);
+    const Key& key(KeyIndex index) const { return keys_[index.raw() - 1].key; }
+    size_t key_count() const { return keys_.size(); }
+    static KeyIndex nth_key(size_t n) { return KeyIndex(static_cast<uint32_t>(n + 1)); }
+    const History& history(KeyIndex index) const { return keys_[index.raw() - 1].history; }
+
+    WriteId put_sent(KeyIndex index, Write write, const std::vector<WriteId>& seen);
+    // `context`: what the result's token says, opened with the cluster's secret.
+    void put_acknowledged(KeyIndex index,
+                          WriteId id,
+                          SimTime now,
+                          const node::PutResult& result,
+                          const node::Context& context);
+    // No try can have written, nor ever will.
+    void put_refused(KeyIndex index, WriteId id);
+    // No further dot of it is minted after `last_mint`.
+    void put_settled(KeyIndex index, WriteId id, SimTime last_mint);
+
+    // Returns the writes it returned.
+    std::vector<WriteId> read_answered(KeyIndex index,
+                                       const Read& read,
+                                       const node::GetResult& result,
+                                       const node::Context& context);
+
+    // What one owner's disk holds of a key when the cluster is quiet.
+    void replica_inspected(KeyIndex index,
+                           const std::vector<std::string>& values,
+                           std::string_view where,
+                           SimTime now);
+
+    const OracleCounts& counts() const { return counts_; }
+    // The writes of a key, one a line, for a failed run.
+    std::string describe_key(KeyIndex index) const;
+
+  private:
+    struct KeyState {
+        Key key;
+        History history;
+        // The dot under which each acknowledged write was acknowledged.
+        std::map<WriteId, node::Dot> dots;
+        uint32_t under_way = 0;
+    };
+    // Dots are unique within a group: a partition and an N.
+    using GroupDot = std::tuple<base::PartitionId, uint32_t, node::Dot>;
+
+    KeyState& state(KeyIndex index) { return keys_[index.raw() - 1]; }
+    void report(std::string_view invariant, KeyIndex index, std::string_view what);
+    void learn_dot(KeyIndex index, WriteId id, const node::Dot& dot);
+    void check_receipt(KeyIndex index, const node::Receipt& receipt, uint32_t quorum, bool is_read);
+    std::vector<WriteId> identify(KeyIndex index,
+                                  SimTime answered,
+                                  const std::vector<std::string>& values);
+    bool meets(const KeyState& state, const Read& read, WriteId id) const;
+    void check_presence(KeyIndex index, const Read& read, const std::vector<WriteId>& present);
+    void check_superseded(KeyIndex index, const Read& read, const std::vector<WriteId>& present);
+
+    Verdict& verdict_;
+    std::vector<KeyState> keys_;
+    std::map<GroupDot, std::pair<KeyIndex, WriteId>> dot_owners_;
+    OracleCounts counts_;
+};
+
+// A key or value as a short printable word.
+std::string printable(std::string_view bytes);
+
+}  // namespace starling::sim
