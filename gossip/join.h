@@ -84,5 +84,12 @@ absl::Status status_of(const peer::JoinDone& done);
 // Wire forms. invalid_argument for what is out of bounds.
 peer::JoinRequest to_proto(const JoinOffer& offer, uint64_t nonce);
 absl::StatusOr<JoinOffer> from_proto(const peer::JoinRequest& request);
+peer::JoinReply make_refusal(uint64_t nonce, const absl::Status& status);
+peer::JoinReply make_grant(uint64_t nonce,
+                           const ClusterIdentity& cluster,
+                           const Membership& membership,
+                           base::NodeId joiner);
+// The grant, or why it was refused, or why it cannot be taken.
+absl::StatusOr<JoinGrant> read_reply(const peer::JoinReply& reply, const JoinOffer& offer);
 
 }  // namespace starling::gossip

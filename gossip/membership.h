@@ -28,7 +28,7 @@
 namespace starling::gossip {
 
 inline constexpr size_t members_max = 4096;
-inline constexpr size_t certificates_max = 65536;
+inline constexpr size_t certificates_max = 16384;
 inline constexpr size_t items_max = 4096;
 inline constexpr size_t item_key_bytes_max = 255;
 inline constexpr size_t item_value_bytes_max = 1u << 20;
