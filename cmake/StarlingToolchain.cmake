@@ -5,6 +5,10 @@ set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(STARLING_SANITIZE "" CACHE STRING "Comma-separated -fsanitize list; empty for none")
 option(STARLING_FUZZ "Build the libFuzzer targets (needs clang)" OFF)
+if(STARLING_FUZZ AND NOT STARLING_SANITIZE)
+  # What a fuzz target runs must report its coverage, and its errors.
+  set(STARLING_SANITIZE "fuzzer-no-link,address,undefined")
+endif()
 option(STARLING_PLANTED_BUGS "Let the simulator turn on the bugs of base/planted.h" OFF)
 
 # -O3 gives false -Wrestrict warnings with GCC 12, so a release is -O2 with debug info; checks stay on.
