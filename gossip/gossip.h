@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,11 +23,16 @@
 #include "env/event_loop.h"
 #include "env/random.h"
 #include "env/transport.h"
+#include "gossip/delta.h"
+#include "gossip/draw.h"
 #include "gossip/join.h"
+#include "gossip/join_core.h"
 #include "gossip/liveness.h"
+#include "gossip/loop_timer.h"
 #include "gossip/member.h"
 #include "gossip/membership.h"
 #include "gossip/options.h"
+#include "gossip/swim_core.h"
 #include "starling/peer/gossip.pb.h"
 
 namespace starling::gossip {
@@ -90,6 +97,7 @@ class Gossip {
     using JoinCallback = absl::AnyInvocable<void(absl::Status)>;
 
     Gossip(GossipOptions options, env::EventLoop& loop, env::Random& random, GossipHost& host);
+    // REQUIRES: stopped, or the loop runs nothing any more.
     ~Gossip();
     Gossip(const Gossip&) = delete;
     Gossip& operator=(const Gossip&) = delete;
@@ -141,8 +149,79 @@ class Gossip {
     GossipStats stats() const;
 
   private:
-    class Impl;
-    std::unique_ptr<Impl> impl_;
+    void on_join_message(base::NodeId from, const peer::GossipMessage& message);
+    void on_swim(base::NodeId from, const peer::SwimMessage& message);
+    void on_delta(base::NodeId from, const peer::StateDelta& delta);
+    void on_sync_start(base::NodeId from, const peer::SyncStart& start);
+    void on_sync_digest(base::NodeId from, const peer::SyncDigest& digest);
+    void on_join_request(const peer::JoinRequest& request);
+    void on_join_announce(const peer::JoinAnnounce& announce);
+    // A removed node is told so, and nothing else.
+    void answer_removed(base::NodeId from, const peer::GossipMessage& message);
+
+    // Brings failure detector, disk, neighbours and host up to date with what a merge has changed.
+    void take_in(StateChanges changes, bool pass_on);
+    void watch(const MemberRecord& record, SwimCore::Effects& effects);
+    void check_identity(const MemberRecord& seen);
+    void own_changed();
+    bool is_removed() const;
+    KnownJoiner known_joiner(const MemberRecord& record) const;
+
+    void run(SwimCore::Effects& effects);
+    void run(JoinCore::Effects effects);
+    void adopt(JoinGrant grant);
+    void adopted(const absl::Status& status, JoinGrant grant);
+
+    void send_to(base::NodeId node, peer::GossipMessage message);
+    void send(const env::Address& to, base::NodeId to_node, peer::GossipMessage message);
+    void send_deltas(const env::Address& to, base::NodeId to_node, DeltaWriter& writer);
+    void start_exchange(const env::Address& to, base::NodeId to_node);
+    // Members other than ourselves that are not held dead, `count` of them at random.
+    std::vector<base::NodeId> random_others(size_t count);
+
+    void push_soon();
+    void push_now();
+    void exchange_now();
+    void persist_soon();
+    void persist_now();
+    void arm_swim();
+    void arm_exchange();
+    void arm_join();
+
+    // Constant after construction.
+    const GossipOptions options_;
+    env::EventLoop& loop_;
+    GossipHost& host_;
+
+    // Owned by the loop thread.
+    bool started_ = false;
+    Draw draw_;
+    ClusterIdentity cluster_;
+    MemberRecord own_;
+    Membership membership_;
+    std::optional<SwimCore> swim_;
+    JoinCore join_;
+    JoinCallback join_callback_;
+    // A node that we have accepted may still be adopting our cluster: we do not leave it meanwhile.
+    base::MonotonicTime granted_until_ = base::MonotonicTime::min();
+    bool is_conflict_reported_ = false;
+    GossipStats stats_;
+
+    // What the next push carries.
+    std::set<base::NodeId> push_records_;
+    std::set<base::NodeId> push_certificates_;
+    std::set<std::string> push_items_;
+    base::MonotonicTime last_push_ = base::MonotonicTime::min();
+    bool is_dirty_ = false;
+
+    LoopTimer swim_timer_;
+    LoopTimer exchange_timer_;
+    LoopTimer push_timer_;
+    LoopTimer persist_timer_;
+    LoopTimer join_timer_;
+    SwimCore::Effects effects_;
+    // Lets an adoption that ends after stop() find out.
+    std::shared_ptr<bool> life_;
 };
 
 }  // namespace starling::gossip

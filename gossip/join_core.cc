@@ -77,11 +77,15 @@ void JoinCore::send_announce(const MemberRecord& own,
     const auto& members = membership.members();
     // The member that accepted us, then the others in turn.
     auto next = is_contact_asked_ ? members.upper_bound(contact_) : members.lower_bound(contact_);
-    for (size_t i = 0; i < members.size(); ++i, ++next) {
+    const auto is_fit = [&own](const Membership::Member& member) {
+        return member.record.id != own.id && member.record.state != MemberState::left;
+    };
+    size_t tried = 0;
+    for (; tried < members.size(); ++tried, ++next) {
         if (next == members.end()) next = members.begin();
-        if (next->first != own.id && next->second.record.state != MemberState::left) break;
+        if (is_fit(next->second)) break;
     }
-    if (next == members.end() || next->first == own.id) return;
+    if (tried == members.size()) return;
     contact_ = next->first;
     is_contact_asked_ = true;
     peer::GossipMessage message;

@@ -249,7 +249,9 @@ void SwimCore::set_alive(base::NodeId node, Peer& peer, Incarnation incarnation,
     peer.suspicion.reset();
     suspects_.erase(node);
     dead_.erase(node);
-    if (peer.liveness != Liveness::alive) effects.changes.push_back({node, Liveness::alive});
+    if (peer.liveness != Liveness::alive) {
+        effects.changes.push_back({node, Liveness::alive, peer.liveness});
+    }
     peer.liveness = Liveness::alive;
 }
 
@@ -262,7 +264,7 @@ void SwimCore::set_suspect(Peer& peer,
     dead_.erase(claim.node);
     suspects_.insert(claim.node);
     if (peer.liveness != Liveness::suspect) {
-        effects.changes.push_back({claim.node, Liveness::suspect});
+        effects.changes.push_back({claim.node, Liveness::suspect, peer.liveness});
     }
     peer.liveness = Liveness::suspect;
     queue_.add(claim);
@@ -273,7 +275,9 @@ void SwimCore::set_dead(Peer& peer, const LivenessClaim& claim, Effects& effects
     peer.suspicion.reset();
     suspects_.erase(claim.node);
     dead_.insert(claim.node);
-    if (peer.liveness != Liveness::dead) effects.changes.push_back({claim.node, Liveness::dead});
+    if (peer.liveness != Liveness::dead) {
+        effects.changes.push_back({claim.node, Liveness::dead, peer.liveness});
+    }
     peer.liveness = Liveness::dead;
     if (probe_ && probe_->target == claim.node) probe_.reset();
     queue_.add(claim);

@@ -60,10 +60,16 @@ class SwimCore {
     struct Change {
         base::NodeId node;
         Liveness liveness = Liveness::alive;
+        Liveness was = Liveness::alive;
     };
     struct Effects {
         std::vector<Send> sends;
         std::vector<Change> changes;
+
+        void clear() {
+            sends.clear();
+            changes.clear();
+        }
     };
 
     // All random choices follow from `seed`.
