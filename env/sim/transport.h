@@ -16,7 +16,7 @@ namespace starling::env {
 class SimTransport final : public Transport {
   public:
     struct Options {
-        std::string secret;
+        std::string secret = {};
         // Bytes that may be under way or waiting on one connection in one direction.
         uint64_t peer_queue_bytes_max = 64u << 20;
     };
