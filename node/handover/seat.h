@@ -5,7 +5,6 @@
 // the seats of one partition (docs/formats/seat.md), and the list of held seats that it tells the
 // others in its member record. What may follow what is move_core.h; why is docs/handover.md.
 
-#include <bit>
 #include <compare>
 #include <cstdint>
 #include <optional>
@@ -17,11 +16,9 @@
 
 #include "base/codec.h"
 #include "base/ids.h"
+#include "node/replica/seat_set.h"
 
 namespace starling::node {
-
-inline constexpr uint8_t seat_count_default = 3;
-inline constexpr uint8_t seat_count_max = 16;
 
 // Names one take-over of a seat without its holder. No two claimers share one. Always {0, none} as
 // long as ownership passes by moves only.
@@ -40,24 +37,6 @@ struct Epoch {
     // The epoch `steps` moves later: 1 for the successor, 2 for a giver that takes the seat back.
     Epoch after(uint64_t steps) const { return {.claim = claim, .moves = moves + steps}; }
     friend auto operator<=>(const Epoch&, const Epoch&) = default;
-};
-
-// A set of seats of one partition.
-class SeatSet {
-  public:
-    void add(base::SeatIndex seat) { bits_ |= 1u << seat.raw(); }
-    void merge(SeatSet other) { bits_ |= other.bits_; }
-    bool contains(base::SeatIndex seat) const { return (bits_ >> seat.raw() & 1u) != 0; }
-    size_t size() const { return static_cast<size_t>(std::popcount(bits_)); }
-    bool empty() const { return bits_ == 0; }
-    // Those below `count`: of a namespace with N = count.
-    SeatSet below(uint32_t count) const;
-    // Ascending.
-    std::vector<base::SeatIndex> list() const;
-    friend bool operator==(SeatSet, SeatSet) = default;
-
-  private:
-    uint32_t bits_ = 0;
 };
 
 enum class SeatState : uint8_t {
@@ -84,13 +63,13 @@ struct Permit {
 // One node's durable knowledge of one seat.
 struct SeatRecord {
     SeatState state = SeatState::none;
-    Epoch epoch;
-    base::NodeId peer;
+    Epoch epoch{};
+    base::NodeId peer{};
     // The highest epoch this node ever held, granted or declined; outlives everything else of the
     // seat.
-    std::optional<Epoch> highest;
+    std::optional<Epoch> highest{};
     // Only in `holding`.
-    std::optional<Permit> permit;
+    std::optional<Permit> permit{};
     friend bool operator==(const SeatRecord&, const SeatRecord&) = default;
 };
 

@@ -1,0 +1,56 @@
+#pragma once
+
+// What the operations of one shard's coordinator work with.
+
+#include <functional>
+#include <vector>
+
+#include "env/event_loop.h"
+#include "env/random.h"
+#include "node/api.h"
+#include "node/coordinator/cluster_view.h"
+#include "node/coordinator/options.h"
+#include "node/replica/replica.h"
+#include "node/version/context_token.h"
+#include "node/version/hybrid_time.h"
+
+namespace starling::node {
+
+struct CoordinatorContext {
+    // Constant after construction.
+    CoordinatorOptions options;
+    Actor actor;
+    env::EventLoop& loop;
+    env::Random& random;
+    const env::WallClock& wall_clock;
+    ReplicaStore& store;
+    HintStore& hints;
+    Replica& replica;
+    ReplicaHost& host;
+    HybridClock& hybrid_clock;
+    const ContextSealer& sealer;
+
+    // Called by an operation that has nothing more to do, which whoever called it keeps alive meanwhile.
+    std::function<void(uint64_t operation)> retire;
+
+    // The latest; replaced by Coordinator::set_view.
+    ClusterViewPtr view;
+
+    const PeerView* find_peer(base::NodeId node) const {
+        const auto found = view->peers.find(node);
+        return found == view->peers.end() ? nullptr : &found->second;
+    }
+};
+
+// The fate of each node an operation asked, for the receipt.
+class OutcomeList {
+  public:
+    void asked(base::NodeId node);
+    void set(base::NodeId node, ReplicaState state, SeatSet seats, base::Duration elapsed, std::string detail = {});
+    const std::vector<ReplicaOutcome>& all() const { return outcomes_; }
+
+  private:
+    std::vector<ReplicaOutcome> outcomes_;
+};
+
+}  // namespace starling::node

@@ -1,0 +1,286 @@
+#include "node/coordinator/coordinator.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "node/coordinator/forward_operation.h"
+#include "node/coordinator/get_operation.h"
+#include "node/coordinator/put_operation.h"
+#include "node/replica/wire.h"
+
+namespace starling::node {
+
+namespace {
+
+absl::Status invalid(std::string_view reason, std::string_view message) {
+    return base::make_error(absl::StatusCode::kInvalidArgument, reason, message);
+}
+
+// 0 in the request stands for the namespace's own choice.
+absl::StatusOr<uint32_t> choose_quorum(uint32_t asked, uint32_t standard, uint32_t replicas, char name) {
+    const uint32_t quorum = asked == 0 ? standard : asked;
+    if (quorum > replicas) {
+        return invalid(base::reason::invalid_quorum,
+                       fmt::format("{} = {} is above the namespace's N = {}", name, quorum, replicas));
+    }
+    return quorum;
+}
+
+constexpr std::string_view id_prefix = "id:";
+
+}  // namespace
+
+Coordinator::Coordinator(CoordinatorContext context) : context_(std::move(context)) {
+    context_.retire = [this](uint64_t id) { retire(id); };
+}
+
+absl::Status Coordinator::check_key(const std::string& key) const {
+    if (key.empty()) {
+        return invalid(base::reason::key_empty, "the key is empty");
+    }
+    if (key.size() > context_.options.key_bytes_max) {
+        return invalid(
+            base::reason::key_too_large,
+            fmt::format("the key has {} bytes, {} are allowed", key.size(), context_.options.key_bytes_max));
+    }
+    return absl::OkStatus();
+}
+
+absl::Status Coordinator::check_request_id(const base::RequestId& request) const {
+    if (request.is_none()) {
+        return invalid(base::reason::invalid_request_id, "a write needs a request id");
+    }
+    const uint64_t now_ms = context_.host.now_ms();
+    const auto in_ms = [](base::Duration duration) {
+        return static_cast<uint64_t>(duration / std::chrono::milliseconds(1));
+    };
+    if (request.created_ms > now_ms + in_ms(context_.options.clock_drift_max)) {
+        return invalid(base::reason::invalid_request_id,
+                       fmt::format("the request claims to be of {} ms in the future: a clock is wrong",
+                                   request.created_ms - now_ms));
+    }
+    if (request.created_ms + in_ms(context_.options.request_window) < now_ms) {
+        return base::make_error(absl::StatusCode::kFailedPrecondition,
+                                base::reason::request_too_old,
+                                fmt::format("the request is {} ms old, older than the request window: whether an "
+                                            "earlier try of it was applied is not known",
+                                            now_ms - request.created_ms));
+    }
+    return absl::OkStatus();
+}
+
+absl::StatusOr<NamespaceInfo> Coordinator::find_namespace(const std::string& name) const {
+    const auto& namespaces = context_.view->namespaces;
+    if (name.starts_with(id_prefix)) {
+        uint64_t raw = 0;
+        std::from_chars(name.data() + id_prefix.size(), name.data() + name.size(), raw, 16);
+        for (const auto& [known_name, info] : namespaces) {
+            if (info.id.raw() == raw) {
+                return info;
+            }
+        }
+    }
+    const auto found = namespaces.find(name);
+    if (found == namespaces.end()) {
+        return base::make_error(absl::StatusCode::kNotFound,
+                                base::reason::unknown_namespace,
+                                fmt::format("there is no namespace '{}'", name.substr(0, 64)));
+    }
+    return found->second;
+}
+
+absl::Status Coordinator::admit(uint64_t bytes) const {
+    if (!accepting_) {
+        return base::make_error(
+            absl::StatusCode::kUnavailable, base::reason::stopping, "the node is stopping: ask another one");
+    }
+    if (inflight_bytes_ + bytes > context_.options.inflight_bytes_max) {
+        return base::make_error(absl::StatusCode::kResourceExhausted,
+                                base::reason::overloaded,
+                                fmt::format("{} bytes of requests are under way, {} are allowed: try again in "
+                                            "100 ms",
+                                            inflight_bytes_,
+                                            context_.options.inflight_bytes_max));
+    }
+    return absl::OkStatus();
+}
+
+base::Duration Coordinator::deadline_of(const RequestOptions& options) const {
+    const base::Duration asked =
+        options.deadline > base::Duration::zero() ? options.deadline : context_.options.deadline_default;
+    return std::min(asked, context_.options.deadline_max);
+}
+
+GroupId Coordinator::group_for(const NamespaceInfo& name_space, const std::string& key) const {
+    return {ring::partition_of(key, context_.view->partition_count),
+            static_cast<uint8_t>(name_space.replicas)};
+}
+
+void Coordinator::put(PutRequest request, KvService::PutCallback done) {
+    coordinate_put(std::move(request), /*may_forward=*/true, std::move(done));
+}
+
+void Coordinator::coordinate_put(PutRequest request, bool may_forward, KvService::PutCallback done) {
+    const auto refuse = [&](absl::Status status) { done(std::move(status)); };
+    const uint64_t bytes = request.key.size() + request.value.size() + request.context.value_or("").size();
+    if (absl::Status status = admit(bytes); !status.ok()) {
+        return refuse(std::move(status));
+    }
+    if (absl::Status status = check_key(request.key); !status.ok()) {
+        return refuse(std::move(status));
+    }
+    if (request.value.size() > context_.options.value_bytes_max) {
+        return refuse(invalid(base::reason::value_too_large,
+                              fmt::format("the value has {} bytes, {} are allowed",
+                                          request.value.size(),
+                                          context_.options.value_bytes_max)));
+    }
+    if (request.expires_ms != 0) {
+        return refuse(base::make_error(
+            absl::StatusCode::kUnimplemented, base::reason::unimplemented, "values do not expire yet"));
+    }
+    if (absl::Status status = check_request_id(request.request); !status.ok()) {
+        return refuse(std::move(status));
+    }
+    absl::StatusOr<NamespaceInfo> name_space = find_namespace(request.options.name_space);
+    if (!name_space.ok()) {
+        return refuse(name_space.status());
+    }
+    const absl::StatusOr<uint32_t> quorum =
+        choose_quorum(request.options.quorum, name_space->write_quorum, name_space->replicas, 'W');
+    if (!quorum.ok()) {
+        return refuse(quorum.status());
+    }
+    std::optional<Superseded> superseded;
+    if (request.context.has_value()) {
+        absl::StatusOr<Superseded> opened =
+            context_.sealer.open(name_space->id, request.key, *request.context);
+        if (!opened.ok()) {
+            return refuse(opened.status());
+        }
+        superseded = *std::move(opened);
+    }
+
+    const GroupId group = group_for(*name_space, request.key);
+    const base::Duration deadline = deadline_of(request.options);
+    const uint64_t id = context_.random.next_id();
+    const bool holds = !context_.host.held_seats(group.partition).below(group.replicas).empty();
+    if (!holds && !may_forward) {
+        return refuse(base::make_error(
+            absl::StatusCode::kUnavailable, base::reason::no_owner, "this node holds no seat of the partition"));
+    }
+    if (!holds) {
+        run(std::make_shared<ForwardOperation>(
+                context_, id, group, deadline, std::move(request), std::move(done)),
+            bytes);
+        return;
+    }
+    PutPlan plan{.request = std::move(request),
+                 .name_space = *name_space,
+                 .group_key = {},
+                 .acks_wanted = *quorum,
+                 .count_hints = true,
+                 .superseded = std::move(superseded)};
+    plan.group_key = group_key(name_space->id, plan.request.key);
+    plan.count_hints = plan.request.options.sloppy.value_or(name_space->sloppy);
+    run(std::make_shared<PutOperation>(context_, id, group, deadline, std::move(plan), std::move(done)), bytes);
+}
+
+void Coordinator::get(GetRequest request, KvService::GetCallback done) {
+    const uint64_t bytes = request.key.size();
+    if (absl::Status status = admit(bytes); !status.ok()) {
+        return done(std::move(status));
+    }
+    if (absl::Status status = check_key(request.key); !status.ok()) {
+        return done(std::move(status));
+    }
+    absl::StatusOr<NamespaceInfo> name_space = find_namespace(request.options.name_space);
+    if (!name_space.ok()) {
+        return done(name_space.status());
+    }
+    const absl::StatusOr<uint32_t> quorum =
+        choose_quorum(request.options.quorum, name_space->read_quorum, name_space->replicas, 'R');
+    if (!quorum.ok()) {
+        return done(quorum.status());
+    }
+    const GroupId group = group_for(*name_space, request.key);
+    const base::Duration deadline = deadline_of(request.options);
+    GetPlan plan{.request = std::move(request),
+                 .name_space = *name_space,
+                 .group_key = {},
+                 .answers_wanted = *quorum};
+    plan.group_key = group_key(name_space->id, plan.request.key);
+    run(std::make_shared<GetOperation>(
+            context_, context_.random.next_id(), group, deadline, std::move(plan), std::move(done)),
+        bytes);
+}
+
+void Coordinator::run(std::shared_ptr<Operation> operation, uint64_t bytes) {
+    inflight_bytes_ += bytes;
+    operations_[operation->id()] = {.operation = operation, .bytes = bytes};
+    operation->start();
+}
+
+void Coordinator::retire(uint64_t id) {
+    const auto found = operations_.find(id);
+    if (found != operations_.end()) {
+        inflight_bytes_ -= found->second.bytes;
+        operations_.erase(found);
+    }
+}
+
+void Coordinator::on_message(base::NodeId from, const peer::ReplicaMessage& message) {
+    if (message.has_forward()) {
+        coordinate_put(from_message(message.forward()),
+                       /*may_forward=*/false,
+                       [this, from, partition = message.partition(), replicas = message.replicas(),
+                        operation = message.operation()](const absl::StatusOr<PutResult>& result) {
+                           peer::ReplicaMessage answer;
+                           answer.set_partition(partition);
+                           answer.set_replicas(replicas);
+                           answer.set_operation(operation);
+                           *answer.mutable_forward_reply() = to_message(result);
+                           context_.host.send(from, std::move(answer));
+                       });
+        return;
+    }
+    const auto found = operations_.find(message.operation());
+    if (found == operations_.end()) {
+        return;
+    }
+    const std::shared_ptr<Operation> operation = found->second.operation;
+    operation->on_reply(from, message);
+}
+
+void Coordinator::set_view(ClusterViewPtr view) {
+    context_.view = std::move(view);
+    std::vector<uint64_t> ids;
+    for (const auto& [id, entry] : operations_) {
+        ids.push_back(id);
+    }
+    for (const uint64_t id : ids) {
+        const auto found = operations_.find(id);
+        if (found == operations_.end()) {
+            continue;
+        }
+        const std::shared_ptr<Operation> operation = found->second.operation;
+        operation->on_view_changed();
+    }
+}
+
+void Coordinator::abandon_all(const absl::Status& why) {
+    accepting_ = false;
+    auto operations = std::move(operations_);
+    operations_.clear();
+    inflight_bytes_ = 0;
+    for (auto& [id, entry] : operations) {
+        entry.operation->abandon(why);
+    }
+}
+
+}  // namespace starling::node

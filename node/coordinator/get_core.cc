@@ -1,0 +1,67 @@
+#include "node/coordinator/get_core.h"
+
+#include "base/check.h"
+#include "base/planted.h"
+
+namespace starling::node {
+
+GetCore::GetCore(GetCoreOptions options) : options_(options), tally_(options.replicas) {
+    STARLING_CHECK(options.answers_wanted >= 1 && options.answers_wanted <= options.replicas);
+}
+
+void GetCore::answered(base::NodeId node, SeatSet seats, const Record& record, uint64_t digest) {
+    join(result_, record);
+    answered_same(node, seats, digest);
+}
+
+void GetCore::answered_same(base::NodeId node, SeatSet seats, uint64_t digest) {
+    tally_.add(node, seats);
+    for (Answer& answer : answers_) {
+        if (answer.node == node) {
+            answer.seats.merge(seats);
+            answer.digest = digest;
+            return;
+        }
+    }
+    answers_.push_back({.node = node, .seats = seats, .digest = digest});
+}
+
+void GetCore::repaired(base::NodeId node, uint64_t digest) {
+    for (Answer& answer : answers_) {
+        if (answer.node == node) {
+            answer.digest = digest;
+        }
+    }
+}
+
+bool GetCore::is_settled(uint64_t result_digest) const {
+    const bool is_majority = 2 * options_.answers_wanted > options_.replicas;
+    if (!is_majority) {
+        return true;
+    }
+    SeatTally holding(options_.replicas);
+    for (const Answer& answer : answers_) {
+        if (answer.digest == result_digest) {
+            holding.add(answer.node, answer.seats);
+        }
+    }
+    return holding.seats() >= options_.replicas - options_.answers_wanted + 1;
+}
+
+bool GetCore::is_reached() const {
+    const uint32_t wanted =
+        options_.answers_wanted - (STARLING_PLANTED(read_at_r_minus_1) && options_.answers_wanted > 1 ? 1 : 0);
+    return tally_.seats() >= wanted;
+}
+
+std::vector<base::NodeId> GetCore::stale(uint64_t result_digest) const {
+    std::vector<base::NodeId> nodes;
+    for (const Answer& answer : answers_) {
+        if (answer.digest != result_digest) {
+            nodes.push_back(answer.node);
+        }
+    }
+    return nodes;
+}
+
+}  // namespace starling::node

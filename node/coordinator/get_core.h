@@ -1,0 +1,61 @@
+#pragma once
+
+// Decides what a read returns: merges the answers by version (it counts replies, not equal values) and says
+// which replicas are behind the result.
+//
+// States: collecting -> (repairing ->) settled. R answers that agree settle the read. Where they differ, the
+// result may rest on fewer seats than any later read is sure to ask; a majority read is settled only once
+// N-R+1 seats hold the result, so that what one such read returned no later one misses. After that it goes on
+// collecting, so that late and stale replicas are repaired too.
+
+#include <cstdint>
+#include <vector>
+
+#include "base/ids.h"
+#include "node/coordinator/seat_tally.h"
+#include "node/version/record.h"
+
+namespace starling::node {
+
+struct GetCoreOptions {
+    uint32_t replicas = 3;
+    uint32_t answers_wanted = 2;
+};
+
+class GetCore {
+  public:
+    explicit GetCore(GetCoreOptions options);
+
+    // `digest` is the record's (0 for an absent key).
+    void answered(base::NodeId node, SeatSet seats, const Record& record, uint64_t digest);
+    // The answer of a replica whose record has the digest of one that has answered.
+    void answered_same(base::NodeId node, SeatSet seats, uint64_t digest);
+
+    // `node` has merged the result as it was when its digest was `digest`.
+    void repaired(base::NodeId node, uint64_t digest);
+
+    bool is_reached() const;
+    // REQUIRES: is_reached().
+    bool is_settled(uint64_t result_digest) const;
+    const Record& result() const { return result_; }
+    uint32_t seats_counted() const { return tally_.seats(); }
+    uint32_t nodes_counted() const { return tally_.nodes(); }
+    bool all_answered() const { return tally_.missing().empty(); }
+    // Nodes whose record differs from the result: `result_digest` is the result's.
+    std::vector<base::NodeId> stale(uint64_t result_digest) const;
+
+  private:
+    struct Answer {
+        base::NodeId node;
+        SeatSet seats;
+        uint64_t digest = 0;
+    };
+
+    const GetCoreOptions options_;
+    SeatTally tally_;
+    Record result_;
+    // In order of arrival, one for each node.
+    std::vector<Answer> answers_;
+};
+
+}  // namespace starling::node

@@ -1,0 +1,266 @@
+#include "node/coordinator/get_operation.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/planted.h"
+#include "node/replica/wire.h"
+
+namespace starling::node {
+
+namespace {
+
+uint64_t digest_of(const std::string& key, const Record& record) {
+    return record == Record{} ? 0 : record_digest(key, record);
+}
+
+bool contains(const std::vector<base::NodeId>& nodes, base::NodeId node) {
+    return std::find(nodes.begin(), nodes.end(), node) != nodes.end();
+}
+
+}  // namespace
+
+GetOperation::GetOperation(CoordinatorContext& context,
+                           uint64_t id,
+                           GroupId group,
+                           base::Duration deadline,
+                           GetPlan plan,
+                           KvService::GetCallback done)
+    : Operation(context, id, group, deadline),
+      plan_(std::move(plan)),
+      done_(std::move(done)),
+      core_({.replicas = group.replicas, .answers_wanted = plan_.answers_wanted}) {}
+
+void GetOperation::start() {
+    arm_timer();
+    holders_ = context_.view->holders_of(group_.partition, group_.replicas);
+    if (holders_.empty()) {
+        fail(base::make_error(absl::StatusCode::kUnavailable,
+                              base::reason::no_owner,
+                              "no node is known to hold a seat of the key's partition"));
+        return;
+    }
+    // First, so that its digest, when the record is in memory, spares the others from sending theirs.
+    if (contains(holders_, self())) {
+        read_here();
+    }
+    for (const base::NodeId node : holders_) {
+        if (node != self() && !is_finished()) {
+            ask(node);
+        }
+    }
+}
+
+void GetOperation::read_here() {
+    outcomes_.asked(self());
+    context_.replica.read(
+        group_, plan_.group_key, [op = shared_as<GetOperation>()](absl::StatusOr<Replica::Answer> local) {
+            if (op->is_finished()) {
+                return;
+            }
+            if (!local.ok()) {
+                op->outcomes_.set(
+                    op->self(), ReplicaState::refused, {}, op->elapsed(), std::string(local.status().message()));
+                return;
+            }
+            op->local_digest_ = digest_of(op->plan_.group_key, local->record);
+            op->answered_.push_back(op->self());
+            op->outcomes_.set(op->self(), ReplicaState::answered, local->seats, op->elapsed());
+            op->core_.answered(op->self(), local->seats, local->record, op->local_digest_);
+            op->after_answer();
+        });
+}
+
+void GetOperation::ask(base::NodeId node) {
+    outcomes_.asked(node);
+    peer::ReplicaMessage message = new_message();
+    message.mutable_read()->set_key(plan_.group_key);
+    message.mutable_read()->set_digest(local_digest_);
+    send(node, std::move(message));
+}
+
+void GetOperation::on_reply(base::NodeId from, const peer::ReplicaMessage& message) {
+    if (message.has_read_reply()) {
+        on_read_reply(from, message.read_reply());
+    } else if (message.has_write_reply()) {
+        on_repair_reply(from, message.write_reply());
+    }
+}
+
+void GetOperation::on_read_reply(base::NodeId from, const peer::ReadReply& reply) {
+    if (contains(answered_, from)) {
+        return;
+    }
+    if (reply.has_refusal()) {
+        outcomes_.set(from, ReplicaState::refused, {}, elapsed(), reply.refusal().message());
+        return;
+    }
+    const auto seats = SeatSet::from_bits(reply.seats());
+    if (reply.same()) {
+        if (local_digest_ == 0) {
+            return;
+        }
+        core_.answered_same(from, seats, local_digest_);
+    } else {
+        Record record;
+        if (!reply.record().empty()) {
+            absl::StatusOr<Record> decoded = decode_record(reply.record());
+            if (!decoded.ok()) {
+                outcomes_.set(from, ReplicaState::refused, {}, elapsed(), "its record does not decode");
+                return;
+            }
+            record = *std::move(decoded);
+        }
+        core_.answered(from, seats, record, digest_of(plan_.group_key, record));
+    }
+    answered_.push_back(from);
+    outcomes_.set(from, ReplicaState::answered, seats, elapsed());
+    after_answer();
+}
+
+void GetOperation::on_repair_reply(base::NodeId from, const peer::WriteReply& reply) {
+    if (reply.has_refusal()) {
+        return;
+    }
+    for (const Repair& repair : repairs_) {
+        if (repair.node == from) {
+            core_.repaired(from, repair.digest);
+        }
+    }
+    after_answer();
+}
+
+uint64_t GetOperation::result_digest() const { return digest_of(plan_.group_key, core_.result()); }
+
+void GetOperation::after_answer() {
+    if (!core_.is_reached()) {
+        return;
+    }
+    repair_stale();
+    const uint64_t digest = result_digest();
+    if (done_ != nullptr && core_.is_settled(digest)) {
+        answer();
+    }
+    if (done_ == nullptr && core_.all_answered() && core_.stale(digest).empty()) {
+        finish();
+    }
+}
+
+void GetOperation::repair_stale() {
+    const uint64_t digest = result_digest();
+    for (const base::NodeId node : core_.stale(digest)) {
+        const bool sent = std::any_of(repairs_.begin(), repairs_.end(), [&](const Repair& repair) {
+            return repair.node == node && repair.digest == digest;
+        });
+        if (!sent) {
+            repair(node, digest);
+        }
+    }
+}
+
+void GetOperation::repair(base::NodeId node, uint64_t digest) {
+    ++repairs_sent_;
+    std::erase_if(repairs_, [&](const Repair& repair) { return repair.node == node; });
+    repairs_.push_back({.node = node, .digest = digest});
+    if (node == self()) {
+        context_.replica.write(group_,
+                               plan_.group_key,
+                               core_.result(),
+                               std::nullopt,
+                               [op = shared_as<GetOperation>(), digest](absl::StatusOr<SeatSet> seats) {
+                                   if (!op->is_finished() && seats.ok()) {
+                                       op->core_.repaired(op->self(), digest);
+                                       op->after_answer();
+                                   }
+                               });
+        return;
+    }
+    peer::ReplicaMessage message = new_message();
+    message.mutable_write()->set_key(plan_.group_key);
+    message.mutable_write()->set_record(wire::encode(core_.result()));
+    *message.mutable_write()->mutable_minted() = context_.replica.minted_report(group_);
+    send(node, std::move(message));
+}
+
+void GetOperation::answer() {
+    GetResult result;
+    for (const Sibling& sibling : core_.result().siblings) {
+        if (!sibling.is_tombstone) {
+            result.values.push_back({.value = sibling.value,
+                                     .dot = sibling.dot,
+                                     .time = sibling.time,
+                                     .expires_ms = sibling.expires_ms});
+        }
+    }
+    result.context = context_.sealer.seal(
+        plan_.name_space.id, plan_.request.key, Superseded::by_reading(core_.result()));
+    result.receipt.coordinator = self();
+    result.receipt.partition = group_.partition;
+    result.receipt.replicas_total = group_.replicas;
+    result.receipt.quorum = plan_.answers_wanted;
+    result.receipt.seats_answered = core_.seats_counted();
+    result.receipt.nodes_answered = core_.nodes_counted();
+    result.receipt.repairs_sent = repairs_sent_;
+    result.receipt.elapsed = elapsed();
+    if (plan_.request.options.explain) {
+        for (const Repair& repair : repairs_) {
+            outcomes_.set(repair.node, ReplicaState::stale, {}, elapsed(), "sent the result");
+        }
+        result.receipt.replicas = outcomes_.all();
+    }
+    std::exchange(done_, nullptr)(std::move(result));
+}
+
+void GetOperation::on_view_changed() {
+    for (const base::NodeId node : context_.view->holders_of(group_.partition, group_.replicas)) {
+        if (!contains(holders_, node)) {
+            holders_.push_back(node);
+            if (node == self()) {
+                read_here();
+            } else {
+                ask(node);
+            }
+        }
+    }
+}
+
+void GetOperation::on_tick() {
+    if (done_ == nullptr) {
+        finish();
+        return;
+    }
+    for (const base::NodeId node : holders_) {
+        if (node != self() && !contains(answered_, node)) {
+            ask(node);
+        }
+    }
+    repairs_.clear();
+    if (core_.is_reached()) {
+        repair_stale();
+    }
+}
+
+void GetOperation::on_deadline() {
+    const bool repairing = core_.is_reached();
+    fail(base::make_error(absl::StatusCode::kUnavailable,
+                          base::reason::quorum_not_reached,
+                          repairing ? "the replicas differ and too few could be repaired in time"
+                                    : fmt::format("{} of {} seats (on {} nodes) answered",
+                                                  core_.seats_counted(),
+                                                  plan_.answers_wanted,
+                                                  core_.nodes_counted())));
+}
+
+void GetOperation::abandon(const absl::Status& why) { fail(why); }
+
+void GetOperation::fail(absl::Status status) {
+    finish();
+    if (done_ != nullptr) {
+        std::exchange(done_, nullptr)(std::move(status));
+    }
+}
+
+}  // namespace starling::node

@@ -1,0 +1,73 @@
+#pragma once
+
+// A read at its coordinator, which may be any node:
+//
+//     collecting -> (settling ->) answered, repairing the rest -> finished
+//
+// All holders are asked, a holder that coordinates asks itself first and tells the others the digest of its
+// record, so that equal ones need not send theirs. GetCore merges and says when the read is settled and who is
+// behind; whoever is behind is sent the result.
+
+#include <string>
+#include <vector>
+
+#include "node/coordinator/get_core.h"
+#include "node/coordinator/operation.h"
+
+namespace starling::node {
+
+struct GetPlan {
+    GetRequest request;
+    NamespaceInfo name_space;
+    std::string group_key;
+    uint32_t answers_wanted = 0;
+};
+
+class GetOperation final : public Operation {
+  public:
+    GetOperation(CoordinatorContext& context,
+                 uint64_t id,
+                 GroupId group,
+                 base::Duration deadline,
+                 GetPlan plan,
+                 KvService::GetCallback done);
+
+    void start() override;
+    void on_reply(base::NodeId from, const peer::ReplicaMessage& message) override;
+    void on_view_changed() override;
+    void abandon(const absl::Status& why) override;
+
+  private:
+    void on_tick() override;
+    void on_deadline() override;
+
+    void read_here();
+    void ask(base::NodeId node);
+    void on_read_reply(base::NodeId from, const peer::ReadReply& reply);
+    void on_repair_reply(base::NodeId from, const peer::WriteReply& reply);
+    void after_answer();
+    void repair_stale();
+    void repair(base::NodeId node, uint64_t digest);
+    void answer();
+    void fail(absl::Status status);
+    uint64_t result_digest() const;
+
+    GetPlan plan_;
+    KvService::GetCallback done_;
+    std::vector<base::NodeId> holders_;
+    std::vector<base::NodeId> answered_;
+    OutcomeList outcomes_;
+    GetCore core_;
+    // Of this node's own record; 0 when it has none, or holds no seat.
+    uint64_t local_digest_ = 0;
+
+    // What each node was last sent, to be counted when it answers.
+    struct Repair {
+        base::NodeId node;
+        uint64_t digest = 0;
+    };
+    std::vector<Repair> repairs_;
+    uint32_t repairs_sent_ = 0;
+};
+
+}  // namespace starling::node

@@ -1,0 +1,63 @@
+#pragma once
+
+// One request under way at its coordinator. An operation feeds a core (PutCore, GetCore) with what arrives, and
+// carries out what follows from its state: messages, hints, the answer. It is shared between the coordinator's
+// table and the callbacks of disk and timer that are still to come, hence shared_ptr.
+
+#include <cstdint>
+#include <memory>
+
+#include "node/coordinator/context.h"
+#include "starling/peer/replica.pb.h"
+
+namespace starling::node {
+
+class Operation : public std::enable_shared_from_this<Operation> {
+  public:
+    Operation(CoordinatorContext& context, uint64_t id, GroupId group, base::Duration deadline);
+    virtual ~Operation() = default;
+    Operation(const Operation&) = delete;
+    Operation& operator=(const Operation&) = delete;
+
+    virtual void start() = 0;
+    virtual void on_reply(base::NodeId from, const peer::ReplicaMessage& message) = 0;
+    // A seat may have moved to a node that has not been asked.
+    virtual void on_view_changed() = 0;
+
+    uint64_t id() const { return id_; }
+    // Nothing more to do: the coordinator has forgotten it.
+    bool is_finished() const { return finished_; }
+    // Ends it without an answer from others: the node stops.
+    virtual void abandon(const absl::Status& why) = 0;
+
+  protected:
+    // Calls on_tick() at the next of the retry times (hint_after, doubling), or on_deadline(). Until finish().
+    void arm_timer();
+    void finish();
+    virtual void on_tick() = 0;
+    virtual void on_deadline() = 0;
+
+    peer::ReplicaMessage new_message() const;
+    void send(base::NodeId to, peer::ReplicaMessage message) { context_.host.send(to, std::move(message)); }
+    base::Duration elapsed() const { return context_.loop.now() - started_; }
+    base::Duration time_left() const { return deadline_ - elapsed(); }
+    base::NodeId self() const { return context_.host.self(); }
+    // A callback that does nothing once the operation is finished.
+    template <typename Derived>
+    std::shared_ptr<Derived> shared_as() {
+        return std::static_pointer_cast<Derived>(shared_from_this());
+    }
+
+    CoordinatorContext& context_;
+    const GroupId group_;
+
+  private:
+    const uint64_t id_;
+    const base::MonotonicTime started_;
+    const base::Duration deadline_;
+    base::Duration next_tick_;
+    env::TimerId timer_ = 0;
+    bool finished_ = false;
+};
+
+}  // namespace starling::node

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+#include "base/time.h"
+
+namespace starling::node {
+
+struct CoordinatorOptions {
+    uint32_t key_bytes_max = 64u << 10;
+    uint64_t value_bytes_max = 16ULL << 20;
+    // Keys and values of requests under way in one shard.
+    uint64_t inflight_bytes_max = 64ULL << 20;
+    // Requests superseded within the window, remembered by one record.
+    uint32_t gone_max = 4096;
+    base::Duration deadline_default = std::chrono::seconds(2);
+    base::Duration deadline_max = std::chrono::seconds(60);
+    // How long a replica may be silent before its message is repeated and a stand-in takes the write.
+    base::Duration hint_after = std::chrono::milliseconds(250);
+    // A request id is good for this long after its creation, by the coordinator's clock.
+    base::Duration request_window = std::chrono::minutes(10);
+    base::Duration clock_drift_max = std::chrono::seconds(10);
+};
+
+}  // namespace starling::node

@@ -1,0 +1,421 @@
+#include "node/coordinator/put_operation.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/planted.h"
+#include "node/replica/wire.h"
+
+namespace starling::node {
+
+namespace {
+
+uint32_t distinct_holders(const CoordinatorContext& context, GroupId group) {
+    return static_cast<uint32_t>(context.view->holders_of(group.partition, group.replicas).size());
+}
+
+uint32_t live_value_count(const Record& record) {
+    return static_cast<uint32_t>(std::count_if(
+        record.siblings.begin(), record.siblings.end(), [](const Sibling& s) { return !s.is_tombstone; }));
+}
+
+bool contains(const std::vector<base::NodeId>& nodes, base::NodeId node) {
+    return std::find(nodes.begin(), nodes.end(), node) != nodes.end();
+}
+
+}  // namespace
+
+PutOperation::PutOperation(CoordinatorContext& context,
+                           uint64_t id,
+                           GroupId group,
+                           base::Duration deadline,
+                           PutPlan plan,
+                           KvService::PutCallback done)
+    : Operation(context, id, group, deadline),
+      plan_(std::move(plan)),
+      done_(std::move(done)),
+      exchanged_(group.replicas),
+      core_({.replicas = group.replicas,
+             .acks_wanted = plan_.acks_wanted,
+             .holder_count = distinct_holders(context, group),
+             .count_hints = plan_.count_hints}) {}
+
+void PutOperation::start() {
+    arm_timer();
+    holders_ = context_.view->holders_of(group_.partition, group_.replicas);
+    if (plan_.superseded.has_value() || plan_.request.blind) {
+        begin_mint();
+    } else {
+        begin_exchange();
+    }
+}
+
+void PutOperation::begin_exchange() {
+    exchanged_.add(self(), context_.host.held_seats(group_.partition));
+    context_.replica.read(
+        group_, plan_.group_key, [op = shared_as<PutOperation>()](absl::StatusOr<Replica::Answer> local) {
+            if (op->is_finished()) {
+                return;
+            }
+            if (!local.ok()) {
+                op->fail(local.status());
+                return;
+            }
+            const bool absent = local->record == Record{};
+            op->local_digest_ = absent ? 0 : record_digest(op->plan_.group_key, local->record);
+            op->mint_when_exchanged();
+            if (op->phase_ == Phase::exchanging) {
+                for (const base::NodeId node : op->holders_) {
+                    op->ask_for_record(node);
+                }
+            }
+        });
+}
+
+void PutOperation::ask_for_record(base::NodeId node) {
+    if (node == self()) {
+        return;
+    }
+    outcomes_.asked(node);
+    peer::ReplicaMessage message = new_message();
+    message.mutable_read()->set_key(plan_.group_key);
+    message.mutable_read()->set_digest(local_digest_);
+    send(node, std::move(message));
+}
+
+void PutOperation::on_read_reply(base::NodeId from, const peer::ReadReply& reply) {
+    if (phase_ != Phase::exchanging) {
+        return;
+    }
+    if (reply.has_refusal()) {
+        outcomes_.set(from, ReplicaState::refused, {}, elapsed(), reply.refusal().message());
+        return;
+    }
+    if (!reply.same() && !reply.record().empty()) {
+        absl::StatusOr<Record> record = decode_record(reply.record());
+        if (!record.ok()) {
+            return;
+        }
+        join(exchanged_record_, *record);
+    }
+    exchanged_.add(from, SeatSet::from_bits(reply.seats()));
+    mint_when_exchanged();
+}
+
+void PutOperation::mint_when_exchanged() {
+    const uint32_t wanted = group_.replicas - plan_.acks_wanted + 1;
+    if (phase_ == Phase::exchanging && exchanged_.seats() >= wanted) {
+        begin_mint();
+    }
+}
+
+void PutOperation::begin_mint() {
+    phase_ = Phase::minting;
+    context_.store.update(
+        group_,
+        plan_.group_key,
+        [op = shared_as<PutOperation>()](Record& local, Frontier& frontier) {
+            return op->is_finished() ? absl::CancelledError() : op->change_record(local, frontier);
+        },
+        [op = shared_as<PutOperation>()] {
+            if (!op->is_finished()) {
+                op->begin_collect();
+            }
+        },
+        [op = shared_as<PutOperation>()](absl::Status status) {
+            if (op->is_finished()) {
+                return;
+            }
+            if (!status.ok()) {
+                op->fail(std::move(status));
+                return;
+            }
+            const SeatSet seats = op->context_.host.held_seats(op->group_.partition);
+            op->outcomes_.set(op->self(), ReplicaState::durable, seats, op->elapsed());
+            op->core_.acknowledged(op->self(), seats);
+            op->after_answer();
+        });
+}
+
+absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
+    if (context_.host.held_seats(group_.partition).below(group_.replicas).empty()) {
+        return base::make_error(absl::StatusCode::kUnavailable,
+                                base::reason::no_owner,
+                                "this node has given its seat of the partition away");
+    }
+    merge(local, exchanged_record_, frontier);
+    const base::RequestId& request = plan_.request.request;
+    const bool forgets_requests = STARLING_PLANTED(retry_makes_new_dot);
+    const Sibling* known = local.find(request);
+    if ((known != nullptr || local.is_gone(request)) && !forgets_requests) {
+        is_repeat_ = true;
+        if (known != nullptr) {
+            dot_ = known->dot;
+            time_ = known->time;
+        }
+    } else {
+        const Superseded superseded =
+            plan_.superseded.has_value() ? *plan_.superseded : Superseded::by_reading(local);
+        if (std::binary_search(superseded.requests.begin(), superseded.requests.end(), request) &&
+            !forgets_requests) {
+            return base::make_error(absl::StatusCode::kInvalidArgument,
+                                    base::reason::invalid_request_id,
+                                    "the context of the request has seen the request itself");
+        }
+        context_.replica.forget_old_requests(group_, local);
+        if (local.gone.size() >= context_.options.gone_max) {
+            return base::make_error(absl::StatusCode::kResourceExhausted,
+                                    base::reason::overloaded,
+                                    "this key was written too often within the request window");
+        }
+        NewWrite write{.dot = {.actor = context_.actor, .sequence = context_.store.upcoming_sequence(group_)},
+                       .request = request,
+                       .time = context_.hybrid_clock.tick(context_.wall_clock.wall_now()),
+                       .expires_ms = plan_.request.expires_ms,
+                       .is_tombstone = plan_.request.is_delete,
+                       .value = std::move(plan_.request.value)};
+        dot_ = write.dot;
+        time_ = write.time;
+        Record minted = mint(local, superseded, std::move(write));
+        if (!plan_.request.is_delete && live_value_count(minted) > plan_.name_space.siblings_max) {
+            return base::make_error(
+                absl::StatusCode::kResourceExhausted,
+                base::reason::too_many_siblings,
+                fmt::format("the key has {} siblings already: read it and write with that context",
+                            plan_.name_space.siblings_max));
+        }
+        context_.store.use_sequence(group_);
+        frontier.add(*dot_);
+        local = std::move(minted);
+    }
+    result_ = Superseded::by_reading(local);
+    record_bytes_ = wire::encode(local);
+    return absl::OkStatus();
+}
+
+void PutOperation::begin_collect() {
+    phase_ = Phase::collecting;
+    outcomes_.asked(self());
+    for (const base::NodeId node : holders_) {
+        send_write(node);
+    }
+    for (const base::NodeId node : context_.view->awaited_holders(group_.partition, group_.replicas)) {
+        send_write(node);
+    }
+    place_hints(/*only_dead=*/true);
+}
+
+void PutOperation::send_write(base::NodeId node) {
+    if (node == self() || node.is_none()) {
+        return;
+    }
+    outcomes_.asked(node);
+    peer::ReplicaMessage message = new_message();
+    peer::WriteRequest& write = *message.mutable_write();
+    write.set_key(plan_.group_key);
+    write.set_record(record_bytes_);
+    // A repeat sends the record as it is now, which its first dot does not stand for.
+    if (dot_.has_value() && !is_repeat_) {
+        wire::set_dot(*write.mutable_dot(), *dot_);
+    }
+    *write.mutable_minted() = context_.replica.minted_report(group_);
+    send(node, std::move(message));
+}
+
+void PutOperation::on_reply(base::NodeId from, const peer::ReplicaMessage& message) {
+    if (message.has_read_reply()) {
+        on_read_reply(from, message.read_reply());
+    } else if (message.has_write_reply()) {
+        on_write_reply(from, message.write_reply());
+    } else if (message.has_hint_reply()) {
+        on_hint_reply(from, message.hint_reply());
+    }
+}
+
+void PutOperation::on_write_reply(base::NodeId from, const peer::WriteReply& reply) {
+    if (phase_ != Phase::collecting && phase_ != Phase::lingering) {
+        return;
+    }
+    if (reply.has_refusal()) {
+        outcomes_.set(from, ReplicaState::refused, {}, elapsed(), reply.refusal().message());
+        return;
+    }
+    const auto seats = SeatSet::from_bits(reply.seats());
+    context_.replica.note_minted(group_, from, reply.minted());
+    outcomes_.set(from, ReplicaState::durable, seats, elapsed());
+    core_.acknowledged(from, seats);
+    after_answer();
+}
+
+void PutOperation::on_hint_reply(base::NodeId from, const peer::HintReply& reply) {
+    if (phase_ != Phase::collecting && phase_ != Phase::lingering) {
+        return;
+    }
+    if (reply.has_refusal() || reply.seat() >= group_.replicas || !contains(stand_ins_used_, from)) {
+        outcomes_.set(from, ReplicaState::refused, {}, elapsed(), reply.refusal().message());
+        return;
+    }
+    const base::SeatIndex seat(static_cast<uint8_t>(reply.seat()));
+    const base::NodeId holder = context_.view->holder(group_.partition, seat);
+    outcomes_.set(
+        from, ReplicaState::hinted, SeatSet::of(seat), elapsed(), "for " + base::to_string(holder));
+    core_.hinted(from, seat);
+    after_answer();
+}
+
+void PutOperation::after_answer() {
+    if (phase_ == Phase::collecting && core_.is_reached()) {
+        acknowledge();
+    }
+    if (phase_ == Phase::lingering && core_.missing().empty()) {
+        finish();
+    }
+}
+
+void PutOperation::on_view_changed() {
+    for (const base::NodeId node : context_.view->holders_of(group_.partition, group_.replicas)) {
+        if (contains(holders_, node)) {
+            continue;
+        }
+        holders_.push_back(node);
+        if (phase_ == Phase::exchanging) {
+            ask_for_record(node);
+        } else if (phase_ == Phase::collecting || phase_ == Phase::lingering) {
+            send_write(node);
+        }
+    }
+}
+
+void PutOperation::on_tick() {
+    switch (phase_) {
+        case Phase::exchanging:
+            for (const base::NodeId node : holders_) {
+                ask_for_record(node);
+            }
+            return;
+        case Phase::minting:
+            return;
+        case Phase::collecting:
+            for (const base::SeatIndex seat : core_.missing_holders().list()) {
+                send_write(context_.view->holder(group_.partition, seat));
+            }
+            place_hints(/*only_dead=*/false);
+            return;
+        case Phase::lingering:
+            place_hints(/*only_dead=*/false);
+            finish();
+            return;
+    }
+}
+
+void PutOperation::place_hints(bool only_dead) {
+    if (!dot_.has_value()) {
+        return;  // A repeated request that is superseded: its successor has hints of its own.
+    }
+    for (const base::SeatIndex seat : core_.missing_holders().without(hints_placed_).list()) {
+        const base::NodeId holder = context_.view->holder(group_.partition, seat);
+        const bool is_elsewhere = !holder.is_none() && holder != self();
+        if (is_elsewhere && !(only_dead && context_.view->is_alive(holder))) {
+            hints_placed_.add(seat);
+            place_hint(seat);
+        }
+    }
+}
+
+void PutOperation::place_hint(base::SeatIndex seat) {
+    if (plan_.count_hints) {
+        for (const base::NodeId node : context_.view->stand_ins(group_.partition, group_.replicas)) {
+            if (contains(stand_ins_used_, node) || node == self()) {
+                continue;
+            }
+            stand_ins_used_.push_back(node);
+            outcomes_.asked(node);
+            peer::ReplicaMessage message = new_message();
+            message.mutable_hint()->set_seat(seat.raw());
+            peer::WriteRequest& write = *message.mutable_hint()->mutable_write();
+            write.set_key(plan_.group_key);
+            write.set_record(record_bytes_);
+            wire::set_dot(*write.mutable_dot(), *dot_);
+            send(node, std::move(message));
+            return;
+        }
+    }
+    // Nobody else can keep it. What a spent budget refuses here, comparison of the replicas finds.
+    context_.hints.keep({.group = group_,
+                         .seat = seat,
+                         .dot = *dot_,
+                         .key = plan_.group_key},
+                        {},
+                        [](const absl::Status&) {});
+}
+
+void PutOperation::acknowledge() {
+    phase_ = Phase::lingering;
+    PutResult result;
+    result.dot = dot_.value_or(Dot{});
+    result.time = time_;
+    result.is_repeat = is_repeat_;
+    result.context = context_.sealer.seal(plan_.name_space.id, plan_.request.key, result_);
+    result.receipt = make_receipt();
+    std::exchange(done_, nullptr)(std::move(result));
+}
+
+Receipt PutOperation::make_receipt() const {
+    Receipt receipt;
+    receipt.coordinator = self();
+    receipt.partition = group_.partition;
+    receipt.replicas_total = group_.replicas;
+    receipt.quorum = plan_.acks_wanted;
+    receipt.seats_answered = core_.seats_counted();
+    receipt.nodes_answered = core_.nodes_counted();
+    receipt.seats_hinted = core_.seats_hinted();
+    receipt.elapsed = elapsed();
+    if (plan_.request.options.explain) {
+        receipt.replicas = outcomes_.all();
+    }
+    return receipt;
+}
+
+void PutOperation::on_deadline() {
+    if (phase_ == Phase::lingering) {
+        finish();
+        return;
+    }
+    if (phase_ == Phase::exchanging) {
+        fail(base::make_error(
+            absl::StatusCode::kUnavailable,
+            base::reason::quorum_not_reached,
+            fmt::format("nothing was written: {} of the {} seats that the put asks first answered in time",
+                        exchanged_.seats(),
+                        group_.replicas - plan_.acks_wanted + 1)));
+        return;
+    }
+    place_hints(/*only_dead=*/false);
+    fail(base::make_error(absl::StatusCode::kDeadlineExceeded,
+                          base::reason::quorum_not_reached,
+                          fmt::format("{} of {} seats (on {} nodes) have the write; the outcome is unknown",
+                                      core_.seats_counted(),
+                                      plan_.acks_wanted,
+                                      core_.nodes_counted())));
+}
+
+void PutOperation::abandon(const absl::Status& why) {
+    if (phase_ == Phase::lingering) {
+        place_hints(/*only_dead=*/false);
+        finish();
+    } else {
+        fail(why);
+    }
+}
+
+void PutOperation::fail(absl::Status status) {
+    finish();
+    if (done_ != nullptr) {
+        std::exchange(done_, nullptr)(std::move(status));
+    }
+}
+
+}  // namespace starling::node

@@ -1,0 +1,97 @@
+#include "node/replica/hint_store.h"
+
+#include <utility>
+
+#include "base/error.h"
+#include "base/status_macros.h"
+
+namespace starling::node {
+
+namespace {
+
+// Before every key of the owner: an actor of zeros is never minted by.
+HintKey first_key(const HintStore::Owner& owner) {
+    return {.group = owner.group, .seat = owner.seat, .dot = {}, .key = {}};
+}
+
+}  // namespace
+
+HintStore::HintStore(CommitQueue& commits, storage::Engine& engine, uint64_t bytes_max)
+    : commits_(commits), engine_(engine), bytes_max_(bytes_max) {}
+
+absl::Status HintStore::load() {
+    const auto iterator =
+        engine_.new_iterator({.lower = storage_keys::hints_begin(), .upper = storage_keys::hints_end()});
+    for (iterator->seek_to_first(); iterator->valid(); iterator->next()) {
+        auto key = storage_keys::parse_hint(iterator->key());
+        if (!key.has_value()) {
+            return absl::DataLossError("the key of a stored hint does not decode");
+        }
+        const uint64_t size = iterator->key().size() + iterator->value().size();
+        hints_.emplace(*std::move(key), size);
+        bytes_ += size;
+    }
+    return iterator->status();
+}
+
+void HintStore::keep(HintKey key, std::string_view record, Done done) {
+    const std::string storage_key = storage_keys::hint(key);
+    const uint64_t size = storage_key.size() + record.size();
+    if (!hints_.contains(key)) {
+        if (bytes_ + size > bytes_max_) {
+            done(base::make_error(absl::StatusCode::kResourceExhausted,
+                                  base::reason::overloaded,
+                                  "the hint budget (hint_bytes_max) is spent"));
+            return;
+        }
+        storage::WriteBatch batch;
+        batch.put(storage_key, record);
+        if (absl::Status status = commits_.apply(batch); !status.ok()) {
+            done(std::move(status));
+            return;
+        }
+        hints_.emplace(std::move(key), size);
+        bytes_ += size;
+    }
+    commits_.when_durable(std::move(done));
+}
+
+void HintStore::remove(const HintKey& key) {
+    const auto found = hints_.find(key);
+    if (found == hints_.end()) {
+        return;
+    }
+    storage::WriteBatch batch;
+    batch.remove(storage_keys::hint(key));
+    // A removal that fails, or is lost in a crash, means one more delivery of what the owner has.
+    if (commits_.apply(batch).ok()) {
+        bytes_ -= found->second;
+        hints_.erase(found);
+    }
+}
+
+std::vector<HintStore::Owner> HintStore::owners() const {
+    std::vector<Owner> found;
+    auto it = hints_.begin();
+    while (it != hints_.end()) {
+        const Owner owner{.group = it->first.group, .seat = it->first.seat};
+        found.push_back(owner);
+        it = hints_.lower_bound(first_key(
+            {.group = owner.group, .seat = base::SeatIndex(static_cast<uint8_t>(owner.seat.raw() + 1))}));
+    }
+    return found;
+}
+
+std::vector<HintKey> HintStore::next(const Owner& owner, const HintKey* after, size_t count_max) const {
+    std::vector<HintKey> found;
+    auto it = after == nullptr ? hints_.lower_bound(first_key(owner)) : hints_.upper_bound(*after);
+    for (; it != hints_.end() && found.size() < count_max; ++it) {
+        if (it->first.group != owner.group || it->first.seat != owner.seat) {
+            break;
+        }
+        found.push_back(it->first);
+    }
+    return found;
+}
+
+}  // namespace starling::node

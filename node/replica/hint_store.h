@@ -1,0 +1,60 @@
+#pragma once
+
+// Writes kept for holders that are away: durable, apart from one another, never dropped before they are
+// delivered. A hint is either a whole write (a stand-in's: it may have counted for W) or a reference (a
+// holder's note that another holder lacks what it has itself: the record is looked up when it is sent).
+//
+// Owned by the shard's loop.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/functional/any_invocable.h"
+#include "node/replica/commit_queue.h"
+#include "node/replica/storage_keys.h"
+
+namespace starling::node {
+
+using storage_keys::HintKey;
+
+class HintStore {
+  public:
+    using Done = absl::AnyInvocable<void(absl::Status)>;
+
+    HintStore(CommitQueue& commits, storage::Engine& engine, uint64_t bytes_max);
+
+    // Reads the keys of all hints. Blocks on disk.
+    absl::Status load();
+
+    // `record`: an encoded record; empty for a reference. `done` when it is durable. resource_exhausted
+    // (reason overloaded) when the budget is spent: nothing is kept then.
+    void keep(HintKey key, std::string_view record, Done done);
+    void remove(const HintKey& key);
+
+    bool contains(const HintKey& key) const { return hints_.contains(key); }
+    uint64_t count() const { return hints_.size(); }
+    uint64_t bytes() const { return bytes_; }
+
+    // Where hints wait: one entry for each seat, in order.
+    struct Owner {
+        GroupId group;
+        base::SeatIndex seat;
+        friend auto operator<=>(const Owner&, const Owner&) = default;
+    };
+    std::vector<Owner> owners() const;
+    // The first hints for a seat after `after` (in key order).
+    std::vector<HintKey> next(const Owner& owner, const HintKey* after, size_t count_max) const;
+
+  private:
+    CommitQueue& commits_;
+    storage::Engine& engine_;
+    const uint64_t bytes_max_;
+
+    // Bytes each takes in the engine.
+    absl::btree_map<HintKey, uint64_t> hints_;
+    uint64_t bytes_ = 0;
+};
+
+}  // namespace starling::node

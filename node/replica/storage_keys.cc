@@ -1,0 +1,136 @@
+#include "node/replica/storage_keys.h"
+
+#include "base/codec.h"
+
+namespace starling::node::storage_keys {
+
+namespace {
+
+constexpr char meta_tag = 'm';
+constexpr char seats_tag = 's';
+constexpr char frontier_tag = 'f';
+constexpr char record_tag = 'r';
+constexpr char hint_tag = 'h';
+
+std::string tagged_group(char tag, GroupId group) {
+    std::string out(1, tag);
+    base::put_u16_ordered(out, group.partition.raw());
+    base::put_u8(out, group.replicas);
+    return out;
+}
+
+GroupId read_group(base::Reader& in) {
+    const base::PartitionId partition(in.u16_ordered());
+    const uint8_t replicas = in.u8();
+    return {partition, replicas};
+}
+
+std::string tag_begin(char tag) { return std::string(1, tag); }
+std::string tag_end(char tag) { return std::string(1, static_cast<char>(tag + 1)); }
+
+bool strip_tag(std::string_view& key, char tag) {
+    if (key.empty() || key.front() != tag) {
+        return false;
+    }
+    key.remove_prefix(1);
+    return true;
+}
+
+}  // namespace
+
+std::string meta(std::string_view name) { return std::string(1, meta_tag).append(name); }
+
+std::string seats(base::PartitionId partition) {
+    std::string out(1, seats_tag);
+    base::put_u16_ordered(out, partition.raw());
+    return out;
+}
+
+std::string frontier(GroupId group) { return tagged_group(frontier_tag, group); }
+
+std::string record(GroupId group, std::string_view group_key) {
+    return tagged_group(record_tag, group).append(group_key);
+}
+
+std::string record_prefix(GroupId group) { return tagged_group(record_tag, group); }
+
+std::string records_begin() { return tag_begin(record_tag); }
+std::string records_end() { return tag_end(record_tag); }
+std::string frontiers_begin() { return tag_begin(frontier_tag); }
+std::string frontiers_end() { return tag_end(frontier_tag); }
+std::string seats_begin() { return tag_begin(seats_tag); }
+std::string seats_end() { return tag_end(seats_tag); }
+std::string hints_begin() { return tag_begin(hint_tag); }
+std::string hints_end() { return tag_end(hint_tag); }
+
+std::string hint(const HintKey& key) {
+    std::string out = tagged_group(hint_tag, key.group);
+    base::put_u8(out, key.seat.raw());
+    put_dot(out, key.dot);
+    out.append(key.key);
+    return out;
+}
+
+std::optional<HintKey> parse_hint(std::string_view storage_key) {
+    if (!strip_tag(storage_key, hint_tag)) {
+        return std::nullopt;
+    }
+    base::Reader in(storage_key);
+    HintKey key;
+    key.group = read_group(in);
+    key.seat = base::SeatIndex(in.u8());
+    key.dot = read_dot(in);
+    key.key = std::string(in.rest());
+    if (in.failed()) {
+        return std::nullopt;
+    }
+    return key;
+}
+
+std::optional<RecordKey> parse_record(std::string_view storage_key) {
+    if (!strip_tag(storage_key, record_tag)) {
+        return std::nullopt;
+    }
+    base::Reader in(storage_key);
+    const GroupId group = read_group(in);
+    if (in.failed()) {
+        return std::nullopt;
+    }
+    return RecordKey{group, in.rest()};
+}
+
+std::optional<GroupId> parse_frontier(std::string_view storage_key) {
+    if (!strip_tag(storage_key, frontier_tag)) {
+        return std::nullopt;
+    }
+    base::Reader in(storage_key);
+    const GroupId group = read_group(in);
+    if (!in.finished()) {
+        return std::nullopt;
+    }
+    return group;
+}
+
+std::optional<base::PartitionId> parse_seats(std::string_view storage_key) {
+    if (!strip_tag(storage_key, seats_tag)) {
+        return std::nullopt;
+    }
+    base::Reader in(storage_key);
+    const base::PartitionId partition(in.u16_ordered());
+    if (!in.finished()) {
+        return std::nullopt;
+    }
+    return partition;
+}
+
+std::string prefix_end(std::string prefix) {
+    while (!prefix.empty() && prefix.back() == static_cast<char>(0xff)) {
+        prefix.pop_back();
+    }
+    if (!prefix.empty()) {
+        prefix.back() = static_cast<char>(prefix.back() + 1);
+    }
+    return prefix;
+}
+
+}  // namespace starling::node::storage_keys

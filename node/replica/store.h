@@ -1,0 +1,114 @@
+#pragma once
+
+// The records of one shard, group by group: reads them, changes them one key at a time, keeps frontier and hash
+// tree beside them, and says when a change is durable. It knows nothing of seats, quorums or peers.
+//
+// 1. Changes of one key run one after another, each on the complete record (I4): a change that has to wait
+//    for the disk makes later ones of that key wait behind it.
+// 2. A record and the frontier that covers it are written in one batch (I9).
+// 3. A group's frontier leaves the disk before its first record does, and is not used again until it is empty
+//    (drop): a frontier without its records would refuse them for ever.
+//
+// Owned by the shard's loop; callbacks run on it, possibly before the call returns.
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
+#include "node/replica/commit_queue.h"
+#include "node/replica/group_access.h"
+
+namespace starling::node {
+
+class ReplicaStore final : public GroupAccess {
+  public:
+    ReplicaStore(env::EventLoop& loop, env::Workers& workers, storage::Engine& engine);
+
+    // Reads the frontiers and begins to rebuild the hash trees in the background. Blocks on disk. data_loss names
+    // the entry that does not decode.
+    absl::Status load();
+
+    using ReadCallback = absl::AnyInvocable<void(absl::StatusOr<Record>)>;
+    // An absent key reads as an empty record. What is returned is durable: a value that one read saw is not
+    // lost to the next by a crash.
+    void read(GroupId group, std::string key, ReadCallback done);
+
+    // Changes the record and the frontier it is given in place; an error abandons the change.
+    using Change = absl::AnyInvocable<absl::Status(Record&, Frontier&)>;
+    // Runs `change` once; then `applied` (may be null) when the result is visible; then `done` when it is
+    // durable (also a result that changed nothing, since what it saw may not be durable yet). After an error only
+    // `done` is called.
+    using Applied = absl::AnyInvocable<void()>;
+    void update(GroupId group, std::string key, Change change, Applied applied, Done done);
+
+    // The next sequence of this node's actor in the group, and its use: each is used once.
+    uint64_t upcoming_sequence(GroupId group) { return sequences_[group] + 1; }
+    void use_sequence(GroupId group) { ++sequences_[group]; }
+    const Frontier& frontier(GroupId group);
+
+    // Removes all data of a group from the disk, in pages. The group is unknown from the call on.
+    void drop(GroupId group, Done done);
+
+    CommitQueue& commits() { return commits_; }
+    storage::Engine& engine() { return engine_; }
+    std::vector<GroupId> groups() const;
+    uint64_t record_count() const;
+    bool trees_ready() const { return !rebuilding_; }
+
+    // GroupAccess
+    std::vector<GroupId> groups_of(base::PartitionId partition) override;
+    absl::StatusOr<GroupSummary> summary(GroupId group) override;
+    void list_bucket(GroupId group, size_t bucket, Callback<std::vector<KeyDigest>> done) override;
+    void fetch(GroupId group, std::vector<std::string> keys, Callback<std::vector<KeyRecord>> done) override;
+    void scan(GroupId group, std::string from, size_t bytes_max, Callback<ScanPage> done) override;
+    void merge_records(GroupId group, std::vector<KeyRecord> records, Done done) override;
+    void unite_frontier(GroupId group, Frontier frontier, Done done) override;
+
+  private:
+    struct Group {
+        Frontier frontier;
+        BucketDigests buckets{};
+        uint64_t record_count = 0;
+    };
+    // What a scan of the disk adds to the trees: it saw the state at load, and every change since has
+    // already been added to the group (sums commute).
+    using Rebuilt = std::map<GroupId, Group>;
+
+    Group& group_at(GroupId group);
+    void with_record(GroupId group, std::string key, ReadCallback use);
+    void finish_load(const std::string& storage_key, absl::StatusOr<std::optional<std::string>> loaded);
+    void note_unsynced(const std::string& storage_key);
+    // The commit that a read of the key has to wait for; 0 for none.
+    uint64_t unsynced_commit(const std::string& storage_key);
+    absl::Status apply_change(GroupId group, const std::string& key, Record record, Change& change);
+    void start_rebuild();
+    void drop_page(GroupId group, Done done);
+    // Runs `job` on a worker and `done` with its result on the loop.
+    template <typename T>
+    void on_worker(absl::AnyInvocable<T()> job, absl::AnyInvocable<void(T)> done);
+
+    env::EventLoop& loop_;
+    env::Workers& workers_;
+    storage::Engine& engine_;
+    CommitQueue commits_;
+
+    absl::btree_map<GroupId, std::unique_ptr<Group>> groups_;
+    // Keys whose record is on its way from the disk, and who waits for it, in order.
+    absl::btree_map<std::string, std::deque<ReadCallback>> loading_;
+    // Outlives its group: a sequence is never used again in this life, not after a drop either.
+    absl::btree_map<GroupId, uint64_t> sequences_;
+    // The last commit of each key that may not be durable yet, and the order in which they become so.
+    absl::flat_hash_map<std::string, uint64_t> unsynced_;
+    std::deque<std::pair<uint64_t, std::string>> unsynced_order_;
+    bool rebuilding_ = false;
+    // Drops that wait for the rebuild, whose snapshot still has the records.
+    std::vector<absl::AnyInvocable<void()>> after_rebuild_;
+};
+
+}  // namespace starling::node
