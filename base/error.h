@@ -18,6 +18,7 @@ std::string reason_of(const absl::Status& status);
 
 // The reasons a client may meet. docs/errors.md says what to do about each.
 namespace reason {
+inline constexpr std::string_view invalid_request = "invalid_request";
 inline constexpr std::string_view key_empty = "key_empty";
 inline constexpr std::string_view key_too_large = "key_too_large";
 inline constexpr std::string_view value_too_large = "value_too_large";

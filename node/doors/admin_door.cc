@@ -1,0 +1,125 @@
+#include "node/doors/admin_door.h"
+
+#include <utility>
+
+#include "base/status_macros.h"
+#include "node/doors/address.h"
+#include "node/doors/convert.h"
+#include "node/doors/unary_call.h"
+
+namespace starling::node {
+
+namespace {
+
+// The node's callback for a call: `format` writes an OK result into the response.
+template <typename Format>
+auto answer(UnaryCall* call, Format format) {
+    return [handle = CallHandle(call), format = std::move(format)](auto result) mutable {
+        UnaryCall* finished = handle.release();
+        if (!result.ok()) {
+            finished->fail(result.status());
+            return;
+        }
+        format(*result);
+        finished->succeed();
+    };
+}
+
+absl::Status check_join(UnaryCall& call, const std::string& known_address) {
+    STARLING_RETURN_IF_ERROR(parse_address(known_address).status());
+    return call.admit(known_address.size());
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* AdminDoor::Ping(grpc::CallbackServerContext* call,
+                                          const v1::PingRequest* /*request*/,
+                                          v1::PingResponse* response) {
+    auto* reactor = new UnaryCall(context_, *call, Method::ping);
+    response->set_message("PONG");
+    response->set_node_id(context_.node.raw());
+    response->set_version(context_.version);
+    response->set_is_ready(context_.is_ready() &&
+                           !context_.is_stopping.load(std::memory_order_acquire));
+    reactor->succeed();
+    return reactor;
+}
+
+grpc::ServerUnaryReactor* AdminDoor::Join(grpc::CallbackServerContext* call,
+                                          const v1::JoinRequest* request,
+                                          v1::JoinResponse* response) {
+    auto* reactor = new UnaryCall(context_, *call, Method::join);
+    if (absl::Status status = check_join(*reactor, request->known_address()); !status.ok()) {
+        reactor->fail(status);
+        return reactor;
+    }
+    context_.admin.join(request->known_address(),
+                        answer(reactor, [response](const AdminService::Joined& joined) {
+                            response->set_cluster_id(joined.cluster.raw());
+                            response->set_member_count(joined.member_count);
+                        }));
+    return reactor;
+}
+
+grpc::ServerUnaryReactor* AdminDoor::Status(grpc::CallbackServerContext* call,
+                                            const v1::StatusRequest* /*request*/,
+                                            v1::StatusResponse* response) {
+    auto* reactor = new UnaryCall(context_, *call, Method::status);
+    if (absl::Status status = reactor->admit(0); !status.ok()) {
+        reactor->fail(status);
+        return reactor;
+    }
+    context_.admin.status(
+        answer(reactor, [response](const StatusReport& report) { fill(*response, report); }));
+    return reactor;
+}
+
+grpc::ServerUnaryReactor* AdminDoor::Ring(grpc::CallbackServerContext* call,
+                                          const v1::RingRequest* /*request*/,
+                                          v1::RingResponse* response) {
+    auto* reactor = new UnaryCall(context_, *call, Method::ring);
+    if (absl::Status status = reactor->admit(0); !status.ok()) {
+        reactor->fail(status);
+        return reactor;
+    }
+    context_.admin.ring(answer(reactor, [response](const std::vector<RingPartition>& partitions) {
+        fill(*response, partitions);
+    }));
+    return reactor;
+}
+
+grpc::ServerUnaryReactor* AdminDoor::CreateNamespace(grpc::CallbackServerContext* call,
+                                                     const v1::CreateNamespaceRequest* request,
+                                                     v1::CreateNamespaceResponse* response) {
+    auto* reactor = new UnaryCall(context_, *call, Method::create_namespace);
+    auto info = to_namespace(request->namespace_(), context_.options.requests);
+    absl::Status status = info.ok() ? reactor->admit(info->name.size()) : info.status();
+    if (!status.ok()) {
+        reactor->fail(status);
+        return reactor;
+    }
+    context_.admin.create_namespace(*std::move(info),
+                                    answer(reactor, [response](const NamespaceInfo& created) {
+                                        fill(*response->mutable_namespace_(), created);
+                                    }));
+    return reactor;
+}
+
+grpc::ServerUnaryReactor* AdminDoor::ListNamespaces(grpc::CallbackServerContext* call,
+                                                    const v1::ListNamespacesRequest* /*request*/,
+                                                    v1::ListNamespacesResponse* response) {
+    auto* reactor = new UnaryCall(context_, *call, Method::list_namespaces);
+    if (absl::Status status = reactor->admit(0); !status.ok()) {
+        reactor->fail(status);
+        return reactor;
+    }
+    context_.admin.list_namespaces(
+        answer(reactor, [response](const std::vector<NamespaceInfo>& namespaces) {
+            for (const NamespaceInfo& info : namespaces) {
+                fill(*response->add_namespaces(), info);
+            }
+        }));
+    return reactor;
+}
+
+}  // namespace starling::node
