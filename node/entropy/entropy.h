@@ -16,29 +16,14 @@
 #include "env/event_loop.h"
 #include "env/random.h"
 #include "node/entropy/entropy_options.h"
+#include "node/entropy/partition_sync.h"
+#include "node/entropy/responder.h"
+#include "node/entropy/runtime.h"
+#include "node/entropy/scheduler.h"
 #include "node/replica/group_access.h"
 #include "starling/peer/entropy.pb.h"
 
 namespace starling::node {
-
-class EntropyHost {
-  public:
-    // May be lost. Never delivers to this node itself before it returns.
-    virtual void send(base::NodeId to, peer::EntropyMessage message) = 0;
-
-  protected:
-    ~EntropyHost() = default;
-};
-
-struct PartitionSyncRequest {
-    base::PartitionId partition;
-    base::NodeId from;
-    // Only groups with more replicas than this: those of the seat of this index.
-    uint8_t seat = 0;
-    // True: a first copy, repeated until nearly in step. False: one complete pull of each group,
-    // whose summary the peer takes after this call.
-    bool is_copy = false;
-};
 
 class Entropy {
   public:
@@ -51,26 +36,35 @@ class Entropy {
             env::Random& random);
     ~Entropy();
 
+    // A message of a partition of this shard.
     void on_message(base::NodeId from, const peer::EntropyMessage& message);
 
     // The other nodes that `group` is compared with from now on; none: it is not compared. A new
     // pair is dirty.
-    void set_peers(GroupId group, std::vector<base::NodeId> peers);
+    void set_peers(GroupId group, const std::vector<base::NodeId>& peers);
     // Compare with this node at once: it is back, or hints for it were dropped.
     void kick(base::NodeId peer);
     // A write of the group may not have reached the peer.
     void mark_dirty(GroupId group, base::NodeId peer);
     // Groups that are not known to be in step with each of their peers.
-    size_t dirty_count() const;
+    size_t dirty_count() const { return scheduler_.dirty_count(); }
 
-    // Pulls a partition from another node. `done` runs once, unless cancelled: OK when all is
-    // durable here.
+    // Pulls a partition from another node. `done` runs once, never before this returns, unless
+    // cancelled: OK when all is durable here.
     uint64_t start_partition_sync(const PartitionSyncRequest& request, Done done);
     void cancel(uint64_t sync);
 
-    const EntropyCounters& counters() const;
-    // Ends everything under way; no callback runs afterwards.
+    const EntropyCounters& counters() const { return runtime_.counters; }
+    // Ends everything under way; no callback runs afterwards, and messages are ignored.
     void stop();
+
+  private:
+    EntropyRuntime runtime_;
+    Responder responder_;
+    Scheduler scheduler_;
+    std::map<uint64_t, std::unique_ptr<PartitionSync>> syncs_;
+    uint64_t last_sync_ = 0;
+    bool is_stopped_ = false;
 };
 
 }  // namespace starling::node

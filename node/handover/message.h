@@ -39,7 +39,7 @@ struct MoveMessage {
     // For held: the sender's. Else: the one at which the giver holds, held and grants the seat.
     Epoch epoch;
     // Of the three permit messages.
-    base::SeatIndex granting_seat;
+    base::SeatIndex granting_seat{};
     uint64_t attempt = 0;
 
     friend auto operator<=>(const MoveMessage&, const MoveMessage&) = default;

@@ -13,20 +13,21 @@
 //              filling --(gives up)--> declined --(the seat is held at a later epoch)--> none
 //
 // Invariants:
-// 1. What a message says is on disk when it is sent: messages are made from durable_ alone, by
-// speak().
+// 1. What a message says is on disk when it is sent: messages are made from durable_, by speak()
+// and by the
+//    receivers, which run only while the seat has no other state on its way to the disk.
 // 2. A seat counts only while it is `holding` on disk and no other state is on its way there.
 // 3. Only a `fenced` record ends a holding, and nothing but the named successor's `declined` undoes
 // it.
 // 4. An offer is accepted only above the highest epoch this node ever held, granted or declined.
 // 5. Volatile state (offers, collected permits, running copies) may be lost at any moment.
 //
-// A seat whose next state is being written ignores messages until that is done; everything is
-// repeated by timers.
+// A seat whose next state is being written ignores messages until that is done; timers repeat
+// everything. The roles have a file each: move_giver.cc, move_successor.cc, move_permits.cc.
 
 #include <cstdint>
-#include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/ids.h"
@@ -88,6 +89,7 @@ class MoveCore {
   public:
     struct Config {
         base::NodeId self;
+        // The start counter of this life of the node.
         uint32_t generation = 1;
         uint8_t seat_count = seat_count_default;
         MoveRules rules;
@@ -102,8 +104,8 @@ class MoveCore {
 
     // By seat; empty while unknown.
     void set_targets(std::vector<base::NodeId> targets);
-    // `node` is said to hold, or to have held, `seat` at `epoch`.
-    void note_holder(base::SeatIndex seat, SeatView::Holder holder);
+    // `holder.node` is said to hold, or to have held, `seat` at `holder.epoch`.
+    void note_holder(base::SeatIndex seat, const SeatView::Holder& holder);
     void receive(base::NodeId from, const MoveMessage& message);
     // The outcome of the write asked for last. After a failure it is asked for again.
     void persisted(bool is_ok);
@@ -113,60 +115,146 @@ class MoveCore {
     // Give back whatever is being filled (no room for it, say).
     void decline_fills();
 
-    // What the events since the last call call for.
+    // What the events since the last call ask for.
     MoveEffects take_effects();
 
     // The seats this node counts for at this moment. To be asked when an answer is sent.
     SeatSet counts() const;
-    // It stores writes, counted or not: it holds or fills a seat below `replicas`.
+    // Writes are stored here, counted or not: it holds or fills a seat below `replicas`.
     bool stores(uint32_t replicas) const;
     const SeatRecords& durable() const { return durable_; }
     size_t count_of(SeatState state) const;
 
-    // Equal for cores that will react alike to all that can come: for the exploration.
+    // Equal for two cores that react alike to all that can come.
     std::string fingerprint() const;
 
   private:
-    enum class OfferPhase : uint8_t { offered, accepted, asking };
     // A holder's intention; volatile.
     struct Offer {
+        enum class Phase : uint8_t { offered, accepted, asking };
         base::NodeId to;
-        OfferPhase phase = OfferPhase::offered;
-        SeatSet grants;
+        Phase phase = Phase::offered;
+        // The successor said that it is nearly in step.
+        bool is_nearly = false;
+        // asking: which seats gave leave, and in which try.
+        SeatSet grants{};
+        uint64_t attempt = 0;
     };
-    // A run of a copy or comparison; volatile.
+    // A running copy or comparison; volatile.
     struct Job {
         uint64_t id = 0;
         SyncKind kind{};
         base::NodeId from;
+        // Of the move it belongs to.
         Epoch epoch;
     };
+    // What is not on disk.
     struct Seat {
         std::optional<Offer> offer;
         std::optional<Job> job;
-        // filling: the copy is nearly in step.
+        // filling: the copy is nearly in step; the giver said that it is fenced.
         bool is_nearly = false;
-        // filling: the giver said that it is fenced.
         bool is_fenced = false;
+        // The durable permit is no longer needed. Forgotten by a restart, and then asked about
+        // again.
+        std::optional<Permit> released;
+        // Offers that came to nothing: the next one goes to another node.
         uint32_t refusals = 0;
+        // No new offer before the next retry.
+        bool is_resting = false;
+        bool wants_to_speak = false;
         uint32_t repetition = 0;
     };
+    static size_t at(base::SeatIndex seat) { return seat.raw(); }
+    base::SeatIndex index(size_t seat) const { return base::SeatIndex(static_cast<uint8_t>(seat)); }
 
-    // Receivers.
-    void on_offer(base::NodeId from, const MoveMessage& message);
+    // Durability (move_core.cc).
+    bool is_settled(base::SeatIndex seat) const { return staged_[at(seat)] == durable_[at(seat)]; }
+    // Ends what belongs to the present state and brings `record` on its way to the disk.
+    void stage(base::SeatIndex seat, SeatRecord record);
+    // Broken rules only: `record` without a write.
+    void assume(base::SeatIndex seat, SeatRecord record);
+    void entered(base::SeatIndex seat, const SeatRecord& before);
+    // What follows from the present state and what is known of others.
+    void react(base::SeatIndex seat);
+    void react_all();
+    // Says what the durable state and the present intention call for. take_effects() does it, once,
+    // for the seats that wants_to_speak() was called for.
+    void speak(base::SeatIndex seat);
+    void speak_as_holder(base::SeatIndex seat);
+    void wants_to_speak(base::SeatIndex seat) { seats_[at(seat)].wants_to_speak = true; }
+    void arm(base::SeatIndex seat);
+    bool needs_retry(base::SeatIndex seat) const;
+    void send(base::NodeId to, MoveKind kind, base::SeatIndex seat, const Epoch& epoch);
+    void send_permit(base::NodeId to,
+                     MoveKind kind,
+                     base::SeatIndex granting_seat,
+                     base::SeatIndex seat,
+                     const Epoch& epoch,
+                     uint64_t attempt);
+    void tell_held(base::SeatIndex seat, base::NodeId giver);
+    void start_job(base::SeatIndex seat, SyncKind kind, base::NodeId from, const Epoch& epoch);
+    void end_job(base::SeatIndex seat);
+    void drop_unneeded();
+    // seat_count_max when no seat is active.
+    uint8_t lowest_active_seat() const;
+    // The seat is known held at a later epoch.
+    bool is_over(base::SeatIndex seat, const Epoch& epoch) const;
+
+    // Giver (move_giver.cc).
+    void consider_offer(base::SeatIndex seat);
+    std::optional<base::NodeId> choose_successor(base::SeatIndex seat) const;
+    bool is_wanted(base::SeatIndex seat, base::NodeId to) const;
+    bool is_offered_another(base::SeatIndex seat, base::NodeId node) const;
+    void make_offer(base::SeatIndex seat, base::NodeId to, Offer::Phase phase);
+    void end_offer(base::SeatIndex seat, bool is_refused);
+    void fence(base::SeatIndex seat);
     void on_progress(base::NodeId from, const MoveMessage& message);
     void on_refuse(base::NodeId from, const MoveMessage& message);
-    void on_withdrawn(base::NodeId from, const MoveMessage& message);
+    void on_declined(base::NodeId from, const MoveMessage& message);
+    void on_compared(const MoveMessage& message);
+
+    // Permits (move_permits.cc).
+    void start_asking(base::SeatIndex seat);
+    void ask(base::SeatIndex seat);
+    void stop_asking(base::SeatIndex seat);
+    void fence_with_majority(base::SeatIndex seat);
+    bool has_open_permit(base::SeatIndex seat) const;
+    std::optional<base::SeatIndex> asking_seat() const;
     void on_permit_ask(base::NodeId from, const MoveMessage& message);
     void on_permit_grant(base::NodeId from, const MoveMessage& message);
     void on_permit_withdraw(base::NodeId from, const MoveMessage& message);
-    void on_fenced(base::NodeId from, const MoveMessage& message);
-    void on_declined(base::NodeId from, const MoveMessage& message);
-    void on_compare(base::NodeId from, const MoveMessage& message);
-    void on_compared(base::NodeId from, const MoveMessage& message);
 
-    const Config config_;
+    // Successor (move_successor.cc).
+    bool may_fill(base::SeatIndex seat) const;
+    void continue_fill(base::SeatIndex seat);
+    void hold(base::SeatIndex seat);
+    void refuse(base::NodeId to, const MoveMessage& offer);
+    void on_offer(base::NodeId from, const MoveMessage& message);
+    void on_fenced(base::NodeId from, const MoveMessage& message);
+    void on_withdrawn(base::NodeId from, const MoveMessage& message);
+    void on_compare(base::NodeId from, const MoveMessage& message);
+
+    // Constant after construction.
+    Config config_;
+
+    // As the disk has it; as it shall have it; what is being written.
     SeatRecords durable_;
+    SeatRecords staged_;
+    std::optional<SeatRecords> writing_;
+    // The last write failed: no new one before a retry.
+    bool has_write_failed_ = false;
+
+    std::vector<Seat> seats_;
+    // The highest holder known of each seat.
+    std::vector<SeatView::Holder> known_;
+    std::vector<base::NodeId> targets_;
+    uint64_t last_attempt_ = 0;
+    uint64_t last_job_ = 0;
+    // Until dropped(); and to be asked for (again) after that.
+    bool is_drop_under_way_ = false;
+    bool is_drop_wanted_ = false;
+    MoveEffects effects_;
 };
 
 }  // namespace starling::node

@@ -5,8 +5,10 @@
 // and callback there.
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -20,6 +22,7 @@
 #include "env/event_loop.h"
 #include "env/random.h"
 #include "node/entropy/entropy.h"
+#include "node/entropy/runtime.h"
 #include "node/handover/move_core.h"
 #include "node/handover/seat.h"
 #include "node/handover/seat_view.h"
@@ -80,7 +83,8 @@ class Mover {
     // Those of another cluster, and of partitions of other shards, are passed over. data_loss:
     // nothing was restored.
     absl::Status restore(const std::vector<std::pair<base::PartitionId, std::string>>& stored);
-    // A new cluster of one: this node takes all seats. OK once that is durable.
+    // A new cluster of one: this node takes all seats. OK once that is durable; an error when a
+    // write failed.
     void found(Done done);
     // The node, without data, becomes a member of another cluster: it forgets all seats. What is
     // stored belongs to the former cluster and stays ignored.
@@ -109,7 +113,58 @@ class Mover {
     void stop();
 
   private:
+    struct Waiting {
+        base::PartitionId partition;
+        StartSync sync;
+    };
+    struct Shell {
+        std::unique_ptr<MoveCore> core;
+        // By seat and kind.
+        std::map<std::pair<base::SeatIndex, MoveTimer>, env::TimerId> timers;
+        // The core's jobs that run: which sync of the entropy's each is, and whether it is a last
+        // difference.
+        std::map<uint64_t, std::pair<uint64_t, SyncKind>> running;
+    };
+
+    Shell* find(base::PartitionId partition);
+    const Shell* find(base::PartitionId partition) const;
+    void make_cores();
+    void end_all();
+    // Carries out what the partition's core asks for.
+    void flush(base::PartitionId partition);
+    void persist(base::PartitionId partition, const SeatRecords& records);
+    void on_persisted(base::PartitionId partition, const absl::Status& status);
+    void drop(base::PartitionId partition, uint8_t replicas_max);
+    void send(base::PartitionId partition, const OutgoingMove& move);
+    void set_timer(base::PartitionId partition, const SetTimer& timer);
+    void cancel_sync(base::PartitionId partition, uint64_t job);
+    void start_waiting();
+    void start(const Waiting& waiting);
+    bool is_current(base::NodeId from, const AddressedMove& move);
+    base::Duration delay_of(const SetTimer& timer);
+
+    MoverOptions options_;
+    HandoverHost& host_;
+    Entropy& entropy_;
+    env::EventLoop& loop_;
+    env::Random& random_;
+
+    std::map<base::PartitionId, Shell> shells_;
+    // Copies and comparisons; last differences, which keep a gap open and so never stand behind
+    // those.
+    std::deque<Waiting> copies_;
+    std::deque<Waiting> differences_;
+    uint32_t copies_running_ = 0;
+    uint32_t differences_running_ = 0;
+    // The latest life heard of, by node.
+    std::map<base::NodeId, uint32_t> generations_;
+    // Partitions not founded yet.
+    std::set<base::PartitionId> founding_;
+    Done founded_;
     uint64_t malformed_messages_ = 0;
+    bool is_stopped_ = false;
+    // Replaced when the cores are: what belongs to former ones is ignored.
+    Lifeline lifeline_;
 };
 
 }  // namespace starling::node

@@ -1,0 +1,90 @@
+#include "node/entropy/entropy.h"
+
+#include <utility>
+
+namespace starling::node {
+
+Entropy::Entropy(EntropyOptions options,
+                 EntropyHost& host,
+                 GroupAccess& groups,
+                 env::EventLoop& loop,
+                 env::Random& random)
+    : runtime_{.options = options, .host = host, .groups = groups, .loop = loop, .random = random},
+      responder_(runtime_),
+      scheduler_(runtime_) {}
+
+Entropy::~Entropy() {
+    stop();
+}
+
+void Entropy::on_message(base::NodeId from, const peer::EntropyMessage& message) {
+    if (is_stopped_) return;
+    const GroupId group{.partition = base::PartitionId(static_cast<uint16_t>(message.partition())),
+                        .replicas = static_cast<uint8_t>(message.replicas())};
+    if (message.partition() > 0xffff || message.replicas() > 0xff) {
+        ++runtime_.counters.malformed_messages;
+        return;
+    }
+    switch (message.body_case()) {
+        case peer::EntropyMessage::kCheck:
+        case peer::EntropyMessage::kSummaryAsk:
+        case peer::EntropyMessage::kBucketAsk:
+        case peer::EntropyMessage::kFetch:
+        case peer::EntropyMessage::kScan:
+        case peer::EntropyMessage::kGroupsAsk:
+            return responder_.on_question(from, message);
+        case peer::EntropyMessage::kPullHint:
+            return scheduler_.on_pull_hint(group, from);
+        case peer::EntropyMessage::BODY_NOT_SET:
+            ++runtime_.counters.malformed_messages;
+            return;
+        default:
+            break;
+    }
+    const auto exchange = runtime_.exchanges.find(message.session());
+    if (exchange != runtime_.exchanges.end()) {
+        exchange->second->on_message(from, message);
+    }
+}
+
+void Entropy::set_peers(GroupId group, const std::vector<base::NodeId>& peers) {
+    if (!is_stopped_) {
+        scheduler_.set_peers(group, peers);
+    }
+}
+
+void Entropy::kick(base::NodeId peer) {
+    scheduler_.kick(peer);
+}
+
+void Entropy::mark_dirty(GroupId group, base::NodeId peer) {
+    scheduler_.mark_dirty(group, peer);
+}
+
+uint64_t Entropy::start_partition_sync(const PartitionSyncRequest& request, Done done) {
+    const uint64_t id = ++last_sync_;
+    if (is_stopped_) return id;
+    auto sync = std::make_unique<PartitionSync>(
+        runtime_, request, [this, id, done = std::move(done)](absl::Status status) mutable {
+            // Moved out first: erasing the sync destroys this very callback's captures.
+            Done finished = std::move(done);
+            syncs_.erase(id);
+            finished(std::move(status));
+        });
+    PartitionSync& started = *sync;
+    syncs_.emplace(id, std::move(sync));
+    started.start();
+    return id;
+}
+
+void Entropy::cancel(uint64_t sync) {
+    syncs_.erase(sync);
+}
+
+void Entropy::stop() {
+    is_stopped_ = true;
+    scheduler_.stop();
+    syncs_.clear();
+}
+
+}  // namespace starling::node

@@ -1,0 +1,77 @@
+#include "node/entropy/exchange.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+
+namespace starling::node {
+
+Exchange::Exchange(EntropyRuntime& runtime, base::NodeId peer)
+    : runtime_(runtime), peer_(peer), session_(runtime.random.next_id()) {
+    runtime_.exchanges[session_] = this;
+}
+
+Exchange::~Exchange() {
+    runtime_.loop.cancel(timer_);
+    runtime_.exchanges.erase(session_);
+}
+
+void Exchange::ask(GroupId group,
+                   peer::EntropyMessage question,
+                   peer::EntropyMessage::BodyCase expected,
+                   Answer answer) {
+    STARLING_CHECK(!is_open_);
+    question.set_session(session_);
+    question.set_request(question_.request() + 1);
+    question.set_partition(group.partition.raw());
+    question.set_replicas(group.replicas);
+    question_ = std::move(question);
+    expected_ = expected;
+    answer_ = std::move(answer);
+    is_open_ = true;
+    tries_ = 0;
+    send();
+}
+
+void Exchange::send() {
+    ++tries_;
+    timer_ =
+        runtime_.loop.schedule_after(runtime_.options.request_timeout, [this] { on_timeout(); });
+    runtime_.host.send(peer_, question_);
+}
+
+void Exchange::on_timeout() {
+    if (tries_ < runtime_.options.tries_max) {
+        return send();
+    }
+    finish(absl::UnavailableError(fmt::format("node {} does not answer", to_string(peer_))),
+           nullptr);
+}
+
+void Exchange::on_message(base::NodeId from, const peer::EntropyMessage& message) {
+    if (!is_open_ || from != peer_ || message.request() != question_.request()) return;
+    if (message.partition() != question_.partition() || message.replicas() != question_.replicas())
+        return;
+    if (message.body_case() == peer::EntropyMessage::kFailed) {
+        return finish(absl::UnavailableError(
+                          fmt::format("node {}: {}", to_string(peer_), message.failed().message())),
+                      nullptr);
+    }
+    if (message.body_case() != expected_) {
+        ++runtime_.counters.malformed_messages;
+        return finish(absl::InvalidArgumentError("an answer to another question"), nullptr);
+    }
+    finish(absl::OkStatus(), &message);
+}
+
+void Exchange::finish(const absl::Status& status, const peer::EntropyMessage* message) {
+    runtime_.loop.cancel(timer_);
+    is_open_ = false;
+    // The callback may ask again, or destroy this object.
+    Answer answer = std::move(answer_);
+    answer(status, message);
+}
+
+}  // namespace starling::node

@@ -1,0 +1,83 @@
+#include "node/entropy/partition_sync.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace starling::node {
+
+PartitionSync::PartitionSync(EntropyRuntime& runtime,
+                             const PartitionSyncRequest& request,
+                             Done done)
+    : runtime_(runtime),
+      request_(request),
+      exchange_(runtime, request.from),
+      done_(std::move(done)) {}
+
+void PartitionSync::start() {
+    peer::EntropyMessage question;
+    question.mutable_groups_ask();
+    exchange_.ask({.partition = request_.partition, .replicas = 0},
+                  std::move(question),
+                  peer::EntropyMessage::kGroups,
+                  [this](const absl::Status& status, const peer::EntropyMessage* answer) {
+                      if (!status.ok()) return finish(status);
+                      on_groups(answer->groups());
+                  });
+}
+
+void PartitionSync::on_groups(const peer::EntropyGroups& groups) {
+    for (const uint32_t replicas : groups.replicas()) {
+        if (replicas == 0 || replicas > 255) {
+            return finish(absl::InvalidArgumentError("a group of impossible size"));
+        }
+        if (replicas > request_.seat.raw()) {
+            groups_.push_back(
+                {.partition = request_.partition, .replicas = static_cast<uint8_t>(replicas)});
+        }
+    }
+    std::sort(groups_.rbegin(), groups_.rend());
+    groups_.erase(std::unique(groups_.begin(), groups_.end()), groups_.end());
+    next_group();
+}
+
+void PartitionSync::next_group() {
+    if (groups_.empty()) return finish(absl::OkStatus());
+    const GroupId group = groups_.back();
+    groups_.pop_back();
+    const absl::StatusOr<GroupSummary> own = runtime_.groups.summary(group);
+    if (!own.ok()) return finish(own.status());
+    if (request_.is_copy && own->frontier.empty()) return copy(group);
+    pull(group, 1);
+}
+
+void PartitionSync::copy(GroupId group) {
+    copy_ = std::make_unique<BulkCopy>(
+        runtime_, group, request_.from, [this, group](absl::StatusOr<uint64_t> copied) {
+            if (!copied.ok()) return finish(copied.status());
+            pull(group, 1);
+        });
+    copy_->start();
+}
+
+void PartitionSync::pull(GroupId group, uint32_t round) {
+    session_ = std::make_unique<SyncSession>(
+        runtime_,
+        group,
+        request_.from,
+        SyncSession::Mode::thorough,
+        [this, group, round](absl::StatusOr<SyncResult> result) {
+            if (!result.ok()) return finish(result.status());
+            const bool is_near = result->records <= runtime_.options.nearly_records_max ||
+                                 round >= runtime_.options.copy_rounds_max;
+            if (request_.is_copy && !is_near) return pull(group, round + 1);
+            next_group();
+        });
+    session_->start();
+}
+
+void PartitionSync::finish(absl::Status status) {
+    Done done = std::move(done_);
+    done(std::move(status));
+}
+
+}  // namespace starling::node

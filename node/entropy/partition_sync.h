@@ -1,0 +1,59 @@
+#pragma once
+
+// Pulls all groups of one seat of a partition from another node, one after the other: the copy, the
+// last difference and the final comparison of a hand-over.
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+
+#include "base/ids.h"
+#include "node/entropy/bulk_copy.h"
+#include "node/entropy/exchange.h"
+#include "node/entropy/runtime.h"
+#include "node/entropy/sync_session.h"
+
+namespace starling::node {
+
+struct PartitionSyncRequest {
+    base::PartitionId partition;
+    base::NodeId from;
+    // Only groups with more replicas than this: those of the seat of this index.
+    base::SeatIndex seat{};
+    // True: a first copy, repeated until nearly in step. False: one complete pull of each group,
+    // whose summary the peer takes after the start.
+    bool is_copy = false;
+};
+
+class PartitionSync {
+  public:
+    using Done = absl::AnyInvocable<void(absl::Status)>;
+
+    PartitionSync(EntropyRuntime& runtime, const PartitionSyncRequest& request, Done done);
+
+    // `done` runs once, unless this object is destroyed before; it may destroy it.
+    void start();
+
+  private:
+    void on_groups(const peer::EntropyGroups& groups);
+    void next_group();
+    void copy(GroupId group);
+    void pull(GroupId group, uint32_t round);
+    void finish(absl::Status status);
+
+    // Constant after construction.
+    EntropyRuntime& runtime_;
+    const PartitionSyncRequest request_;
+
+    Exchange exchange_;
+    Done done_;
+    // Still to do, last first.
+    std::vector<GroupId> groups_;
+    std::unique_ptr<BulkCopy> copy_;
+    std::unique_ptr<SyncSession> session_;
+};
+
+}  // namespace starling::node

@@ -1,0 +1,186 @@
+#include "node/entropy/responder.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "node/entropy/records.h"
+
+namespace starling::node {
+
+namespace {
+
+constexpr uint32_t serving_max = 64;
+constexpr int keys_per_fetch_max = 4096;
+// Read at once for a fetch, before its size is known.
+constexpr size_t keys_per_read = 16;
+
+}  // namespace
+
+struct Responder::Fetching {
+    Asker asker;
+    std::vector<std::string> keys;
+    size_t done = 0;
+    size_t bytes = 0;
+};
+
+void Responder::on_question(base::NodeId from, const peer::EntropyMessage& question) {
+    Asker asker{
+        .node = from,
+        .answer = {},
+        .group = {.partition = base::PartitionId(static_cast<uint16_t>(question.partition())),
+                  .replicas = static_cast<uint8_t>(question.replicas())}};
+    asker.answer.set_session(question.session());
+    asker.answer.set_request(question.request());
+    asker.answer.set_partition(question.partition());
+    asker.answer.set_replicas(question.replicas());
+    ++serving_;
+    if (serving_ > serving_max) {
+        return fail(asker, absl::ResourceExhaustedError("too many questions at once"));
+    }
+    switch (question.body_case()) {
+        case peer::EntropyMessage::kCheck:
+            return on_check(std::move(asker), question.check());
+        case peer::EntropyMessage::kSummaryAsk:
+            return on_summary(std::move(asker));
+        case peer::EntropyMessage::kBucketAsk:
+            return on_bucket(std::move(asker), question.bucket_ask());
+        case peer::EntropyMessage::kFetch:
+            return on_fetch(std::move(asker), question.fetch());
+        case peer::EntropyMessage::kScan:
+            return on_scan(std::move(asker), question.scan());
+        case peer::EntropyMessage::kGroupsAsk:
+            return on_groups(std::move(asker));
+        default:
+            return fail(asker, absl::UnimplementedError("unknown question"));
+    }
+}
+
+void Responder::on_check(Asker asker, const peer::EntropyCheck& check) {
+    const absl::StatusOr<GroupSummary> own = runtime_.groups.summary(asker.group);
+    if (!own.ok()) return fail(asker, own.status());
+    const SummaryHashes theirs{.frontier = check.frontier_hash(), .root = check.root_hash()};
+    asker.answer.mutable_checked()->set_is_equal(hashes_of(*own) == theirs);
+    reply(asker);
+}
+
+void Responder::on_summary(Asker asker) {
+    const absl::StatusOr<GroupSummary> own = runtime_.groups.summary(asker.group);
+    if (!own.ok()) return fail(asker, own.status());
+    put_summary(*own, *asker.answer.mutable_summary());
+    reply(asker);
+}
+
+void Responder::on_bucket(Asker asker, const peer::EntropyBucketAsk& ask) {
+    if (ask.bucket() >= bucket_count) {
+        return fail(asker, absl::InvalidArgumentError("no such bucket"));
+    }
+    const GroupId group = asker.group;
+    runtime_.groups.list_bucket(
+        group,
+        ask.bucket(),
+        lifeline_.guard([this, asker = std::move(asker), after = ask.after()](
+                            absl::StatusOr<std::vector<KeyDigest>> keys) mutable {
+            if (!keys.ok()) return fail(asker, keys.status());
+            std::sort(keys->begin(), keys->end(), [](const KeyDigest& a, const KeyDigest& b) {
+                return a.key < b.key;
+            });
+            peer::EntropyBucket& page = *asker.answer.mutable_bucket();
+            size_t bytes = 0;
+            for (KeyDigest& key : *keys) {
+                if (key.key <= after) continue;
+                if (bytes >= runtime_.options.batch_bytes_max) {
+                    page.set_has_more(true);
+                    break;
+                }
+                bytes += key.key.size() + sizeof(key.digest);
+                page.add_keys(std::move(key.key));
+                page.add_digests(key.digest);
+            }
+            reply(asker);
+        }));
+}
+
+void Responder::on_fetch(Asker asker, const peer::EntropyFetch& fetch) {
+    if (fetch.keys_size() == 0 || fetch.keys_size() > keys_per_fetch_max) {
+        return fail(asker, absl::InvalidArgumentError("too many keys, or none"));
+    }
+    auto fetching = std::make_shared<Fetching>();
+    fetching->asker = std::move(asker);
+    fetching->keys.assign(fetch.keys().begin(), fetch.keys().end());
+    fetching->asker.answer.mutable_fetched();
+    fetch_some(std::move(fetching));
+}
+
+// True when the answer is full or complete. A record that does not fit any more is read again for
+// the next question; a single one always fits.
+bool Responder::add_records(Fetching& fetching, size_t key_count, std::vector<KeyRecord>& records) {
+    peer::EntropyFetched& fetched = *fetching.asker.answer.mutable_fetched();
+    const size_t end = fetching.done + key_count;
+    for (KeyRecord& record : records) {
+        if (fetching.bytes >= runtime_.options.batch_bytes_max) {
+            fetched.set_key_count(static_cast<uint32_t>(fetching.done));
+            return true;
+        }
+        peer::EntropyRecord* added = fetched.add_records();
+        encode_record(*added->mutable_record(), record.record);
+        // Keys before this one do not exist here.
+        while (fetching.keys[fetching.done++] != record.key) {
+        }
+        added->set_key(std::move(record.key));
+        fetching.bytes += size_of(*added);
+    }
+    fetching.done = end;
+    fetched.set_key_count(static_cast<uint32_t>(end));
+    return end == fetching.keys.size() || fetching.bytes >= runtime_.options.batch_bytes_max;
+}
+
+void Responder::fetch_some(std::shared_ptr<Fetching> fetching) {
+    const size_t count = std::min(keys_per_read, fetching->keys.size() - fetching->done);
+    const auto first = fetching->keys.begin() + static_cast<std::ptrdiff_t>(fetching->done);
+    std::vector<std::string> keys(first, first + static_cast<std::ptrdiff_t>(count));
+    const GroupId group = fetching->asker.group;
+    runtime_.groups.fetch(
+        group,
+        std::move(keys),
+        lifeline_.guard([this, fetching, count](absl::StatusOr<std::vector<KeyRecord>> records) {
+            if (!records.ok()) return fail(fetching->asker, records.status());
+            if (add_records(*fetching, count, *records)) return reply(fetching->asker);
+            fetch_some(fetching);
+        }));
+}
+
+void Responder::on_scan(Asker asker, const peer::EntropyScan& scan) {
+    const GroupId group = asker.group;
+    runtime_.groups.scan(
+        group,
+        scan.from(),
+        runtime_.options.batch_bytes_max,
+        lifeline_.guard([this, asker = std::move(asker)](absl::StatusOr<ScanPage> page) mutable {
+            if (!page.ok()) return fail(asker, page.status());
+            peer::EntropyScanned& scanned = *asker.answer.mutable_scanned();
+            put_records(page->records, *scanned.mutable_records());
+            scanned.set_next(std::move(page->next));
+            reply(asker);
+        }));
+}
+
+void Responder::on_groups(Asker asker) {
+    peer::EntropyGroups& groups = *asker.answer.mutable_groups();
+    for (const GroupId group : runtime_.groups.groups_of(asker.group.partition)) {
+        groups.add_replicas(group.replicas);
+    }
+    reply(asker);
+}
+
+void Responder::reply(Asker& asker) {
+    --serving_;
+    runtime_.host.send(asker.node, std::move(asker.answer));
+}
+
+void Responder::fail(Asker& asker, const absl::Status& status) {
+    asker.answer.mutable_failed()->set_code(static_cast<uint32_t>(status.code()));
+    asker.answer.mutable_failed()->set_message(std::string(status.message()));
+    reply(asker);
+}
+
+}  // namespace starling::node

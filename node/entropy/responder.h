@@ -1,0 +1,48 @@
+#pragma once
+
+// Answers the questions of other nodes' sessions from this shard's data. Keeps nothing between
+// questions.
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/ids.h"
+#include "node/entropy/runtime.h"
+
+namespace starling::node {
+
+class Responder {
+  public:
+    explicit Responder(EntropyRuntime& runtime) : runtime_(runtime) {}
+
+    // REQUIRES: the message is a question. One that makes no sense, or comes while too many are
+    // being answered, is answered by `failed`.
+    void on_question(base::NodeId from, const peer::EntropyMessage& question);
+
+  private:
+    // Whom to answer what: the question's addressing.
+    struct Asker {
+        base::NodeId node;
+        peer::EntropyMessage answer;
+        GroupId group;
+    };
+    struct Fetching;
+
+    void on_check(Asker asker, const peer::EntropyCheck& check);
+    void on_summary(Asker asker);
+    void on_bucket(Asker asker, const peer::EntropyBucketAsk& ask);
+    void on_fetch(Asker asker, const peer::EntropyFetch& fetch);
+    void fetch_some(std::shared_ptr<Fetching> fetching);
+    bool add_records(Fetching& fetching, size_t key_count, std::vector<KeyRecord>& records);
+    void on_scan(Asker asker, const peer::EntropyScan& scan);
+    void on_groups(Asker asker);
+    void reply(Asker& asker);
+    void fail(Asker& asker, const absl::Status& status);
+
+    EntropyRuntime& runtime_;
+    uint32_t serving_ = 0;
+    Lifeline lifeline_;
+};
+
+}  // namespace starling::node

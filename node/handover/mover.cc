@@ -1,0 +1,328 @@
+#include "node/handover/mover.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "node/handover/message.h"
+
+namespace starling::node {
+
+Mover::Mover(MoverOptions options,
+             HandoverHost& host,
+             Entropy& entropy,
+             env::EventLoop& loop,
+             env::Random& random)
+    : options_(std::move(options)), host_(host), entropy_(entropy), loop_(loop), random_(random) {
+    make_cores();
+}
+
+Mover::~Mover() {
+    stop();
+}
+
+void Mover::make_cores() {
+    for (const base::PartitionId partition : options_.partitions) {
+        shells_[partition].core =
+            std::make_unique<MoveCore>(MoveCore::Config{.self = options_.self,
+                                                        .generation = options_.generation,
+                                                        .seat_count = options_.seat_count,
+                                                        .rules = options_.rules});
+    }
+}
+
+void Mover::end_all() {
+    lifeline_ = Lifeline();
+    for (auto& [partition, shell] : shells_) {
+        for (const auto& [key, timer] : shell.timers) {
+            loop_.cancel(timer);
+        }
+        for (const auto& [job, running] : shell.running) {
+            entropy_.cancel(running.first);
+        }
+    }
+    shells_.clear();
+    copies_.clear();
+    differences_.clear();
+    copies_running_ = 0;
+    differences_running_ = 0;
+    founding_.clear();
+}
+
+void Mover::stop() {
+    is_stopped_ = true;
+    end_all();
+}
+
+void Mover::enter_cluster(base::ClusterId cluster) {
+    end_all();
+    options_.cluster = cluster;
+    generations_.clear();
+    make_cores();
+    host_.seats_changed();
+}
+
+Mover::Shell* Mover::find(base::PartitionId partition) {
+    const auto found = shells_.find(partition);
+    return found == shells_.end() ? nullptr : &found->second;
+}
+
+const Mover::Shell* Mover::find(base::PartitionId partition) const {
+    const auto found = shells_.find(partition);
+    return found == shells_.end() ? nullptr : &found->second;
+}
+
+absl::Status Mover::restore(const std::vector<std::pair<base::PartitionId, std::string>>& stored) {
+    std::vector<std::pair<base::PartitionId, SeatRecords>> decoded;
+    for (const auto& [partition, value] : stored) {
+        absl::StatusOr<SeatRecords> records =
+            decode_seat_records(value, options_.cluster, options_.seat_count);
+        if (!records.ok()) return records.status();
+        if (find(partition) != nullptr && *records != SeatRecords(options_.seat_count)) {
+            decoded.emplace_back(partition, *std::move(records));
+        }
+    }
+    for (auto& [partition, records] : decoded) {
+        find(partition)->core->restore(std::move(records));
+        flush(partition);
+    }
+    return absl::OkStatus();
+}
+
+void Mover::found(Done done) {
+    founded_ = std::move(done);
+    founding_.insert(options_.partitions.begin(), options_.partitions.end());
+    for (auto& [partition, shell] : shells_) {
+        shell.core->found();
+    }
+    if (founding_.empty()) {
+        return std::exchange(founded_, nullptr)(absl::OkStatus());
+    }
+    for (const base::PartitionId partition : options_.partitions) {
+        flush(partition);
+    }
+}
+
+void Mover::set_targets(base::PartitionId partition, std::span<const base::NodeId> targets) {
+    Shell* shell = find(partition);
+    if (shell == nullptr) return;
+    shell->core->set_targets({targets.begin(), targets.end()});
+    flush(partition);
+}
+
+void Mover::view_changed(const SeatView& view, std::span<const base::PartitionId> partitions) {
+    for (const base::PartitionId partition : partitions) {
+        Shell* shell = find(partition);
+        if (shell == nullptr) continue;
+        const std::span<const SeatView::Holder> holders = view.holders(partition);
+        for (size_t seat = 0; seat < holders.size(); ++seat) {
+            shell->core->note_holder(base::SeatIndex(static_cast<uint8_t>(seat)), holders[seat]);
+        }
+        flush(partition);
+    }
+}
+
+// A message of an earlier life of its sender, or to an earlier life of this node, is past.
+bool Mover::is_current(base::NodeId from, const AddressedMove& move) {
+    if (move.to_generation != 0 && move.to_generation != options_.generation) return false;
+    uint32_t& heard = generations_[from];
+    if (move.from_generation < heard) return false;
+    heard = move.from_generation;
+    return true;
+}
+
+void Mover::on_message(base::NodeId from, const peer::HandoverMessage& message) {
+    const absl::StatusOr<AddressedMove> move =
+        from_proto(message, options_.partition_count, options_.seat_count);
+    if (!move.ok()) {
+        ++malformed_messages_;
+        return;
+    }
+    Shell* shell = find(move->partition);
+    if (shell == nullptr || !is_current(from, *move)) return;
+    shell->core->receive(from, move->message);
+    flush(move->partition);
+}
+
+void Mover::decline_fills() {
+    for (const base::PartitionId partition : options_.partitions) {
+        if (Shell* shell = find(partition)) {
+            shell->core->decline_fills();
+            flush(partition);
+        }
+    }
+}
+
+SeatSet Mover::counts(base::PartitionId partition) const {
+    const Shell* shell = find(partition);
+    return shell == nullptr ? SeatSet() : shell->core->counts();
+}
+
+bool Mover::stores(base::PartitionId partition, uint32_t replicas) const {
+    const Shell* shell = find(partition);
+    return shell != nullptr && shell->core->stores(replicas);
+}
+
+std::vector<HeldSeat> Mover::held() const {
+    std::vector<HeldSeat> seats;
+    for (const auto& [partition, shell] : shells_) {
+        const SeatRecords& records = shell.core->durable();
+        for (size_t seat = 0; seat < records.size(); ++seat) {
+            if (records[seat].state != SeatState::holding) continue;
+            seats.push_back({.partition = partition,
+                             .seat = base::SeatIndex(static_cast<uint8_t>(seat)),
+                             .epoch = records[seat].epoch});
+        }
+    }
+    return seats;
+}
+
+size_t Mover::count_of(SeatState state) const {
+    size_t count = 0;
+    for (const auto& [partition, shell] : shells_) {
+        count += shell.core->count_of(state);
+    }
+    return count;
+}
+
+void Mover::flush(base::PartitionId partition) {
+    Shell* shell = find(partition);
+    if (shell == nullptr || is_stopped_) return;
+    const MoveEffects effects = shell->core->take_effects();
+    for (const uint64_t job : effects.cancelled_syncs) {
+        cancel_sync(partition, job);
+    }
+    for (const OutgoingMove& move : effects.sends) {
+        send(partition, move);
+    }
+    for (const SetTimer& timer : effects.timers) {
+        set_timer(partition, timer);
+    }
+    for (const StartSync& sync : effects.syncs) {
+        auto& queue = sync.kind == SyncKind::difference ? differences_ : copies_;
+        queue.push_back({.partition = partition, .sync = sync});
+    }
+    start_waiting();
+    if (effects.seats_changed) {
+        host_.seats_changed();
+    }
+    // Last, because their outcome may come before they return, and is the core's next event.
+    if (effects.drop_groups_up_to) {
+        drop(partition, *effects.drop_groups_up_to);
+    }
+    if (effects.persist) {
+        persist(partition, *effects.persist);
+    }
+}
+
+void Mover::persist(base::PartitionId partition, const SeatRecords& records) {
+    host_.persist_seats(partition,
+                        encode_seat_records(options_.cluster, records),
+                        lifeline_.guard([this, partition](const absl::Status& status) {
+                            on_persisted(partition, status);
+                        }));
+}
+
+void Mover::on_persisted(base::PartitionId partition, const absl::Status& status) {
+    find(partition)->core->persisted(status.ok());
+    flush(partition);
+    if (founding_.empty()) return;
+    founding_.erase(partition);
+    if (!status.ok() || founding_.empty()) {
+        founding_.clear();
+        std::exchange(founded_, nullptr)(status);
+    }
+}
+
+void Mover::drop(base::PartitionId partition, uint8_t replicas_max) {
+    host_.drop(
+        partition, replicas_max, lifeline_.guard([this, partition](const absl::Status& status) {
+            find(partition)->core->dropped(status.ok());
+            flush(partition);
+        }));
+}
+
+void Mover::send(base::PartitionId partition, const OutgoingMove& move) {
+    const auto heard = generations_.find(move.to);
+    peer::HandoverMessage message;
+    to_proto({.partition = partition,
+              .from_generation = options_.generation,
+              .to_generation = heard == generations_.end() ? 0 : heard->second,
+              .message = move.message},
+             message);
+    host_.send(move.to, std::move(message));
+}
+
+base::Duration Mover::delay_of(const SetTimer& timer) {
+    base::Duration delay = options_.patience;
+    if (timer.timer == MoveTimer::retry) {
+        constexpr uint32_t doublings_max = 16;
+        delay = std::min(options_.retry_max,
+                         options_.retry_min * (1 << std::min(timer.repetition, doublings_max)));
+    }
+    // 3/4 to 5/4 of it, so that nodes that wait for one another do not keep step.
+    const auto spread = static_cast<uint64_t>(std::max<int64_t>(delay.count() / 2, 1));
+    return delay * 3 / 4 + base::Duration(static_cast<int64_t>(random_.below(spread)));
+}
+
+void Mover::set_timer(base::PartitionId partition, const SetTimer& timer) {
+    const auto key = std::make_pair(timer.seat, timer.timer);
+    env::TimerId& armed = find(partition)->timers[key];
+    loop_.cancel(armed);
+    armed = loop_.schedule_after(delay_of(timer), [this, partition, key] {
+        Shell* shell = find(partition);
+        shell->timers.erase(key);
+        shell->core->timer(key.first, key.second);
+        flush(partition);
+    });
+}
+
+void Mover::cancel_sync(base::PartitionId partition, uint64_t job) {
+    const auto is_job = [&](const Waiting& waiting) {
+        return waiting.partition == partition && waiting.sync.job == job;
+    };
+    std::erase_if(copies_, is_job);
+    std::erase_if(differences_, is_job);
+    Shell* shell = find(partition);
+    const auto running = shell->running.find(job);
+    if (running == shell->running.end()) return;
+    entropy_.cancel(running->second.first);
+    --(running->second.second == SyncKind::difference ? differences_running_ : copies_running_);
+    shell->running.erase(running);
+}
+
+void Mover::start_waiting() {
+    while (!differences_.empty() && differences_running_ < options_.fills_max) {
+        const Waiting next = differences_.front();
+        differences_.pop_front();
+        ++differences_running_;
+        start(next);
+    }
+    while (!copies_.empty() && copies_running_ < options_.fills_max) {
+        const Waiting next = copies_.front();
+        copies_.pop_front();
+        ++copies_running_;
+        start(next);
+    }
+}
+
+void Mover::start(const Waiting& waiting) {
+    const uint64_t job = waiting.sync.job;
+    const base::PartitionId partition = waiting.partition;
+    const bool is_difference = waiting.sync.kind == SyncKind::difference;
+    const uint64_t sync = entropy_.start_partition_sync(
+        {.partition = partition,
+         .from = waiting.sync.from,
+         .seat = waiting.sync.seat,
+         .is_copy = waiting.sync.kind == SyncKind::copy},
+        [this, partition, job, is_difference](const absl::Status& status) {
+            Shell* shell = find(partition);
+            shell->running.erase(job);
+            --(is_difference ? differences_running_ : copies_running_);
+            shell->core->sync_finished(job, status.ok());
+            flush(partition);
+            start_waiting();
+        });
+    find(partition)->running[job] = {sync, waiting.sync.kind};
+}
+
+}  // namespace starling::node
