@@ -500,7 +500,10 @@ void Gossip::adopt(JoinGrant grant) {
 void Gossip::adopted(const absl::Status& status, JoinGrant grant) {
     JoinCore::Effects effects;
     join_.adopted(status, effects);
-    if (status.ok()) {
+    if (!status.ok()) {
+        // What the adoption has held back.
+        if (is_dirty_) persist_soon();
+    } else {
         cluster_ = std::move(grant.cluster);
         membership_ = std::move(grant.membership);
         push_records_.clear();
@@ -675,6 +678,8 @@ void Gossip::persist_soon() {
 
 void Gossip::persist_now() {
     persist_timer_.cancel();
+    // The host is replacing our state by the new cluster's, and must not find the old one written over it.
+    if (join_.state() == JoinCore::State::adopting) return;
     is_dirty_ = false;
     host_.persist(membership_.encode_state());
 }

@@ -195,7 +195,7 @@ void SwimCore::on_ping_request(base::NodeId from,
 
 void SwimCore::apply(const LivenessClaim& claim, base::MonotonicTime now, Effects& effects) {
     if (claim.node == self_) {
-        apply_to_self(claim);
+        apply_to_self(claim, now);
         return;
     }
     const auto found = peers_.find(claim.node);
@@ -210,7 +210,7 @@ void SwimCore::apply(const LivenessClaim& claim, base::MonotonicTime now, Effect
         case Liveness::alive:
             if (is_newer) {
                 set_alive(claim.node, peer, claim.incarnation, effects);
-                queue_.add(claim);
+                spread(claim, now);
             }
             break;
         case Liveness::suspect:
@@ -219,16 +219,16 @@ void SwimCore::apply(const LivenessClaim& claim, base::MonotonicTime now, Effect
             } else if (peer.liveness == Liveness::suspect &&
                        (claim.accuser == self_ || peers_.contains(claim.accuser)) &&
                        peer.suspicion->confirm(claim.accuser)) {
-                queue_.add(claim);
+                spread(claim, now);
             }
             break;
         case Liveness::dead:
-            if (is_newer || peer.liveness != Liveness::dead) set_dead(peer, claim, effects);
+            if (is_newer || peer.liveness != Liveness::dead) set_dead(peer, claim, now, effects);
             break;
     }
 }
 
-void SwimCore::apply_to_self(const LivenessClaim& claim) {
+void SwimCore::apply_to_self(const LivenessClaim& claim, base::MonotonicTime now) {
     if (claim.liveness == Liveness::alive || claim.incarnation < incarnation_ ||
         claim.incarnation.generation() != incarnation_.generation() ||
         !claim.incarnation.can_be_refuted()) {
@@ -238,10 +238,9 @@ void SwimCore::apply_to_self(const LivenessClaim& claim) {
     ++refutations_;
     // Lifeguard: to be suspected is a sign that we are slow.
     awareness_.worsen(1);
-    queue_.add({.node = self_,
-                .incarnation = incarnation_,
-                .liveness = Liveness::alive,
-                .accuser = self_});
+    spread(
+        {.node = self_, .incarnation = incarnation_, .liveness = Liveness::alive, .accuser = self_},
+        now);
 }
 
 void SwimCore::set_alive(base::NodeId node, Peer& peer, Incarnation incarnation, Effects& effects) {
@@ -267,19 +266,29 @@ void SwimCore::set_suspect(Peer& peer,
         effects.changes.push_back({claim.node, Liveness::suspect, peer.liveness});
     }
     peer.liveness = Liveness::suspect;
-    queue_.add(claim);
+    spread(claim, now);
 }
 
-void SwimCore::set_dead(Peer& peer, const LivenessClaim& claim, Effects& effects) {
+void SwimCore::set_dead(Peer& peer,
+                        const LivenessClaim& claim,
+                        base::MonotonicTime now,
+                        Effects& effects) {
     peer.incarnation = claim.incarnation;
     peer.suspicion.reset();
     suspects_.erase(claim.node);
+    // Deadlines of what was idle lie in the past, and would pass for a pause of ours.
+    if (dead_.empty()) next_dead_probe_at_ = now + options_.dead_probe_interval;
     dead_.insert(claim.node);
     if (peer.liveness != Liveness::dead) {
         effects.changes.push_back({claim.node, Liveness::dead, peer.liveness});
     }
     peer.liveness = Liveness::dead;
     if (probe_ && probe_->target == claim.node) probe_.reset();
+    spread(claim, now);
+}
+
+void SwimCore::spread(const LivenessClaim& claim, base::MonotonicTime now) {
+    if (queue_.empty()) next_spread_at_ = std::max(next_spread_at_, now);
     queue_.add(claim);
 }
 

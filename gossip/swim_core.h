@@ -150,13 +150,18 @@ class SwimCore {
                          Effects& effects);
 
     void apply(const LivenessClaim& claim, base::MonotonicTime now, Effects& effects);
-    void apply_to_self(const LivenessClaim& claim);
+    void apply_to_self(const LivenessClaim& claim, base::MonotonicTime now);
     void set_alive(base::NodeId node, Peer& peer, Incarnation incarnation, Effects& effects);
     void set_suspect(Peer& peer,
                      const LivenessClaim& claim,
                      base::MonotonicTime now,
                      Effects& effects);
-    void set_dead(Peer& peer, const LivenessClaim& claim, Effects& effects);
+    void set_dead(Peer& peer,
+                  const LivenessClaim& claim,
+                  base::MonotonicTime now,
+                  Effects& effects);
+    // Queues news; it begins to leave at the next tick.
+    void spread(const LivenessClaim& claim, base::MonotonicTime now);
 
     void count_pause(base::MonotonicTime now);
     void run_relays(base::MonotonicTime now, Effects& effects);
