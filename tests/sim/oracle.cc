@@ -38,7 +38,7 @@ void Oracle::put_acknowledged(KeyIndex index,
                               WriteId id,
                               SimTime now,
                               const node::PutResult& result,
-                              const node::Context& context) {
+                              const node::Superseded& seen) {
     KeyState& of_key = state(index);
     const Write& write = of_key.history.get(id);
     if (write.acknowledged == never) {
@@ -46,15 +46,18 @@ void Oracle::put_acknowledged(KeyIndex index,
         if (result.receipt.seats_hinted > 0) ++counts_.acknowledged_with_hints;
     }
     check_receipt(index, result.receipt, write.quorum, false);
-    if (!context.covers(result.dot)) {
+    if (!seen.context.covers(result.dot) && !seen.has_seen(write.request)) {
         report("I6",
                index,
                fmt::format("the context of the put of w{} does not cover its dot {}",
                            id.raw(),
                            node::to_string(result.dot)));
     }
-    learn_dot(index, id, result.dot);
-    of_key.dots.emplace(id, result.dot);
+    // A repeat of a request whose write is superseded already has no dot any more.
+    if (result.dot.sequence != 0) {
+        learn_dot(index, id, result.dot);
+        of_key.dots.emplace(id, result.dot);
+    }
     const uint32_t answered = result.receipt.seats_answered;
     const uint32_t held = answered - std::min(answered, result.receipt.seats_hinted);
     of_key.history.acknowledge(id, now, std::min(write.quorum, held));

@@ -15,7 +15,7 @@
 //   deleted and replaced values do not return. I15  no returned value must cover another: siblings
 //   are truly concurrent. I8   no request id twice. I6   the context covers each returned dot, and
 //   the dot of each acknowledgement that it meets.
-// For each put: I6 the context covers the dot.
+// For each put: I6 the context covers the dot, or names the request.
 // For all: I7 a dot of a partition belongs to one request; I11 receipts: R or W seats answered, of
 // this partition, stand-ins never counted for R.
 
@@ -27,7 +27,7 @@
 
 #include "base/ids.h"
 #include "node/api.h"
-#include "node/version/context.h"
+#include "node/version/record.h"
 #include "tests/sim/history.h"
 #include "tests/sim/verdict.h"
 
@@ -77,12 +77,12 @@ class Oracle {
     const History& history(KeyIndex index) const { return keys_[index.raw() - 1].history; }
 
     WriteId put_sent(KeyIndex index, Write write, const std::vector<WriteId>& seen);
-    // `context`: what the result's token says, opened with the cluster's secret.
+    // `seen`: what the result's token says, opened with the cluster's secret.
     void put_acknowledged(KeyIndex index,
                           WriteId id,
                           SimTime now,
                           const node::PutResult& result,
-                          const node::Context& context);
+                          const node::Superseded& seen);
     // No try can have written, nor ever will.
     void put_refused(KeyIndex index, WriteId id);
     // No further dot of it is minted after `last_mint`.

@@ -62,9 +62,9 @@ class OracleTest : public ::testing::Test {
         result.dot = dot;
         fill(result.receipt, oracle_.history(key).get(id).quorum, seats);
         result.receipt.seats_hinted = hinted;
-        node::Context context;
-        context.add(dot);
-        oracle_.put_acknowledged(key, id, clock_, result, context);
+        node::Superseded seen;
+        seen.context.add(dot);
+        oracle_.put_acknowledged(key, id, clock_, result, seen);
         oracle_.put_settled(key, id, clock_);
     }
     WriteId put(const std::string& value, PutAs as) {

@@ -1,0 +1,178 @@
+#include "tests/sim/cluster.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace starling::sim {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+namespace {
+
+const env::EventLabel start_label("sim.start");
+const env::EventLabel join_label("sim.join");
+
+}  // namespace
+
+Cluster::Cluster(Machine::World world, Verdict& verdict)
+    : world_(world),
+      verdict_(verdict),
+      random_(world.random.fork("cluster")),
+      states_(world.options.nodes) {
+    for (uint32_t number = 1; number <= world.options.nodes; ++number) {
+        machines_.push_back(
+            std::make_unique<Machine>(world, number, [this](Machine& machine) { died(machine); }));
+    }
+}
+
+Cluster::~Cluster() = default;
+
+void Cluster::bring_up(uint32_t number) {
+    Machine& up = machine(number);
+    if (std::exchange(state(up).wanted, true)) return;
+    start(up);
+}
+
+void Cluster::crash(Machine& machine, env::CrashMode mode, base::Duration down_for) {
+    world_.trace.add("{} crashes ({}) for {:.3f} s",
+                     machine.name(),
+                     name_of(mode),
+                     static_cast<double>(down_for.count()) * 1e-9);
+    machine.crash(mode);
+    state(machine).down_for = down_for;
+    ++counts_.crashes_by_mode[static_cast<size_t>(mode)];
+    died(machine);
+}
+
+void Cluster::crash_at_io(Machine& machine,
+                          uint64_t n,
+                          env::CrashMode mode,
+                          base::Duration down_for) {
+    state(machine).down_for = down_for;
+    ++counts_.crashes_by_mode[static_cast<size_t>(mode)];
+    machine.die_at_io(n, mode);
+}
+
+void Cluster::died(Machine& machine) {
+    ++counts_.crashes;
+    start_later(machine, state(machine).down_for);
+}
+
+void Cluster::start_later(Machine& machine, base::Duration delay) {
+    world_.scheduler.schedule_after(
+        delay,
+        {.owner = env::no_owner, .context = this, .label = &start_label, .task = [this, &machine] {
+             if (!machine.is_up()) start(machine);
+         }});
+}
+
+void Cluster::start(Machine& machine) {
+    ++counts_.starts;
+    if (random_.chance(recovery_crashes_per_million_)) {
+        constexpr uint64_t operations_of_a_start = 60;
+        const auto mode = static_cast<env::CrashMode>(random_.below(4));
+        machine.die_at_io(1 + random_.below(operations_of_a_start), mode);
+        state(machine).down_for = random_.between(milliseconds(1), seconds(1));
+        ++counts_.crashes_in_recovery;
+    }
+    world_.trace.add("{} starts, life {}", machine.name(), machine.lives() + 1);
+    const absl::Status started = machine.start();
+    if (!started.ok()) {
+        ++counts_.starts_refused;
+        world_.trace.add("{} does not start: {}", machine.name(), started.ToString());
+        // A full disk may refuse a start; it is tried again.
+        if (!absl::IsResourceExhausted(started)) {
+            verdict_.report(
+                "I9", fmt::format("{} does not start: {}", machine.name(), started.ToString()));
+        }
+        start_later(machine, seconds(1));
+        return;
+    }
+    if (!machine.is_up()) return;
+    if (cluster_.is_none()) cluster_ = machine.node().cluster();
+    if (is_member(machine)) {
+        state(machine).was_member = true;
+        return;
+    }
+    if (state(machine).was_member) {
+        verdict_.report("I21",
+                        fmt::format("{} has forgotten its cluster over a restart", machine.name()));
+    }
+    ask_to_join(machine);
+}
+
+bool Cluster::is_member(Machine& machine) const {
+    return machine.is_up() && machine.node().cluster() == cluster_;
+}
+
+std::vector<Machine*> Cluster::members() const {
+    std::vector<Machine*> result;
+    for (const auto& machine : machines_) {
+        if (is_member(*machine)) result.push_back(machine.get());
+    }
+    return result;
+}
+
+uint32_t Cluster::up_count() const {
+    return static_cast<uint32_t>(
+        std::ranges::count_if(machines_, [](const auto& machine) { return machine->is_up(); }));
+}
+
+bool Cluster::is_complete() const {
+    return std::ranges::all_of(machines_, [&](const auto& machine) {
+        const State& of_machine = states_[machine->number() - 1];
+        return !of_machine.wanted || (of_machine.was_member && machine->is_up());
+    });
+}
+
+Machine* Cluster::pick_member(const Machine& other_than) {
+    std::vector<Machine*> candidates;
+    for (const auto& machine : machines_) {
+        if (machine.get() != &other_than && is_known(*machine)) candidates.push_back(machine.get());
+    }
+    return candidates.empty() ? nullptr : candidates[random_.below(candidates.size())];
+}
+
+void Cluster::ask_to_join(Machine& machine) {
+    Machine* const through = pick_member(machine);
+    const uint64_t attempt = ++state(machine).join_attempt;
+    if (through != nullptr) {
+        world_.trace.add("{} asks to join through {}", machine.name(), through->name());
+        machine.post([this, &machine, attempt, address = through->address()] {
+            machine.node().join(address, [this, &machine, attempt](auto joined) {
+                if (attempt != state(machine).join_attempt) return;
+                world_.trace.add("{} join: {}", machine.name(), joined.status().ToString());
+                if (joined.ok()) {
+                    ++counts_.joins;
+                    state(machine).was_member = true;
+                } else {
+                    ++counts_.joins_refused;
+                }
+            });
+        });
+    }
+    join_later(machine);
+}
+
+void Cluster::join_later(Machine& machine) {
+    const uint64_t attempt = state(machine).join_attempt;
+    world_.scheduler.schedule_after(seconds(3),
+                                    {.owner = env::no_owner,
+                                     .context = this,
+                                     .label = &join_label,
+                                     .task = [this, &machine, attempt] {
+                                         State& of_machine = state(machine);
+                                         if (attempt != of_machine.join_attempt || !machine.is_up())
+                                             return;
+                                         if (is_member(machine)) {
+                                             of_machine.was_member = true;
+                                             return;
+                                         }
+                                         ask_to_join(machine);
+                                     }});
+}
+
+}  // namespace starling::sim

@@ -1,0 +1,83 @@
+#pragma once
+
+// All machines of a run, which of them belong to the cluster, and who is to be down or to join
+// when. The first machine founds the cluster; each other one starts as a cluster of one and is told
+// to join through a member, again and again until it has.
+
+#include <memory>
+#include <vector>
+
+#include "tests/sim/machine.h"
+#include "tests/sim/verdict.h"
+
+namespace starling::sim {
+
+class Cluster {
+  public:
+    struct Counts {
+        uint64_t starts = 0;
+        uint64_t crashes = 0;
+        uint64_t crashes_by_mode[4] = {};
+        uint64_t crashes_in_recovery = 0;
+        uint64_t joins = 0;
+        uint64_t joins_refused = 0;
+        uint64_t starts_refused = 0;
+    };
+
+    Cluster(Machine::World world, Verdict& verdict);
+    ~Cluster();
+    Cluster(const Cluster&) = delete;
+    Cluster& operator=(const Cluster&) = delete;
+
+    // Starts the machine; from then on it is started again after each crash, and joins.
+    void bring_up(uint32_t number);
+    // Now. It starts again after `down_for`.
+    void crash(Machine& machine, env::CrashMode mode, base::Duration down_for);
+    // At the n-th operation on files from now.
+    void crash_at_io(Machine& machine, uint64_t n, env::CrashMode mode, base::Duration down_for);
+    // With this probability a start is followed by a crash at one of its operations on files.
+    void set_recovery_crashes(uint32_t per_million) { recovery_crashes_per_million_ = per_million; }
+
+    size_t size() const { return machines_.size(); }
+    Machine& machine(uint32_t number) { return *machines_[number - 1]; }
+    const std::vector<std::unique_ptr<Machine>>& machines() const { return machines_; }
+
+    // Up, and of the founder's cluster as its node says.
+    bool is_member(Machine& machine) const;
+    // Clients may ask it: it has been a member.
+    bool is_known(const Machine& machine) const { return states_[machine.number() - 1].was_member; }
+    std::vector<Machine*> members() const;
+    uint32_t up_count() const;
+    // All machines that were brought up are up and members.
+    bool is_complete() const;
+
+    const Counts& counts() const { return counts_; }
+
+  private:
+    struct State {
+        bool wanted = false;
+        bool was_member = false;
+        // Of the latest join asked for; an older answer is ignored.
+        uint64_t join_attempt = 0;
+        base::Duration down_for{0};
+    };
+
+    State& state(const Machine& machine) { return states_[machine.number() - 1]; }
+    void start(Machine& machine);
+    void start_later(Machine& machine, base::Duration delay);
+    void died(Machine& machine);
+    void ask_to_join(Machine& machine);
+    void join_later(Machine& machine);
+    Machine* pick_member(const Machine& other_than);
+
+    const Machine::World world_;
+    Verdict& verdict_;
+    env::SimRandom random_;
+    std::vector<std::unique_ptr<Machine>> machines_;
+    std::vector<State> states_;
+    base::ClusterId cluster_;
+    uint32_t recovery_crashes_per_million_ = 0;
+    Counts counts_;
+};
+
+}  // namespace starling::sim

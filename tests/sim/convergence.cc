@@ -1,0 +1,236 @@
+#include "tests/sim/convergence.h"
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "node/replica/group_access.h"
+#include "node/server/inspect.h"
+
+namespace starling::sim {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+namespace {
+
+constexpr base::Duration look_again_after = seconds(2);
+constexpr base::Duration answer_within = seconds(1);
+
+std::vector<base::NodeId> sorted(std::vector<base::NodeId> nodes) {
+    std::ranges::sort(nodes);
+    return nodes;
+}
+
+// The nodes that hold seats 0 .. replicas-1, each once.
+std::set<base::NodeId> owners_of(const node::RingPartition& partition, uint32_t replicas) {
+    return {partition.holders.begin(), partition.holders.begin() + replicas};
+}
+
+node::BucketDigests tree_of(const std::vector<node::KeyRecord>& records) {
+    node::BucketDigests buckets{};
+    for (const node::KeyRecord& record : records) {
+        buckets[node::bucket_of(record.key)] += node::record_digest(record.key, record.record);
+    }
+    return buckets;
+}
+
+// The part of a record that all replicas share; `gone` ages with each replica's own clock.
+bool same_record(const node::KeyRecord& a, const node::KeyRecord& b) {
+    return a.key == b.key && a.record.context == b.record.context &&
+           a.record.siblings == b.record.siblings;
+}
+
+}  // namespace
+
+std::string Convergence::wait() {
+    const SimTime begin = scheduler_.now();
+    std::string why_not;
+    do {
+        scheduler_.run_for(look_again_after);
+        why_not = check();
+        elapsed_ = scheduler_.now() - begin;
+    } while (!why_not.empty() && elapsed_ < options_.convergence_max);
+    return why_not;
+}
+
+std::string Convergence::check() {
+    if (!cluster_.is_complete()) return "not all machines are up and members";
+    std::vector<std::pair<Machine*, std::optional<absl::StatusOr<node::StatusReport>>>> answers;
+    const std::vector<Machine*> members = cluster_.members();
+    answers.reserve(members.size());
+    for (Machine* machine : members) {
+        auto& answer = answers.emplace_back(machine, std::nullopt).second;
+        machine->node().status([&answer](auto report) { answer = std::move(report); });
+    }
+    scheduler_.run_for(answer_within);
+    for (const auto& [machine, answer] : answers) {
+        if (!answer || !answer->ok()) {
+            return fmt::format("{} does not tell its status: {}",
+                               machine->name(),
+                               answer ? answer->status().ToString() : "no answer");
+        }
+        if (std::string why_not = check_status(*machine, **answer); !why_not.empty())
+            return why_not;
+    }
+    if (std::string why_not = check_rings(); !why_not.empty()) return why_not;
+    return check_replicas();
+}
+
+std::string Convergence::check_status(Machine& machine, const node::StatusReport& report) {
+    if (report.members.size() != cluster_.members().size()) {
+        return fmt::format("{} knows {} members of {}",
+                           machine.name(),
+                           report.members.size(),
+                           cluster_.members().size());
+    }
+    for (const node::MemberStatus& member : report.members) {
+        if (member.state != "member" || member.liveness != "alive") {
+            return fmt::format("{} holds {} for {} and {}",
+                               machine.name(),
+                               member.peer_address,
+                               member.state,
+                               member.liveness);
+        }
+    }
+    if (report.read_only)
+        return fmt::format("{} is read-only: {}", machine.name(), report.read_only_reason);
+    if (report.hints + report.seats_filling + report.seats_fenced + report.groups_dirty == 0)
+        return "";
+    return fmt::format("{} has {} hints, {} seats filling, {} fenced, {} groups not in step",
+                       machine.name(),
+                       report.hints,
+                       report.seats_filling,
+                       report.seats_fenced,
+                       report.groups_dirty);
+}
+
+std::string Convergence::check_rings() {
+    ring_.clear();
+    Machine* first = nullptr;
+    for (Machine* machine : cluster_.members()) {
+        std::optional<absl::StatusOr<std::vector<node::RingPartition>>> answer;
+        machine->node().ring([&answer](auto ring) { answer = std::move(ring); });
+        scheduler_.run_for(milliseconds(100));
+        if (!answer || !answer->ok())
+            return fmt::format("{} does not tell its ring", machine->name());
+        const std::vector<node::RingPartition>& ring = **answer;
+        for (const node::RingPartition& partition : ring) {
+            if (sorted(partition.holders) != sorted(partition.targets)) {
+                return fmt::format("{} sees partition {} on others than placement wants",
+                                   machine->name(),
+                                   partition.partition.raw());
+            }
+            if (first == nullptr) continue;
+            const node::RingPartition& other = ring_.at(partition.partition.raw());
+            if (other.holders != partition.holders || other.targets != partition.targets) {
+                return fmt::format("{} and {} see partition {} on different nodes",
+                                   first->name(),
+                                   machine->name(),
+                                   partition.partition.raw());
+            }
+        }
+        if (first != nullptr) continue;
+        first = machine;
+        ring_ = ring;
+        if (ring_.size() != options_.node.partition_count) return "the ring is not whole";
+    }
+    return "";
+}
+
+std::string Convergence::check_replicas() {
+    struct Holder {
+        Machine* machine;
+        node::GroupSummary summary;
+        std::vector<node::KeyRecord> records;
+    };
+    std::map<node::GroupId, std::vector<Holder>> groups;
+    for (Machine* machine : cluster_.members()) {
+        for (node::ShardInspection& shard : machine->node().inspect()) {
+            if (!shard.trees_ready)
+                return fmt::format("{} is rebuilding its hash trees", machine->name());
+            for (node::GroupInspection& found : shard.groups) {
+                const node::GroupId group = found.group;
+                if (!owners_of(ring_.at(group.partition.raw()), group.replicas)
+                         .contains(machine->node().id())) {
+                    return fmt::format("{} still keeps partition {} (N={}), which it does not hold",
+                                       machine->name(),
+                                       group.partition.raw(),
+                                       group.replicas);
+                }
+                groups[group].push_back(
+                    {machine, std::move(found.summary), std::move(found.records)});
+            }
+        }
+    }
+    for (const auto& [group, holders] : groups) {
+        const std::string name =
+            fmt::format("partition {} (N={})", group.partition.raw(), group.replicas);
+        const size_t owner_count =
+            owners_of(ring_.at(group.partition.raw()), group.replicas).size();
+        if (holders.size() != owner_count) {
+            return fmt::format("{} is on {} of its {} owners", name, holders.size(), owner_count);
+        }
+        for (const Holder& holder : holders) {
+            const Holder& first = holders.front();
+            if (holder.summary.buckets != tree_of(holder.records)) {
+                return fmt::format("{} on {}: the hash tree is not that of its records",
+                                   name,
+                                   holder.machine->name());
+            }
+            if (!std::ranges::equal(holder.records, first.records, same_record)) {
+                return fmt::format("{}: {} and {} have different records",
+                                   name,
+                                   first.machine->name(),
+                                   holder.machine->name());
+            }
+            if (holder.summary.frontier != first.summary.frontier) {
+                return fmt::format("{}: {} has seen {}, {} has seen {}",
+                                   name,
+                                   first.machine->name(),
+                                   node::to_string(first.summary.frontier),
+                                   holder.machine->name(),
+                                   node::to_string(holder.summary.frontier));
+            }
+        }
+    }
+    return "";
+}
+
+void Convergence::inspect_replicas(
+    Oracle& oracle, const std::function<base::NamespaceId(KeyIndex)>& name_space_of) {
+    // Live values by group and group key.
+    using Contents = std::map<std::pair<node::GroupId, std::string>, std::vector<std::string>>;
+    for (Machine* machine : cluster_.members()) {
+        Contents contents;
+        for (const node::ShardInspection& shard : machine->node().inspect()) {
+            for (const node::GroupInspection& found : shard.groups) {
+                for (const node::KeyRecord& record : found.records) {
+                    std::vector<std::string>& values = contents[{found.group, record.key}];
+                    for (const node::Sibling& sibling : record.record.siblings) {
+                        if (!sibling.is_tombstone) values.push_back(sibling.value);
+                    }
+                }
+            }
+        }
+        for (size_t i = 0; i < oracle.key_count(); ++i) {
+            const KeyIndex key = Oracle::nth_key(i);
+            const Oracle::Key& wanted = oracle.key(key);
+            const node::GroupId group{.partition = wanted.partition,
+                                      .replicas = static_cast<uint8_t>(wanted.replicas)};
+            if (!owners_of(ring_.at(wanted.partition.raw()), wanted.replicas)
+                     .contains(machine->node().id()))
+                continue;
+            oracle.replica_inspected(
+                key,
+                contents[{group, node::group_key(name_space_of(key), wanted.key)}],
+                machine->name(),
+                scheduler_.now());
+        }
+    }
+}
+
+}  // namespace starling::sim

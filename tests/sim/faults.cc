@@ -1,0 +1,135 @@
+#include "tests/sim/faults.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace starling::sim {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+namespace {
+
+const env::EventLabel fault_label("sim.fault");
+
+double in_seconds(base::Duration duration) {
+    return static_cast<double>(duration.count()) * 1e-9;
+}
+
+bool is_anything(const env::SimLinkFaults& weather) {
+    const env::SimLinkFaults calm;
+    return weather.loss_per_million != 0 || weather.tail_per_million != 0 ||
+           weather.duplicate_per_million != 0 || weather.reorder_per_million != 0 ||
+           weather.corrupt_per_million != 0 || weather.reset_per_million != 0 ||
+           weather.delay_mean != calm.delay_mean || weather.capacity_bytes != calm.capacity_bytes;
+}
+
+}  // namespace
+
+void Links::cut(const env::Address& from, const env::Address& to) {
+    if (++cuts_[{from, to}] == 1) network_.cut(from, to);
+}
+
+void Links::restore(const env::Address& from, const env::Address& to) {
+    if (--cuts_[{from, to}] == 0) network_.restore(from, to);
+}
+
+void Links::clog(const env::Address& from, const env::Address& to) {
+    if (++clogs_[{from, to}] == 1) network_.clog(from, to);
+}
+
+void Links::unclog(const env::Address& from, const env::Address& to) {
+    if (--clogs_[{from, to}] == 0) network_.unclog(from, to);
+}
+
+FaultSchedule::FaultSchedule(FaultWorld world)
+    : world_(world),
+      random_(world.random.fork("faults")),
+      links_(world.network),
+      faults_(make_faults(world_, links_)) {}
+
+FaultSchedule::~FaultSchedule() {
+    world_.scheduler.drop_context(this);
+}
+
+void FaultSchedule::begin() {
+    running_ = true;
+    if (is_anything(world_.options.faults.weather)) {
+        set_weather(true);
+        if (world_.options.faults.weather_comes_and_goes) schedule_weather();
+    }
+    if (!faults_.empty()) schedule_next();
+}
+
+void FaultSchedule::end() {
+    running_ = false;
+    world_.scheduler.drop_context(this);
+    while (!active_.empty())
+        end_one(active_.back());
+    set_weather(false);
+    world_.network.heal();
+    for (const auto& machine : world_.cluster.machines()) {
+        machine->wall_clock().set_strobe(base::Duration::zero(), base::Duration::zero());
+        machine->wall_clock().correct(world_.started);
+        machine->forget_death();
+    }
+    world_.trace.add("all faults end");
+}
+
+void FaultSchedule::schedule_next() {
+    world_.scheduler.schedule_after(
+        random_.exponential(world_.options.faults.gap_mean),
+        {.owner = env::no_owner, .context = this, .label = &fault_label, .task = [this] {
+             begin_one();
+             schedule_next();
+         }});
+}
+
+void FaultSchedule::begin_one() {
+    if (active_.size() >= world_.options.faults.episodes_at_once) return;
+    const size_t index = random_.below(faults_.size());
+    if (std::ranges::find(active_, index) != active_.end()) return;
+    const base::Duration mean = world_.options.faults.length_mean;
+    const base::Duration length =
+        std::clamp<base::Duration>(random_.exponential(mean), milliseconds(50), 10 * mean);
+    const std::string what = faults_[index]->begin(random_, length);
+    if (what.empty()) return;
+    ++hits_[std::string(faults_[index]->name())];
+    world_.trace.add(
+        "fault {} begins: {}, for {:.3f} s", faults_[index]->name(), what, in_seconds(length));
+    active_.push_back(index);
+    world_.scheduler.schedule_after(
+        length,
+        {.owner = env::no_owner, .context = this, .label = &fault_label, .task = [this, index] {
+             end_one(index);
+         }});
+}
+
+void FaultSchedule::end_one(size_t index) {
+    world_.trace.add("fault {} ends", faults_[index]->name());
+    std::erase(active_, index);
+    faults_[index]->end();
+}
+
+void FaultSchedule::set_weather(bool on) {
+    if (weather_on_ == on) return;
+    weather_on_ = on;
+    if (on) ++hits_["weather"];
+    world_.network.set_faults(on ? world_.options.faults.weather : env::SimLinkFaults());
+    world_.trace.add("the network's weather is {}", on ? "bad" : "calm");
+}
+
+void FaultSchedule::schedule_weather() {
+    const base::Duration mean =
+        weather_on_ ? 2 * world_.options.faults.length_mean : world_.options.faults.gap_mean;
+    world_.scheduler.schedule_after(
+        random_.exponential(mean),
+        {.owner = env::no_owner, .context = this, .label = &fault_label, .task = [this] {
+             set_weather(!weather_on_);
+             schedule_weather();
+         }});
+}
+
+}  // namespace starling::sim

@@ -1,0 +1,90 @@
+#pragma once
+
+// The faults that come and go. Each class of RELIABILITY's list is a Fault: it begins (drawing whom
+// it hits and how badly), is at work for a while, and ends. The schedule draws which of the enabled
+// ones begins when. What holds from start to end of a run (drift, late timers) is set where the
+// machines are made; faults of every link are the network's own.
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tests/sim/cluster.h"
+
+namespace starling::sim {
+
+// Cuts and clogs of links, counted, because episodes overlap.
+class Links {
+  public:
+    explicit Links(env::SimNetwork& network) : network_(network) {}
+    void cut(const env::Address& from, const env::Address& to);
+    void restore(const env::Address& from, const env::Address& to);
+    void clog(const env::Address& from, const env::Address& to);
+    void unclog(const env::Address& from, const env::Address& to);
+
+  private:
+    using Link = std::pair<env::Address, env::Address>;
+    env::SimNetwork& network_;
+    std::map<Link, uint32_t> cuts_;
+    std::map<Link, uint32_t> clogs_;
+};
+
+struct FaultWorld {
+    env::SimScheduler& scheduler;
+    env::SimNetwork& network;
+    const env::SimRandom& random;
+    Trace& trace;
+    const RunOptions& options;
+    Cluster& cluster;
+    base::WallTime started;
+};
+
+class Fault {
+  public:
+    virtual ~Fault() = default;
+    virtual std::string_view name() const = 0;
+    // What it does to whom; empty when there was nobody to hit. `length`: until end().
+    virtual std::string begin(env::SimRandom& random, base::Duration length) = 0;
+    virtual void end() {}
+};
+
+// All that the options enable, in a fixed order.
+std::vector<std::unique_ptr<Fault>> make_faults(const FaultWorld& world, Links& links);
+
+class FaultSchedule {
+  public:
+    explicit FaultSchedule(FaultWorld world);
+    ~FaultSchedule();
+    FaultSchedule(const FaultSchedule&) = delete;
+    FaultSchedule& operator=(const FaultSchedule&) = delete;
+
+    void begin();
+    // Ends all that is at work; nothing begins any more. Clocks are right again, nobody is paused.
+    void end();
+
+    bool is_active() const { return weather_on_ || !active_.empty(); }
+    // Episodes begun, by name.
+    const std::map<std::string, uint64_t>& hits() const { return hits_; }
+
+  private:
+    void schedule_next();
+    void begin_one();
+    void end_one(size_t index);
+    void set_weather(bool on);
+    void schedule_weather();
+
+    const FaultWorld world_;
+    env::SimRandom random_;
+    Links links_;
+    std::vector<std::unique_ptr<Fault>> faults_;
+    // Indexes into faults_: a fault is at work once at a time.
+    std::vector<size_t> active_;
+    bool running_ = false;
+    bool weather_on_ = false;
+    std::map<std::string, uint64_t> hits_;
+};
+
+}  // namespace starling::sim

@@ -1,0 +1,153 @@
+#include "tests/sim/machine.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+
+namespace starling::sim {
+
+namespace {
+
+const env::EventLabel burial_label("sim.burial");
+
+env::SimProcess::Faults draw_process_faults(const FaultOptions& faults, env::SimRandom random) {
+    env::SimProcess::Faults drawn;
+    const auto drift = static_cast<uint64_t>(faults.drift_per_million_max);
+    drawn.drift_per_million =
+        static_cast<int32_t>(random.below(2 * drift + 1)) - faults.drift_per_million_max;
+    drawn.late_timers_per_million = faults.late_timers_per_million;
+    drawn.timer_lateness_max = faults.timer_lateness_max;
+    return drawn;
+}
+
+}  // namespace
+
+std::string_view name_of(env::CrashMode mode) {
+    switch (mode) {
+        case env::CrashMode::process:
+            return "process only";
+        case env::CrashMode::lost:
+            return "unsynced data lost";
+        case env::CrashMode::kept:
+            return "unsynced data kept";
+        case env::CrashMode::torn:
+            return "unsynced data torn";
+    }
+    return "unknown";
+}
+
+Machine::Machine(World world, uint32_t number, DeathListener died)
+    : world_(world),
+      number_(number),
+      died_(std::move(died)),
+      address_(fmt::format("10.0.0.{}:4001", number)),
+      random_(world.random.fork("machine", number)),
+      process_(world.scheduler,
+               fmt::format("n{}", number),
+               random_.fork("process"),
+               draw_process_faults(world.options.faults, random_.fork("faults"))),
+      wall_clock_(world.scheduler, world.started),
+      files_() {
+    wall_clock_.set_drift(process_.faults().drift_per_million);
+    files_.faults().set_hook(
+        [this](env::FileOperation, const std::string& path) { return watch_io(path); });
+    // The first life begins with start().
+    process_.crash();
+}
+
+Machine::~Machine() {
+    life_.reset();
+}
+
+absl::Status Machine::start() {
+    STARLING_CHECK(life_ == nullptr);
+    process_.restart();
+    make_life();
+    absl::Status started = absl::OkStatus();
+    life_->loops.front()->run_here([&] { started = life_->node->start(); });
+    if (!process_.is_alive()) {
+        bury();
+        return absl::OkStatus();
+    }
+    if (!started.ok()) {
+        process_.crash();
+        death_mode_ = env::CrashMode::process;
+        bury();
+    }
+    return started;
+}
+
+void Machine::crash(env::CrashMode mode) {
+    STARLING_CHECK(is_up());
+    process_.crash();
+    death_mode_ = mode;
+    bury();
+}
+
+void Machine::die_at_io(uint64_t n, env::CrashMode mode) {
+    io_until_death_ = n;
+    death_mode_ = mode;
+}
+
+void Machine::make_life() {
+    life_ = std::make_unique<Life>(Life{.loops = {},
+                                        .workers = nullptr,
+                                        .transport = nullptr,
+                                        .random = process_.fork_random("node"),
+                                        .node = nullptr});
+    node::NodeEnvironment environment;
+    for (uint32_t shard = 0; shard < world_.options.shards; ++shard) {
+        life_->loops.push_back(std::make_unique<env::SimLoop>(process_));
+        environment.loops.push_back(life_->loops.back().get());
+    }
+    life_->workers = std::make_unique<env::SimWorkers>(
+        process_, env::SimWorkers::Options{.delay_mean = world_.options.worker_delay_mean});
+    life_->transport = std::make_unique<env::SimTransport>(
+        world_.network,
+        *life_->loops.front(),
+        address_,
+        env::SimTransport::Options{.secret = world_.options.node.cluster_secret});
+    environment.workers = life_->workers.get();
+    environment.transport = life_->transport.get();
+    environment.wall_clock = &wall_clock_;
+    environment.random = &life_->random;
+    environment.files = &files_;
+    environment.log = [this](std::string_view severity, std::string_view line) {
+        world_.trace.add("{} {}: {}", name(), severity, line);
+    };
+    life_->node = std::make_unique<node::Node>(node_options(), std::move(environment));
+}
+
+node::NodeOptions Machine::node_options() const {
+    node::NodeOptions options = world_.options.node;
+    options.client_address = fmt::format("10.0.0.{}:3001", number_);
+    options.data_directory = "/data";
+    return options;
+}
+
+absl::Status Machine::watch_io(const std::string& path) {
+    if (io_until_death_ == 0 || --io_until_death_ > 0) return absl::OkStatus();
+    // From here on the node's code runs to the end of its event in a dead process on a dead disk.
+    files_.faults().crash_at(1);
+    process_.crash();
+    world_.trace.add("{} dies before an operation on {} ({})", name(), path, name_of(death_mode_));
+    world_.scheduler.schedule_after(
+        env::SimTime::zero(),
+        {.owner = env::no_owner, .context = this, .label = &burial_label, .task = [this] {
+             // A start that failed midway has buried itself.
+             if (life_ != nullptr && !process_.is_alive()) bury();
+             died_(*this);
+         }});
+    return env::simulated_crash(path);
+}
+
+void Machine::bury() {
+    io_until_death_ = 0;
+    // First the disk: what destructors still write must not reach it.
+    files_.crash(death_mode_, random_);
+    life_.reset();
+}
+
+}  // namespace starling::sim

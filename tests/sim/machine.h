@@ -1,0 +1,105 @@
+#pragma once
+
+// One simulated machine: process, clocks, disk and address, which live on through crashes, and the
+// real node of the present life.
+//
+// States: down -> (start) up -> (crash) down. A crash may come between events, or from inside the
+// node's own file operation: then the process is dead at once, and its objects are buried when that
+// event has ended.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "env/sim/clock.h"
+#include "env/sim/file_system.h"
+#include "env/sim/loop.h"
+#include "env/sim/network.h"
+#include "env/sim/process.h"
+#include "env/sim/transport.h"
+#include "env/sim/workers.h"
+#include "node/server/node.h"
+#include "tests/sim/options.h"
+#include "tests/sim/trace.h"
+
+namespace starling::sim {
+
+class Machine {
+  public:
+    struct World {
+        env::SimScheduler& scheduler;
+        env::SimNetwork& network;
+        const env::SimRandom& random;
+        Trace& trace;
+        const RunOptions& options;
+        // True time of day at the start of the run.
+        base::WallTime started;
+    };
+    // Told when the machine died by itself, inside a file operation.
+    using DeathListener = std::function<void(Machine&)>;
+
+    Machine(World world, uint32_t number, DeathListener died);
+    ~Machine();
+    Machine(const Machine&) = delete;
+    Machine& operator=(const Machine&) = delete;
+
+    // REQUIRES: down. The node's error, or a crash in recovery (is_up() is false then).
+    absl::Status start();
+    // REQUIRES: up. Not from the node's own event.
+    void crash(env::CrashMode mode);
+    // Dies before the n-th operation on files from now, in this life or during the next start.
+    void die_at_io(uint64_t n, env::CrashMode mode);
+    void forget_death() { io_until_death_ = 0; }
+
+    bool is_up() const { return life_ != nullptr && process_.is_alive(); }
+    bool is_paused() const { return process_.is_paused(); }
+    // REQUIRES: up.
+    node::Node& node() { return *life_->node; }
+
+    uint32_t number() const { return number_; }
+    const std::string& name() const { return process_.name(); }
+    const env::Address& address() const { return address_; }
+    env::SimProcess& process() { return process_; }
+    env::SimWallClock& wall_clock() { return wall_clock_; }
+    env::SimFileSystem& files() { return files_; }
+    env::SimWorkers& workers() { return *life_->workers; }
+
+    // Runs `body` on the node's first loop, as one event of this process, held back by a pause and
+    // dropped by a crash. REQUIRES: up.
+    void post(env::Task body) { life_->loops.front()->post(std::move(body)); }
+
+    uint64_t lives() const { return process_.life(); }
+
+  private:
+    struct Life {
+        std::vector<std::unique_ptr<env::SimLoop>> loops;
+        std::unique_ptr<env::SimWorkers> workers;
+        std::unique_ptr<env::SimTransport> transport;
+        env::SimRandom random;
+        std::unique_ptr<node::Node> node;
+    };
+
+    void make_life();
+    node::NodeOptions node_options() const;
+    absl::Status watch_io(const std::string& path);
+    void bury();
+
+    const World world_;
+    const uint32_t number_;
+    const DeathListener died_;
+    const env::Address address_;
+    env::SimRandom random_;
+    env::SimProcess process_;
+    env::SimWallClock wall_clock_;
+    env::SimFileSystem files_;
+    // 0: never.
+    uint64_t io_until_death_ = 0;
+    env::CrashMode death_mode_ = env::CrashMode::lost;
+    std::unique_ptr<Life> life_;
+};
+
+std::string_view name_of(env::CrashMode mode);
+
+}  // namespace starling::sim

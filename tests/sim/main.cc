@@ -1,0 +1,329 @@
+// starling-sim: runs simulated clusters.
+//
+//   starling-sim --seed N [--nodes K] [--minutes M] [--trace]
+//   starling-sim --seeds A..B [--nodes K] [--minutes M] [--jobs J] [--twice]
+//   starling-sim --planted NAME --seeds A..B        (builds with STARLING_PLANTED_BUGS only)
+//
+// Exit code 0: all runs are clean (with --planted: a run caught the bug). 1: a violation (the bug
+// was not caught). 2: bad usage. docs/simulator.md says how to read a failure.
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/planted.h"
+#include "tests/sim/simulation.h"
+
+namespace starling::sim {
+namespace {
+
+struct Arguments {
+    uint64_t first_seed = 1;
+    uint64_t last_seed = 1;
+    bool many = false;
+    std::optional<uint32_t> nodes;
+    base::Duration duration = std::chrono::minutes(5);
+    uint32_t jobs = 1;
+    bool twice = false;
+    bool trace = false;
+    bool quiet = false;
+    std::string planted;
+};
+
+double cpu_seconds() {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    const auto in_seconds = [](const timeval& time) {
+        return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
+    };
+    return in_seconds(usage.ru_utime) + in_seconds(usage.ru_stime);
+}
+
+double in_seconds(base::Duration duration) {
+    return static_cast<double>(duration.count()) * 1e-9;
+}
+
+std::string replay_command(const Arguments& arguments, uint64_t seed) {
+    std::string command = fmt::format(
+        "starling-sim --seed {} --minutes {:g}", seed, in_seconds(arguments.duration) / 60);
+    if (arguments.nodes) command += fmt::format(" --nodes {}", *arguments.nodes);
+    if (!arguments.planted.empty()) command += fmt::format(" --planted {}", arguments.planted);
+    return command;
+}
+
+std::string describe_counts(const RunResult& result) {
+    std::string out = fmt::format(
+        "  checked {} (puts acknowledged {}, {} with hints; reads {}, {} of them bound by an "
+        "acknowledged write, {} with siblings), "
+        "contended puts {}, operations hit by faults {}, retries {}, failed {}, invalid refused "
+        "{}\n",
+        result.oracle.checked(),
+        result.oracle.puts_acknowledged,
+        result.oracle.acknowledged_with_hints,
+        result.oracle.reads_checked,
+        result.oracle.reads_meeting,
+        result.oracle.reads_with_siblings,
+        result.oracle.puts_contended,
+        result.operations.hit_by_faults,
+        result.operations.retries,
+        result.operations.failed,
+        result.operations.invalid_refused);
+    out += "  failures:";
+    for (const auto& [reason, count] : result.operations.failures)
+        out += fmt::format(" {} {}", reason, count);
+    out += fmt::format(
+        "\n  crashes {} ({} in recovery), joins {} ({} refused), starts {}; frames sent {}, lost "
+        "{}, cut {}, "
+        "replayed {}, reordered {}, corrupted {}; episodes:",
+        result.cluster.crashes,
+        result.cluster.crashes_in_recovery,
+        result.cluster.joins,
+        result.cluster.joins_refused,
+        result.cluster.starts,
+        result.network.sent,
+        result.network.lost,
+        result.network.cut,
+        result.network.replays_delivered,
+        result.network.reordered,
+        result.network.corrupted);
+    for (const auto& [name, count] : result.faults)
+        out += fmt::format(" {} {}", name, count);
+    out += fmt::format("\n  {} events; at rest {:.1f} s after the last fault\n",
+                       result.events,
+                       in_seconds(result.convergence));
+    return out;
+}
+
+void print_failure(const Arguments& arguments, const RunOptions& options, const RunResult& result) {
+    // The same run again, with a trace.
+    Simulation again(options, {.lines_max = 400});
+    const RunResult traced = again.run();
+    for (const std::string& line : traced.trace)
+        fmt::print("{}\n", line);
+    if (!traced.key_history.empty()) fmt::print("{}", traced.key_history);
+    for (const Violation& violation : result.violations) {
+        fmt::print("VIOLATION {}: {}\n", violation.invariant, violation.what);
+    }
+    if (traced.digest != result.digest)
+        fmt::print("VIOLATION I23: the run with a trace has another digest\n");
+    fmt::print("replay: {}\n", replay_command(arguments, options.seed));
+}
+
+// True when the run was clean.
+bool run_seed(const Arguments& arguments, uint64_t seed, bool verbose) {
+    const RunOptions options =
+        draw_options({.seed = seed, .nodes = arguments.nodes, .duration = arguments.duration});
+    if (verbose) fmt::print("{}", to_string(options));
+    const double cpu_before = cpu_seconds();
+    const RunResult result =
+        Simulation(options, {.lines_max = arguments.trace ? size_t{1} : 0, .live = arguments.trace})
+            .run();
+    const double cpu = cpu_seconds() - cpu_before;
+    bool clean = result.ok();
+    if (clean && arguments.twice) {
+        const RunResult second = Simulation(options).run();
+        if (second.digest != result.digest) {
+            fmt::print("VIOLATION I23: seed {}: digests {:016x} and {:016x}\n",
+                       seed,
+                       result.digest,
+                       second.digest);
+            clean = false;
+        }
+    }
+    if (!result.ok() && !arguments.quiet) {
+        if (!verbose) fmt::print("{}", to_string(options));
+        print_failure(arguments, options, result);
+    }
+    if (verbose) fmt::print("{}", describe_counts(result));
+    fmt::print(
+        "seed {} {} digest {:016x} ({} nodes, {:.0f} simulated s in {:.2f} CPU s, {:.1f} checked "
+        "per s{})\n",
+        seed,
+        clean ? "ok" : "FAILED",
+        result.digest,
+        options.nodes,
+        in_seconds(result.simulated),
+        cpu,
+        static_cast<double>(result.oracle.checked()) / in_seconds(options.duration),
+        result.ok() ? "" : fmt::format(", {}", result.violations.front().invariant));
+    if (verbose) fmt::print("digest {:016x}\n", result.digest);
+    std::fflush(stdout);
+    return clean;
+}
+
+struct Tally {
+    uint64_t clean = 0;
+    uint64_t failed = 0;
+    std::vector<uint64_t> failed_seeds;
+};
+
+// A process of its own for each seed: memory stays small, and a tripped check fails one seed only.
+Tally run_many(const Arguments& arguments, bool stop_at_first_failure) {
+    Tally tally;
+    std::map<pid_t, uint64_t> running;
+    uint64_t next = arguments.first_seed;
+    const auto reap = [&] {
+        int status = 0;
+        const pid_t child = wait(&status);
+        const auto found = running.find(child);
+        if (found == running.end()) return;
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+            ++tally.clean;
+        } else {
+            ++tally.failed;
+            tally.failed_seeds.push_back(found->second);
+            if (!WIFEXITED(status)) {
+                fmt::print("seed {} FAILED: killed by signal {}\nreplay: {}\n",
+                           found->second,
+                           WTERMSIG(status),
+                           replay_command(arguments, found->second));
+            }
+        }
+        running.erase(found);
+    };
+    while (next <= arguments.last_seed || !running.empty()) {
+        const bool enough = stop_at_first_failure && tally.failed > 0;
+        if (enough || next > arguments.last_seed || running.size() >= arguments.jobs) {
+            if (running.empty()) break;
+            reap();
+            continue;
+        }
+        std::fflush(stdout);
+        const uint64_t seed = next++;
+        const pid_t child = fork();
+        if (child == 0) {
+            const bool clean = run_seed(arguments, seed, false);
+            std::fflush(stdout);
+            _exit(clean ? 0 : 1);
+        }
+        running.emplace(child, seed);
+    }
+    std::ranges::sort(tally.failed_seeds);
+    return tally;
+}
+
+template <typename Number>
+bool parse(std::string_view text, Number& number) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    return error == std::errc() && end == text.data() + text.size();
+}
+
+bool parse_seeds(std::string_view text, Arguments& arguments) {
+    const size_t dots = text.find("..");
+    if (dots == std::string_view::npos) return false;
+    arguments.many = true;
+    return parse(text.substr(0, dots), arguments.first_seed) &&
+           parse(text.substr(dots + 2), arguments.last_seed) &&
+           arguments.first_seed <= arguments.last_seed;
+}
+
+bool parse_arguments(int count, char** words, Arguments& arguments) {
+    for (int i = 1; i < count; ++i) {
+        const std::string_view word = words[i];
+        if (word == "--twice") {
+            arguments.twice = true;
+        } else if (word == "--trace") {
+            arguments.trace = true;
+        } else if (word == "--quiet") {
+            arguments.quiet = true;
+        } else if (i + 1 == count) {
+            return false;
+        } else if (const std::string_view value = words[++i]; word == "--seed") {
+            if (!parse(value, arguments.first_seed)) return false;
+            arguments.last_seed = arguments.first_seed;
+        } else if (word == "--seeds") {
+            if (!parse_seeds(value, arguments)) return false;
+        } else if (word == "--nodes") {
+            uint32_t nodes = 0;
+            if (!parse(value, nodes) || nodes < 1 || nodes > 9) return false;
+            arguments.nodes = nodes;
+        } else if (word == "--minutes") {
+            double minutes = 0;
+            if (!parse(value, minutes) || minutes <= 0) return false;
+            arguments.duration = base::Duration(static_cast<int64_t>(minutes * 60e9));
+        } else if (word == "--jobs") {
+            if (!parse(value, arguments.jobs) || arguments.jobs < 1) return false;
+        } else if (word == "--planted") {
+            arguments.planted = value;
+        } else {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool plant(const std::string& name) {
+    const auto found = std::ranges::find(base::planted_bug_names, std::string_view(name));
+    if (found == base::planted_bug_names.end()) {
+        fmt::print(stderr, "no planted bug '{}'; there are:", name);
+        for (const std::string_view known : base::planted_bug_names)
+            fmt::print(stderr, " {}", known);
+        fmt::print(stderr, "\n");
+        return false;
+    }
+#ifdef STARLING_PLANTED_BUGS
+    base::planted_bug = static_cast<base::PlantedBug>(found - base::planted_bug_names.begin());
+    return true;
+#else
+    fmt::print(stderr, "this build has no planted bugs; configure with --preset planted\n");
+    return false;
+#endif
+}
+
+int run(const Arguments& arguments) {
+    if (!arguments.many) return run_seed(arguments, arguments.first_seed, true) ? 0 : 1;
+    const auto begin = std::chrono::steady_clock::now();
+    const bool hunting = !arguments.planted.empty();
+    const Tally tally = run_many(arguments, hunting);
+    const double wall =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    if (hunting) {
+        fmt::print("planted {}: {}\n",
+                   arguments.planted,
+                   tally.failed > 0 ? fmt::format("caught by seed {}", tally.failed_seeds.front())
+                                    : fmt::format("NOT caught by {} seeds", tally.clean));
+        return tally.failed > 0 ? 0 : 1;
+    }
+    std::string failed;
+    for (const uint64_t seed : tally.failed_seeds)
+        failed += fmt::format(" {}", seed);
+    fmt::print(
+        "{} seeds: {} clean, {} failed{}{}; {:.0f} simulated s each in {:.0f} s with {} jobs\n",
+        tally.clean + tally.failed,
+        tally.clean,
+        tally.failed,
+        failed.empty() ? "" : ":",
+        failed,
+        in_seconds(arguments.duration),
+        wall,
+        arguments.jobs);
+    return tally.failed == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace starling::sim
+
+int main(int count, char** words) {
+    starling::sim::Arguments arguments;
+    if (!starling::sim::parse_arguments(count, words, arguments)) {
+        fmt::print(stderr,
+                   "usage: starling-sim (--seed N | --seeds A..B) [--nodes 1..9] [--minutes M] "
+                   "[--jobs J] [--twice] "
+                   "[--trace] [--quiet] [--planted NAME]\n");
+        return 2;
+    }
+    if (!arguments.planted.empty() && !starling::sim::plant(arguments.planted)) return 2;
+    return starling::sim::run(arguments);
+}

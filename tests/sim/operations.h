@@ -1,0 +1,156 @@
+#pragma once
+
+// One operation of a simulated client: a request id, tried through one node after another until an
+// answer decides it or the client gives up. Each answer that reaches the client goes to the oracle,
+// also a late or a second one.
+//
+// A put is over for the client when it is acknowledged or given up. It is *settled*
+// (Write::settled) when no copy of it is on its way or in work any more: the oracle is told then
+// when its last dot can have been minted.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "node/version/context_token.h"
+#include "tests/sim/client_link.h"
+#include "tests/sim/cluster.h"
+#include "tests/sim/oracle.h"
+#include "tests/sim/session.h"
+
+namespace starling::sim {
+
+struct PutPlan {
+    KeyIndex key;
+    std::string value;
+    bool is_delete = false;
+    Replaces replaces = Replaces::acknowledged;
+    // For Replaces::seen; an empty token with nothing seen is a valid one.
+    SeenToken context = {};
+    // The W asked for: 0 for the namespace's.
+    uint32_t quorum = 0;
+    base::Duration deadline = std::chrono::seconds(2);
+    std::optional<bool> sloppy = std::nullopt;
+    uint32_t tries_max = 3;
+    // Tried once more after the acknowledgement, as if that had been lost.
+    bool needless_retry = false;
+    // Through which node first; null: any.
+    Machine* through = nullptr;
+};
+
+struct ReadPlan {
+    KeyIndex key;
+    // The R asked for: 0 for the namespace's.
+    uint32_t quorum = 0;
+    base::Duration deadline = std::chrono::seconds(2);
+    uint32_t tries_max = 3;
+    Machine* through = nullptr;
+    // See Oracle::Read.
+    bool quiet = false;
+};
+
+struct PutOutcome {
+    absl::Status status;
+    WriteId id;
+    // What the put's result lets a later put supersede.
+    SeenToken context = {};
+};
+
+struct ReadOutcome {
+    absl::Status status;
+    std::vector<std::string> values = {};
+    SeenToken context = {};
+};
+
+class Operations {
+  public:
+    struct World {
+        env::SimScheduler& scheduler;
+        const env::SimRandom& random;
+        Trace& trace;
+        Verdict& verdict;
+        const RunOptions& options;
+        Cluster& cluster;
+        Oracle& oracle;
+        base::WallTime started;
+        // Is a fault at work just now?
+        std::function<bool()> fault_active;
+    };
+    struct Counts {
+        uint64_t begun = 0;
+        uint64_t tries = 0;
+        uint64_t retries = 0;
+        uint64_t timeouts = 0;
+        uint64_t failed = 0;
+        uint64_t hit_by_faults = 0;
+        uint64_t invalid_refused = 0;
+        // By the reason of the last error.
+        std::map<std::string, uint64_t> failures = {};
+    };
+
+    // `name_spaces`: of the oracle's keys.
+    Operations(World world, std::vector<node::NamespaceInfo> name_spaces);
+    ~Operations();
+    Operations(const Operations&) = delete;
+    Operations& operator=(const Operations&) = delete;
+
+    void put(PutPlan plan, std::function<void(PutOutcome)> done);
+    void read(ReadPlan plan, std::function<void(ReadOutcome)> done);
+    // A request that must be refused, whatever node it meets.
+    void put_invalid(node::PutRequest request, std::string_view what, std::function<void()> done);
+    void get_invalid(node::GetRequest request, std::string_view what, std::function<void()> done);
+
+    // No client waits, and no node works on a request.
+    bool is_idle() const { return under_way_ == 0 && link_.under_way() == 0; }
+    uint64_t under_way() const { return under_way_; }
+    const Counts& counts() const { return counts_; }
+    const node::NamespaceInfo& name_space_of(KeyIndex key) const;
+    base::RequestId next_request();
+    void close() { link_.close(); }
+
+  private:
+    struct Operation;
+    struct Put;
+    struct Read;
+    using PutPtr = std::shared_ptr<Put>;
+    using ReadPtr = std::shared_ptr<Read>;
+
+    template <typename Function>
+    void after(base::Duration delay, Function function);
+    Machine* pick_node();
+    node::Superseded open_context(KeyIndex key, const std::string& token);
+    bool may_try_again(const Operation& operation);
+    void begin(Operation& operation);
+    void end(Operation& operation, const absl::Status& status);
+    void check_error(std::string_view what, KeyIndex key, const absl::Status& status);
+    template <typename Result>
+    void check_refusal(std::string_view what, const absl::StatusOr<Result>& result);
+
+    void try_put(const PutPtr& put, Machine* machine);
+    void put_answered(const PutPtr& put, uint32_t number, absl::StatusOr<node::PutResult> result);
+    void put_acknowledged(const PutPtr& put, const node::PutResult& result);
+    void put_try_failed(const PutPtr& put, uint32_t number, absl::Status why);
+    void finish_put(const PutPtr& put, absl::Status status);
+    void settle_if_over(Put& put);
+
+    void try_read(const ReadPtr& read, Machine* machine);
+    void read_answered(const ReadPtr& read,
+                       uint32_t number,
+                       SimTime sent,
+                       absl::StatusOr<node::GetResult> result);
+    void read_try_failed(const ReadPtr& read, uint32_t number, absl::Status why);
+    void finish_read(const ReadPtr& read, ReadOutcome outcome);
+
+    const World world_;
+    const std::vector<node::NamespaceInfo> name_spaces_;
+    const node::ContextSealer sealer_;
+    // How long frames, jobs and paused nodes may still act on a put after its last answer.
+    const base::Duration linger_;
+    env::SimRandom random_;
+    ClientLink link_;
+    uint64_t under_way_ = 0;
+    Counts counts_;
+};
+
+}  // namespace starling::sim

@@ -1,0 +1,295 @@
+#include "tests/sim/options.h"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include "env/sim/random.h"
+
+namespace starling::sim {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+namespace {
+
+constexpr uint32_t nodes_max = 9;
+
+// Draws of one group of options, from a stream of its own: a new option shifts no other group.
+class Draw {
+  public:
+    Draw(uint64_t seed, std::string_view group) : random_(env::SimRandom(seed).fork(group)) {}
+
+    bool chance(uint32_t percent) { return random_.below(100) < percent; }
+    uint32_t between(uint32_t low, uint32_t high) {
+        return low + static_cast<uint32_t>(random_.below(high - low + 1));
+    }
+    base::Duration between(base::Duration low, base::Duration high) {
+        return random_.between(low, high);
+    }
+    template <typename T, size_t count>
+    T one_of(const std::array<T, count>& choices) {
+        return choices[random_.below(count)];
+    }
+    uint64_t next() { return random_.next(); }
+
+  private:
+    env::SimRandom random_;
+};
+
+void draw_cluster(RunOptions& options, const Asked& asked) {
+    Draw draw(asked.seed, "options: cluster");
+    constexpr std::array<uint32_t, 12> node_counts = {1, 2, 3, 3, 3, 4, 4, 5, 5, 6, 7, nodes_max};
+    options.nodes = asked.nodes.value_or(draw.one_of(node_counts));
+    options.nodes_at_start = draw.chance(50) ? options.nodes : draw.between(1, options.nodes);
+    options.shards = draw.one_of(std::array<uint32_t, 5>{1, 1, 2, 2, 3});
+    options.duration = asked.duration;
+    options.worker_delay_mean = draw.chance(70) ? draw.between(microseconds(50), microseconds(500))
+                                                : draw.between(milliseconds(1), milliseconds(20));
+    node::NodeOptions& node = options.node;
+    node.cluster_name = "simulated";
+    node.cluster_secret = "a secret of the simulation only";
+    node.engine = "lsm";
+    node.partition_count = draw.one_of(std::array<uint32_t, 8>{1, 4, 8, 8, 16, 16, 64, 256});
+    // Groups are compared pair by pair: with many of them a small simulation does little else.
+    if (options.nodes > 5) node.partition_count = std::min(node.partition_count, 64u);
+    node.seat_count = draw.one_of(std::array<uint32_t, 8>{1, 2, 3, 3, 3, 3, 3, 3});
+    node.hint_bytes_max = draw.chance(15) ? 0 : draw.chance(20) ? 4096 : 1u << 20;
+    node.value_bytes_max = 2u << 20;
+    node.siblings_max = draw.chance(10) ? 3 : 64;
+    // A sixteenth of a shard's share is one memtable: the smaller ones flush and compact all the
+    // time.
+    constexpr std::array<uint64_t, 5> memories = {
+        256u << 10, 1u << 20, 2u << 20, 8u << 20, 64u << 20};
+    node.memory_bytes_max = draw.one_of(memories) * options.shards;
+    node.hint_after = draw.between(milliseconds(20), milliseconds(400));
+    node.hint_interval = draw.between(milliseconds(100), seconds(2));
+    node.entropy_interval = draw.between(seconds(1), seconds(15));
+    node.gossip_probe_interval = draw.between(milliseconds(200), seconds(1));
+    node.fills_at_once = draw.one_of(std::array<uint32_t, 3>{1, 2, 8});
+}
+
+void draw_weather(FaultOptions& faults, Draw& draw) {
+    env::SimLinkFaults& weather = faults.weather;
+    if (draw.chance(50))
+        weather.loss_per_million =
+            draw.chance(75) ? draw.between(100, 30'000) : draw.between(30'000, 300'000);
+    if (draw.chance(40)) {
+        weather.delay_mean = draw.chance(70) ? draw.between(microseconds(100), milliseconds(5))
+                                             : draw.between(milliseconds(5), milliseconds(100));
+    }
+    if (draw.chance(30)) {
+        weather.tail_per_million = draw.between(100, 5'000);
+        weather.tail_max = draw.between(milliseconds(100), seconds(10));
+    }
+    if (draw.chance(40)) {
+        weather.duplicate_per_million =
+            draw.chance(60) ? draw.between(1'000, 50'000) : draw.between(50'000, 500'000);
+        weather.replay_delay_max = draw.chance(70) ? draw.between(milliseconds(1), seconds(2))
+                                                   : draw.between(seconds(2), minutes(2));
+    }
+    if (draw.chance(40)) weather.reorder_per_million = draw.between(1'000, 300'000);
+    if (draw.chance(25)) weather.corrupt_per_million = draw.between(100, 3'000);
+    if (draw.chance(25)) weather.reset_per_million = draw.between(100, 3'000);
+    if (draw.chance(8)) weather.capacity_bytes = draw.between(64u << 10, 1u << 20);
+    faults.weather_comes_and_goes = draw.chance(60) || weather.loss_per_million > 100'000 ||
+                                    weather.delay_mean > milliseconds(30);
+}
+
+void draw_faults(RunOptions& options) {
+    Draw draw(options.seed, "options: faults");
+    FaultOptions& faults = options.faults;
+    // A twentieth of the runs is quiet, another has everything.
+    if (draw.chance(5)) return;
+    const uint32_t percent = draw.chance(5) ? 100 : draw.between(15, 50);
+    if (draw.chance(70)) draw_weather(faults, draw);
+    for (bool* const on : {&faults.partitions,
+                           &faults.one_way_partitions,
+                           &faults.bridges,
+                           &faults.clogs,
+                           &faults.swizzles,
+                           &faults.resets,
+                           &faults.clock_jumps,
+                           &faults.clock_strobes,
+                           &faults.pauses,
+                           &faults.crashes,
+                           &faults.crashes_at_io,
+                           &faults.crashes_of_all,
+                           &faults.slow_disks,
+                           &faults.full_disks,
+                           &faults.failing_syncs}) {
+        *on = draw.chance(percent);
+    }
+    faults.crashes_in_recovery =
+        (faults.crashes || faults.crashes_at_io || faults.crashes_of_all) && draw.chance(40);
+    if (draw.chance(percent))
+        faults.drift_per_million_max = static_cast<int32_t>(draw.between(100, 50'000));
+    if (draw.chance(percent / 2)) {
+        faults.late_timers_per_million = draw.between(100, 10'000);
+        faults.timer_lateness_max =
+            draw.chance(80) ? draw.between(milliseconds(10), seconds(2)) : seconds(60);
+    }
+    faults.gap_mean = draw.between(seconds(3), seconds(20));
+    faults.length_mean = draw.chance(80) ? draw.between(milliseconds(500), seconds(6))
+                                         : draw.between(seconds(6), seconds(20));
+    faults.episodes_at_once = draw.between(1, 3);
+}
+
+void draw_workload(RunOptions& options) {
+    Draw draw(options.seed, "options: workload");
+    WorkloadOptions& workload = options.workload;
+    workload.clients = draw.between(1, 8);
+    workload.keys = draw.chance(30) ? draw.between(1, 3) : draw.between(2, 50);
+    workload.puts = draw.between(25, 55);
+    workload.deletes = draw.between(0, 15);
+    workload.read_modify_writes = draw.between(0, 20);
+    // A third of the runs has no put without context, so that every lost sibling shows.
+    workload.without_context = draw.chance(33) ? 0 : draw.between(10, 80);
+    workload.blind = draw.chance(50) ? 0 : draw.between(1, 10);
+    workload.empty_context = draw.chance(30) ? 0 : draw.between(1, 15);
+    workload.stale_context = draw.between(0, 20);
+    workload.own_context = draw.between(0, 15);
+    workload.needless_retries = draw.chance(50) ? 30 : 5;
+    workload.own_quorums = draw.chance(40) ? 0 : draw.between(10, 80);
+    workload.strict_quorums = draw.between(0, 10);
+    workload.nasty_keys = draw.chance(30);
+    workload.nasty_values = draw.chance(40);
+    if (draw.chance(30))
+        workload.second_namespace_replicas = draw.between(1, options.node.seat_count);
+    workload.lone_users = draw.between(0, 2);
+    workload.link_delay_mean = draw.between(microseconds(100), milliseconds(10));
+    if (draw.chance(50)) workload.link_loss_per_million = draw.between(1'000, 100'000);
+    if (draw.chance(50)) workload.link_duplicates_per_million = draw.between(1'000, 100'000);
+}
+
+double in_seconds(base::Duration duration) {
+    return static_cast<double>(duration.count()) * 1e-9;
+}
+
+std::string describe_episodes(const FaultOptions& faults) {
+    struct Named {
+        bool on;
+        std::string_view name;
+    };
+    std::string out;
+    for (const auto& [on, name] : {Named{faults.partitions, "partitions"},
+                                   Named{faults.one_way_partitions, "one-way partitions"},
+                                   Named{faults.bridges, "bridges"},
+                                   Named{faults.clogs, "clogs"},
+                                   Named{faults.swizzles, "swizzles"},
+                                   Named{faults.resets, "resets"},
+                                   Named{faults.clock_jumps, "clock jumps"},
+                                   Named{faults.clock_strobes, "clock strobes"},
+                                   Named{faults.pauses, "pauses"},
+                                   Named{faults.crashes, "crashes"},
+                                   Named{faults.crashes_at_io, "crashes at I/O"},
+                                   Named{faults.crashes_in_recovery, "crashes in recovery"},
+                                   Named{faults.crashes_of_all, "crashes of all"},
+                                   Named{faults.slow_disks, "slow disks"},
+                                   Named{faults.full_disks, "full disks"},
+                                   Named{faults.failing_syncs, "failing syncs"}}) {
+        if (on) out += fmt::format("{}{}", out.empty() ? "" : ", ", name);
+    }
+    return out.empty() ? "none" : out;
+}
+
+}  // namespace
+
+bool FaultOptions::any() const {
+    return describe_episodes(*this) != "none" || drift_per_million_max != 0 ||
+           late_timers_per_million != 0 || weather.loss_per_million != 0 ||
+           weather.tail_per_million != 0 || weather.duplicate_per_million != 0 ||
+           weather.reorder_per_million != 0 || weather.corrupt_per_million != 0 ||
+           weather.reset_per_million != 0;
+}
+
+RunOptions draw_options(const Asked& asked) {
+    RunOptions options;
+    options.seed = asked.seed;
+    draw_cluster(options, asked);
+    draw_faults(options);
+    draw_workload(options);
+    return options;
+}
+
+std::string to_string(const RunOptions& options) {
+    const node::NodeOptions& node = options.node;
+    const FaultOptions& faults = options.faults;
+    const env::SimLinkFaults& weather = faults.weather;
+    const WorkloadOptions& workload = options.workload;
+    std::string out = fmt::format(
+        "seed {}: {} nodes ({} at start), {} shards, Q={}, seats={}, {:.0f} simulated seconds\n",
+        options.seed,
+        options.nodes,
+        options.nodes_at_start,
+        options.shards,
+        node.partition_count,
+        node.seat_count,
+        in_seconds(options.duration));
+    out += fmt::format(
+        "  node: hint budget {} B, memory {} KiB, siblings {}, hints after {:.3f} s, entropy every "
+        "{:.1f} s, "
+        "probe every {:.2f} s, {} fills at once\n",
+        node.hint_bytes_max,
+        node.memory_bytes_max >> 10,
+        node.siblings_max,
+        in_seconds(node.hint_after),
+        in_seconds(node.entropy_interval),
+        in_seconds(node.gossip_probe_interval),
+        node.fills_at_once);
+    out += fmt::format(
+        "  weather{} (per million): loss {}, delay {:.1f} ms, tail {} to {:.1f} s, duplicates {} "
+        "to {:.1f} s, "
+        "reordered {}, corrupt {}, resets {}, capacity {}\n",
+        faults.weather_comes_and_goes ? " that comes and goes" : "",
+        weather.loss_per_million,
+        in_seconds(weather.delay_mean) * 1e3,
+        weather.tail_per_million,
+        in_seconds(weather.tail_max),
+        weather.duplicate_per_million,
+        in_seconds(weather.replay_delay_max),
+        weather.reorder_per_million,
+        weather.corrupt_per_million,
+        weather.reset_per_million,
+        weather.capacity_bytes == UINT64_MAX ? "unlimited"
+                                             : fmt::format("{} B", weather.capacity_bytes));
+    out += fmt::format(
+        "  episodes: {}; one in {:.1f} s, {:.1f} s long, {} at once; drift {} ppm, {} late timers "
+        "per million by {:.1f} s\n",
+        describe_episodes(faults),
+        in_seconds(faults.gap_mean),
+        in_seconds(faults.length_mean),
+        faults.episodes_at_once,
+        faults.drift_per_million_max,
+        faults.late_timers_per_million,
+        in_seconds(faults.timer_lateness_max));
+    out += fmt::format(
+        "  clients: {} on {} keys{}{}, {} lone; puts {}%, deletes {}%, read-modify-writes {}%; of "
+        "the puts without context {}%, "
+        "blind {}%, empty context {}%, stale {}%, own {}%; link loss {}, duplicates {} per "
+        "million{}\n",
+        workload.clients,
+        workload.keys,
+        workload.nasty_keys ? " (nasty)" : "",
+        workload.nasty_values ? ", nasty values" : "",
+        workload.lone_users,
+        workload.puts,
+        workload.deletes,
+        workload.read_modify_writes,
+        workload.without_context,
+        workload.blind,
+        workload.empty_context,
+        workload.stale_context,
+        workload.own_context,
+        workload.link_loss_per_million,
+        workload.link_duplicates_per_million,
+        workload.second_namespace_replicas == 0
+            ? ""
+            : fmt::format("; a second namespace with N={}", workload.second_namespace_replicas));
+    return out;
+}
+
+}  // namespace starling::sim

@@ -1,0 +1,116 @@
+#pragma once
+
+// What one run is made of. Everything follows from the seed: which faults are on and how bad they
+// are, how small the limits, what the clients do. Each run draws *which* faults it has, because
+// with all of them at once the bugs that need a quiet disk or a working network stay hidden.
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "env/sim/network.h"
+#include "node/server/options.h"
+
+namespace starling::sim {
+
+struct FaultOptions {
+    // Faults 1-4, 9, 10 of every link, all the time or in spells.
+    env::SimLinkFaults weather;
+    bool weather_comes_and_goes = false;
+
+    // Episodes, each begun and ended by the run's fault schedule.
+    bool partitions = false;           // 5: halves, one node, at random
+    bool one_way_partitions = false;   // 6
+    bool bridges = false;              // 7: two sides that both reach one node
+    bool clogs = false;                // 8
+    bool swizzles = false;             // 8: clog nodes one by one, free them in another order
+    bool resets = false;               // 9
+    bool clock_jumps = false;          // 12
+    bool clock_strobes = false;        // 12
+    bool pauses = false;               // 15
+    bool crashes = false;              // 16: between events
+    bool crashes_at_io = false;        // 16: before the n-th operation on files
+    bool crashes_in_recovery = false;  // 17
+    bool crashes_of_all = false;       // 18
+    bool slow_disks = false;           // 21
+    bool full_disks = false;           // 22
+    bool failing_syncs = false;        // 24
+
+    // From start to end of the run.
+    int32_t drift_per_million_max = 0;     // 13
+    uint32_t late_timers_per_million = 0;  // 14
+    base::Duration timer_lateness_max{0};  // 14
+
+    // Between the beginnings of two episodes, and their length, on average.
+    base::Duration gap_mean = std::chrono::seconds(10);
+    base::Duration length_mean = std::chrono::seconds(4);
+    uint32_t episodes_at_once = 2;
+
+    bool any() const;
+};
+
+// What clients do, in parts of 100 where not said otherwise.
+struct WorkloadOptions {
+    uint32_t clients = 4;
+    uint32_t keys = 10;
+    // Of the operations: the rest are reads.
+    uint32_t puts = 40;
+    uint32_t deletes = 8;
+    uint32_t read_modify_writes = 10;
+    // Of the puts and deletes: the rest have a context that is as fresh as the client's last read.
+    uint32_t without_context = 35;
+    uint32_t blind = 8;
+    uint32_t empty_context = 8;
+    uint32_t stale_context = 10;
+    uint32_t own_context = 8;
+    // Of all operations: refused ones (forged or mixed context, empty key, R or W above N, ...).
+    uint32_t invalid = 3;
+    // Of the puts: tried again through another node though nothing was wrong.
+    uint32_t needless_retries = 10;
+    // Of the operations.
+    uint32_t short_deadlines = 20;
+    uint32_t own_quorums = 40;
+    uint32_t strict_quorums = 10;
+    bool nasty_keys = false;
+    bool nasty_values = false;
+    // A second namespace with this N; 0: none.
+    uint32_t second_namespace_replicas = 0;
+    uint32_t lone_users = 1;
+    // The link between clients and nodes.
+    base::Duration link_delay_mean = std::chrono::milliseconds(1);
+    uint32_t link_loss_per_million = 0;
+    uint32_t link_duplicates_per_million = 0;
+    // Checked operations per simulated second to aim at; the pace follows what succeeds.
+    uint32_t checked_per_second = 14;
+};
+
+struct RunOptions {
+    uint64_t seed = 0;
+    uint32_t nodes = 3;
+    // Nodes of the cluster before clients begin; the others join at any moment.
+    uint32_t nodes_at_start = 3;
+    uint32_t shards = 1;
+    base::Duration duration = std::chrono::minutes(5);
+    // From the end of all faults to equal replicas.
+    base::Duration convergence_max = std::chrono::minutes(5);
+    base::Duration worker_delay_mean = std::chrono::microseconds(200);
+
+    node::NodeOptions node;
+    FaultOptions faults;
+    WorkloadOptions workload;
+};
+
+struct Asked {
+    uint64_t seed = 0;
+    std::optional<uint32_t> nodes;
+    base::Duration duration = std::chrono::minutes(5);
+};
+
+RunOptions draw_options(const Asked& asked);
+
+// One line per group, for people.
+std::string to_string(const RunOptions& options);
+
+}  // namespace starling::sim

@@ -1,0 +1,271 @@
+#include "tests/sim/simulation.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace starling::sim {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+namespace {
+
+const env::EventLabel join_time_label("sim.join time");
+
+// Checked operations per simulated second below which a run proves nothing.
+constexpr uint64_t checked_per_second_min = 10;
+
+// Some day in 2025.
+constexpr base::WallTime true_start{hours(24 * 20'200)};
+
+}  // namespace
+
+Simulation::Simulation(const RunOptions& options, TraceOptions trace)
+    : options_(options),
+      started_(true_start),
+      random_(options.seed),
+      trace_(scheduler_, trace.lines_max),
+      network_(scheduler_, random_.fork("network")),
+      oracle_(verdict_) {
+    if (trace.live) trace_.set_live(stdout);
+    verdict_.set_listener([this](const Violation& violation) {
+        trace_.add("VIOLATION {}: {}", violation.invariant, violation.what);
+    });
+    cluster_ = std::make_unique<Cluster>(Machine::World{.scheduler = scheduler_,
+                                                        .network = network_,
+                                                        .random = random_,
+                                                        .trace = trace_,
+                                                        .options = options_,
+                                                        .started = started_},
+                                         verdict_);
+}
+
+Simulation::~Simulation() {
+    if (operations_ != nullptr) operations_->close();
+    faults_.reset();
+    // Nodes first: they hold the clients' callbacks.
+    cluster_.reset();
+    operations_.reset();
+    workload_.reset();
+}
+
+bool Simulation::run_until(SimTime end) {
+    // Looked at now and then: the first violation ends the run soon enough.
+    while (scheduler_.now() < end && verdict_.ok()) {
+        scheduler_.run_until(std::min(end, scheduler_.now() + milliseconds(100)));
+    }
+    return verdict_.ok();
+}
+
+void Simulation::run_for(base::Duration span) {
+    run_until(scheduler_.now() + span);
+}
+
+bool Simulation::form() {
+    for (uint32_t number = 1; number <= options_.nodes_at_start; ++number)
+        cluster_->bring_up(number);
+    const SimTime patience = scheduler_.now() + minutes(2);
+    while (!cluster_->is_complete() && scheduler_.now() < patience && verdict_.ok())
+        run_for(milliseconds(100));
+    if (!cluster_->is_complete()) {
+        verdict_.report(
+            "I21", "the first nodes did not form a cluster within two minutes, without any fault");
+        return false;
+    }
+    if (!find_namespaces()) return false;
+    workload_ = std::make_unique<Workload>(scheduler_, random_, options_, name_spaces_, oracle_);
+    operations_ = std::make_unique<Operations>(
+        Operations::World{
+            .scheduler = scheduler_,
+            .random = random_,
+            .trace = trace_,
+            .verdict = verdict_,
+            .options = options_,
+            .cluster = *cluster_,
+            .oracle = oracle_,
+            .started = started_,
+            .fault_active = [this] { return faults_ != nullptr && faults_->is_active(); }},
+        name_spaces_);
+    faults_ = std::make_unique<FaultSchedule>(FaultWorld{.scheduler = scheduler_,
+                                                         .network = network_,
+                                                         .random = random_,
+                                                         .trace = trace_,
+                                                         .options = options_,
+                                                         .cluster = *cluster_,
+                                                         .started = started_});
+    return true;
+}
+
+bool Simulation::find_namespaces() {
+    Machine& founder = cluster_->machine(1);
+    std::optional<absl::Status> answer;
+    if (options_.workload.second_namespace_replicas > 0) {
+        const uint32_t n = options_.workload.second_namespace_replicas;
+        const uint32_t majority = n / 2 + 1;
+        node::NamespaceInfo info;
+        info.name = "second";
+        info.replicas = n;
+        info.read_quorum = n + 1 - majority;
+        info.write_quorum = majority;
+        founder.node().create_namespace(std::move(info),
+                                        [&](auto made) { answer = made.status(); });
+        run_for(seconds(5));
+        if (!answer || !answer->ok()) {
+            verdict_.report("P7",
+                            fmt::format("a namespace was not made: {}",
+                                        answer ? answer->ToString() : "no answer"));
+            return false;
+        }
+    }
+    answer.reset();
+    founder.node().list_namespaces([&](absl::StatusOr<std::vector<node::NamespaceInfo>> listed) {
+        answer = listed.status();
+        if (listed.ok()) name_spaces_ = *std::move(listed);
+    });
+    run_for(seconds(1));
+    // `default` is first whatever the order they are listed in.
+    std::ranges::stable_partition(name_spaces_,
+                                  [](const auto& info) { return info.name == "default"; });
+    if (!name_spaces_.empty() && name_spaces_.front().name == "default") return true;
+    verdict_.report("P7", "the default namespace is not listed");
+    return false;
+}
+
+void Simulation::work() {
+    const SimTime begin = scheduler_.now();
+    const SimTime end = begin + options_.duration;
+    env::SimRandom random = random_.fork("joins");
+    for (uint32_t number = options_.nodes_at_start + 1; number <= options_.nodes; ++number) {
+        // Some at once with others, none so late that it meets no fault.
+        const base::Duration when = random.between(seconds(1), options_.duration * 4 / 5);
+        scheduler_.schedule_after(when,
+                                  {.owner = env::no_owner,
+                                   .context = this,
+                                   .label = &join_time_label,
+                                   .task = [this, number] { cluster_->bring_up(number); }});
+    }
+    if (options_.faults.crashes_in_recovery) cluster_->set_recovery_crashes(300'000);
+    faults_->begin();
+    workload_->begin(*operations_);
+    run_until(end);
+    workload_->end();
+    cluster_->set_recovery_crashes(0);
+}
+
+RunResult Simulation::run() {
+    if (form()) {
+        work();
+        if (verdict_.ok()) come_to_rest();
+        if (verdict_.ok()) check_floors();
+    }
+    return result();
+}
+
+void Simulation::come_to_rest() {
+    faults_->end();
+    // Operations under way end at their deadlines; machines that are down start.
+    run_for(seconds(10));
+    Convergence convergence(scheduler_, *cluster_, options_);
+    const std::string why_not = convergence.wait();
+    convergence_ = convergence.elapsed();
+    if (!verdict_.ok()) return;
+    if (!why_not.empty()) {
+        verdict_.report("I13",
+                        fmt::format("not at rest {:.0f} s after the last fault: {}",
+                                    static_cast<double>(convergence_.count()) * 1e-9,
+                                    why_not));
+        return;
+    }
+    trace_.add("at rest");
+    if (!operations_->is_idle()) {
+        verdict_.report(
+            "I19",
+            fmt::format("{} requests are still without an answer", operations_->under_way()));
+        return;
+    }
+    read_all_back();
+    convergence.inspect_replicas(
+        oracle_, [this](KeyIndex key) { return operations_->name_space_of(key).id; });
+}
+
+void Simulation::read_all_back() {
+    size_t waiting = 0;
+    for (size_t i = 0; i < oracle_.key_count(); ++i) {
+        const KeyIndex key = Oracle::nth_key(i);
+        for (Machine* machine : cluster_->members()) {
+            ++waiting;
+            // The client's link may lose requests for ever; the node is asked until it answers.
+            operations_->read({.key = key,
+                               .quorum = oracle_.key(key).replicas,
+                               .tries_max = 1000,
+                               .through = machine,
+                               .quiet = true},
+                              [&](ReadOutcome outcome) {
+                                  --waiting;
+                                  if (outcome.status.ok()) return;
+                                  verdict_.report(
+                                      "I12",
+                                      fmt::format("at rest, a read of all seats fails: {}",
+                                                  outcome.status.ToString()));
+                              });
+        }
+        run_for(milliseconds(20));
+    }
+    const SimTime patience = scheduler_.now() + minutes(1);
+    while (waiting > 0 && verdict_.ok() && scheduler_.now() < patience)
+        run_for(milliseconds(100));
+    if (waiting > 0 && verdict_.ok())
+        verdict_.report("I12", fmt::format("at rest, {} reads are not answered", waiting));
+    // Nothing that still waits may report into what is gone.
+    if (waiting > 0) operations_->close();
+}
+
+void Simulation::check_floors() {
+    const OracleCounts& counts = oracle_.counts();
+    const auto elapsed =
+        static_cast<uint64_t>(std::chrono::duration_cast<seconds>(options_.duration).count());
+    const auto demand = [&](uint64_t count, uint64_t floor, std::string_view what) {
+        if (count < floor) {
+            verdict_.report(
+                "floor",
+                fmt::format(
+                    "{} {}, the floor is {}: the run proves too little", count, what, floor));
+        }
+    };
+    demand(counts.checked(), elapsed * checked_per_second_min, "checked operations");
+    demand(counts.puts_acknowledged, elapsed, "acknowledged puts");
+    demand(counts.puts_contended, elapsed / 10, "puts while another of the key was under way");
+    if (options_.faults.any())
+        demand(operations_->counts().hit_by_faults, elapsed / 10, "operations hit by faults");
+}
+
+RunResult Simulation::result() {
+    RunResult result;
+    result.violations = verdict_.violations();
+    result.digest = scheduler_.digest();
+    result.simulated = scheduler_.now();
+    result.convergence = convergence_;
+    result.events = scheduler_.events_run();
+    result.oracle = oracle_.counts();
+    if (operations_ != nullptr) result.operations = operations_->counts();
+    result.cluster = cluster_->counts();
+    result.network = network_.stats();
+    if (faults_ != nullptr) result.faults = faults_->hits();
+    result.trace.assign(trace_.lines().begin(), trace_.lines().end());
+    for (const Violation& violation : result.violations) {
+        unsigned key = 0;
+        if (std::sscanf(violation.what.c_str(), "key %u ", &key) == 1 && key >= 1 &&
+            key <= oracle_.key_count()) {
+            result.key_history = oracle_.describe_key(KeyIndex(key));
+            break;
+        }
+    }
+    return result;
+}
+
+}  // namespace starling::sim

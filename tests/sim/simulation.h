@@ -1,0 +1,97 @@
+#pragma once
+
+// One run: a cluster, clients and faults from one seed. Four phases: the first nodes come up and
+// form a cluster; clients work while anything may fail and nodes join; faults end and the cluster
+// must come to rest; then all that was acknowledged is asked for again, through every node and on
+// every disk.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/sim/cluster.h"
+#include "tests/sim/convergence.h"
+#include "tests/sim/faults.h"
+#include "tests/sim/operations.h"
+#include "tests/sim/workload.h"
+
+namespace starling::sim {
+
+struct RunResult {
+    std::vector<Violation> violations;
+    uint64_t digest = 0;
+    // True time since the start of the run.
+    base::Duration simulated{0};
+    base::Duration convergence{0};
+    uint64_t events = 0;
+    OracleCounts oracle;
+    Operations::Counts operations;
+    Cluster::Counts cluster;
+    env::SimNetworkStats network;
+    std::map<std::string, uint64_t> faults;
+    // Of a run with a trace.
+    std::vector<std::string> trace;
+    // The history of the key of the first violation that names one.
+    std::string key_history;
+
+    bool ok() const { return violations.empty(); }
+};
+
+class Simulation {
+  public:
+    struct TraceOptions {
+        // 0: no trace.
+        size_t lines_max = 0;
+        bool live = false;
+    };
+
+    Simulation(const RunOptions& options, TraceOptions trace);
+    explicit Simulation(const RunOptions& options) : Simulation(options, TraceOptions()) {}
+    ~Simulation();
+    Simulation(const Simulation&) = delete;
+    Simulation& operator=(const Simulation&) = delete;
+
+    // All four phases, or up to the first violation.
+    RunResult run();
+
+    // For scripted scenarios, in this order: form(), then any of these, then come_to_rest(), then
+    // result(). The first nodes_at_start nodes are a cluster; clients know the oracle's keys.
+    bool form();
+    Cluster& cluster() { return *cluster_; }
+    Operations& operations() { return *operations_; }
+    Oracle& oracle() { return oracle_; }
+    env::SimNetwork& network() { return network_; }
+    env::SimScheduler& scheduler() { return scheduler_; }
+    Verdict& verdict() { return verdict_; }
+    void run_for(base::Duration span);
+    // Ends all faults, waits for rest, reads all back; violations say what was wrong.
+    void come_to_rest();
+    RunResult result();
+
+  private:
+    // True when the run may go on.
+    bool run_until(SimTime end);
+    bool find_namespaces();
+    void work();
+    void check_floors();
+    void read_all_back();
+
+    const RunOptions options_;
+    const base::WallTime started_;
+    env::SimScheduler scheduler_;
+    const env::SimRandom random_;
+    Trace trace_;
+    Verdict verdict_;
+    env::SimNetwork network_;
+    Oracle oracle_;
+    std::vector<node::NamespaceInfo> name_spaces_;
+    std::unique_ptr<Cluster> cluster_;
+    std::unique_ptr<FaultSchedule> faults_;
+    std::unique_ptr<Workload> workload_;
+    std::unique_ptr<Operations> operations_;
+    base::Duration convergence_{0};
+};
+
+}  // namespace starling::sim
