@@ -5,6 +5,7 @@
 #include "base/status_macros.h"
 #include "storage/engine_marker.h"
 #include "storage/in_memory/in_memory_engine.h"
+#include "storage/lsm/lsm_engine.h"
 
 namespace starling::storage {
 
@@ -33,7 +34,6 @@ absl::StatusOr<std::unique_ptr<Engine>> open_engine(const std::string& directory
                                                     const EngineOptions& options,
                                                     env::FileSystem& files,
                                                     env::Workers& workers) {
-    static_cast<void>(workers);
     if (options.engine != "lsm" && options.engine != "in_memory") {
         return absl::InvalidArgumentError(fmt::format(
             "unknown storage engine '{}'; there are 'lsm' and 'in_memory'", options.engine));
@@ -44,7 +44,7 @@ absl::StatusOr<std::unique_ptr<Engine>> open_engine(const std::string& directory
     if (options.engine == "in_memory") {
         return make_in_memory_engine(std::move(lock));
     }
-    return absl::UnimplementedError("the lsm engine is not there yet");
+    return lsm::open_lsm_engine(directory, options, files, workers, std::move(lock));
 }
 
 }  // namespace starling::storage

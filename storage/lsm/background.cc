@@ -1,0 +1,260 @@
+#include "storage/lsm/background.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "storage/lsm/file_names.h"
+#include "storage/lsm/merging_iterator.h"
+
+namespace starling::storage::lsm {
+
+namespace {
+
+// Left free by background work, for logs and manifests, which are small and matter more.
+constexpr uint64_t reserve_bytes = 64u << 10;
+
+}  // namespace
+
+Background::Background(std::string directory, const EngineOptions& options, Parts parts)
+    : directory_(std::move(directory)), options_(options), parts_(parts), picker_(options) {}
+
+void Background::schedule() {
+    if (has_error() || gate_->shut()) {
+        return;
+    }
+    bool flush = false;
+    bool compaction = false;
+    {
+        const auto view = parts_.view.get();
+        absl::MutexLock lock(&mutex_);
+        flush = !flush_under_way_ && !view->immutable.empty();
+        compaction = !compaction_under_way_ && picker_.pick(*view->version).has_value();
+        flush_under_way_ = flush_under_way_ || flush;
+        compaction_under_way_ = compaction_under_way_ || compaction;
+    }
+    if (flush) {
+        submit(&Background::flush_job);
+    }
+    if (compaction) {
+        submit(&Background::compaction_job);
+    }
+}
+
+void Background::submit(void (Background::*work)()) {
+    parts_.workers.submit([gate = gate_, this, work] {
+        if (gate->enter()) {
+            (this->*work)();
+            gate->leave();
+        }
+    });
+}
+
+void Background::stop() {
+    gate_->close();
+}
+
+void Background::flush_job() {
+    const absl::Status status = flush_oldest();
+    {
+        absl::MutexLock lock(&mutex_);
+        flush_under_way_ = false;
+    }
+    conclude(status);
+}
+
+void Background::compaction_job() {
+    std::optional<Compaction> compaction;
+    {
+        const auto version = parts_.catalog.version();
+        absl::MutexLock lock(&mutex_);
+        compaction = picker_.pick(*version);
+    }
+    absl::Status status;
+    if (compaction.has_value()) {
+        status = compact(*compaction);
+    }
+    {
+        absl::MutexLock lock(&mutex_);
+        if (compaction.has_value() && status.ok()) {
+            picker_.done(*compaction);
+        }
+        compaction_under_way_ = false;
+    }
+    conclude(status);
+}
+
+// What the end of a job means for the engine.
+void Background::conclude(const absl::Status& status) {
+    if (status.ok()) {
+        disk_full_.store(false, std::memory_order_relaxed);
+        remove_unused_files();
+        schedule();
+    } else if (absl::IsResourceExhausted(status)) {
+        disk_full_.store(true, std::memory_order_relaxed);
+    } else if (!absl::IsCancelled(status)) {
+        set_error(status);
+    }
+}
+
+absl::Status Background::flush_all() {
+    while (!has_error() && !parts_.view.get()->immutable.empty()) {
+        STARLING_RETURN_IF_ERROR(flush_oldest());
+    }
+    remove_unused_files();
+    return error();
+}
+
+absl::Status Background::flush_oldest() {
+    const auto view = parts_.view.get();
+    const std::shared_ptr<Memtable>& memtable = view->immutable.back();
+    const Memtable& next =
+        view->immutable.size() > 1 ? *view->immutable[view->immutable.size() - 2] : *view->active;
+    STARLING_RETURN_IF_ERROR(check_space(memtable->used_bytes()));
+    STARLING_RETURN_IF_ERROR(parts_.catalog.settle());
+    TableWriterOptions writer = writer_options();
+    writer.is_bottom = [](std::string_view) { return false; };
+    // close() flushes after the gate is shut; a flush is short enough to be always finished.
+    writer.should_stop = [] { return false; };
+    const auto entries = memtable->new_iterator();
+    STARLING_ASSIGN_OR_RETURN(std::vector<TableMetadata> tables,
+                              write_tables(parts_.files, *entries, std::move(writer)));
+    VersionEdit edit;
+    for (TableMetadata& table : tables) {
+        edit.added.push_back({.level = 0, .table = std::move(table)});
+    }
+    // The manifest will name the log that follows, so it has to be there.
+    absl::Status status = parts_.log.make_files();
+    if (status.ok()) {
+        edit.log = LogStart{.number = next.log_number(),
+                            .position = parts_.log.position_of(next.log_number()),
+                            .flushed = memtable->last_sequence()};
+        status = commit(edit);
+    } else {
+        for (const VersionEdit::Added& added : edit.added) {
+            parts_.catalog.retire(table_path(directory_, added.table.number));
+        }
+    }
+    STARLING_RETURN_IF_ERROR(status);
+    parts_.view.flushed(parts_.catalog.version());
+    parts_.log.forget_before(next.log_number());
+    parts_.catalog.retire(log_path(directory_, memtable->log_number()));
+    flush_count_.fetch_add(1, std::memory_order_relaxed);
+    return absl::OkStatus();
+}
+
+absl::Status Background::compact(const Compaction& compaction) {
+    STARLING_RETURN_IF_ERROR(parts_.catalog.settle());
+    VersionEdit edit;
+    if (compaction.is_move()) {
+        edit.added.push_back(
+            {.level = compaction.output_level(), .table = *compaction.upper.front()});
+    } else {
+        STARLING_ASSIGN_OR_RETURN(edit, merge(compaction));
+    }
+    for (const TablePtr& table : compaction.upper) {
+        edit.removed.push_back({.level = compaction.level, .number = table->number});
+    }
+    for (const TablePtr& table : compaction.lower) {
+        edit.removed.push_back({.level = compaction.output_level(), .number = table->number});
+    }
+    STARLING_RETURN_IF_ERROR(commit(std::move(edit)));
+    parts_.view.compacted(parts_.catalog.version());
+    compaction_count_.fetch_add(1, std::memory_order_relaxed);
+    return absl::OkStatus();
+}
+
+absl::StatusOr<VersionEdit> Background::merge(const Compaction& compaction) {
+    STARLING_RETURN_IF_ERROR(check_space(compaction.input_bytes()));
+    std::vector<std::unique_ptr<InternalIterator>> inputs;
+    const std::span<const TablePtr> upper(compaction.upper);
+    for (size_t i = 0; i < upper.size(); ++i) {
+        inputs.push_back(new_level_iterator(parts_.tables, upper.subspan(i, 1), ReadMode::once));
+    }
+    inputs.push_back(new_level_iterator(parts_.tables, compaction.lower, ReadMode::once));
+    const auto entries = new_merging_iterator(std::move(inputs));
+
+    const auto version = parts_.catalog.version();
+    TableWriterOptions writer = writer_options();
+    writer.table_bytes_max = options_.table_bytes;
+    writer.is_bottom = [&](std::string_view user_key) {
+        for (size_t level = compaction.output_level() + 1; level < level_count; ++level) {
+            if (version->covers(level, user_key)) {
+                return false;
+            }
+        }
+        return true;
+    };
+    writer.should_stop = [&] { return gate_->shut(); };
+    STARLING_ASSIGN_OR_RETURN(std::vector<TableMetadata> tables,
+                              write_tables(parts_.files, *entries, std::move(writer)));
+    VersionEdit edit;
+    for (TableMetadata& table : tables) {
+        edit.added.push_back({.level = compaction.output_level(), .table = std::move(table)});
+    }
+    return edit;
+}
+
+absl::Status Background::commit(VersionEdit edit) {
+    absl::Status status = parts_.catalog.commit(edit);
+    if (!status.ok()) {
+        // A restart may find the edit or not. Once a later manifest counts, its new files are of no
+        // use.
+        for (const VersionEdit::Added& added : edit.added) {
+            const bool moved =
+                std::any_of(edit.removed.begin(), edit.removed.end(), [&](const auto& removed) {
+                    return removed.number == added.table.number;
+                });
+            if (!moved) {
+                parts_.catalog.retire(table_path(directory_, added.table.number));
+            }
+        }
+    }
+    return status;
+}
+
+TableWriterOptions Background::writer_options() {
+    TableWriterOptions options;
+    options.directory = directory_;
+    options.engine = options_;
+    options.snapshots = parts_.snapshots.list();
+    options.next_file_number = [this] { return parts_.catalog.next_file_number(); };
+    return options;
+}
+
+absl::Status Background::check_space(uint64_t bytes) {
+    const auto free = parts_.files.free_bytes(directory_);
+    // Whether the answer was wrong, or could not be had, shows when writing.
+    if (!free.ok() || *free >= bytes + reserve_bytes) {
+        return absl::OkStatus();
+    }
+    return base::make_error(
+        absl::StatusCode::kResourceExhausted,
+        base::reason::disk_full,
+        fmt::format(
+            "{}: {} bytes are free, {} are needed", directory_, *free, bytes + reserve_bytes));
+}
+
+void Background::remove_unused_files() {
+    for (const uint64_t number : parts_.catalog.remove_unused_files()) {
+        parts_.tables.forget(number);
+    }
+}
+
+absl::Status Background::error() const {
+    absl::MutexLock lock(&mutex_);
+    return error_;
+}
+
+void Background::set_error(const absl::Status& status) {
+    absl::MutexLock lock(&mutex_);
+    if (error_.ok()) {
+        error_ = status;
+        has_error_.store(true, std::memory_order_release);
+    }
+}
+
+}  // namespace starling::storage::lsm

@@ -1,0 +1,94 @@
+#pragma once
+
+// Flushes full memtables into tables and merges tables, as jobs on the workers: at most one flush
+// and one compaction at a time. After an error other than a full disk nothing is done any more.
+// After a full disk the work is tried again at the next schedule().
+//
+// Thread-safe. Holds no lock while it works on files, and calls submit() with none.
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+
+#include "env/event_loop.h"
+#include "env/file_system.h"
+#include "storage/lsm/catalog.h"
+#include "storage/lsm/compaction_picker.h"
+#include "storage/lsm/job_gate.h"
+#include "storage/lsm/log.h"
+#include "storage/lsm/read_view.h"
+#include "storage/lsm/snapshot_list.h"
+#include "storage/lsm/table_cache.h"
+#include "storage/lsm/table_writer.h"
+#include "storage/options.h"
+
+namespace starling::storage::lsm {
+
+class Background {
+  public:
+    // What it works on; all borrowed.
+    struct Parts {
+        env::FileSystem& files;
+        env::Workers& workers;
+        Catalog& catalog;
+        Log& log;
+        TableCache& tables;
+        CurrentView& view;
+        const SnapshotList& snapshots;
+    };
+
+    Background(std::string directory, const EngineOptions& options, Parts parts);
+
+    // Submits the jobs that are due and not under way.
+    void schedule();
+    // Shuts the gate and waits for jobs that run. Afterwards only flush_all() does work.
+    void stop();
+    // Flushes all immutable memtables, on this thread. REQUIRES: stop() has returned.
+    absl::Status flush_all();
+
+    // The first error; OK: none.
+    absl::Status error() const;
+    bool has_error() const { return has_error_.load(std::memory_order_acquire); }
+    void set_error(const absl::Status& status);
+    // The last job found no room.
+    bool disk_full() const { return disk_full_.load(std::memory_order_relaxed); }
+    uint64_t flush_count() const { return flush_count_.load(std::memory_order_relaxed); }
+    uint64_t compaction_count() const { return compaction_count_.load(std::memory_order_relaxed); }
+
+  private:
+    void submit(void (Background::*work)());
+    void flush_job();
+    void compaction_job();
+    absl::Status flush_oldest();
+    absl::Status compact(const Compaction& compaction);
+    absl::StatusOr<VersionEdit> merge(const Compaction& compaction);
+    absl::Status commit(VersionEdit edit);
+    void conclude(const absl::Status& status);
+    absl::Status check_space(uint64_t bytes);
+    TableWriterOptions writer_options();
+    void remove_unused_files();
+
+    // Constant after construction.
+    const std::string directory_;
+    const EngineOptions options_;
+    const Parts parts_;
+    // Shared with jobs that are still queued.
+    const std::shared_ptr<JobGate> gate_ = std::make_shared<JobGate>();
+
+    std::atomic<bool> has_error_ = false;
+    std::atomic<bool> disk_full_ = false;
+    std::atomic<uint64_t> flush_count_ = 0;
+    std::atomic<uint64_t> compaction_count_ = 0;
+
+    mutable absl::Mutex mutex_;
+    absl::Status error_ ABSL_GUARDED_BY(mutex_);
+    bool flush_under_way_ ABSL_GUARDED_BY(mutex_) = false;
+    bool compaction_under_way_ ABSL_GUARDED_BY(mutex_) = false;
+    CompactionPicker picker_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace starling::storage::lsm

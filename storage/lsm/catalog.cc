@@ -1,0 +1,145 @@
+#include "storage/lsm/catalog.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "storage/lsm/file_names.h"
+
+namespace starling::storage::lsm {
+
+namespace {
+
+// A manifest is begun anew when it is longer than this; a description of 500 tables takes about 50
+// KiB.
+constexpr uint64_t manifest_bytes_long = 4u << 20;
+
+bool names_table(const Version& version, uint64_t number) {
+    for (size_t level = 0; level < level_count; ++level) {
+        const TableList& tables = version.level(level);
+        if (std::any_of(tables.begin(), tables.end(), [&](const TablePtr& table) {
+                return table->number == number;
+            })) {
+            return true;
+        }
+    }
+    return false;
+}
+
+}  // namespace
+
+Catalog::Catalog(env::FileSystem& files, std::string directory)
+    : files_(files),
+      directory_(std::move(directory)),
+      manifest_(files, directory_),
+      version_(std::make_shared<Version>()) {}
+
+absl::Status Catalog::begin(const ManifestState& state) {
+    absl::MutexLock lock(&commit_mutex_);
+    next_file_number_.store(state.next_file_number);
+    log_ = state.log;
+    versions_.push_back(state.version);
+    {
+        absl::MutexLock version_lock(&version_mutex_);
+        version_ = state.version;
+    }
+    return settle_locked();
+}
+
+std::shared_ptr<const Version> Catalog::version() const {
+    absl::MutexLock lock(&version_mutex_);
+    return version_;
+}
+
+uint64_t Catalog::manifest_bytes() const {
+    return manifest_bytes_.load(std::memory_order_relaxed);
+}
+
+absl::Status Catalog::settle() {
+    absl::MutexLock lock(&commit_mutex_);
+    return settle_locked();
+}
+
+absl::Status Catalog::settle_locked() {
+    if (manifest_.usable() && manifest_.file_bytes() <= manifest_bytes_long) {
+        return absl::OkStatus();
+    }
+    const uint64_t number = next_file_number();
+    if (manifest_.number() != 0) {
+        retired_.push_back(manifest_path(directory_, manifest_.number()));
+    }
+    VersionEdit whole;
+    version()->describe(whole);
+    whole.log = log_;
+    whole.next_file_number = next_file_number_.load();
+    STARLING_RETURN_IF_ERROR(manifest_.begin(number, whole));
+    manifest_bytes_.store(manifest_.file_bytes(), std::memory_order_relaxed);
+    return absl::OkStatus();
+}
+
+absl::Status Catalog::commit(VersionEdit edit) {
+    absl::MutexLock lock(&commit_mutex_);
+    STARLING_RETURN_IF_ERROR(settle_locked());
+    const auto next = version()->apply(edit);
+    STARLING_RETURN_IF_ERROR(next.status());
+    edit.next_file_number = next_file_number_.load();
+    STARLING_RETURN_IF_ERROR(manifest_.append(edit));
+    manifest_bytes_.store(manifest_.file_bytes(), std::memory_order_relaxed);
+    log_ = edit.log.value_or(log_);
+    for (const VersionEdit::Removed& removed : edit.removed) {
+        removed_tables_.push_back(removed.number);
+    }
+    versions_.push_back(*next);
+    absl::MutexLock version_lock(&version_mutex_);
+    version_ = *next;
+    return absl::OkStatus();
+}
+
+void Catalog::retire(std::string path) {
+    absl::MutexLock lock(&commit_mutex_);
+    retired_.push_back(std::move(path));
+}
+
+std::vector<uint64_t> Catalog::take_unused_tables() {
+    std::vector<std::shared_ptr<const Version>> alive;
+    for (const auto& version : versions_) {
+        if (auto held = version.lock()) {
+            alive.push_back(std::move(held));
+        }
+    }
+    std::erase_if(versions_, [](const auto& version) { return version.expired(); });
+    std::vector<uint64_t> unused;
+    std::erase_if(removed_tables_, [&](uint64_t number) {
+        const bool named = std::any_of(alive.begin(), alive.end(), [&](const auto& version) {
+            return names_table(*version, number);
+        });
+        if (!named) {
+            unused.push_back(number);
+        }
+        return !named;
+    });
+    return unused;
+}
+
+std::vector<uint64_t> Catalog::remove_unused_files() {
+    absl::MutexLock lock(&commit_mutex_);
+    std::vector<uint64_t> tables;
+    if (!manifest_.usable()) {
+        return tables;
+    }
+    tables = take_unused_tables();
+    std::vector<std::string> paths = std::exchange(retired_, {});
+    for (const uint64_t number : tables) {
+        paths.push_back(table_path(directory_, number));
+    }
+    for (std::string& path : paths) {
+        const absl::Status status = files_.remove(path);
+        if (!status.ok() && !absl::IsNotFound(status)) {
+            retired_.push_back(std::move(path));
+        }
+    }
+    return tables;
+}
+
+}  // namespace starling::storage::lsm

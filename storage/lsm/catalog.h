@@ -1,0 +1,68 @@
+#pragma once
+
+// The durable state of the engine in one place: the current version, the manifest, the counter of
+// file numbers, and the files that nobody needs any more. Thread-safe; commits happen one after
+// another.
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+
+#include "env/file_system.h"
+#include "storage/lsm/manifest.h"
+#include "storage/lsm/version.h"
+
+namespace starling::storage::lsm {
+
+class Catalog {
+  public:
+    Catalog(env::FileSystem& files, std::string directory);
+
+    // Sets the state and writes it into a new manifest. Once, before anything else.
+    absl::Status begin(const ManifestState& state);
+
+    uint64_t next_file_number() {
+        return next_file_number_.fetch_add(1, std::memory_order_relaxed);
+    }
+    std::shared_ptr<const Version> version() const;
+    uint64_t manifest_bytes() const;
+
+    // Makes `edit` durable, then current. After an error the version stays as it was, and nobody
+    // knows what a restart would find: files that the edit names must stay until settle() is OK.
+    absl::Status commit(VersionEdit edit);
+    // Begins a new manifest after an error or when this one has grown long.
+    absl::Status settle();
+
+    // A file that is to be removed once that is safe: at the next settled state.
+    void retire(std::string path);
+    // Removes files that are retired, and tables that no version names. What cannot be removed
+    // stays for the next time. Returns the numbers of removed tables.
+    std::vector<uint64_t> remove_unused_files();
+
+  private:
+    absl::Status settle_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(commit_mutex_);
+    std::vector<uint64_t> take_unused_tables() ABSL_EXCLUSIVE_LOCKS_REQUIRED(commit_mutex_);
+
+    env::FileSystem& files_;
+    const std::string directory_;
+    std::atomic<uint64_t> next_file_number_ = 1;
+
+    absl::Mutex commit_mutex_;
+    Manifest manifest_ ABSL_GUARDED_BY(commit_mutex_);
+    LogStart log_ ABSL_GUARDED_BY(commit_mutex_);
+    std::vector<std::string> retired_ ABSL_GUARDED_BY(commit_mutex_);
+    std::vector<uint64_t> removed_tables_ ABSL_GUARDED_BY(commit_mutex_);
+    // Versions that some reader may hold.
+    std::vector<std::weak_ptr<const Version>> versions_ ABSL_GUARDED_BY(commit_mutex_);
+
+    mutable absl::Mutex version_mutex_ ABSL_ACQUIRED_AFTER(commit_mutex_);
+    std::shared_ptr<const Version> version_ ABSL_GUARDED_BY(version_mutex_);
+    std::atomic<uint64_t> manifest_bytes_ = 0;
+};
+
+}  // namespace starling::storage::lsm

@@ -1,0 +1,47 @@
+#pragma once
+
+// Chooses what to merge next: leveled compaction. A level's score is its size against what it may
+// hold; the highest score of at least 1 wins. From level 0 all tables go at once, from others one
+// at a time, in turns around the key space. Not thread-safe.
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "storage/lsm/version.h"
+#include "storage/options.h"
+
+namespace starling::storage::lsm {
+
+struct Compaction {
+    uint32_t level = 0;
+    // Of `level` and of the level below it.
+    TableList upper;
+    TableList lower;
+
+    uint32_t output_level() const { return level + 1; }
+    // The table can change its level without being rewritten.
+    bool is_move() const { return level > 0 && upper.size() == 1 && lower.empty(); }
+    uint64_t input_bytes() const;
+};
+
+class CompactionPicker {
+  public:
+    explicit CompactionPicker(const EngineOptions& options) : options_(options) {}
+
+    // nullopt: every level is within its bounds.
+    std::optional<Compaction> pick(const Version& version) const;
+    // The next pick in this level goes on behind it.
+    void done(const Compaction& compaction);
+
+  private:
+    double score(const Version& version, uint32_t level) const;
+    uint64_t level_bytes_max(uint32_t level) const;
+
+    const EngineOptions options_;
+    // The largest user key that was compacted last, per level; empty: begin at the front.
+    std::array<std::string, level_count> cursors_;
+};
+
+}  // namespace starling::storage::lsm

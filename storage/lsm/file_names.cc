@@ -1,0 +1,56 @@
+#include "storage/lsm/file_names.h"
+
+#include <charconv>
+
+#include <fmt/format.h>
+
+namespace starling::storage::lsm {
+
+namespace {
+
+constexpr std::string_view log_suffix = ".log";
+constexpr std::string_view table_suffix = ".table";
+constexpr std::string_view manifest_prefix = "manifest-";
+
+std::optional<FileName> with_number(FileKind kind, std::string_view digits) {
+    uint64_t number = 0;
+    const char* const end = digits.data() + digits.size();
+    const auto [stop, error] = std::from_chars(digits.data(), end, number);
+    if (error != std::errc() || stop != end || number == 0) {
+        return std::nullopt;
+    }
+    return FileName{.kind = kind, .number = number};
+}
+
+}  // namespace
+
+std::string log_path(const std::string& directory, uint64_t number) {
+    return fmt::format("{}/{:06}{}", directory, number, log_suffix);
+}
+std::string table_path(const std::string& directory, uint64_t number) {
+    return fmt::format("{}/{:06}{}", directory, number, table_suffix);
+}
+std::string manifest_path(const std::string& directory, uint64_t number) {
+    return fmt::format("{}/{}{:06}", directory, manifest_prefix, number);
+}
+std::string current_path(const std::string& directory) {
+    return directory + "/CURRENT";
+}
+
+std::optional<FileName> parse_file_name(std::string_view name) {
+    if (name.ends_with(".tmp")) {
+        return FileName{.kind = FileKind::temporary, .number = 0};
+    }
+    if (name.ends_with(log_suffix)) {
+        return with_number(FileKind::log, name.substr(0, name.size() - log_suffix.size()));
+    }
+    if (name.ends_with(table_suffix)) {
+        return with_number(FileKind::table, name.substr(0, name.size() - table_suffix.size()));
+    }
+    if (name.starts_with(manifest_prefix)) {
+        return with_number(FileKind::manifest, name.substr(manifest_prefix.size()));
+    }
+    return std::nullopt;
+}
+
+}  // namespace starling::storage::lsm

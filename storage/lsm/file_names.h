@@ -1,0 +1,29 @@
+#pragma once
+
+// The names in a data directory (docs/formats/data_directory.md). Numbers come from one counter and
+// are never used twice while anything durable may still name them.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace starling::storage::lsm {
+
+enum class FileKind : uint8_t { log, table, manifest, temporary };
+
+struct FileName {
+    FileKind kind;
+    // 0 of temporary files.
+    uint64_t number;
+};
+
+std::string log_path(const std::string& directory, uint64_t number);
+std::string table_path(const std::string& directory, uint64_t number);
+std::string manifest_path(const std::string& directory, uint64_t number);
+std::string current_path(const std::string& directory);
+
+// nullopt: not a file of ours that comes and goes.
+std::optional<FileName> parse_file_name(std::string_view name);
+
+}  // namespace starling::storage::lsm

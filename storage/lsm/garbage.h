@@ -1,0 +1,62 @@
+#pragma once
+
+// Decides, entry by entry in their order, which ones a new table need not hold.
+//
+// 1. An entry is dropped when a newer entry of its key is seen by every snapshot that could see it.
+// 2. A removal that every snapshot sees is dropped too when nothing older of its key can lie below
+// the
+//    new table.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "storage/lsm/internal_key.h"
+
+namespace starling::storage::lsm {
+
+class GarbageFilter {
+  public:
+    // `snapshots`: ascending.
+    explicit GarbageFilter(std::vector<Sequence> snapshots) : snapshots_(std::move(snapshots)) {}
+
+    // Whether this is the first entry of its key.
+    bool begins_key(std::string_view internal_key) const {
+        return first_ || user_key_of(internal_key) != user_key_;
+    }
+
+    // REQUIRES: called for each entry once, in order. `is_bottom` (user key -> bool) is asked only
+    // about removals.
+    template <typename IsBottom>
+    bool drop(std::string_view internal_key, IsBottom&& is_bottom) {
+        const uint64_t tag = tag_of(internal_key);
+        const size_t stripe = stripe_of(sequence_of_tag(tag));
+        if (begins_key(internal_key)) {
+            user_key_.assign(user_key_of(internal_key));
+            first_ = false;
+        } else if (stripe == newer_stripe_) {
+            return true;
+        }
+        newer_stripe_ = stripe;
+        return kind_of_tag(tag) == ChangeKind::remove && stripe == 0 && is_bottom(user_key_);
+    }
+
+  private:
+    // Entries between the same two snapshots are seen by the same readers.
+    size_t stripe_of(Sequence sequence) const {
+        size_t stripe = 0;
+        while (stripe < snapshots_.size() && snapshots_[stripe] < sequence) {
+            ++stripe;
+        }
+        return stripe;
+    }
+
+    const std::vector<Sequence> snapshots_;
+    bool first_ = true;
+    std::string user_key_;
+    size_t newer_stripe_ = 0;
+};
+
+}  // namespace starling::storage::lsm

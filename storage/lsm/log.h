@@ -1,0 +1,137 @@
+#pragma once
+
+// The write-ahead log: batches in the order of their sequences, in one file per memtable. A batch
+// is first copied into memory (append), then written out, then synced; sync() calls that overlap
+// share one fdatasync.
+//
+// 1. Files are synced in their order, and a file's directory entry before anything in it counts as
+// durable:
+//    what is durable is a prefix of what was appended.
+// 2. A file that could not be written because the disk is full is cut back to its last whole write
+// and
+//    continued later with the same bytes; nothing that was appended is dropped.
+// 3. Any other failed write, and any failed sync, is final: the log refuses everything from then
+// on.
+//
+// Thread-safe. append() and roll() never touch a file.
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+
+#include "env/file_system.h"
+#include "storage/lsm/record_file.h"
+
+namespace starling::storage::lsm {
+
+class Log {
+  public:
+    struct Options {
+        std::string directory;
+        // Disk reserved for each file when it is made.
+        uint64_t file_bytes_expected = 0;
+        // The first file, and the position it begins at.
+        uint64_t number = 0;
+        LogPosition position = 0;
+    };
+
+    Log(Options options, env::FileSystem& files);
+    Log(const Log&) = delete;
+    Log& operator=(const Log&) = delete;
+
+    // Adds a batch whose first change has sequence `first`.
+    void append(uint64_t first, std::string_view batch);
+    // What is appended from now on goes to file `number`, greater than all before.
+    void roll(uint64_t number);
+
+    // Hands what was appended to the operating system; does nothing while another thread writes or
+    // syncs.
+    absl::Status write_out_if_idle();
+    // Makes what was appended before durable. resource_exhausted: the disk is full, try again
+    // later.
+    absl::Status sync();
+    // Makes the files that roll() began, and their directory entries durable.
+    absl::Status make_files();
+    // What the files before `number` hold is durable elsewhere: they need no sync any more.
+    void forget_before(uint64_t number);
+    void close();
+
+    // Where file `number` begins. REQUIRES: it was begun and not forgotten.
+    LogPosition position_of(uint64_t number) const;
+    // The bytes of all files that are not forgotten.
+    uint64_t size() const;
+    // Not yet handed to the operating system.
+    uint64_t buffered_bytes() const { return buffered_bytes_.load(std::memory_order_relaxed); }
+    // The last write met a full disk.
+    bool disk_full() const { return disk_full_.load(std::memory_order_relaxed); }
+    uint64_t sync_count() const { return sync_count_.load(std::memory_order_relaxed); }
+
+  private:
+    // Records for one file that are not written out.
+    struct Segment {
+        uint64_t number = 0;
+        std::string records;
+    };
+    struct Begin {
+        uint64_t number;
+        LogPosition position;
+    };
+
+    absl::Status write_out() ABSL_EXCLUSIVE_LOCKS_REQUIRED(file_mutex_);
+    bool take(Segment& part) ABSL_EXCLUSIVE_LOCKS_REQUIRED(file_mutex_);
+    void put_back(Segment part, const absl::Status& status)
+        ABSL_EXCLUSIVE_LOCKS_REQUIRED(file_mutex_);
+    absl::Status write_segment(Segment& part) ABSL_EXCLUSIVE_LOCKS_REQUIRED(file_mutex_);
+    absl::Status open_file(uint64_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(file_mutex_);
+    absl::Status reopen_file() ABSL_EXCLUSIVE_LOCKS_REQUIRED(file_mutex_);
+    absl::Status sync_directory_if_new() ABSL_EXCLUSIVE_LOCKS_REQUIRED(file_mutex_);
+    absl::Status sync_files() ABSL_EXCLUSIVE_LOCKS_REQUIRED(file_mutex_);
+    absl::Status write_out_and_sync(LogPosition& durable);
+    absl::Status fail(absl::Status status);
+    absl::Status error() const;
+
+    // Constant after construction.
+    const std::string directory_;
+    const uint64_t file_bytes_expected_;
+    env::FileSystem& files_;
+
+    std::atomic<uint64_t> buffered_bytes_ = 0;
+    std::atomic<bool> disk_full_ = false;
+    std::atomic<uint64_t> sync_count_ = 0;
+
+    // Held during file operations; taken before mutex_.
+    absl::Mutex file_mutex_;
+    std::unique_ptr<env::WritableFile> file_ ABSL_GUARDED_BY(file_mutex_);
+    uint64_t file_number_ ABSL_GUARDED_BY(file_mutex_) = 0;
+    // The end of the last whole write; 0: not even the file header is there.
+    uint64_t file_end_ ABSL_GUARDED_BY(file_mutex_) = 0;
+    // A failed write left an unknown tail.
+    bool tail_unknown_ ABSL_GUARDED_BY(file_mutex_) = false;
+    bool directory_changed_ ABSL_GUARDED_BY(file_mutex_) = false;
+    // Complete files with unsynced bytes, oldest first.
+    struct FullFile {
+        uint64_t number;
+        std::unique_ptr<env::WritableFile> file;
+    };
+    std::vector<FullFile> full_files_ ABSL_GUARDED_BY(file_mutex_);
+
+    mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(file_mutex_);
+    absl::CondVar sync_ended_;
+    std::deque<Segment> segments_ ABSL_GUARDED_BY(mutex_);
+    // A spare buffer, so that steady writing allocates nothing.
+    std::string spare_ ABSL_GUARDED_BY(mutex_);
+    std::deque<Begin> begins_ ABSL_GUARDED_BY(mutex_);
+    LogPosition end_ ABSL_GUARDED_BY(mutex_);
+    LogPosition durable_ ABSL_GUARDED_BY(mutex_);
+    bool syncing_ ABSL_GUARDED_BY(mutex_) = false;
+    absl::Status error_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace starling::storage::lsm

@@ -1,0 +1,141 @@
+#include "storage/lsm/log_replay.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/planted.h"
+#include "base/status_macros.h"
+#include "storage/engine.h"
+#include "storage/lsm/file_names.h"
+
+namespace starling::storage::lsm {
+
+namespace {
+
+constexpr uint64_t log_bytes_max = uint64_t{4} << 30;
+
+struct Adder final : WriteBatch::Handler {
+    Adder(Memtable& target, Sequence last) : memtable(target), sequence(last) {}
+    void put(std::string_view key, std::string_view value) override {
+        memtable.add(++sequence, ChangeKind::put, key, value);
+    }
+    void remove(std::string_view key) override {
+        memtable.add(++sequence, ChangeKind::remove, key, {});
+    }
+    Memtable& memtable;
+    Sequence sequence;
+};
+
+absl::Status damaged(const std::string& path, uint64_t offset, std::string_view why) {
+    return absl::DataLossError(fmt::format("{}: at offset {}: {}", path, offset, why));
+}
+
+}  // namespace
+
+std::string LogReplay::path() const {
+    return log_path(directory_, number_);
+}
+
+absl::Status LogReplay::open(std::vector<uint64_t> numbers) {
+    if (numbers.empty() || numbers.front() != start_.number) {
+        return absl::DataLossError(fmt::format("{} is missing, but the manifest names it",
+                                               log_path(directory_, start_.number)));
+    }
+    rest_ = std::move(numbers);
+    std::reverse(rest_.begin(), rest_.end());
+    const uint64_t first = rest_.back();
+    rest_.pop_back();
+    return load(first);
+}
+
+absl::Status LogReplay::load(uint64_t number) {
+    number_ = number;
+    STARLING_ASSIGN_OR_RETURN(content_, env::read_file(files_, path(), log_bytes_max));
+    reader_ = std::make_unique<RecordReader>(content_, RecordFileKind::log, number);
+    return absl::OkStatus();
+}
+
+// False: the log ends in this file.
+absl::StatusOr<bool> LogReplay::enter_next_file() {
+    if (rest_.empty() || !reader_->has_header()) {
+        return false;
+    }
+    const uint64_t current = number_;
+    const uint64_t next = rest_.back();
+    STARLING_RETURN_IF_ERROR(load(next));
+    if (reader_->has_header() && reader_->base() == position_) {
+        rest_.pop_back();
+        position_ += record_file_header_bytes;
+        return true;
+    }
+    STARLING_RETURN_IF_ERROR(load(current));
+    return false;
+}
+
+absl::StatusOr<bool> LogReplay::fill(Memtable& memtable, uint64_t bytes_max) {
+    if (position_ == start_.position && reader_->has_header()) {
+        if (reader_->base() != start_.position) {
+            return damaged(
+                path(), 0, "the log file begins at another position than the manifest says");
+        }
+        position_ += record_file_header_bytes;
+    }
+    for (;;) {
+        Record record;
+        while (reader_->next(record)) {
+            STARLING_RETURN_IF_ERROR(add(record, memtable));
+            position_ = reader_->base() + reader_->offset();
+            if (memtable.used_bytes() >= bytes_max) {
+                return true;
+            }
+        }
+        const uint64_t end = reader_->offset();
+        STARLING_ASSIGN_OR_RETURN(const bool entered, enter_next_file());
+        if (!entered) {
+            // The file may have been read anew.
+            while (reader_->offset() < end && reader_->next(record)) {
+            }
+            STARLING_RETURN_IF_ERROR(end_here());
+            return false;
+        }
+    }
+}
+
+absl::Status LogReplay::add(const Record& record, Memtable& memtable) {
+    if (record.sequence != last_sequence_ + 1) {
+        return damaged(
+            path(),
+            record.offset,
+            fmt::format(
+                "the log goes on with change {} after {}", record.sequence, last_sequence_));
+    }
+    Adder adder(memtable, last_sequence_);
+    if (!WriteBatch::replay(record.payload, adder).ok()) {
+        return damaged(path(), record.offset, "a batch is damaged");
+    }
+    last_sequence_ = adder.sequence;
+    return absl::OkStatus();
+}
+
+// What follows position_ is what a crash left, unless some record knows better.
+absl::Status LogReplay::end_here() {
+    if (STARLING_PLANTED(wal_replay_stops_silently)) {
+        return absl::OkStatus();
+    }
+    const std::string where = path();
+    const uint64_t offset = reader_->offset();
+    LogPosition claimed = reader_->durable_claimed_beyond();
+    while (!rest_.empty()) {
+        STARLING_RETURN_IF_ERROR(load(rest_.back()));
+        rest_.pop_back();
+        claimed = std::max(claimed, reader_->durable_claimed_beyond());
+    }
+    if (claimed > position_) {
+        return damaged(where, offset, "the log is damaged before its end");
+    }
+    return absl::OkStatus();
+}
+
+}  // namespace starling::storage::lsm

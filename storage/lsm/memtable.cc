@@ -1,0 +1,54 @@
+#include "storage/lsm/memtable.h"
+
+namespace starling::storage::lsm {
+
+namespace {
+
+class MemtableIterator final : public InternalIterator {
+  public:
+    explicit MemtableIterator(const SkipList& entries) : entries_(entries) {}
+
+    bool valid() const override { return node_ != nullptr; }
+    void seek_to_first() override { node_ = entries_.first(); }
+    void seek_to_last() override { node_ = entries_.last(); }
+    void seek(std::string_view internal_key) override {
+        node_ = entries_.seek(user_key_of(internal_key), tag_of(internal_key));
+    }
+    void next() override { node_ = node_->next(); }
+    void previous() override { node_ = entries_.seek_before(node_->user_key(), node_->tag()); }
+    std::string_view key() const override { return node_->internal_key(); }
+    std::string_view value() const override { return node_->value(); }
+    absl::Status status() const override { return absl::OkStatus(); }
+
+  private:
+    const SkipList& entries_;
+    const SkipList::Node* node_ = nullptr;
+};
+
+}  // namespace
+
+void Memtable::add(Sequence sequence,
+                   ChangeKind kind,
+                   std::string_view key,
+                   std::string_view value) {
+    entries_.insert(key, make_tag(sequence, kind), value);
+    last_sequence_ = sequence;
+}
+
+Lookup Memtable::get(std::string_view key, Sequence sequence, std::string_view& value) const {
+    const SkipList::Node* const node = entries_.seek(key, seek_tag(sequence));
+    if (node == nullptr || node->user_key() != key) {
+        return Lookup::absent;
+    }
+    if (kind_of_tag(node->tag()) == ChangeKind::remove) {
+        return Lookup::removed;
+    }
+    value = node->value();
+    return Lookup::found;
+}
+
+std::unique_ptr<InternalIterator> Memtable::new_iterator() const {
+    return std::make_unique<MemtableIterator>(entries_);
+}
+
+}  // namespace starling::storage::lsm

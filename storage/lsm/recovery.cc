@@ -1,0 +1,207 @@
+#include "storage/lsm/recovery.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/status_macros.h"
+#include "storage/lsm/file_names.h"
+#include "storage/lsm/log_replay.h"
+#include "storage/lsm/table_writer.h"
+
+namespace starling::storage::lsm {
+
+namespace {
+
+class Recovery {
+  public:
+    Recovery(env::FileSystem& files,
+             const std::string& directory,
+             const EngineOptions& options,
+             uint64_t memtable_bytes)
+        : files_(files),
+          directory_(directory),
+          options_(options),
+          memtable_bytes_(memtable_bytes) {}
+
+    absl::StatusOr<Recovered> run() {
+        STARLING_RETURN_IF_ERROR(list_files());
+        STARLING_RETURN_IF_ERROR(read_state());
+        STARLING_RETURN_IF_ERROR(check_tables());
+        STARLING_RETURN_IF_ERROR(replay_log());
+        return begin();
+    }
+
+  private:
+    struct Found {
+        std::string name;
+        FileName parsed;
+    };
+
+    absl::Status list_files() {
+        STARLING_ASSIGN_OR_RETURN(const std::vector<std::string> names, files_.list(directory_));
+        for (const std::string& name : names) {
+            if (const auto parsed = parse_file_name(name)) {
+                found_.push_back({.name = name, .parsed = *parsed});
+                state_.next_file_number = std::max(state_.next_file_number, parsed->number + 1);
+            }
+        }
+        return absl::OkStatus();
+    }
+
+    absl::Status read_state() {
+        STARLING_ASSIGN_OR_RETURN(auto state, read_manifest(files_, directory_));
+        if (state.has_value()) {
+            state->next_file_number = std::max(state->next_file_number, state_.next_file_number);
+            state_ = *std::move(state);
+            return absl::OkStatus();
+        }
+        state_.version = std::make_shared<Version>();
+        state_.next_file_number = std::max<uint64_t>(state_.next_file_number, 1);
+        // The first manifest counts before any change is accepted; until then there is an empty log
+        // at most.
+        for (const Found& found : found_) {
+            STARLING_ASSIGN_OR_RETURN(const bool holds_data, may_hold_data(found));
+            if (holds_data) {
+                return absl::DataLossError(fmt::format(
+                    "{} is missing, but {} holds data", current_path(directory_), directory_));
+            }
+        }
+        return absl::OkStatus();
+    }
+
+    absl::StatusOr<bool> may_hold_data(const Found& found) {
+        if (found.parsed.kind != FileKind::log) {
+            return found.parsed.kind == FileKind::table;
+        }
+        STARLING_ASSIGN_OR_RETURN(const uint64_t size,
+                                  files_.file_size(log_path(directory_, found.parsed.number)));
+        return size > record_file_header_bytes;
+    }
+
+    absl::Status check_tables() {
+        for (size_t level = 0; level < level_count; ++level) {
+            for (const TablePtr& table : state_.version->level(level)) {
+                const std::string path = table_path(directory_, table->number);
+                const auto size = files_.file_size(path);
+                if (absl::IsNotFound(size.status())) {
+                    return absl::DataLossError(
+                        fmt::format("{} is missing, but the manifest names it", path));
+                }
+                STARLING_RETURN_IF_ERROR(size.status());
+                if (*size != table->file_bytes) {
+                    return absl::DataLossError(
+                        fmt::format("{}: has {} bytes, but was written with {}",
+                                    path,
+                                    *size,
+                                    table->file_bytes));
+                }
+            }
+        }
+        return absl::OkStatus();
+    }
+
+    absl::Status replay_log() {
+        if (state_.log.number == 0) {
+            return absl::OkStatus();
+        }
+        std::vector<uint64_t> numbers;
+        for (const Found& found : found_) {
+            if (found.parsed.kind == FileKind::log && found.parsed.number >= state_.log.number) {
+                numbers.push_back(found.parsed.number);
+            }
+        }
+        std::sort(numbers.begin(), numbers.end());
+        LogReplay replay(files_, directory_, state_.log);
+        STARLING_RETURN_IF_ERROR(replay.open(std::move(numbers)));
+        for (;;) {
+            Memtable memtable(0);
+            STARLING_ASSIGN_OR_RETURN(const bool more, replay.fill(memtable, memtable_bytes_));
+            STARLING_RETURN_IF_ERROR(flush(memtable));
+            if (!more) {
+                break;
+            }
+        }
+        state_.log.flushed = replay.last_sequence();
+        state_.log.position = replay.position();
+        return absl::OkStatus();
+    }
+
+    absl::Status flush(const Memtable& memtable) {
+        if (memtable.empty()) {
+            return absl::OkStatus();
+        }
+        TableWriterOptions writer;
+        writer.directory = directory_;
+        writer.engine = options_;
+        writer.next_file_number = [this] { return state_.next_file_number++; };
+        writer.is_bottom = [](std::string_view) { return false; };
+        writer.should_stop = [] { return false; };
+        const auto entries = memtable.new_iterator();
+        STARLING_ASSIGN_OR_RETURN(std::vector<TableMetadata> tables,
+                                  write_tables(files_, *entries, std::move(writer)));
+        VersionEdit edit;
+        for (TableMetadata& table : tables) {
+            edit.added.push_back({.level = 0, .table = std::move(table)});
+        }
+        STARLING_ASSIGN_OR_RETURN(state_.version, state_.version->apply(edit));
+        return absl::OkStatus();
+    }
+
+    absl::StatusOr<Recovered> begin() {
+        Recovered recovered;
+        recovered.last_sequence = state_.log.flushed;
+        recovered.log_number = state_.next_file_number++;
+        state_.log.number = recovered.log_number;
+        recovered.log = std::make_unique<Log>(Log::Options{.directory = directory_,
+                                                           .file_bytes_expected = memtable_bytes_,
+                                                           .number = recovered.log_number,
+                                                           .position = state_.log.position},
+                                              files_);
+        STARLING_RETURN_IF_ERROR(recovered.log->make_files());
+        recovered.catalog = std::make_unique<Catalog>(files_, directory_);
+        STARLING_RETURN_IF_ERROR(recovered.catalog->begin(state_));
+        for (const Found& found : found_) {
+            if (!is_table_in_use(found.parsed)) {
+                recovered.catalog->retire(fmt::format("{}/{}", directory_, found.name));
+            }
+        }
+        recovered.catalog->remove_unused_files();
+        return recovered;
+    }
+
+    // All other files that were there before belong to the past.
+    bool is_table_in_use(const FileName& file) const {
+        if (file.kind != FileKind::table) {
+            return false;
+        }
+        for (size_t level = 0; level < level_count; ++level) {
+            for (const TablePtr& table : state_.version->level(level)) {
+                if (table->number == file.number) {
+                    return true;
+                }
+            }
+        }
+        return false;
+    }
+
+    env::FileSystem& files_;
+    const std::string& directory_;
+    const EngineOptions& options_;
+    const uint64_t memtable_bytes_;
+    std::vector<Found> found_;
+    ManifestState state_;
+};
+
+}  // namespace
+
+absl::StatusOr<Recovered> recover(env::FileSystem& files,
+                                  const std::string& directory,
+                                  const EngineOptions& options,
+                                  uint64_t memtable_bytes) {
+    return Recovery(files, directory, options, memtable_bytes).run();
+}
+
+}  // namespace starling::storage::lsm

@@ -1,0 +1,110 @@
+#include "storage/lsm/table_builder.h"
+
+#include <utility>
+
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "storage/lsm/file_names.h"
+
+namespace starling::storage::lsm {
+
+namespace {
+
+constexpr size_t restart_interval = 16;
+// An index is searched far more often than it is read through.
+constexpr size_t index_restart_interval = 1;
+constexpr size_t write_bytes = 256u << 10;
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<TableBuilder>> TableBuilder::create(env::FileSystem& files,
+                                                                   const std::string& directory,
+                                                                   uint64_t number,
+                                                                   const EngineOptions& options) {
+    std::string path = table_path(directory, number);
+    STARLING_ASSIGN_OR_RETURN(auto file, files.create(path));
+    return std::unique_ptr<TableBuilder>(
+        new TableBuilder(files, std::move(path), number, options, std::move(file)));
+}
+
+TableBuilder::TableBuilder(env::FileSystem& files,
+                           std::string path,
+                           uint64_t number,
+                           const EngineOptions& options,
+                           std::unique_ptr<env::WritableFile> file)
+    : files_(files),
+      path_(std::move(path)),
+      options_(options),
+      file_(std::move(file)),
+      block_(restart_interval),
+      index_(index_restart_interval),
+      filter_(options.filter_bits_per_key) {
+    metadata_.number = number;
+}
+
+TableBuilder::~TableBuilder() {
+    if (file_ != nullptr) {
+        file_.reset();
+        // What cannot be removed now is an orphan, which the next start removes.
+        files_.remove(path_).IgnoreError();
+    }
+}
+
+absl::Status TableBuilder::add(std::string_view key, std::string_view value) {
+    STARLING_CHECK(metadata_.entry_count == 0 || compare_internal(last_key_, key) < 0);
+    if (metadata_.entry_count == 0) {
+        metadata_.smallest = key;
+    }
+    ++metadata_.entry_count;
+    if (kind_of_tag(tag_of(key)) == ChangeKind::remove) {
+        ++metadata_.removal_count;
+    }
+    filter_.add(user_key_of(key));
+    block_.add(key, value);
+    last_key_.assign(key);
+    if (block_.size() >= options_.block_bytes) {
+        end_block();
+    }
+    return buffer_.size() >= write_bytes ? write_buffer() : absl::OkStatus();
+}
+
+void TableBuilder::end_block() {
+    const BlockHandle handle = put_block(block_.finish(), options_.compression);
+    block_.reset();
+    index_.add(last_key_, encode_block_handle(handle));
+}
+
+BlockHandle TableBuilder::put_block(std::string_view content, Compression compression) {
+    BlockHandle handle{.offset = offset_ + buffer_.size(), .size = 0};
+    handle.size = append_block(buffer_, content, compression, metadata_.number, handle.offset);
+    return handle;
+}
+
+absl::Status TableBuilder::write_buffer() {
+    STARLING_RETURN_IF_ERROR(file_->append(buffer_));
+    offset_ += buffer_.size();
+    buffer_.clear();
+    return absl::OkStatus();
+}
+
+absl::StatusOr<TableMetadata> TableBuilder::finish() {
+    STARLING_CHECK(metadata_.entry_count > 0);
+    if (!block_.empty()) {
+        end_block();
+    }
+    TableFooter footer{.filter = {}, .index = {}, .entry_count = metadata_.entry_count};
+    if (const std::string filter = filter_.finish(); !filter.empty()) {
+        footer.filter = put_block(filter, Compression::none);
+    }
+    footer.index = put_block(index_.finish(), options_.compression);
+    buffer_.append(encode_table_footer(footer, metadata_.number));
+    STARLING_RETURN_IF_ERROR(write_buffer());
+    STARLING_RETURN_IF_ERROR(file_->sync());
+    STARLING_RETURN_IF_ERROR(file_->close());
+    file_.reset();
+    metadata_.file_bytes = offset_;
+    metadata_.largest = last_key_;
+    return metadata_;
+}
+
+}  // namespace starling::storage::lsm

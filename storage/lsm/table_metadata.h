@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "storage/lsm/internal_key.h"
+
+namespace starling::storage::lsm {
+
+// What the manifest knows of a table: enough to decide whether a key can be in it without touching
+// the file.
+struct TableMetadata {
+    uint64_t number = 0;
+    uint64_t file_bytes = 0;
+    uint64_t entry_count = 0;
+    uint64_t removal_count = 0;
+    // Internal keys of the first and the last entry.
+    std::string smallest;
+    std::string largest;
+
+    std::string_view smallest_user_key() const { return user_key_of(smallest); }
+    std::string_view largest_user_key() const { return user_key_of(largest); }
+    bool covers(std::string_view user_key) const {
+        return smallest_user_key() <= user_key && user_key <= largest_user_key();
+    }
+    bool overlaps(std::string_view first, std::string_view last) const {
+        return smallest_user_key() <= last && first <= largest_user_key();
+    }
+};
+
+}  // namespace starling::storage::lsm

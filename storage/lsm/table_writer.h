@@ -1,0 +1,43 @@
+#pragma once
+
+// Turns a stream of entries into tables of a stated size, without what nobody sees any more. Flush,
+// recovery and compaction write all their tables through it.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "env/file_system.h"
+#include "storage/lsm/garbage.h"
+#include "storage/lsm/internal_iterator.h"
+#include "storage/lsm/table_builder.h"
+#include "storage/options.h"
+
+namespace starling::storage::lsm {
+
+struct TableWriterOptions {
+    std::string directory;
+    EngineOptions engine;
+    // A new table begins at this size, between two keys; 0: never.
+    uint64_t table_bytes_max = 0;
+    std::vector<Sequence> snapshots;
+    std::function<uint64_t()> next_file_number;
+    // Whether no older entry of a user key can exist where the new tables do not hide it.
+    std::function<bool(std::string_view)> is_bottom;
+    // Asked between entries; true ends the work with `cancelled`.
+    std::function<bool()> should_stop;
+};
+
+// Reads `entries` to their end. The tables are synced, and so is the directory. After an error none
+// of them is left, but where removing fails too.
+absl::StatusOr<std::vector<TableMetadata>> write_tables(env::FileSystem& files,
+                                                        InternalIterator& entries,
+                                                        TableWriterOptions options);
+
+}  // namespace starling::storage::lsm

@@ -1,0 +1,186 @@
+#include "storage/lsm/user_iterator.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace starling::storage::lsm {
+
+namespace {
+
+// Going forward, entries_ stands on the entry shown. Going backward it stands before all entries of
+// the key shown, which is kept in key_ and value_: only its last entry, reached at the end, is the
+// newest.
+class UserIterator final : public Iterator {
+  public:
+    UserIterator(std::shared_ptr<const ReadView> view,
+                 std::unique_ptr<InternalIterator> entries,
+                 IteratorOptions options,
+                 Sequence sequence)
+        : view_(std::move(view)),
+          entries_(std::move(entries)),
+          options_(std::move(options)),
+          sequence_(sequence) {}
+
+    bool valid() const override { return valid_; }
+    absl::Status status() const override { return entries_->status(); }
+    std::string_view key() const override {
+        return forward_ ? user_key_of(entries_->key()) : std::string_view(key_);
+    }
+    std::string_view value() const override {
+        return forward_ ? entries_->value() : std::string_view(value_);
+    }
+
+    void seek_to_first() override { seek({}); }
+
+    void seek_to_last() override {
+        if (!options_.upper.empty()) {
+            seek_before(options_.upper);
+            return;
+        }
+        entries_->seek_to_last();
+        show_previous_key();
+    }
+
+    void seek(std::string_view target) override {
+        const std::string_view from = std::max(target, std::string_view(options_.lower));
+        if (from.empty()) {
+            entries_->seek_to_first();
+        } else {
+            entries_->seek(make_internal_key(from, seek_tag(sequence_)));
+        }
+        show_next_key(std::nullopt);
+    }
+
+    void seek_before(std::string_view target) override {
+        const std::string_view end =
+            options_.upper.empty() ? target : std::min(target, std::string_view(options_.upper));
+        entries_->seek(make_internal_key(end, seek_tag(sequence_max)));
+        step_back();
+        show_previous_key();
+    }
+
+    void next() override {
+        if (forward_) {
+            key_.assign(user_key_of(entries_->key()));
+            entries_->next();
+        } else if (entries_->valid()) {
+            // Before all entries of key_; those are hidden below.
+            entries_->next();
+        } else {
+            entries_->seek_to_first();
+        }
+        show_next_key(key_);
+    }
+
+    void previous() override {
+        if (forward_) {
+            key_.assign(user_key_of(entries_->key()));
+            do {
+                entries_->previous();
+            } while (entries_->valid() && user_key_of(entries_->key()) == key_);
+        }
+        show_previous_key();
+    }
+
+  private:
+    // After a seek: to the entry before.
+    void step_back() {
+        if (entries_->valid()) {
+            entries_->previous();
+        } else if (entries_->status().ok()) {
+            entries_->seek_to_last();
+        }
+    }
+
+    bool visible(uint64_t tag) const { return sequence_of_tag(tag) <= sequence_; }
+
+    // From entries_ on: the first key that has a value. `hidden` may point to key_.
+    void show_next_key(std::optional<std::string_view> hidden) {
+        forward_ = true;
+        valid_ = false;
+        for (; entries_->valid(); entries_->next()) {
+            const std::string_view user_key = user_key_of(entries_->key());
+            if (!options_.upper.empty() && user_key >= options_.upper) {
+                return;
+            }
+            const uint64_t tag = tag_of(entries_->key());
+            if (!visible(tag) || (hidden.has_value() && user_key == *hidden)) {
+                continue;
+            }
+            if (kind_of_tag(tag) == ChangeKind::put) {
+                valid_ = true;
+                return;
+            }
+            key_.assign(user_key);
+            hidden = key_;
+        }
+    }
+
+    // From entries_ back: the first key that has a value.
+    void show_previous_key() {
+        forward_ = false;
+        valid_ = false;
+        for (; entries_->valid(); entries_->previous()) {
+            const std::string_view user_key = user_key_of(entries_->key());
+            if ((valid_ && user_key != key_) || user_key < options_.lower) {
+                return;
+            }
+            const uint64_t tag = tag_of(entries_->key());
+            if (!visible(tag)) {
+                continue;
+            }
+            // Newer than what was seen of this key before.
+            valid_ = kind_of_tag(tag) == ChangeKind::put;
+            if (valid_) {
+                key_.assign(user_key);
+                value_.assign(entries_->value());
+            }
+        }
+        if (!entries_->status().ok()) {
+            valid_ = false;
+        }
+    }
+
+    const std::shared_ptr<const ReadView> view_;
+    const std::unique_ptr<InternalIterator> entries_;
+    const IteratorOptions options_;
+    const Sequence sequence_;
+    bool forward_ = true;
+    bool valid_ = false;
+    std::string key_;
+    std::string value_;
+};
+
+class FailedIterator final : public Iterator {
+  public:
+    explicit FailedIterator(absl::Status status) : status_(std::move(status)) {}
+    bool valid() const override { return false; }
+    void seek_to_first() override {}
+    void seek_to_last() override {}
+    void seek(std::string_view) override {}
+    void seek_before(std::string_view) override {}
+    void next() override {}
+    void previous() override {}
+    std::string_view key() const override { return {}; }
+    std::string_view value() const override { return {}; }
+    absl::Status status() const override { return status_; }
+
+  private:
+    const absl::Status status_;
+};
+
+}  // namespace
+
+std::unique_ptr<Iterator> new_user_iterator(std::shared_ptr<const ReadView> view,
+                                            std::unique_ptr<InternalIterator> entries,
+                                            IteratorOptions options,
+                                            Sequence sequence) {
+    return std::make_unique<UserIterator>(
+        std::move(view), std::move(entries), std::move(options), sequence);
+}
+
+std::unique_ptr<Iterator> new_failed_iterator(absl::Status status) {
+    return std::make_unique<FailedIterator>(std::move(status));
+}
+
+}  // namespace starling::storage::lsm

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <memory>
+
+#include "storage/engine.h"
+#include "storage/lsm/internal_iterator.h"
+#include "storage/lsm/internal_key.h"
+#include "storage/lsm/read_view.h"
+
+namespace starling::storage::lsm {
+
+// What a reader at `sequence` sees of `entries` within the bounds of `options`: of each key the
+// newest change, unless it is a removal. `view` owns what `entries` reads.
+std::unique_ptr<Iterator> new_user_iterator(std::shared_ptr<const ReadView> view,
+                                            std::unique_ptr<InternalIterator> entries,
+                                            IteratorOptions options,
+                                            Sequence sequence);
+
+// Never valid.
+std::unique_ptr<Iterator> new_failed_iterator(absl::Status status);
+
+}  // namespace starling::storage::lsm

@@ -1,0 +1,244 @@
+#include "storage/lsm/version.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/status_macros.h"
+
+namespace starling::storage::lsm {
+
+namespace {
+
+// The first table whose last key is not before `user_key`.
+auto first_reaching(std::span<const TablePtr> tables, std::string_view user_key) {
+    return std::lower_bound(
+        tables.begin(), tables.end(), user_key, [](const TablePtr& table, std::string_view key) {
+            return table->largest_user_key() < key;
+        });
+}
+
+bool is_sorted_and_disjoint(const TableList& tables) {
+    for (size_t i = 1; i < tables.size(); ++i) {
+        if (tables[i - 1]->largest_user_key() >= tables[i]->smallest_user_key()) {
+            return false;
+        }
+    }
+    return true;
+}
+
+}  // namespace
+
+uint64_t Version::level_bytes(size_t level) const {
+    uint64_t bytes = 0;
+    for (const TablePtr& table : levels_[level]) {
+        bytes += table->file_bytes;
+    }
+    return bytes;
+}
+
+uint64_t Version::table_bytes() const {
+    uint64_t bytes = 0;
+    for (size_t level = 0; level < level_count; ++level) {
+        bytes += level_bytes(level);
+    }
+    return bytes;
+}
+
+absl::StatusOr<std::shared_ptr<const Version>> Version::apply(const VersionEdit& edit) const {
+    auto next = std::make_shared<Version>(*this);
+    for (const VersionEdit::Removed& removed : edit.removed) {
+        TableList& tables = next->levels_[removed.level];
+        const auto found = std::find_if(tables.begin(), tables.end(), [&](const TablePtr& table) {
+            return table->number == removed.number;
+        });
+        if (found == tables.end()) {
+            return absl::DataLossError(
+                fmt::format("table {} of level {} is removed but was not there",
+                            removed.number,
+                            removed.level));
+        }
+        tables.erase(found);
+    }
+    for (const VersionEdit::Added& added : edit.added) {
+        next->levels_[added.level].push_back(std::make_shared<TableMetadata>(added.table));
+    }
+    std::sort(next->levels_[0].begin(),
+              next->levels_[0].end(),
+              [](const TablePtr& a, const TablePtr& b) { return a->number > b->number; });
+    for (size_t level = 1; level < level_count; ++level) {
+        TableList& tables = next->levels_[level];
+        std::sort(tables.begin(), tables.end(), [](const TablePtr& a, const TablePtr& b) {
+            return compare_internal(a->smallest, b->smallest) < 0;
+        });
+        if (!is_sorted_and_disjoint(tables)) {
+            return absl::DataLossError(fmt::format("tables of level {} overlap", level));
+        }
+    }
+    return next;
+}
+
+void Version::describe(VersionEdit& edit) const {
+    for (uint32_t level = 0; level < level_count; ++level) {
+        for (const TablePtr& table : levels_[level]) {
+            edit.added.push_back({.level = level, .table = *table});
+        }
+    }
+}
+
+absl::StatusOr<Lookup> Version::get(TableCache& tables,
+                                    const LookupKey& key,
+                                    ReadMode mode,
+                                    std::string& value) const {
+    const std::string_view user_key = key.user_key();
+    const auto ask = [&](const TableMetadata& metadata) -> absl::StatusOr<Lookup> {
+        STARLING_ASSIGN_OR_RETURN(const auto table, tables.find(metadata, mode));
+        return table->get(key, mode, value);
+    };
+    for (const TablePtr& table : levels_[0]) {
+        if (table->covers(user_key)) {
+            STARLING_ASSIGN_OR_RETURN(const Lookup found, ask(*table));
+            if (found != Lookup::absent) {
+                return found;
+            }
+        }
+    }
+    for (size_t level = 1; level < level_count; ++level) {
+        const std::span<const TablePtr> sorted(levels_[level]);
+        const auto table = first_reaching(sorted, user_key);
+        if (table != sorted.end() && (*table)->covers(user_key)) {
+            STARLING_ASSIGN_OR_RETURN(const Lookup found, ask(**table));
+            if (found != Lookup::absent) {
+                return found;
+            }
+        }
+    }
+    return Lookup::absent;
+}
+
+bool Version::covers(size_t level, std::string_view user_key) const {
+    const std::span<const TablePtr> sorted(levels_[level]);
+    const auto table = first_reaching(sorted, user_key);
+    return table != sorted.end() && (*table)->covers(user_key);
+}
+
+TableList Version::overlapping(size_t level, std::string_view first, std::string_view last) const {
+    TableList result;
+    for (const TablePtr& table : levels_[level]) {
+        if (table->overlaps(first, last)) {
+            result.push_back(table);
+        }
+    }
+    return result;
+}
+
+// Stands in one table at a time.
+class LevelIterator final : public InternalIterator {
+  public:
+    LevelIterator(TableCache& cache, std::span<const TablePtr> tables, ReadMode mode)
+        : cache_(cache), tables_(tables), mode_(mode) {}
+
+    bool valid() const override { return current_ != nullptr && current_->valid(); }
+    void seek_to_first() override {
+        enter(0);
+        if (current_ != nullptr) {
+            current_->seek_to_first();
+        }
+        skip_forward();
+    }
+    void seek_to_last() override {
+        enter(tables_.size() - 1);
+        if (current_ != nullptr) {
+            current_->seek_to_last();
+        }
+        skip_backward();
+    }
+    void seek(std::string_view internal_key) override {
+        const auto table = first_reaching(tables_, user_key_of(internal_key));
+        enter(static_cast<size_t>(table - tables_.begin()));
+        if (current_ != nullptr) {
+            current_->seek(internal_key);
+        }
+        skip_forward();
+    }
+    void next() override {
+        current_->next();
+        skip_forward();
+    }
+    void previous() override {
+        current_->previous();
+        skip_backward();
+    }
+    std::string_view key() const override { return current_->key(); }
+    std::string_view value() const override { return current_->value(); }
+    absl::Status status() const override { return status_; }
+
+  private:
+    // An index beyond the ends (also by wrapping around) leaves no table.
+    void enter(size_t index) {
+        status_ = absl::OkStatus();
+        index_ = index;
+        current_.reset();
+        if (index >= tables_.size()) {
+            return;
+        }
+        auto table = cache_.find(*tables_[index], mode_);
+        if (!table.ok()) {
+            status_ = table.status();
+            return;
+        }
+        current_ = (*table)->new_iterator(mode_);
+    }
+
+    bool settled() {
+        if (current_ == nullptr || current_->valid()) {
+            return true;
+        }
+        status_ = current_->status();
+        return !status_.ok();
+    }
+    void skip_forward() {
+        while (!settled()) {
+            enter(index_ + 1);
+            if (current_ != nullptr) {
+                current_->seek_to_first();
+            }
+        }
+    }
+    void skip_backward() {
+        while (!settled()) {
+            enter(index_ - 1);
+            if (current_ != nullptr) {
+                current_->seek_to_last();
+            }
+        }
+    }
+
+    TableCache& cache_;
+    const std::span<const TablePtr> tables_;
+    const ReadMode mode_;
+    size_t index_ = 0;
+    std::unique_ptr<InternalIterator> current_;
+    absl::Status status_;
+};
+
+std::unique_ptr<InternalIterator> new_level_iterator(TableCache& cache,
+                                                     std::span<const TablePtr> tables,
+                                                     ReadMode mode) {
+    return std::make_unique<LevelIterator>(cache, tables, mode);
+}
+
+void Version::add_iterators(TableCache& tables,
+                            std::vector<std::unique_ptr<InternalIterator>>& iterators) const {
+    const std::span<const TablePtr> newest(levels_[0]);
+    for (size_t i = 0; i < newest.size(); ++i) {
+        iterators.push_back(new_level_iterator(tables, newest.subspan(i, 1), ReadMode::cached));
+    }
+    for (size_t level = 1; level < level_count; ++level) {
+        if (!levels_[level].empty()) {
+            iterators.push_back(new_level_iterator(tables, levels_[level], ReadMode::cached));
+        }
+    }
+}
+
+}  // namespace starling::storage::lsm

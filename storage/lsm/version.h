@@ -1,0 +1,68 @@
+#pragma once
+
+// Which tables make up the database at one moment. A version never changes; readers hold one by
+// shared_ptr for as long as they need its files, and a table is removed only when no version names
+// it.
+//
+// 1. Tables of level 0 may overlap; a higher number is newer in all its entries.
+// 2. Tables of each further level are sorted and share no user key: all entries of a key in a level
+// are in
+//    one table.
+// 3. For one user key everything in level n is newer than everything in level n+1.
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "storage/lsm/internal_iterator.h"
+#include "storage/lsm/table.h"
+#include "storage/lsm/table_cache.h"
+#include "storage/lsm/version_edit.h"
+
+namespace starling::storage::lsm {
+
+using TablePtr = std::shared_ptr<const TableMetadata>;
+using TableList = std::vector<TablePtr>;
+
+class Version {
+  public:
+    // Level 0 is ordered newest first, the others by key.
+    const TableList& level(size_t level) const { return levels_[level]; }
+    uint64_t level_bytes(size_t level) const;
+    uint64_t table_bytes() const;
+
+    // data_loss: the edit does not fit this version, or breaks an invariant.
+    absl::StatusOr<std::shared_ptr<const Version>> apply(const VersionEdit& edit) const;
+    // Adds all tables to `edit`.
+    void describe(VersionEdit& edit) const;
+
+    absl::StatusOr<Lookup> get(TableCache& tables,
+                               const LookupKey& key,
+                               ReadMode mode,
+                               std::string& value) const;
+
+    // One iterator per table of level 0, one per further level. The version must outlive them.
+    void add_iterators(TableCache& tables,
+                       std::vector<std::unique_ptr<InternalIterator>>& iterators) const;
+
+    // Whether a table of a sorted level may hold the key.
+    bool covers(size_t level, std::string_view user_key) const;
+    // The tables of a level that share user keys with [first, last].
+    TableList overlapping(size_t level, std::string_view first, std::string_view last) const;
+
+  private:
+    std::array<TableList, level_count> levels_;
+};
+
+// Over sorted tables without overlap, each opened when it is reached. What `tables` points to must
+// outlive it.
+std::unique_ptr<InternalIterator> new_level_iterator(TableCache& cache,
+                                                     std::span<const TablePtr> tables,
+                                                     ReadMode mode);
+
+}  // namespace starling::storage::lsm

@@ -1,0 +1,108 @@
+#include "storage/lsm/version_edit.h"
+
+#include "base/codec.h"
+
+namespace starling::storage::lsm {
+
+namespace {
+
+enum Field : uint8_t {
+    field_next_file_number = 1,
+    field_log = 2,
+    field_removed = 3,
+    field_added = 4,
+};
+
+void put_added(std::string& out, const VersionEdit::Added& added) {
+    base::put_u8(out, field_added);
+    base::put_varint(out, added.level);
+    base::put_varint(out, added.table.number);
+    base::put_varint(out, added.table.file_bytes);
+    base::put_varint(out, added.table.entry_count);
+    base::put_varint(out, added.table.removal_count);
+    base::put_bytes(out, added.table.smallest);
+    base::put_bytes(out, added.table.largest);
+}
+
+uint32_t read_level(base::Reader& reader) {
+    const uint64_t level = reader.varint();
+    if (level >= level_count) {
+        reader.fail();
+        return 0;
+    }
+    return static_cast<uint32_t>(level);
+}
+
+VersionEdit::Added read_added(base::Reader& reader) {
+    VersionEdit::Added added;
+    added.level = read_level(reader);
+    added.table.number = reader.varint();
+    added.table.file_bytes = reader.varint();
+    added.table.entry_count = reader.varint();
+    added.table.removal_count = reader.varint();
+    added.table.smallest = reader.bytes();
+    added.table.largest = reader.bytes();
+    if (!is_internal_key(added.table.smallest) || !is_internal_key(added.table.largest) ||
+        compare_internal(added.table.smallest, added.table.largest) > 0) {
+        reader.fail();
+    }
+    return added;
+}
+
+}  // namespace
+
+std::string encode_version_edit(const VersionEdit& edit) {
+    std::string out;
+    base::put_u8(out, field_next_file_number);
+    base::put_varint(out, edit.next_file_number);
+    if (edit.log.has_value()) {
+        base::put_u8(out, field_log);
+        base::put_varint(out, edit.log->number);
+        base::put_varint(out, edit.log->position);
+        base::put_varint(out, edit.log->flushed);
+    }
+    for (const VersionEdit::Removed& removed : edit.removed) {
+        base::put_u8(out, field_removed);
+        base::put_varint(out, removed.level);
+        base::put_varint(out, removed.number);
+    }
+    for (const VersionEdit::Added& added : edit.added) {
+        put_added(out, added);
+    }
+    return out;
+}
+
+absl::StatusOr<VersionEdit> decode_version_edit(std::string_view bytes) {
+    base::Reader reader(bytes);
+    VersionEdit edit;
+    while (!reader.failed() && !reader.rest().empty()) {
+        switch (reader.u8()) {
+            case field_next_file_number:
+                edit.next_file_number = reader.varint();
+                break;
+            case field_log: {
+                LogStart& log = edit.log.emplace();
+                log.number = reader.varint();
+                log.position = reader.varint();
+                log.flushed = reader.varint();
+                break;
+            }
+            case field_removed: {
+                const uint32_t level = read_level(reader);
+                edit.removed.push_back({.level = level, .number = reader.varint()});
+                break;
+            }
+            case field_added:
+                edit.added.push_back(read_added(reader));
+                break;
+            default:
+                reader.fail();
+        }
+    }
+    if (!reader.finished() || edit.next_file_number == 0) {
+        return absl::DataLossError("a version edit is damaged");
+    }
+    return edit;
+}
+
+}  // namespace starling::storage::lsm

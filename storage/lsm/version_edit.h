@@ -1,0 +1,53 @@
+#pragma once
+
+// One step from a version to the next: a record of the manifest (docs/formats/manifest.md).
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "storage/lsm/internal_key.h"
+#include "storage/lsm/record_file.h"
+#include "storage/lsm/table_metadata.h"
+
+namespace starling::storage::lsm {
+
+inline constexpr size_t level_count = 7;
+
+// Where the log begins that holds what the tables do not.
+struct LogStart {
+    // The file exists, and its directory entry is durable, before a manifest says so.
+    uint64_t number = 0;
+    LogPosition position = 0;
+    // The last change that the tables hold; the log goes on with the next.
+    Sequence flushed = 0;
+
+    friend bool operator==(const LogStart&, const LogStart&) = default;
+};
+
+struct VersionEdit {
+    struct Removed {
+        uint32_t level;
+        uint64_t number;
+    };
+    struct Added {
+        uint32_t level;
+        TableMetadata table;
+    };
+
+    // All numbers below are taken.
+    uint64_t next_file_number = 0;
+    std::optional<LogStart> log;
+    std::vector<Removed> removed;
+    std::vector<Added> added;
+};
+
+std::string encode_version_edit(const VersionEdit& edit);
+// data_loss: not an edit.
+absl::StatusOr<VersionEdit> decode_version_edit(std::string_view bytes);
+
+}  // namespace starling::storage::lsm
