@@ -1,0 +1,110 @@
+#pragma once
+
+// What the storage tests share: workers that run jobs when told to, a small engine's options, and
+// short ways to write and read.
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "env/event_loop.h"
+#include "env/sim/file_system.h"
+#include "env/sim/random.h"
+#include "storage/engine.h"
+#include "storage/open.h"
+
+namespace starling::storage {
+
+// Keeps jobs until a test lets them run.
+class QueueWorkers final : public env::Workers {
+  public:
+    void submit(env::Task job) override { jobs_.push_back(std::move(job)); }
+
+    bool run_one() {
+        if (jobs_.empty()) {
+            return false;
+        }
+        env::Task job = std::move(jobs_.front());
+        jobs_.pop_front();
+        job();
+        return true;
+    }
+    void run_all() {
+        while (run_one()) {
+        }
+    }
+    size_t size() const { return jobs_.size(); }
+    void drop_all() { jobs_.clear(); }
+
+  private:
+    std::deque<env::Task> jobs_;
+};
+
+using Model = std::map<std::string, std::string>;
+
+// Memtables, tables and levels so small that a few hundred writes go through all of them.
+inline EngineOptions small_options(const std::string& engine = "lsm") {
+    EngineOptions options;
+    options.engine = engine;
+    options.memory_bytes_max = 4 * 4096;
+    options.block_cache_bytes = 16 * 4096;
+    options.block_bytes = 256;
+    options.table_bytes = 2048;
+    options.level_bytes_base = 4096;
+    options.open_tables_max = 4;
+    return options;
+}
+
+inline absl::Status put(Engine& engine, std::string_view key, std::string_view value) {
+    WriteBatch batch;
+    batch.put(key, value);
+    return engine.write(batch);
+}
+
+inline absl::Status remove(Engine& engine, std::string_view key) {
+    WriteBatch batch;
+    batch.remove(key);
+    return engine.write(batch);
+}
+
+// The value, "(none)" or the error.
+inline std::string read(Engine& engine, std::string_view key, const Snapshot* snapshot = nullptr) {
+    const auto value = engine.get(key, snapshot);
+    if (!value.ok()) {
+        return value.status().ToString();
+    }
+    return value->value_or("(none)");
+}
+
+inline absl::StatusOr<Model> contents(Engine& engine, IteratorOptions options = {}) {
+    Model model;
+    const auto iterator = engine.new_iterator(std::move(options));
+    for (iterator->seek_to_first(); iterator->valid(); iterator->next()) {
+        model.emplace(iterator->key(), iterator->value());
+    }
+    if (!iterator->status().ok()) {
+        return iterator->status();
+    }
+    return model;
+}
+
+// Writes until it is not stalled, letting jobs run.
+inline absl::Status write_patiently(Engine& engine,
+                                    QueueWorkers& workers,
+                                    const WriteBatch& batch) {
+    absl::Status status = engine.write(batch);
+    while (absl::IsUnavailable(status) && workers.run_one()) {
+        status = engine.write(batch);
+    }
+    return status;
+}
+
+}  // namespace starling::storage
