@@ -81,7 +81,8 @@ void check_read(std::string_view file, const std::vector<Written>& written, uint
                        record.payload == written[next].payload);
     }
     STARLING_CHECK(!reader.next(record));
-    STARLING_CHECK(reader.offset() == (next == 0 ? record_file_header_bytes : written[next - 1].end));
+    STARLING_CHECK(reader.offset() ==
+                   (next == 0 ? record_file_header_bytes : written[next - 1].end));
     LogPosition claimed = 0;
     for (size_t i = next + 1; i < written.size() && written[i].end <= file.size(); ++i) {
         // The burst is shorter than a header: one that begins four bytes on is whole.
