@@ -44,6 +44,12 @@ bool same_record(const node::KeyRecord& a, const node::KeyRecord& b) {
            a.record.siblings == b.record.siblings;
 }
 
+node::ShardInspection inspect(Machine& machine) {
+    node::ShardInspection inside;
+    machine.node().inspect(inside);
+    return inside;
+}
+
 }  // namespace
 
 std::string Convergence::wait() {
@@ -149,21 +155,20 @@ std::string Convergence::check_replicas() {
     };
     std::map<node::GroupId, std::vector<Holder>> groups;
     for (Machine* machine : cluster_.members()) {
-        for (node::ShardInspection& shard : machine->node().inspect()) {
-            if (!shard.trees_ready)
-                return fmt::format("{} is rebuilding its hash trees", machine->name());
-            for (node::GroupInspection& found : shard.groups) {
-                const node::GroupId group = found.group;
-                if (!owners_of(ring_.at(group.partition.raw()), group.replicas)
-                         .contains(machine->node().id())) {
-                    return fmt::format("{} still keeps partition {} (N={}), which it does not hold",
-                                       machine->name(),
-                                       group.partition.raw(),
-                                       group.replicas);
-                }
-                groups[group].push_back(
-                    {machine, std::move(found.summary), std::move(found.records)});
+        node::ShardInspection inside = inspect(*machine);
+        if (!inside.trees_ready)
+            return fmt::format("{} is rebuilding its hash trees", machine->name());
+        for (node::GroupInspection& found : inside.groups) {
+            const node::GroupId group = found.group;
+            if (found.records.empty() && found.summary.frontier.empty()) continue;
+            if (!owners_of(ring_.at(group.partition.raw()), group.replicas)
+                     .contains(machine->node().id())) {
+                return fmt::format("{} still keeps partition {} (N={}), which it does not hold",
+                                   machine->name(),
+                                   group.partition.raw(),
+                                   group.replicas);
             }
+            groups[group].push_back({machine, std::move(found.summary), std::move(found.records)});
         }
     }
     for (const auto& [group, holders] : groups) {
@@ -206,13 +211,11 @@ void Convergence::inspect_replicas(
     using Contents = std::map<std::pair<node::GroupId, std::string>, std::vector<std::string>>;
     for (Machine* machine : cluster_.members()) {
         Contents contents;
-        for (const node::ShardInspection& shard : machine->node().inspect()) {
-            for (const node::GroupInspection& found : shard.groups) {
-                for (const node::KeyRecord& record : found.records) {
-                    std::vector<std::string>& values = contents[{found.group, record.key}];
-                    for (const node::Sibling& sibling : record.record.siblings) {
-                        if (!sibling.is_tombstone) values.push_back(sibling.value);
-                    }
+        for (const node::GroupInspection& found : inspect(*machine).groups) {
+            for (const node::KeyRecord& record : found.records) {
+                std::vector<std::string>& values = contents[{found.group, record.key}];
+                for (const node::Sibling& sibling : record.record.siblings) {
+                    if (!sibling.is_tombstone) values.push_back(sibling.value);
                 }
             }
         }

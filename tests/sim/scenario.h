@@ -1,0 +1,57 @@
+#pragma once
+
+// The stage for scripted scenarios: a small cluster without chance in it, whose clients do one
+// thing at a time through chosen nodes. What the oracle knows about runs holds here too: each
+// answer is checked, and finish() demands rest, equal replicas and every acknowledged write.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tests/sim/simulation.h"
+
+namespace starling::sim {
+
+class Scenario : public ::testing::Test {
+  protected:
+    using Values = std::vector<std::string>;
+
+    static RunOptions plain(uint32_t nodes, uint32_t nodes_at_start);
+
+    // The first calls of a test.
+    void form(const RunOptions& options);
+    void form(uint32_t nodes) { form(plain(nodes, nodes)); }
+    // Faults end, the cluster comes to rest, all is read back; expects no violation.
+    void finish();
+
+    struct PutAs {
+        Replaces replaces = Replaces::acknowledged;
+        SeenToken context = {};
+        bool is_delete = false;
+        uint32_t w = 2;
+        base::Duration deadline = std::chrono::seconds(2);
+    };
+    PutOutcome put(uint32_t node, const std::string& value, PutAs as);
+    PutOutcome put(uint32_t node, const std::string& value) { return put(node, value, PutAs()); }
+    PutOutcome remove(uint32_t node, PutAs as);
+    PutOutcome remove(uint32_t node) { return remove(node, PutAs()); }
+    ReadOutcome read(uint32_t node, uint32_t r);
+    ReadOutcome read(uint32_t node) { return read(node, 2); }
+    // Sent, not waited for.
+    void begin_put(uint32_t node, const std::string& value, PutAs as);
+
+    void run_for(base::Duration span) { simulation_->run_for(span); }
+    Machine& machine(uint32_t number) { return simulation_->cluster().machine(number); }
+    void crash(uint32_t number, env::CrashMode mode, base::Duration down_for);
+    // Both directions.
+    void cut(uint32_t a, uint32_t b);
+    void heal() { simulation_->network().heal(); }
+    void isolate(uint32_t number);
+    KeyIndex key() const { return Oracle::nth_key(0); }
+
+    std::unique_ptr<Simulation> simulation_;
+};
+
+}  // namespace starling::sim

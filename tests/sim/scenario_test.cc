@@ -1,0 +1,235 @@
+// Scripted scenarios: what breaks weaker rules (docs/causality.md, docs/handover.md) and what seeds
+// have found.
+
+#include "tests/sim/scenario.h"
+
+#include <gmock/gmock.h>
+
+namespace starling::sim {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+using ClusterTest = Scenario;
+using CausalityTest = Scenario;
+using HandoverTest = Scenario;
+using CrashTest = Scenario;
+
+constexpr Replaces with_context = Replaces::seen;
+
+TEST_F(ClusterTest, ALoneUserMeetsNoSiblingsThroughAnyNode) {
+    form(3);
+    for (uint32_t i = 1; i <= 9; ++i) {
+        const std::string value = "v" + std::to_string(i);
+        ASSERT_TRUE(put(1 + i % 3, value).status.ok());
+        EXPECT_THAT(read(1 + (i + 1) % 3).values, ElementsAre(value));
+    }
+    ASSERT_TRUE(remove(1).status.ok());
+    EXPECT_THAT(read(2).values, IsEmpty());
+    finish();
+}
+
+TEST_F(ClusterTest, AMajorityGoesOnAndTheNodeThatWasAwayCatchesUp) {
+    form(3);
+    ASSERT_TRUE(put(1, "before").status.ok());
+    isolate(3);
+    ASSERT_TRUE(put(1, "meanwhile").status.ok());
+    EXPECT_THAT(read(2).values, ElementsAre("meanwhile"));
+    EXPECT_FALSE(put(3, "alone").status.ok());
+    EXPECT_FALSE(read(3).status.ok());
+    heal();
+    finish();
+}
+
+TEST_F(ClusterTest, AFiveNodeClusterHidesTheLossOfOne) {
+    form(5);
+    ASSERT_TRUE(put(1, "a").status.ok());
+    crash(2, env::CrashMode::lost, seconds(60));
+    for (int i = 0; i < 10; ++i) {
+        run_for(seconds(1));
+        const uint32_t through = i % 2 == 0 ? 1 : 4;
+        ASSERT_TRUE(put(through, "b" + std::to_string(i)).status.ok());
+        EXPECT_THAT(read(5).values, ElementsAre("b" + std::to_string(i)));
+    }
+    finish();
+}
+
+TEST_F(CausalityTest, ConcurrentWritesThroughTwoNodesBothSurvive) {
+    form(3);
+    ASSERT_TRUE(put(1, "a", {.replaces = with_context}).status.ok());
+    ASSERT_TRUE(put(2, "b", {.replaces = with_context}).status.ok());
+    const ReadOutcome both = read(3);
+    EXPECT_THAT(both.values, UnorderedElementsAre("a", "b"));
+    ASSERT_TRUE(put(3, "c", {.replaces = with_context, .context = both.context}).status.ok());
+    EXPECT_THAT(read(1).values, ElementsAre("c"));
+    finish();
+}
+
+TEST_F(CausalityTest, ThreeSiblingsAllSurviveAMerge) {
+    form(3);
+    for (uint32_t node = 1; node <= 3; ++node) {
+        ASSERT_TRUE(put(node, "s" + std::to_string(node), {.replaces = with_context}).status.ok());
+    }
+    EXPECT_THAT(read(1, 3).values, UnorderedElementsAre("s1", "s2", "s3"));
+    finish();
+}
+
+TEST_F(CausalityTest, TheContextOfAPutDoesNotCoverAConcurrentWriteItsClientNeverSaw) {
+    form(3);
+    ASSERT_TRUE(put(1, "theirs", {.replaces = with_context}).status.ok());
+    const PutOutcome mine = put(1, "mine", {.replaces = with_context});
+    ASSERT_TRUE(mine.status.ok());
+    ASSERT_TRUE(
+        put(1, "mine again", {.replaces = with_context, .context = mine.context}).status.ok());
+    EXPECT_THAT(read(2).values, UnorderedElementsAre("theirs", "mine again"));
+    finish();
+}
+
+TEST_F(CausalityTest, AnUnsyncedWriteLostInACrashLeavesNothingBehind) {
+    form(3);
+    ASSERT_TRUE(put(1, "w0").status.ok());
+    isolate(1);
+    begin_put(1, "w1", {.replaces = with_context, .w = 1});
+    run_for(milliseconds(1));
+    crash(1, env::CrashMode::lost, seconds(1));
+    heal();
+    run_for(seconds(5));
+    ASSERT_TRUE(put(2, "w2").status.ok());
+    finish();
+}
+
+TEST_F(CausalityTest, ADeletedValueStaysAwayWhenANodeThatMissedTheDeleteReturns) {
+    form(3);
+    ASSERT_TRUE(put(1, "w", {.w = 3}).status.ok());
+    crash(3, env::CrashMode::lost, seconds(30));
+    ASSERT_TRUE(remove(1).status.ok());
+    run_for(seconds(40));
+    EXPECT_THAT(read(3).values, IsEmpty());
+    finish();
+}
+
+TEST_F(CausalityTest, AReplacedValueStaysAwayWhenANodeThatMissedItReturns) {
+    form(3);
+    ASSERT_TRUE(put(1, "w0", {.w = 3}).status.ok());
+    const ReadOutcome seen = read(1);
+    isolate(3);
+    ASSERT_TRUE(put(1, "w1", {.replaces = with_context, .context = seen.context}).status.ok());
+    heal();
+    run_for(seconds(1));
+    EXPECT_THAT(read(3, 3).values, ElementsAre("w1"));
+    finish();
+}
+
+TEST_F(HandoverTest, ANodeThatJoinsServesWhatWasWrittenBefore) {
+    form(plain(4, 3));
+    ASSERT_TRUE(put(1, "before").status.ok());
+    simulation_->cluster().bring_up(4);
+    for (int i = 0; i < 30; ++i) {
+        run_for(milliseconds(300));
+        ASSERT_TRUE(put(1 + static_cast<uint32_t>(i) % 3, "v" + std::to_string(i)).status.ok());
+        EXPECT_THAT(read(1 + static_cast<uint32_t>(i + 1) % 3).values,
+                    ElementsAre("v" + std::to_string(i)));
+    }
+    finish();
+}
+
+TEST_F(HandoverTest, AClusterGrowsFromOneNodeToThreeWhileItServes) {
+    form(plain(3, 1));
+    ASSERT_TRUE(put(1, "v0").status.ok());
+    simulation_->cluster().bring_up(2);
+    simulation_->cluster().bring_up(3);
+    for (int i = 1; i < 40; ++i) {
+        run_for(milliseconds(200));
+        const PutOutcome written = put(1, "v" + std::to_string(i));
+        // In the gap of a move too few seats may count for a moment.
+        if (written.status.ok()) {
+            const ReadOutcome back = read(1);
+            if (back.status.ok()) EXPECT_THAT(back.values, ElementsAre("v" + std::to_string(i)));
+        }
+    }
+    finish();
+}
+
+TEST_F(HandoverTest, TheGiverCrashesInTheMiddleOfAMove) {
+    for (const int after_ms : {5, 20, 50, 100, 200, 400, 800, 1500}) {
+        SCOPED_TRACE(after_ms);
+        form(plain(3, 1));
+        ASSERT_TRUE(put(1, "v", {.w = 3}).status.ok());
+        simulation_->cluster().bring_up(2);
+        simulation_->cluster().bring_up(3);
+        run_for(milliseconds(after_ms));
+        crash(1, env::CrashMode::lost, seconds(3));
+        finish();
+    }
+}
+
+TEST_F(HandoverTest, TheSuccessorCrashesInTheMiddleOfAMove) {
+    for (const int after_ms : {5, 20, 50, 100, 200, 400, 800, 1500}) {
+        SCOPED_TRACE(after_ms);
+        form(plain(3, 1));
+        ASSERT_TRUE(put(1, "v", {.w = 3}).status.ok());
+        simulation_->cluster().bring_up(2);
+        run_for(milliseconds(after_ms));
+        crash(2, env::CrashMode::lost, seconds(3));
+        simulation_->cluster().bring_up(3);
+        finish();
+    }
+}
+
+TEST_F(CrashTest, WhatWasAcknowledgedSurvivesThePowerCutOfAllNodes) {
+    form(3);
+    for (int i = 0; i < 5; ++i) {
+        ASSERT_TRUE(put(1 + static_cast<uint32_t>(i) % 3, "v" + std::to_string(i)).status.ok());
+        for (uint32_t node = 1; node <= 3; ++node)
+            crash(node, env::CrashMode::lost, milliseconds(100));
+        run_for(seconds(10));
+        EXPECT_THAT(read(2).values, ElementsAre("v" + std::to_string(i)));
+    }
+    finish();
+}
+
+TEST_F(CrashTest, WhatWasAcknowledgedSurvivesTornLogs) {
+    form(3);
+    for (int i = 0; i < 10; ++i) {
+        ASSERT_TRUE(put(1 + static_cast<uint32_t>(i) % 3, "v" + std::to_string(i)).status.ok());
+        begin_put(1, "unfinished" + std::to_string(i), {.replaces = with_context});
+        run_for(milliseconds(1));
+        for (uint32_t node = 1; node <= 3; ++node)
+            crash(node, env::CrashMode::torn, milliseconds(100));
+        run_for(seconds(10));
+        EXPECT_TRUE(read(2).status.ok());
+    }
+    finish();
+}
+
+TEST_F(CrashTest, AHintedWriteSurvivesTheCrashOfItsStandInAfterDelivery) {
+    form(5);
+    crash(2, env::CrashMode::lost, seconds(20));
+    for (int i = 0; i < 5; ++i)
+        ASSERT_TRUE(put(1, "v" + std::to_string(i)).status.ok());
+    run_for(seconds(25));
+    for (uint32_t node = 1; node <= 5; ++node) {
+        crash(node, env::CrashMode::lost, milliseconds(100));
+        run_for(seconds(3));
+    }
+    finish();
+}
+
+TEST_F(CrashTest, ANodeThatDiesAgainAndAgainDuringItsStartComesBack) {
+    form(3);
+    ASSERT_TRUE(put(1, "v", {.w = 3}).status.ok());
+    for (uint64_t n = 1; n <= 30; ++n) {
+        crash(3, env::CrashMode::torn, milliseconds(10));
+        machine(3).die_at_io(n, env::CrashMode::torn);
+        run_for(milliseconds(100));
+    }
+    machine(3).forget_death();
+    finish();
+}
+
+}  // namespace
+}  // namespace starling::sim
