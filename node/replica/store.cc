@@ -74,8 +74,12 @@ ReplicaStore::ReplicaStore(env::EventLoop& loop, env::Workers& workers, storage:
 
 template <typename T>
 void ReplicaStore::on_worker(absl::AnyInvocable<T()> job, absl::AnyInvocable<void(T)> done) {
+    ++jobs_open_;
     workers_.submit([this, job = std::move(job), done = std::move(done)]() mutable {
-        loop_.post([result = job(), done = std::move(done)]() mutable { done(std::move(result)); });
+        loop_.post([this, result = job(), done = std::move(done)]() mutable {
+            --jobs_open_;
+            done(std::move(result));
+        });
     });
 }
 
@@ -92,6 +96,11 @@ absl::Status ReplicaStore::load() {
         group_at(*group).frontier = std::move(frontier);
     }
     STARLING_RETURN_IF_ERROR(iterator->status());
+    const auto records = engine_.new_iterator({.lower = storage_keys::records_begin(),
+                                               .upper = storage_keys::records_end()});
+    records->seek_to_first();
+    has_records_ = records->valid();
+    STARLING_RETURN_IF_ERROR(records->status());
     start_rebuild();
     return absl::OkStatus();
 }
@@ -299,6 +308,7 @@ absl::Status ReplicaStore::apply_change(GroupId id, const std::string& key, Reco
     STARLING_RETURN_IF_ERROR(commits_.apply(batch));
 
     if (record_changed) {
+        has_records_ = true;
         note_unsynced(storage_keys::record(id, key));
         const bool is_delete = !record.has_live_value();
         if (!(is_delete && STARLING_PLANTED(tree_not_updated_on_delete))) {

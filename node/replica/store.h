@@ -11,6 +11,7 @@
 //
 // Owned by the shard's loop; callbacks run on it, possibly before the call returns.
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -59,6 +60,10 @@ class ReplicaStore final : public GroupAccess {
     storage::Engine& engine() { return engine_; }
     std::vector<GroupId> groups() const;
     uint64_t record_count() const;
+    // Whether there is, or was, any record; known from load() on. Any thread.
+    bool has_records() const { return has_records_; }
+    // No job of the store's is on a worker, and nothing waits for the disk.
+    bool is_idle() const { return jobs_open_ == 0 && commits_.is_idle(); }
     bool trees_ready() const { return !rebuilding_; }
 
     // GroupAccess
@@ -106,6 +111,8 @@ class ReplicaStore final : public GroupAccess {
     // The last commit of each key that may not be durable yet, and the order in which they become so.
     absl::flat_hash_map<std::string, uint64_t> unsynced_;
     std::deque<std::pair<uint64_t, std::string>> unsynced_order_;
+    uint64_t jobs_open_ = 0;
+    std::atomic<bool> has_records_ = false;
     bool rebuilding_ = false;
     // Drops that wait for the rebuild, whose snapshot still has the records.
     std::vector<absl::AnyInvocable<void()>> after_rebuild_;

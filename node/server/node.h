@@ -23,6 +23,8 @@
 
 namespace starling::node {
 
+struct ShardInspection;
+
 struct NodeEnvironment {
     // One per shard; the first is also the transport's.
     std::vector<env::EventLoop*> loops;
@@ -59,6 +61,9 @@ class Node final : public KvService, public AdminService {
     void ring(Callback<std::vector<RingPartition>> done) override;
     void create_namespace(NamespaceInfo info, Callback<NamespaceInfo> done) override;
     void list_namespaces(Callback<std::vector<NamespaceInfo>> done) override;
+
+    // For simulations and tests, on the one thread that runs all loops.
+    void inspect(ShardInspection& out);
 
     base::NodeId id() const;
     base::ClusterId cluster() const;

@@ -1,0 +1,166 @@
+#include "node/coordinator/hint_courier.h"
+
+#include <utility>
+#include <vector>
+
+#include "base/planted.h"
+#include "node/replica/wire.h"
+
+namespace starling::node {
+
+HintCourier::HintCourier(const CoordinatorContext& context, env::Workers& workers, base::Duration interval)
+    : context_(context), workers_(workers), interval_(interval) {}
+
+void HintCourier::start() { arm_timer(); }
+
+void HintCourier::arm_timer() {
+    timer_ = context_.loop.schedule_after(interval_, [this] {
+        run_round();
+        arm_timer();
+    });
+}
+
+void HintCourier::kick() {
+    if (!stopped_) {
+        run_round();
+    }
+}
+
+void HintCourier::stop() {
+    stopped_ = true;
+    context_.loop.cancel(timer_);
+}
+
+void HintCourier::run_round() {
+    // What was not answered is sent again.
+    std::vector<uint64_t> lost;
+    for (const auto& [operation, delivery] : deliveries_) {
+        if (context_.loop.now() - delivery.sent > 4 * interval_) {
+            lost.push_back(operation);
+        }
+    }
+    for (const uint64_t operation : lost) {
+        end(operation, /*delivered=*/false);
+    }
+    for (const HintStore::Owner& owner : context_.hints.owners()) {
+        deliver_next(owner);
+    }
+}
+
+void HintCourier::deliver_next(const HintStore::Owner& owner) {
+    const base::NodeId holder = context_.view->holder(owner.group.partition, owner.seat);
+    if (holder.is_none() || !context_.view->is_alive(holder) || open_[owner] >= window) {
+        return;
+    }
+    for (const HintKey& hint : context_.hints.next(owner, nullptr, 2 * window)) {
+        if (open_[owner] >= window) {
+            return;
+        }
+        if (!on_their_way_.contains(hint)) {
+            deliver(hint, holder);
+        }
+    }
+}
+
+void HintCourier::load_hint(const HintKey& hint, absl::AnyInvocable<void(std::optional<std::string>)> done) {
+    storage::Engine& engine = context_.store.engine();
+    absl::StatusOr<std::optional<std::string>> stored = engine.get_from_memory(storage_keys::hint(hint));
+    if (stored.ok()) {
+        done(*std::move(stored));
+        return;
+    }
+    workers_.submit([this, &engine, key = storage_keys::hint(hint), done = std::move(done)]() mutable {
+        absl::StatusOr<std::optional<std::string>> loaded = engine.get(key);
+        context_.loop.post([this, loaded = std::move(loaded), done = std::move(done)]() mutable {
+            if (!stopped_) {
+                done(loaded.ok() ? *std::move(loaded) : std::nullopt);
+            }
+        });
+    });
+}
+
+void HintCourier::deliver(const HintKey& hint, base::NodeId holder) {
+    on_their_way_.insert(hint);
+    ++open_[{hint.group, hint.seat}];
+    load_hint(hint, [this, hint, holder](std::optional<std::string> stored) {
+        const bool is_reference = stored.has_value() && stored->empty();
+        if (is_reference) {
+            context_.store.read(hint.group, hint.key, [this, hint, holder](absl::StatusOr<Record> record) {
+                if (!stopped_) {
+                    deliver_record(hint, holder, std::move(record).value_or(Record{}), /*is_whole_write=*/false);
+                }
+            });
+            return;
+        }
+        absl::StatusOr<Record> record = decode_record(stored.value_or(""));
+        deliver_record(hint, holder, std::move(record).value_or(Record{}), /*is_whole_write=*/true);
+    });
+}
+
+void HintCourier::deliver_record(const HintKey& hint, base::NodeId holder, Record record, bool is_whole_write) {
+    const uint64_t operation = context_.random.next_id();
+    deliveries_[operation] = {.hint = hint, .to = holder, .sent = context_.loop.now()};
+    if (record == Record{}) {
+        return;  // It cannot be read now; the next rounds try again.
+    }
+    const std::optional<Dot> dot = is_whole_write ? std::optional(hint.dot) : std::nullopt;
+    if (STARLING_PLANTED(hint_deleted_before_durable)) {
+        context_.hints.remove(hint);
+    }
+    if (holder == context_.host.self()) {
+        context_.replica.write(hint.group,
+                               hint.key,
+                               std::move(record),
+                               dot,
+                               [this, operation, seat = hint.seat](absl::StatusOr<SeatSet> seats) {
+                                   end(operation, seats.ok() && seats->contains(seat));
+                               });
+        return;
+    }
+    peer::ReplicaMessage message;
+    message.set_partition(hint.group.partition.raw());
+    message.set_replicas(hint.group.replicas);
+    message.set_operation(operation);
+    message.mutable_write()->set_key(hint.key);
+    message.mutable_write()->set_record(wire::encode(record));
+    if (dot.has_value()) {
+        wire::set_dot(*message.mutable_write()->mutable_dot(), *dot);
+    }
+    *message.mutable_write()->mutable_minted() = context_.replica.minted_report(hint.group);
+    context_.host.send(holder, std::move(message));
+}
+
+bool HintCourier::on_reply(base::NodeId from, const peer::ReplicaMessage& message) {
+    const auto found = deliveries_.find(message.operation());
+    if (found == deliveries_.end() || !message.has_write_reply() || found->second.to != from) {
+        return false;
+    }
+    const peer::WriteReply& reply = message.write_reply();
+    const bool has_it =
+        !reply.has_refusal() && SeatSet::from_bits(reply.seats()).contains(found->second.hint.seat);
+    const HintStore::Owner owner{.group = found->second.hint.group, .seat = found->second.hint.seat};
+    end(message.operation(), has_it);
+    if (has_it) {
+        deliver_next(owner);
+    }
+    return true;
+}
+
+void HintCourier::end(uint64_t operation, bool delivered) {
+    const auto found = deliveries_.find(operation);
+    if (found == deliveries_.end()) {
+        return;
+    }
+    const HintKey hint = std::move(found->second.hint);
+    deliveries_.erase(found);
+    on_their_way_.erase(hint);
+    const auto open = open_.find({hint.group, hint.seat});
+    if (--open->second == 0) {
+        open_.erase(open);
+    }
+    if (delivered) {
+        context_.hints.remove(hint);
+    }
+}
+
+}  // namespace starling::node

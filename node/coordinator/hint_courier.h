@@ -1,0 +1,59 @@
+#pragma once
+
+// Brings hints to the seats they wait for: in small windows, to whoever holds the seat now, until the holder
+// says that it has the write on its disk. Only then is the hint forgotten.
+//
+// Owned by the shard's loop.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
+#include "node/coordinator/context.h"
+
+namespace starling::node {
+
+class HintCourier {
+  public:
+    // How many hints of one seat may be on their way.
+    static constexpr size_t window = 16;
+
+    HintCourier(const CoordinatorContext& context, env::Workers& workers, base::Duration interval);
+
+    void start();
+    // A holder is back: do not wait for the next round.
+    void kick();
+    // False when the message answers nothing of the courier's.
+    bool on_reply(base::NodeId from, const peer::ReplicaMessage& message);
+    void stop();
+
+  private:
+    struct Delivery {
+        HintKey hint;
+        base::NodeId to;
+        base::MonotonicTime sent;
+    };
+
+    void arm_timer();
+    void run_round();
+    void deliver_next(const HintStore::Owner& owner);
+    void deliver(const HintKey& hint, base::NodeId holder);
+    void deliver_record(const HintKey& hint, base::NodeId holder, Record record, bool is_whole_write);
+    // Nullopt: it cannot be read now. Empty: a reference.
+    void load_hint(const HintKey& hint, absl::AnyInvocable<void(std::optional<std::string>)> done);
+    void end(uint64_t operation, bool delivered);
+
+    const CoordinatorContext& context_;
+    env::Workers& workers_;
+    const base::Duration interval_;
+    env::TimerId timer_ = 0;
+    bool stopped_ = false;
+
+    absl::btree_map<uint64_t, Delivery> deliveries_;
+    absl::btree_set<HintKey> on_their_way_;
+    std::map<HintStore::Owner, size_t> open_;
+};
+
+}  // namespace starling::node

@@ -1,0 +1,567 @@
+#include "node/server/node_impl.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "gossip/join.h"
+#include "node/server/namespaces.h"
+#include "ring/placement.h"
+
+namespace starling::node {
+
+namespace {
+
+constexpr size_t secret_bytes_min = 16;
+constexpr base::Duration drain_max = std::chrono::seconds(8);
+constexpr base::Duration drain_step = std::chrono::milliseconds(20);
+
+std::string membership_key() { return storage_keys::meta("membership"); }
+
+absl::Status not_serving() {
+    return base::make_error(
+        absl::StatusCode::kUnavailable, base::reason::stopping, "the node is starting or stopping");
+}
+
+}  // namespace
+
+Node::Impl::Impl(NodeOptions options, NodeEnvironment environment)
+    : options_(std::move(options)), environment_(std::move(environment)), held_(environment_.loops.size()) {}
+
+Node::Impl::~Impl() = default;
+
+void Node::Impl::log(std::string_view severity, std::string_view line) {
+    if (environment_.log) {
+        environment_.log(severity, line);
+    }
+}
+
+absl::Status Node::Impl::check_options() const {
+    if (options_.cluster_secret.size() < secret_bytes_min) {
+        return absl::FailedPreconditionError(
+            fmt::format("the cluster secret has fewer than {} bytes", secret_bytes_min));
+    }
+    const uint32_t partitions = options_.partition_count;
+    if (partitions == 0 || partitions > ring::partition_count_max || (partitions & (partitions - 1)) != 0) {
+        return absl::FailedPreconditionError(fmt::format(
+            "partition_count = {} is not a power of two in 1 .. {}", partitions, ring::partition_count_max));
+    }
+    if (options_.seat_count < 1 || options_.seat_count > seat_count_max) {
+        return absl::FailedPreconditionError(
+            fmt::format("seat_count = {} is not in 1 .. {}", options_.seat_count, seat_count_max));
+    }
+    return absl::OkStatus();
+}
+
+absl::Status Node::Impl::open_shards() {
+    STARLING_RETURN_IF_ERROR(environment_.files->create_directory(options_.data_directory));
+    for (uint32_t index = 0; index < shard_count(); ++index) {
+        const ShardEnvironment environment{.loop = *environment_.loops[index],
+                                           .workers = *environment_.workers,
+                                           .wall_clock = *environment_.wall_clock,
+                                           .files = *environment_.files};
+        shards_.push_back(std::make_unique<Shard>(index,
+                                                   shard_count(),
+                                                   options_,
+                                                   environment,
+                                                   environment_.random->next(),
+                                                   static_cast<ShardHost&>(*this)));
+        STARLING_RETURN_IF_ERROR(
+            shards_.back()->open(fmt::format("{}/shard-{}", options_.data_directory, index)));
+    }
+    return absl::OkStatus();
+}
+
+absl::Status Node::Impl::check_stored(const Identity& stored, uint32_t shard) const {
+    if (stored.shard_count != shard_count() || stored.shard != shard) {
+        return absl::FailedPreconditionError(
+            fmt::format("the data in {} is divided into {} shards, {} are configured (shards)",
+                        options_.data_directory,
+                        stored.shard_count,
+                        shard_count()));
+    }
+    if (stored.cluster.name != options_.cluster_name) {
+        return absl::FailedPreconditionError(fmt::format("the data belongs to cluster '{}', '{}' is configured "
+                                                         "(cluster_name)",
+                                                         stored.cluster.name,
+                                                         options_.cluster_name));
+    }
+    if (stored.cluster.partition_count != options_.partition_count ||
+        stored.cluster.seats != options_.seat_count) {
+        return absl::FailedPreconditionError(
+            fmt::format("the cluster was made with partition_count = {} and seat_count = {}, configured are {} and {}",
+                        stored.cluster.partition_count,
+                        stored.cluster.seats,
+                        options_.partition_count,
+                        options_.seat_count));
+    }
+    return absl::OkStatus();
+}
+
+absl::StatusOr<Identity> Node::Impl::settle_identity() {
+    STARLING_ASSIGN_OR_RETURN(const std::optional<Identity> first, load_identity(shards_[0]->engine()));
+    Identity identity;
+    if (first.has_value()) {
+        STARLING_RETURN_IF_ERROR(check_stored(*first, 0));
+        identity = *first;
+    } else {
+        identity.node = base::NodeId(environment_.random->next_id());
+        identity.cluster = {.id = base::ClusterId(environment_.random->next_id()),
+                            .name = options_.cluster_name,
+                            .partition_count = options_.partition_count,
+                            .seats = options_.seat_count};
+        identity.shard_count = shard_count();
+    }
+    // The highest of all shards, so that a shard that was rolled back alone cannot bring a generation back.
+    for (uint32_t index = 1; index < shard_count(); ++index) {
+        STARLING_ASSIGN_OR_RETURN(const std::optional<Identity> stored, load_identity(shards_[index]->engine()));
+        if (stored.has_value()) {
+            STARLING_RETURN_IF_ERROR(check_stored(*stored, index));
+            if (first.has_value() && stored->node != first->node) {
+                return absl::FailedPreconditionError(
+                    fmt::format("shard {} in {} belongs to another node", index, options_.data_directory));
+            }
+            identity.generation = std::max(identity.generation, stored->generation);
+        }
+    }
+    ++identity.generation;
+    for (uint32_t index = 0; index < shard_count(); ++index) {
+        identity.shard = index;
+        STARLING_RETURN_IF_ERROR(store_identity(shards_[index]->engine(), identity));
+    }
+    identity.shard = 0;
+    return identity;
+}
+
+absl::Status Node::Impl::start() {
+    phase_ = Phase::starting;
+    STARLING_RETURN_IF_ERROR(check_options());
+    STARLING_RETURN_IF_ERROR(open_shards());
+    STARLING_ASSIGN_OR_RETURN(const Identity identity, settle_identity());
+    node_id_ = identity.node;
+    cluster_id_ = identity.cluster.id.raw();
+    partition_count_ = identity.cluster.partition_count;
+
+    cluster_ = std::make_unique<Cluster>(
+        options_, loop0(), *environment_.random, *environment_.transport, static_cast<ClusterHost&>(*this));
+    for (uint32_t index = 0; index < shard_count(); ++index) {
+        Identity own = identity;
+        own.shard = index;
+        STARLING_RETURN_IF_ERROR(shards_[index]->load(own));
+    }
+    STARLING_ASSIGN_OR_RETURN(const std::optional<std::string> membership,
+                              shards_[0]->engine().get(membership_key()));
+    environment_.transport->set_handler([this](const env::Delivery& delivery) { on_delivery(delivery); });
+    STARLING_RETURN_IF_ERROR(cluster_->start(identity, membership.value_or("")));
+    for (uint32_t index = 0; index < shard_count(); ++index) {
+        on_shard(index, [](Shard& shard) { shard.start(); });
+        seats_changed(index, shards_[index]->held());
+    }
+    serve_when_seated(cluster_->gossip().membership().members().size() == 1);
+    return absl::OkStatus();
+}
+
+void Node::Impl::serve_when_seated(bool is_alone) {
+    if (!is_alone) {
+        phase_ = Phase::serving;
+        return;
+    }
+    // A cluster of one: it holds all seats. Already seated ones stay as they are.
+    struct Pending {
+        uint32_t left = 0;
+        absl::Status status;
+    };
+    auto pending = std::make_shared<Pending>();
+    pending->left = shard_count();
+    for (uint32_t index = 0; index < shard_count(); ++index) {
+        on_shard(index, [this, pending](Shard& shard) {
+            shard.found([this, pending](const absl::Status& status) {
+                loop0().post([this, pending, status] {
+                    pending->status.Update(status);
+                    if (--pending->left > 0) {
+                        return;
+                    }
+                    if (pending->status.ok()) {
+                        Phase expected = Phase::starting;
+                        phase_.compare_exchange_strong(expected, Phase::serving);
+                    } else {
+                        log("error", fmt::format("the node cannot serve: {}", pending->status.ToString()));
+                    }
+                });
+            });
+        });
+    }
+}
+
+void Node::Impl::on_shard(uint32_t shard, absl::AnyInvocable<void(Shard&)> task) {
+    env::EventLoop& loop = *environment_.loops[shard];
+    if (phase_ == Phase::starting || loop.in_loop()) {
+        task(*shards_[shard]);
+        return;
+    }
+    loop.post([this, shard, task = std::move(task)]() mutable { task(*shards_[shard]); });
+}
+
+template <typename T>
+void Node::Impl::ask_all(std::function<T(Shard&)> ask, absl::AnyInvocable<void(std::vector<T>)> done) {
+    struct Pending {
+        std::vector<T> answers;
+        uint32_t left = 0;
+        absl::AnyInvocable<void(std::vector<T>)> done;
+    };
+    // Shared by the loops that are asked.
+    auto pending = std::make_shared<Pending>();
+    pending->answers.resize(shard_count());
+    pending->left = shard_count();
+    pending->done = std::move(done);
+    for (uint32_t index = 0; index < shard_count(); ++index) {
+        environment_.loops[index]->post([this, index, ask, pending] {
+            T answer = ask(*shards_[index]);
+            loop0().post([index, pending, answer = std::move(answer)]() mutable {
+                pending->answers[index] = std::move(answer);
+                if (--pending->left == 0) {
+                    pending->done(std::move(pending->answers));
+                }
+            });
+        });
+    }
+}
+
+uint32_t Node::Impl::shard_of_key(const std::string& key) const {
+    return ring::partition_of(key, partition_count_).raw() % shard_count();
+}
+
+void Node::Impl::put(PutRequest request, KvService::PutCallback done) {
+    if (phase_ != Phase::serving) {
+        done(not_serving());
+        return;
+    }
+    const uint32_t shard = shard_of_key(request.key);
+    on_shard(shard, [request = std::move(request), done = std::move(done)](Shard& owner) mutable {
+        owner.coordinator().put(std::move(request), std::move(done));
+    });
+}
+
+void Node::Impl::get(GetRequest request, KvService::GetCallback done) {
+    if (phase_ != Phase::serving) {
+        done(not_serving());
+        return;
+    }
+    const uint32_t shard = shard_of_key(request.key);
+    on_shard(shard, [request = std::move(request), done = std::move(done)](Shard& owner) mutable {
+        owner.coordinator().get(std::move(request), std::move(done));
+    });
+}
+
+void Node::Impl::on_delivery(const env::Delivery& delivery) {
+    peer::Envelope envelope;
+    if (!envelope.ParseFromArray(delivery.frame.data(), static_cast<int>(delivery.frame.size()))) {
+        ++frames_malformed_;
+        return;
+    }
+    dispatch(std::move(envelope), delivery.connection);
+}
+
+void Node::Impl::dispatch(peer::Envelope envelope, env::ConnectionId connection) {
+    if (phase_ == Phase::stopped) {
+        return;
+    }
+    const base::NodeId from(envelope.from());
+    if (envelope.has_gossip()) {
+        if (envelope.gossip().has_join_cluster()) {
+            cluster_->join_for_tool(envelope.gossip(), [this, connection](std::string frame) {
+                environment_.transport->reply(connection, std::move(frame)).IgnoreError();
+            });
+            return;
+        }
+        if (gossip::crosses_clusters(envelope.gossip())) {
+            cluster_->on_message(base::NodeId(), envelope.gossip());
+            return;
+        }
+    }
+    const bool is_for_us = envelope.cluster() == cluster_id_ && !from.is_none() && from != node_id_ &&
+                           (envelope.to() == 0 || envelope.to() == node_id_.raw());
+    // An answer to an earlier life of this node is nobody's.
+    const bool is_for_this_life =
+        envelope.to_generation() == 0 || envelope.to_generation() == cluster_->identity().generation;
+    if (!is_for_us || !is_for_this_life) {
+        ++frames_misdirected_;
+        return;
+    }
+    if (envelope.has_gossip()) {
+        cluster_->on_message(from, envelope.gossip());
+        return;
+    }
+    const uint32_t partition = envelope.has_replica()    ? envelope.replica().partition()
+                               : envelope.has_handover() ? envelope.handover().partition()
+                               : envelope.has_entropy()  ? envelope.entropy().partition()
+                                                         : UINT32_MAX;
+    if (partition >= partition_count_) {
+        ++frames_malformed_;
+        return;
+    }
+    on_shard(partition % shard_count(), [from, envelope = std::move(envelope)](Shard& shard) {
+        shard.on_message(from, envelope);
+    });
+}
+
+void Node::Impl::send_frame(const env::Address& to, std::string frame) {
+    if (shard_count() == 1 || loop0().in_loop()) {
+        environment_.transport->send(to, std::move(frame)).IgnoreError();
+        return;
+    }
+    loop0().post([this, to, frame = std::move(frame)]() mutable {
+        environment_.transport->send(to, std::move(frame)).IgnoreError();
+    });
+}
+
+void Node::Impl::seats_changed(uint32_t shard, std::vector<HeldSeat> held) {
+    auto task = [this, shard, held = std::move(held)]() mutable {
+        held_[shard] = std::move(held);
+        std::vector<HeldSeat> all;
+        for (const std::vector<HeldSeat>& part : held_) {
+            all.insert(all.end(), part.begin(), part.end());
+        }
+        std::sort(all.begin(), all.end());
+        cluster_->set_own_seats(all);
+    };
+    if (phase_ == Phase::starting || loop0().in_loop()) {
+        task();
+    } else {
+        loop0().post(std::move(task));
+    }
+}
+
+void Node::Impl::view_changed(ClusterViewPtr view) {
+    for (uint32_t index = 0; index < shard_count(); ++index) {
+        on_shard(index, [view](Shard& shard) { shard.set_view(view); });
+    }
+}
+
+void Node::Impl::member_seats_changed(base::NodeId node, std::vector<HeldSeat> held) {
+    for (uint32_t index = 0; index < shard_count(); ++index) {
+        on_shard(index, [node, held](Shard& shard) { shard.set_member_seats(node, held); });
+    }
+}
+
+void Node::Impl::peer_is_back(base::NodeId node) {
+    for (uint32_t index = 0; index < shard_count(); ++index) {
+        on_shard(index, [node](Shard& shard) { shard.peer_is_back(node); });
+    }
+}
+
+void Node::Impl::persist_membership(std::string state) {
+    storage::WriteBatch batch;
+    batch.put(membership_key(), state);
+    shards_[0]->commit(batch, [this](const absl::Status& status) {
+        if (!status.ok()) {
+            log("warning", fmt::format("the membership could not be stored: {}", status.ToString()));
+        }
+    });
+}
+
+bool Node::Impl::holds_data() {
+    bool found = false;
+    for (const std::unique_ptr<Shard>& shard : shards_) {
+        found = found || shard->has_data();
+    }
+    return found;
+}
+
+void Node::Impl::enter_cluster(const Identity& identity, std::string membership, ClusterHost::Done done) {
+    // From here on no shard writes for the old cluster, so what the answers say stays true.
+    ask_all<bool>(
+        [](Shard& shard) { return shard.freeze(); },
+        [this, identity, membership = std::move(membership), done = std::move(done)](
+            std::vector<bool> has_data) mutable {
+            const auto unfreeze = [this] {
+                for (uint32_t index = 0; index < shard_count(); ++index) {
+                    on_shard(index, [](Shard& shard) { shard.unfreeze(); });
+                }
+            };
+            if (std::find(has_data.begin(), has_data.end(), true) != has_data.end()) {
+                unfreeze();
+                done(base::make_error(absl::StatusCode::kFailedPrecondition,
+                                      base::reason::has_data,
+                                      "this node was written to while it was joining"));
+                return;
+            }
+            Identity first = identity;
+            first.shard = 0;
+            storage::WriteBatch batch;
+            batch.put(membership_key(), membership);
+            put_identity(batch, first);
+            shards_[0]->commit(batch, [this, identity, unfreeze, done = std::move(done)](absl::Status status) mutable {
+                if (status.ok()) {
+                    cluster_id_ = identity.cluster.id.raw();
+                    for (uint32_t index = 0; index < shard_count(); ++index) {
+                        Identity own = identity;
+                        own.shard = index;
+                        on_shard(index, [own](Shard& shard) { shard.enter_cluster(own); });
+                    }
+                }
+                unfreeze();
+                done(std::move(status));
+            });
+        });
+}
+
+void Node::Impl::join(std::string known_address, Callback<Joined> done) {
+    loop0().post([this, known_address = std::move(known_address), done = std::move(done)]() mutable {
+        if (phase_ != Phase::serving) {
+            done(not_serving());
+            return;
+        }
+        cluster_->join(known_address, [this, done = std::move(done)](absl::Status status) mutable {
+            if (!status.ok()) {
+                done(std::move(status));
+                return;
+            }
+            done(Joined{.cluster = cluster_->identity().cluster.id,
+                        .member_count =
+                            static_cast<uint32_t>(cluster_->gossip().membership().active_count())});
+        });
+    });
+}
+
+void Node::Impl::ring(Callback<std::vector<RingPartition>> done) {
+    loop0().post([this, done = std::move(done)]() mutable {
+        if (cluster_ == nullptr) {
+            done(not_serving());
+            return;
+        }
+        const ClusterViewPtr view = cluster_->view();
+        std::vector<RingPartition> partitions;
+        for (uint32_t raw = 0; raw < view->partition_count; ++raw) {
+            const base::PartitionId partition(static_cast<uint16_t>(raw));
+            RingPartition& out = partitions.emplace_back();
+            out.partition = partition;
+            for (const base::SeatIndex seat : SeatSet::first(view->seat_count).list()) {
+                out.holders.push_back(view->holder(partition, seat));
+            }
+            const auto targets = view->targets.seats_of(partition);
+            out.targets.assign(targets.begin(), targets.end());
+        }
+        done(std::move(partitions));
+    });
+}
+
+void Node::Impl::create_namespace(NamespaceInfo info, Callback<NamespaceInfo> done) {
+    loop0().post([this, info = std::move(info), done = std::move(done)]() mutable {
+        if (phase_ != Phase::serving) {
+            done(not_serving());
+            return;
+        }
+        const ClusterViewPtr view = cluster_->view();
+        if (absl::Status status = check_namespace(info, view->seat_count); !status.ok()) {
+            done(std::move(status));
+            return;
+        }
+        const auto known = namespaces_in(cluster_->gossip().membership(), view->seat_count);
+        if (known.contains(info.name)) {
+            done(base::make_error(absl::StatusCode::kAlreadyExists,
+                                  base::reason::namespace_exists,
+                                  fmt::format("there is a namespace '{}' already", info.name)));
+            return;
+        }
+        info.id = base::NamespaceId(environment_.random->next_id());
+        if (absl::Status status = cluster_->create_namespace(info); !status.ok()) {
+            done(std::move(status));
+            return;
+        }
+        done(std::move(info));
+    });
+}
+
+void Node::Impl::list_namespaces(Callback<std::vector<NamespaceInfo>> done) {
+    loop0().post([this, done = std::move(done)]() mutable {
+        if (cluster_ == nullptr) {
+            done(not_serving());
+            return;
+        }
+        std::vector<NamespaceInfo> all;
+        for (const auto& [name, info] :
+             namespaces_in(cluster_->gossip().membership(), cluster_->identity().cluster.seats)) {
+            all.push_back(info);
+            all.back().name = name;
+        }
+        done(std::move(all));
+    });
+}
+
+void Node::Impl::stop(std::function<void(absl::Status)> done) {
+    loop0().post([this, done = std::move(done)] {
+        phase_ = Phase::stopping;
+        ask_all<bool>(
+            [](Shard& shard) {
+                shard.coordinator().stop_accepting();
+                return true;
+            },
+            [this, done](const std::vector<bool>&) { drain(loop0().now() + drain_max, done); });
+    });
+}
+
+void Node::Impl::drain(base::MonotonicTime until, std::function<void(absl::Status)> done) {
+    const bool in_time = loop0().now() < until;
+    ask_all<bool>(
+        [in_time](Shard& shard) {
+            if (!in_time) {
+                shard.coordinator().abandon_all(not_serving());
+            }
+            return shard.coordinator().operation_count() == 0;
+        },
+        [this, until, done](const std::vector<bool>& drained) {
+            if (std::find(drained.begin(), drained.end(), false) == drained.end()) {
+                close_all(done);
+            } else {
+                loop0().schedule_after(drain_step, [this, until, done] { drain(until, done); });
+            }
+        });
+}
+
+void Node::Impl::close_all(std::function<void(absl::Status)> done) {
+    cluster_->stop();
+    ask_all<bool>(
+        [](Shard& shard) {
+            shard.stop_background();
+            return shard.is_idle();
+        },
+        [this, done](const std::vector<bool>& idle) {
+            if (std::find(idle.begin(), idle.end(), false) != idle.end()) {
+                loop0().schedule_after(drain_step, [this, done] { close_all(done); });
+                return;
+            }
+            phase_ = Phase::stopped;
+            ask_all<absl::Status>([](Shard& shard) { return shard.close(); },
+                                  [done](const std::vector<absl::Status>& closed) {
+                                      absl::Status status;
+                                      for (const absl::Status& one : closed) {
+                                          status.Update(one);
+                                      }
+                                      done(status);
+                                  });
+        });
+}
+
+void Node::Impl::inspect(ShardInspection& out) {
+    out.trees_ready = true;
+    for (const std::unique_ptr<Shard>& shard : shards_) {
+        shard->inspect(out);
+    }
+}
+
+void Node::Impl::status(Callback<StatusReport> done) {
+    if (cluster_ == nullptr) {
+        done(not_serving());
+        return;
+    }
+    ask_all<ShardStatus>([](Shard& shard) { return shard.status(); },
+                         [this, done = std::move(done)](const std::vector<ShardStatus>& shards) mutable {
+                             done(make_report(shards));
+                         });
+}
+
+}  // namespace starling::node

@@ -1,0 +1,94 @@
+#pragma once
+
+// The node behind node.h: owns the shards and the cluster part, routes frames and requests between them and the
+// loops they live on.
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "node/server/cluster.h"
+#include "node/server/node.h"
+#include "node/server/shard.h"
+
+namespace starling::node {
+
+class Node::Impl final : private ShardHost, private ClusterHost {
+  public:
+    Impl(NodeOptions options, NodeEnvironment environment);
+    ~Impl();
+
+    absl::Status start();
+    void stop(std::function<void(absl::Status)> done);
+
+    void put(PutRequest request, KvService::PutCallback done);
+    void get(GetRequest request, KvService::GetCallback done);
+    void join(std::string known_address, Callback<Joined> done);
+    void status(Callback<StatusReport> done);
+    void ring(Callback<std::vector<RingPartition>> done);
+    void create_namespace(NamespaceInfo info, Callback<NamespaceInfo> done);
+    void list_namespaces(Callback<std::vector<NamespaceInfo>> done);
+    void inspect(ShardInspection& out);
+
+    base::NodeId id() const { return node_id_; }
+    base::ClusterId cluster() const { return base::ClusterId(cluster_id_.load()); }
+    bool is_ready() const { return phase_ == Phase::serving; }
+
+  private:
+    enum class Phase { constructed, starting, serving, stopping, stopped };
+
+    // ShardHost, on the shards' loops
+    void send_frame(const env::Address& to, std::string frame) override;
+    void seats_changed(uint32_t shard, std::vector<HeldSeat> held) override;
+    void log(std::string_view severity, std::string_view line) override;
+    // ClusterHost, on loop 0
+    void view_changed(ClusterViewPtr view) override;
+    void member_seats_changed(base::NodeId node, std::vector<HeldSeat> held) override;
+    void peer_is_back(base::NodeId node) override;
+    void persist_membership(std::string state) override;
+    void enter_cluster(const Identity& identity, std::string membership, ClusterHost::Done done) override;
+    bool holds_data() override;
+
+    absl::Status open_shards();
+    absl::StatusOr<Identity> settle_identity();
+    absl::Status check_options() const;
+    absl::Status check_stored(const Identity& stored, uint32_t shard) const;
+    void serve_when_seated(bool is_new);
+    void on_delivery(const env::Delivery& delivery);
+    void dispatch(peer::Envelope envelope, env::ConnectionId connection);
+
+    env::EventLoop& loop0() const { return *environment_.loops.front(); }
+    uint32_t shard_count() const { return static_cast<uint32_t>(environment_.loops.size()); }
+    // Runs `task` on a shard's loop: at once when this is it.
+    void on_shard(uint32_t shard, absl::AnyInvocable<void(Shard&)> task);
+    uint32_t shard_of_key(const std::string& key) const;
+    // Runs `ask` on every shard's loop, then `done` on loop 0 with the answers in order.
+    template <typename T>
+    void ask_all(std::function<T(Shard&)> ask, absl::AnyInvocable<void(std::vector<T>)> done);
+
+    void drain(base::MonotonicTime until, std::function<void(absl::Status)> done);
+    void close_all(std::function<void(absl::Status)> done);
+    StatusReport make_report(const std::vector<ShardStatus>& shards) const;
+
+    // Constant after construction.
+    const NodeOptions options_;
+    const NodeEnvironment environment_;
+
+    std::atomic<Phase> phase_ = Phase::constructed;
+    base::NodeId node_id_;
+    std::atomic<uint64_t> cluster_id_ = 0;
+    std::atomic<uint32_t> partition_count_ = 1;
+
+    // Owned by loop 0.
+    std::unique_ptr<Cluster> cluster_;
+    std::vector<std::vector<HeldSeat>> held_;
+    uint64_t frames_malformed_ = 0;
+    uint64_t frames_misdirected_ = 0;
+
+    // Each owned by its loop.
+    std::vector<std::unique_ptr<Shard>> shards_;
+};
+
+}  // namespace starling::node

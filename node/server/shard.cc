@@ -1,0 +1,385 @@
+#include "node/server/shard.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/planted.h"
+#include "base/status_macros.h"
+#include "storage/open.h"
+
+namespace starling::node {
+
+namespace {
+
+uint64_t in_ms(base::Duration duration) { return static_cast<uint64_t>(duration / std::chrono::milliseconds(1)); }
+
+CoordinatorOptions coordinator_options(const NodeOptions& options, uint32_t shard_count) {
+    CoordinatorOptions out;
+    out.key_bytes_max = options.key_bytes_max;
+    out.value_bytes_max = options.value_bytes_max;
+    out.inflight_bytes_max = options.memory_bytes_max / 4 / shard_count;
+    out.deadline_default = options.deadline_default;
+    out.deadline_max = options.deadline_max;
+    out.hint_after = options.hint_after;
+    out.request_window = options.request_window;
+    out.clock_drift_max = options.clock_drift_max;
+    return out;
+}
+
+storage::EngineOptions engine_options(const NodeOptions& options, uint32_t shard_count) {
+    storage::EngineOptions out;
+    out.engine = options.engine;
+    out.memory_bytes_max = options.memory_bytes_max / 4 / shard_count;
+    out.block_cache_bytes = options.memory_bytes_max / 4 / shard_count;
+    return out;
+}
+
+}  // namespace
+
+Shard::Shard(uint32_t index,
+             uint32_t shard_count,
+             const NodeOptions& options,
+             ShardEnvironment environment,
+             uint64_t random_seed,
+             ShardHost& host)
+    : index_(index),
+      shard_count_(shard_count),
+      options_(options),
+      environment_(environment),
+      host_(host),
+      random_(random_seed),
+      sealer_(options.cluster_secret),
+      hybrid_clock_(options.clock_drift_max),
+      horizon_(in_ms(options.request_window + options.clock_drift_max)),
+      view_(std::make_shared<ClusterView>()) {}
+
+Shard::~Shard() = default;
+
+absl::Status Shard::open(const std::string& directory) {
+    STARLING_ASSIGN_OR_RETURN(engine_,
+                              storage::open_engine(directory,
+                                                   engine_options(options_, shard_count_),
+                                                   environment_.files,
+                                                   environment_.workers));
+    return absl::OkStatus();
+}
+
+void Shard::make_parts() {
+    env::EventLoop& loop = environment_.loop;
+    store_ = std::make_unique<ReplicaStore>(loop, environment_.workers, *engine_);
+    hints_ = std::make_unique<HintStore>(store_->commits(), *engine_, options_.hint_bytes_max / shard_count_);
+    replica_ = std::make_unique<Replica>(*store_, *hints_, horizon_, static_cast<ReplicaHost&>(*this));
+    Actor actor{.node = identity_.node, .start = identity_.generation, .random = random_.next()};
+    if (STARLING_PLANTED(dot_counter_not_persisted)) {
+        actor = {.node = identity_.node, .start = 1, .random = 1};
+    }
+    coordinator_ = std::make_unique<Coordinator>(
+        CoordinatorContext{.options = coordinator_options(options_, shard_count_),
+                           .actor = actor,
+                           .loop = loop,
+                           .random = random_,
+                           .wall_clock = environment_.wall_clock,
+                           .store = *store_,
+                           .hints = *hints_,
+                           .replica = *replica_,
+                           .host = *this,
+                           .hybrid_clock = hybrid_clock_,
+                           .sealer = sealer_,
+                           .retire = {},
+                           .view = view_});
+    courier_ = std::make_unique<HintCourier>(
+        coordinator_->context(), environment_.workers, options_.hint_interval);
+    EntropyOptions entropy;
+    entropy.interval = options_.entropy_interval;
+    entropy_ = std::make_unique<Entropy>(entropy, static_cast<EntropyHost&>(*this), *store_, loop, random_);
+    seats_ = std::make_unique<SeatView>(identity_.cluster.partition_count,
+                                        static_cast<uint8_t>(identity_.cluster.seats));
+    MoverOptions mover;
+    mover.cluster = identity_.cluster.id;
+    mover.self = identity_.node;
+    mover.generation = identity_.generation;
+    mover.seat_count = static_cast<uint8_t>(identity_.cluster.seats);
+    mover.partition_count = identity_.cluster.partition_count;
+    mover.partitions = own_partitions();
+    mover.fills_max = options_.fills_at_once;
+    mover_ = std::make_unique<Mover>(mover, static_cast<HandoverHost&>(*this), *entropy_, loop, random_);
+}
+
+absl::Status Shard::load(const Identity& identity) {
+    identity_ = identity;
+    make_parts();
+    STARLING_RETURN_IF_ERROR(store_->load());
+    STARLING_RETURN_IF_ERROR(hints_->load());
+    std::vector<std::pair<base::PartitionId, std::string>> stored;
+    const auto iterator = engine_->new_iterator(
+        {.lower = storage_keys::seats_begin(), .upper = storage_keys::seats_end(), .snapshot = nullptr});
+    for (iterator->seek_to_first(); iterator->valid(); iterator->next()) {
+        const auto partition = storage_keys::parse_seats(iterator->key());
+        if (!partition.has_value()) {
+            return absl::DataLossError("the key of stored seats does not decode");
+        }
+        stored.emplace_back(*partition, std::string(iterator->value()));
+    }
+    STARLING_RETURN_IF_ERROR(iterator->status());
+    return mover_->restore(stored);
+}
+
+void Shard::start() { courier_->start(); }
+
+std::vector<base::PartitionId> Shard::own_partitions() const {
+    std::vector<base::PartitionId> own;
+    for (uint32_t partition = index_; partition < identity_.cluster.partition_count; partition += shard_count_) {
+        own.emplace_back(static_cast<uint16_t>(partition));
+    }
+    return own;
+}
+
+bool Shard::is_own(uint32_t partition) const {
+    return partition < identity_.cluster.partition_count && partition % shard_count_ == index_;
+}
+
+void Shard::on_message(base::NodeId from, const peer::Envelope& envelope) {
+    switch (envelope.body_case()) {
+        case peer::Envelope::kHandover:
+            mover_->on_message(from, envelope.handover());
+            return;
+        case peer::Envelope::kEntropy:
+            entropy_->on_message(from, envelope.entropy());
+            return;
+        case peer::Envelope::kReplica: {
+            const peer::ReplicaMessage& message = envelope.replica();
+            if (!is_own(message.partition()) || message.replicas() < 1 ||
+                message.replicas() > identity_.cluster.seats) {
+                ++malformed_messages_;
+                return;
+            }
+            if (message.has_write() || message.has_read() || message.has_hint()) {
+                replica_->on_message(from, message);
+            } else if (!courier_->on_reply(from, message)) {
+                coordinator_->on_message(from, message);
+            }
+            return;
+        }
+        default:
+            ++malformed_messages_;
+            return;
+    }
+}
+
+void Shard::set_view(ClusterViewPtr view) {
+    view_ = std::move(view);
+    coordinator_->set_view(view_);
+    update_targets();
+    update_entropy_peers();
+}
+
+void Shard::update_targets() {
+    for (const base::PartitionId partition : own_partitions()) {
+        mover_->set_targets(partition, view_->targets.seats_of(partition));
+    }
+}
+
+void Shard::update_entropy_peers() {
+    absl::btree_map<GroupId, std::vector<base::NodeId>> wanted;
+    for (const base::PartitionId partition : own_partitions()) {
+        const SeatSet held = mover_->counts(partition);
+        for (const auto& [name, info] : view_->namespaces) {
+            const GroupId group{partition, static_cast<uint8_t>(info.replicas)};
+            if (held.below(info.replicas).empty() || wanted.contains(group)) {
+                continue;
+            }
+            std::vector<base::NodeId> peers = view_->holders_of(partition, info.replicas);
+            std::erase(peers, identity_.node);
+            wanted.emplace(group, std::move(peers));
+        }
+    }
+    for (const auto& [group, peers] : entropy_peers_) {
+        if (!wanted.contains(group)) {
+            entropy_->set_peers(group, {});
+        }
+    }
+    for (const auto& [group, peers] : wanted) {
+        const auto known = entropy_peers_.find(group);
+        if (known == entropy_peers_.end() || known->second != peers) {
+            entropy_->set_peers(group, peers);
+        }
+    }
+    entropy_peers_ = std::move(wanted);
+}
+
+void Shard::set_member_seats(base::NodeId node, std::vector<HeldSeat> held) {
+    std::erase_if(held, [this](const HeldSeat& seat) { return !is_own(seat.partition.raw()); });
+    const std::vector<base::PartitionId> changed = seats_->update(node, std::move(held));
+    if (!changed.empty()) {
+        mover_->view_changed(*seats_, changed);
+    }
+}
+
+void Shard::peer_is_back(base::NodeId node) {
+    entropy_->kick(node);
+    courier_->kick();
+}
+
+bool Shard::freeze() {
+    frozen_ = true;
+    return has_data();
+}
+
+void Shard::enter_cluster(const Identity& identity) {
+    identity_ = identity;
+    seats_ = std::make_unique<SeatView>(identity_.cluster.partition_count,
+                                        static_cast<uint8_t>(identity_.cluster.seats));
+    mover_->enter_cluster(identity_.cluster.id);
+}
+
+SeatSet Shard::held_seats(base::PartitionId partition) const {
+    if (frozen_) {
+        return {};
+    }
+    if (STARLING_PLANTED(counts_before_ready) && mover_->stores(partition, identity_.cluster.seats)) {
+        return SeatSet::first(identity_.cluster.seats);
+    }
+    return mover_->counts(partition);
+}
+
+bool Shard::stores(GroupId group) const { return !frozen_ && mover_->stores(group.partition, group.replicas); }
+
+std::vector<base::NodeId> Shard::other_owners(GroupId group) const {
+    std::vector<base::NodeId> owners = view_->holders_of(group.partition, group.replicas);
+    std::erase(owners, identity_.node);
+    return owners;
+}
+
+uint64_t Shard::now_ms() const { return base::to_unix_ms(environment_.wall_clock.wall_now()); }
+
+void Shard::send(base::NodeId to, peer::ReplicaMessage message) {
+    peer::Envelope envelope;
+    *envelope.mutable_replica() = std::move(message);
+    send_envelope(to, std::move(envelope));
+}
+
+void Shard::send(base::NodeId to, peer::HandoverMessage message) {
+    peer::Envelope envelope;
+    *envelope.mutable_handover() = std::move(message);
+    send_envelope(to, std::move(envelope));
+}
+
+void Shard::send(base::NodeId to, peer::EntropyMessage message) {
+    peer::Envelope envelope;
+    *envelope.mutable_entropy() = std::move(message);
+    send_envelope(to, std::move(envelope));
+}
+
+void Shard::send_envelope(base::NodeId to, peer::Envelope envelope) {
+    const auto peer = view_->peers.find(to);
+    if (peer == view_->peers.end()) {
+        return;
+    }
+    envelope.set_cluster(identity_.cluster.id.raw());
+    envelope.set_from(identity_.node.raw());
+    envelope.set_to(to.raw());
+    envelope.set_from_generation(identity_.generation);
+    envelope.set_to_generation(peer->second.generation);
+    host_.send_frame(peer->second.address, envelope.SerializeAsString());
+}
+
+void Shard::persist_seats(base::PartitionId partition, std::string value, HandoverHost::Done done) {
+    storage::WriteBatch batch;
+    batch.put(storage_keys::seats(partition), value);
+    commit(batch, std::move(done));
+}
+
+void Shard::commit(const storage::WriteBatch& batch, absl::AnyInvocable<void(absl::Status)> done) {
+    if (absl::Status status = store_->commits().apply(batch); !status.ok()) {
+        done(std::move(status));
+        return;
+    }
+    store_->commits().when_durable(std::move(done));
+}
+
+void Shard::seats_changed() { host_.seats_changed(index_, mover_->held()); }
+
+void Shard::drop(base::PartitionId partition, uint8_t replicas_max, HandoverHost::Done done) {
+    struct Pending {
+        size_t left = 0;
+        absl::Status status;
+        HandoverHost::Done done;
+    };
+    // Shared by the drops of this call, which end in any order.
+    auto pending = std::make_shared<Pending>();
+    pending->done = std::move(done);
+    std::vector<GroupId> groups = store_->groups_of(partition);
+    std::erase_if(groups, [&](GroupId group) { return group.replicas > replicas_max; });
+    pending->left = groups.size() + 1;
+    const auto finish_one = [pending](absl::Status status) {
+        pending->status.Update(std::move(status));
+        if (--pending->left == 0) {
+            pending->done(pending->status);
+        }
+    };
+    for (const GroupId group : groups) {
+        store_->drop(group, finish_one);
+    }
+    finish_one(absl::OkStatus());
+}
+
+ShardStatus Shard::status() const {
+    ShardStatus out;
+    out.hints = hints_->count();
+    out.hint_bytes = hints_->bytes();
+    out.seats_filling = static_cast<uint32_t>(mover_->count_of(SeatState::filling));
+    out.seats_fenced = static_cast<uint32_t>(mover_->count_of(SeatState::fenced));
+    out.groups_dirty = static_cast<uint32_t>(entropy_->dirty_count());
+    out.records = store_->record_count();
+    out.operations = coordinator_->operation_count();
+    out.inflight_bytes = coordinator_->inflight_bytes();
+    out.background_error = engine_->background_error();
+    out.engine = engine_->statistics();
+    out.entropy = entropy_->counters();
+    out.malformed_messages = malformed_messages_ + mover_->malformed_messages();
+    return out;
+}
+
+bool Shard::is_idle() const { return coordinator_->operation_count() == 0 && store_->is_idle(); }
+
+void Shard::stop_background() {
+    courier_->stop();
+    mover_->stop();
+    entropy_->stop();
+}
+
+absl::Status Shard::close() { return engine_->close(); }
+
+void Shard::inspect(ShardInspection& out) {
+    for (const GroupId group : store_->groups()) {
+        GroupInspection inspection;
+        inspection.group = group;
+        if (absl::StatusOr<GroupSummary> summary = store_->summary(group); summary.ok()) {
+            inspection.summary = *std::move(summary);
+        } else {
+            inspection.summary.frontier = store_->frontier(group);
+        }
+        const std::string lower = storage_keys::record_prefix(group);
+        const auto iterator = engine_->new_iterator(
+            {.lower = lower, .upper = storage_keys::prefix_end(lower), .snapshot = nullptr});
+        for (iterator->seek_to_first(); iterator->valid(); iterator->next()) {
+            const auto key = storage_keys::parse_record(iterator->key());
+            absl::StatusOr<Record> record = decode_record(iterator->value());
+            if (key.has_value() && record.ok()) {
+                inspection.records.push_back(
+                    {.key = std::string(key->group_key), .record = *std::move(record)});
+            }
+        }
+        out.groups.push_back(std::move(inspection));
+    }
+    for (const HeldSeat& seat : mover_->held()) {
+        out.held.push_back(seat);
+    }
+    out.hints += hints_->count();
+    out.seats_filling += static_cast<uint32_t>(mover_->count_of(SeatState::filling));
+    out.seats_fenced += static_cast<uint32_t>(mover_->count_of(SeatState::fenced));
+    out.trees_ready = store_->trees_ready();
+}
+
+}  // namespace starling::node

@@ -1,0 +1,165 @@
+#pragma once
+
+// One shard of a node: a loop, an engine, and the partitions p with p % shard_count == its index, with everything
+// that serves them: store, replica, coordinator, hints, hand-over, anti-entropy. It wires these together and knows
+// the engine's directory; each of the parts knows only the interface the shard implements for it.
+//
+// Owned by its loop, but for open() and load(), which run before the loop does.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "env/clock.h"
+#include "env/event_loop.h"
+#include "env/file_system.h"
+#include "env/random.h"
+#include "node/coordinator/coordinator.h"
+#include "node/coordinator/hint_courier.h"
+#include "node/entropy/entropy.h"
+#include "node/handover/mover.h"
+#include "node/replica/replica.h"
+#include "node/server/identity.h"
+#include "node/server/inspect.h"
+#include "node/server/options.h"
+#include "node/server/shard_random.h"
+#include "starling/peer/envelope.pb.h"
+
+namespace starling::node {
+
+// What a shard tells its node. From the shard's loop.
+class ShardHost {
+  public:
+    virtual void send_frame(const env::Address& to, std::string frame) = 0;
+    virtual void seats_changed(uint32_t shard, std::vector<HeldSeat> held) = 0;
+    virtual void log(std::string_view severity, std::string_view line) = 0;
+
+  protected:
+    ~ShardHost() = default;
+};
+
+struct ShardEnvironment {
+    env::EventLoop& loop;
+    env::Workers& workers;
+    env::WallClock& wall_clock;
+    env::FileSystem& files;
+};
+
+// A shard's part of a status report.
+struct ShardStatus {
+    uint64_t hints = 0;
+    uint64_t hint_bytes = 0;
+    uint32_t seats_filling = 0;
+    uint32_t seats_fenced = 0;
+    uint32_t groups_dirty = 0;
+    uint64_t records = 0;
+    uint64_t operations = 0;
+    uint64_t inflight_bytes = 0;
+    absl::Status background_error;
+    storage::EngineStatistics engine;
+    EntropyCounters entropy;
+    uint64_t malformed_messages = 0;
+};
+
+class Shard final : private ReplicaHost, private HandoverHost, private EntropyHost {
+  public:
+    Shard(uint32_t index,
+          uint32_t shard_count,
+          const NodeOptions& options,
+          ShardEnvironment environment,
+          uint64_t random_seed,
+          ShardHost& host);
+    ~Shard();
+
+    // Opens the engine below `directory`. Blocks on disk.
+    absl::Status open(const std::string& directory);
+    storage::Engine& engine() { return *engine_; }
+    // Builds the parts and reads what is stored. `identity` is durable already. Blocks on disk.
+    absl::Status load(const Identity& identity);
+    // Takes all seats, as the only node of a new cluster.
+    void found(absl::AnyInvocable<void(absl::Status)> done) { mover_->found(std::move(done)); }
+    void start();
+
+    // Writes something of the node's own. Loop thread only.
+    void commit(const storage::WriteBatch& batch, absl::AnyInvocable<void(absl::Status)> done);
+    // Any thread.
+    bool has_data() const { return store_->has_records(); }
+    std::vector<HeldSeat> held() const { return mover_->held(); }
+
+    Coordinator& coordinator() { return *coordinator_; }
+    void on_message(base::NodeId from, const peer::Envelope& envelope);
+    void set_view(ClusterViewPtr view);
+    // What a member's record says it holds; our own record included.
+    void set_member_seats(base::NodeId node, std::vector<HeldSeat> held);
+    void peer_is_back(base::NodeId node);
+
+    // For a join: from `freeze` on nothing is written and no seat counts. Returns whether there is data.
+    bool freeze();
+    void unfreeze() { frozen_ = false; }
+    void enter_cluster(const Identity& identity);
+
+    ShardStatus status() const;
+    // True once no request is under way and no job runs.
+    bool is_idle() const;
+    // Ends everything periodic; requests under way go on.
+    void stop_background();
+    absl::Status close();
+
+    // Inspection, for tests.
+    void inspect(ShardInspection& out);
+
+  private:
+    // ReplicaHost
+    SeatSet held_seats(base::PartitionId partition) const override;
+    bool stores(GroupId group) const override;
+    std::vector<base::NodeId> other_owners(GroupId group) const override;
+    uint64_t now_ms() const override;
+    base::NodeId self() const override { return identity_.node; }
+    void send(base::NodeId to, peer::ReplicaMessage message) override;
+    // HandoverHost
+    void persist_seats(base::PartitionId partition, std::string value, HandoverHost::Done done) override;
+    void send(base::NodeId to, peer::HandoverMessage message) override;
+    void seats_changed() override;
+    void drop(base::PartitionId partition, uint8_t replicas_max, HandoverHost::Done done) override;
+    // EntropyHost
+    void send(base::NodeId to, peer::EntropyMessage message) override;
+
+    void make_parts();
+    void send_envelope(base::NodeId to, peer::Envelope envelope);
+    void update_targets();
+    void update_entropy_peers();
+    std::vector<base::PartitionId> own_partitions() const;
+    bool is_own(uint32_t partition) const;
+
+    // Constant after construction.
+    const uint32_t index_;
+    const uint32_t shard_count_;
+    const NodeOptions& options_;
+    const ShardEnvironment environment_;
+    ShardHost& host_;
+
+    // Owned by the loop.
+    ShardRandom random_;
+    Identity identity_;
+    ContextSealer sealer_;
+    HybridClock hybrid_clock_;
+    GoneHorizon horizon_;
+    bool frozen_ = false;
+    uint64_t malformed_messages_ = 0;
+    ClusterViewPtr view_;
+    absl::btree_map<GroupId, std::vector<base::NodeId>> entropy_peers_;
+
+    // In the order in which they are made; destroyed in the other.
+    std::unique_ptr<storage::Engine> engine_;
+    std::unique_ptr<ReplicaStore> store_;
+    std::unique_ptr<HintStore> hints_;
+    std::unique_ptr<Replica> replica_;
+    std::unique_ptr<Coordinator> coordinator_;
+    std::unique_ptr<HintCourier> courier_;
+    std::unique_ptr<Entropy> entropy_;
+    std::unique_ptr<SeatView> seats_;
+    std::unique_ptr<Mover> mover_;
+};
+
+}  // namespace starling::node

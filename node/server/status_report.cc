@@ -1,0 +1,122 @@
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "node/server/node_impl.h"
+#include "node/server/version.h"
+
+namespace starling::node {
+
+namespace {
+
+// Distinct live holders of the partition.
+uint32_t live_copies(const ClusterView& view, base::PartitionId partition) {
+    uint32_t copies = 0;
+    for (const base::NodeId node : view.holders_of(partition, view.seat_count)) {
+        copies += view.is_alive(node) ? 1U : 0U;
+    }
+    return copies;
+}
+
+MemberStatus member_status(const gossip::MemberRecord& record, const Cluster& cluster) {
+    MemberStatus out;
+    out.node = record.id;
+    out.client_address = record.client_address;
+    out.peer_address = record.peer_address;
+    out.zone = record.zone;
+    out.weight = record.weight;
+    out.state = gossip::to_string(record.state);
+    out.liveness = gossip::to_string(cluster.gossip().liveness(record.id));
+    out.generation = record.generation;
+    const auto& holders = cluster.view()->holders;
+    out.seats_held = static_cast<uint32_t>(std::count(holders.begin(), holders.end(), record.id));
+    return out;
+}
+
+void add_shard(StatusReport& report, const ShardStatus& shard) {
+    report.hints += shard.hints;
+    report.hint_bytes += shard.hint_bytes;
+    report.seats_filling += shard.seats_filling;
+    report.seats_fenced += shard.seats_fenced;
+    report.groups_dirty += shard.groups_dirty;
+    report.records += shard.records;
+    if (!shard.background_error.ok()) {
+        report.read_only = true;
+        report.read_only_reason = std::string(shard.background_error.message());
+    }
+    auto& metrics = report.metrics;
+    const auto add = [&](const char* name, uint64_t value) { metrics[name] += static_cast<double>(value); };
+    add("starling_operations_under_way", shard.operations);
+    add("starling_inflight_bytes", shard.inflight_bytes);
+    add("starling_hints", shard.hints);
+    add("starling_hint_bytes", shard.hint_bytes);
+    add("starling_groups_dirty", shard.groups_dirty);
+    add("starling_records", shard.records);
+    add("starling_engine_memory_bytes", shard.engine.memory_bytes);
+    add("starling_engine_disk_bytes", shard.engine.disk_bytes);
+    add("starling_engine_log_bytes", shard.engine.log_bytes);
+    add("starling_engine_flushes_total", shard.engine.flushes);
+    add("starling_engine_compactions_total", shard.engine.compactions);
+    add("starling_engine_syncs_total", shard.engine.syncs);
+    add("starling_block_cache_hits_total", shard.engine.block_cache_hits);
+    add("starling_block_cache_misses_total", shard.engine.block_cache_misses);
+    add("starling_entropy_checks_total", shard.entropy.checks);
+    add("starling_entropy_checks_equal_total", shard.entropy.checks_equal);
+    add("starling_entropy_sessions_total", shard.entropy.sessions);
+    add("starling_entropy_records_pulled_total", shard.entropy.records_pulled);
+    add("starling_entropy_bytes_pulled_total", shard.entropy.bytes_pulled);
+    add("starling_messages_malformed_total", shard.malformed_messages);
+}
+
+}  // namespace
+
+StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) const {
+    StatusReport report;
+    const ClusterView& view = *cluster_->view();
+    report.node = node_id_;
+    report.cluster = cluster();
+    report.cluster_name = options_.cluster_name;
+    report.version = software_version;
+    report.partition_count = view.partition_count;
+    report.seat_count = view.seat_count;
+    for (const gossip::MemberRecord& record : cluster_->gossip().members()) {
+        report.members.push_back(member_status(record, *cluster_));
+    }
+    report.copies_min = view.seat_count;
+    for (uint32_t partition = 0; partition < view.partition_count; ++partition) {
+        const uint32_t copies = live_copies(view, base::PartitionId(static_cast<uint16_t>(partition)));
+        report.copies_min = std::min(report.copies_min, copies);
+        report.partitions_short_of_copies += copies < view.seat_count ? 1U : 0U;
+    }
+    uint64_t engine_memory = 0;
+    uint64_t inflight = 0;
+    for (const ShardStatus& shard : shards) {
+        add_shard(report, shard);
+        engine_memory += shard.engine.memory_bytes;
+        inflight += shard.inflight_bytes;
+    }
+    report.memory = {{"memtables and block cache", engine_memory, options_.memory_bytes_max / 2},
+                     {"requests under way", inflight, options_.memory_bytes_max / 4}};
+    const gossip::GossipStats gossip = cluster_->gossip().stats();
+    report.metrics["starling_gossip_messages_received_total"] = static_cast<double>(gossip.messages_received);
+    report.metrics["starling_gossip_messages_sent_total"] = static_cast<double>(gossip.messages_sent);
+    report.metrics["starling_frames_malformed_total"] = static_cast<double>(frames_malformed_);
+    report.metrics["starling_frames_misdirected_total"] = static_cast<double>(frames_misdirected_);
+    report.metrics["starling_members"] = static_cast<double>(report.members.size());
+    report.metrics["starling_copies_min"] = report.copies_min;
+    report.metrics["starling_read_only"] = report.read_only ? 1 : 0;
+
+    if (report.partitions_short_of_copies > 0) {
+        report.warnings.push_back(fmt::format("{} of {} copies: {} of {} partitions have fewer live copies than seats",
+                                              report.copies_min,
+                                              view.seat_count,
+                                              report.partitions_short_of_copies,
+                                              view.partition_count));
+    }
+    if (report.read_only) {
+        report.warnings.push_back("this node takes no writes: " + report.read_only_reason);
+    }
+    return report;
+}
+
+}  // namespace starling::node
