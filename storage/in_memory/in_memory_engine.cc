@@ -76,13 +76,20 @@ class InMemoryIterator final : public Iterator {
     absl::Status status() const override { return absl::OkStatus(); }
 
   private:
+    // GCC 12 takes the plain assignment of an empty optional for a use of its value.
+    void take(std::optional<VersionedMap::Entry> found) {
+        entry_.reset();
+        if (found.has_value()) {
+            entry_.emplace(*std::move(found));
+        }
+    }
     void forward(std::string_view key, bool beyond) {
         absl::MutexLock lock(&state_->mutex);
         auto found = state_->map.first_from(key, beyond, sequence_);
         if (found.has_value() && !options_.upper.empty() && found->key >= options_.upper) {
             found.reset();
         }
-        entry_ = std::move(found);
+        take(std::move(found));
     }
     void backward(std::optional<std::string_view> key) {
         absl::MutexLock lock(&state_->mutex);
@@ -90,7 +97,7 @@ class InMemoryIterator final : public Iterator {
         if (found.has_value() && found->key < options_.lower) {
             found.reset();
         }
-        entry_ = std::move(found);
+        take(std::move(found));
     }
 
     const std::shared_ptr<State> state_;
