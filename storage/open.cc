@@ -20,12 +20,13 @@ std::string parent_of(const std::string& path) {
 }
 
 absl::Status make_directory(env::FileSystem& files, const std::string& directory) {
-    STARLING_ASSIGN_OR_RETURN(const bool exists, files.exists(directory));
-    if (exists) {
-        return absl::OkStatus();
+    STARLING_ASSIGN_OR_RETURN(const bool existed, files.exists(directory));
+    if (!existed) {
+        STARLING_RETURN_IF_ERROR(files.create_directory(directory));
     }
-    STARLING_RETURN_IF_ERROR(files.create_directory(directory));
-    return files.sync_directory(parent_of(directory));
+    // Also when it existed: whoever made it may have died before this.
+    const absl::Status status = files.sync_directory(parent_of(directory));
+    return existed && absl::IsPermissionDenied(status) ? absl::OkStatus() : status;
 }
 
 }  // namespace

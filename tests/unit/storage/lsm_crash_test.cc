@@ -62,7 +62,7 @@ TEST_P(LsmCrashTest, WhateverTheLastOperationWasTheAcknowledgedBatchesAreThere) 
 
 TEST_P(LsmCrashTest, ACrashDuringRecoveryLosesNothingEither) {
     bool died = true;
-    for (uint64_t n = 5; died; n += 11) {
+    for (uint64_t n = 5; died; n += 31) {
         for (const Loss& loss : {losses[1], losses[2], losses[3]}) {
             env::SimFileSystem files(disk_options());
             CrashScript script(files);
@@ -93,6 +93,10 @@ TEST_P(LsmCrashTest, AFailedOperationLosesNothingThatWasAcknowledged) {
     for (const bool for_ever : {false, true}) {
         uint64_t operations = 1;
         for (uint64_t n = 1; n <= operations; ++n) {
+            // A disk that is gone for good shows fewer different faces.
+            if (for_ever && n % 4 != 0) {
+                continue;
+            }
             for (const Loss& loss : {losses[0], losses[1], losses[3]}) {
                 env::SimFileSystem files(disk_options());
                 CrashScript script(files);
