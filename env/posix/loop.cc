@@ -67,7 +67,7 @@ void PosixLoop::post(Task task) {
 }
 
 TimerId PosixLoop::schedule_after(base::Duration delay, Task task) {
-    STARLING_CHECK_MSG(is_mine(), "a timer armed from outside its loop");
+    STARLING_CHECK_MSG(is_open_to_caller(), "a timer armed from outside its loop");
     const TimerId timer =
         timers_.add(now() + std::max(delay, base::Duration::zero()), std::move(task));
     arm();
@@ -75,7 +75,7 @@ TimerId PosixLoop::schedule_after(base::Duration delay, Task task) {
 }
 
 bool PosixLoop::cancel(TimerId timer) {
-    STARLING_CHECK_MSG(is_mine(), "a timer cancelled from outside its loop");
+    STARLING_CHECK_MSG(is_open_to_caller(), "a timer cancelled from outside its loop");
     return timers_.cancel(timer);
 }
 
@@ -85,10 +85,6 @@ bool PosixLoop::in_loop() const {
 
 boost::asio::io_context& PosixLoop::io_context() {
     return asio_->context;
-}
-
-bool PosixLoop::is_mine() const {
-    return in_loop() || !is_running_;
 }
 
 void PosixLoop::run_posted() {

@@ -42,6 +42,9 @@ class PosixLoop final : public EventLoop {
     bool cancel(TimerId timer) override;
     bool in_loop() const override;
 
+    // Whether this thread may touch the loop's state: its own, or any while it does not run.
+    bool is_open_to_caller() const { return in_loop() || !is_running_; }
+
     // For sockets of this loop. What is posted here runs behind the handlers that are ready
     // already.
     boost::asio::io_context& io_context();
@@ -49,7 +52,6 @@ class PosixLoop final : public EventLoop {
   private:
     struct Asio;
 
-    bool is_mine() const;
     void run_posted();
     void run_timers();
     void arm();

@@ -18,7 +18,7 @@ constexpr size_t batch_chunks_max = 64;
 
 bool SendQueue::append(std::string frame) {
     const uint64_t size = frame.size() + frame_header_bytes;
-    if ((bytes_ > 0 && bytes_ + size > bytes_max_) || budget_.bytes + size > budget_.bytes_max) {
+    if ((bytes_ > 0 && bytes_ + size > bytes_max_) || budget_->bytes + size > budget_->bytes_max) {
         return false;
     }
     charge(size);
@@ -57,7 +57,7 @@ const std::vector<std::string_view>& SendQueue::take_batch(size_t bytes_max) {
 void SendQueue::batch_written() {
     for (Chunk& chunk : batch_) {
         bytes_ -= chunk.bytes.size();
-        budget_.bytes -= chunk.bytes.size();
+        budget_->bytes -= chunk.bytes.size();
         recycle(std::move(chunk.bytes));
     }
     batch_.clear();
@@ -71,9 +71,8 @@ uint64_t SendQueue::clear() {
     for (const Chunk& chunk : chunks_) {
         frames += chunk.frames;
     }
-    budget_.bytes -= bytes_;
+    budget_->bytes -= bytes_;
     bytes_ = 0;
-    batch_.clear();
     chunks_.clear();
     return frames;
 }
@@ -89,7 +88,7 @@ SendQueue::Chunk& SendQueue::open_chunk(size_t bytes) {
 
 void SendQueue::charge(uint64_t bytes) {
     bytes_ += bytes;
-    budget_.bytes += bytes;
+    budget_->bytes += bytes;
 }
 
 void SendQueue::recycle(std::string bytes) {

@@ -8,8 +8,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace starling::env {
@@ -21,8 +23,10 @@ struct ByteBudget {
 
 class SendQueue {
   public:
-    // `budget` must outlive this.
-    SendQueue(uint64_t bytes_max, ByteBudget& budget) : bytes_max_(bytes_max), budget_(budget) {}
+    // Shared, because the queue of a connection that was closed lives until the last handler of its
+    // socket has gone, which may be after the transport.
+    SendQueue(uint64_t bytes_max, std::shared_ptr<ByteBudget> budget)
+        : bytes_max_(bytes_max), budget_(std::move(budget)) {}
     ~SendQueue() { clear(); }
     SendQueue(const SendQueue&) = delete;
     SendQueue& operator=(const SendQueue&) = delete;
@@ -40,7 +44,9 @@ class SendQueue {
     bool empty() const { return chunks_.empty(); }
     // Of the batch that is out, too.
     uint64_t bytes() const { return bytes_; }
-    // Drops everything; returns how many frames that were.
+    // Drops everything; returns how many frames that were. The memory of a batch that is out stays
+    // while the queue lives, for the write that may still be looking at it; such a queue takes no
+    // more frames.
     uint64_t clear();
 
   private:
@@ -56,7 +62,7 @@ class SendQueue {
     void recycle(std::string bytes);
 
     const uint64_t bytes_max_;
-    ByteBudget& budget_;
+    const std::shared_ptr<ByteBudget> budget_;
     uint64_t bytes_ = 0;
     std::deque<Chunk> chunks_;
     std::vector<Chunk> batch_;

@@ -38,6 +38,8 @@ struct PosixTransportStats {
     uint64_t frames_refused_queue_full = 0;
     uint64_t connections_accepted = 0;
     uint64_t connections_refused_limit = 0;
+    // Calls of accept() that failed, as for want of file descriptors; each is tried again.
+    uint64_t accept_errors = 0;
     uint64_t dials = 0;
     uint64_t dials_failed = 0;
     uint64_t wrong_secrets = 0;

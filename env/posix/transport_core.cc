@@ -30,7 +30,8 @@ PosixTransport::Core::Core(PosixLoop& loop, Random& random, Options options)
     : loop_(loop),
       random_(random),
       options_(std::move(options)),
-      budget_{.bytes_max = options_.total_queue_bytes_max},
+      budget_(
+          std::make_shared<ByteBudget>(ByteBudget{.bytes_max = options_.total_queue_bytes_max})),
       next_log_at_(base::MonotonicTime::min()) {
     STARLING_CHECK(options_.frame_bytes_max <= env::frame_bytes_max);
 }
@@ -53,6 +54,7 @@ void PosixTransport::Core::stop() {
         return;
     }
     is_stopped_ = true;
+    accept_errors_ = listener_ ? listener_->errors() : 0;
     listener_ = nullptr;
     loop_.cancel(tick_timer_);
     for (auto& [id, entry] : connections_) {
@@ -73,7 +75,7 @@ void PosixTransport::Core::stop() {
 // --- Sending ---
 
 absl::Status PosixTransport::Core::send(const Address& to, std::string frame) {
-    STARLING_RETURN_IF_ERROR(check_size(frame));
+    STARLING_RETURN_IF_ERROR(check_frame(frame));
     STARLING_ASSIGN_OR_RETURN(Peer* const peer, find_or_add_peer(to));
     TcpConnection* const connection = peer->connection.get();
     if (connection != nullptr && connection->state() == TcpConnection::State::open) {
@@ -89,7 +91,7 @@ absl::Status PosixTransport::Core::send(const Address& to, std::string frame) {
 }
 
 absl::Status PosixTransport::Core::reply(ConnectionId id, std::string frame) {
-    STARLING_RETURN_IF_ERROR(check_size(frame));
+    STARLING_RETURN_IF_ERROR(check_frame(frame));
     const auto entry = connections_.find(id);
     if (entry == connections_.end() ||
         entry->second.connection->state() != TcpConnection::State::open) {
@@ -102,7 +104,8 @@ absl::Status PosixTransport::Core::reply(ConnectionId id, std::string frame) {
     return absl::OkStatus();
 }
 
-absl::Status PosixTransport::Core::check_size(const std::string& frame) const {
+absl::Status PosixTransport::Core::check_frame(const std::string& frame) const {
+    STARLING_CHECK_MSG(loop_.is_open_to_caller(), "a frame sent from outside the transport's loop");
     if (is_stopped_) {
         return absl::UnavailableError("the transport has stopped");
     }
@@ -122,7 +125,7 @@ absl::Status PosixTransport::Core::enqueue(SendQueue& queue,
             fmt::format("the queue to {} is full: {} bytes, {} to all peers",
                         to,
                         queue.bytes(),
-                        budget_.bytes));
+                        budget_->bytes));
     }
     ++stats_.frames_sent;
     return absl::OkStatus();
@@ -337,7 +340,8 @@ void PosixTransport::Core::tick() {
 
 PosixTransportStats PosixTransport::Core::stats() const {
     PosixTransportStats stats = stats_;
-    stats.bytes_queued = budget_.bytes;
+    stats.bytes_queued = budget_->bytes;
+    stats.accept_errors = accept_errors_ + (listener_ ? listener_->errors() : 0);
     stats.connections_open = static_cast<uint64_t>(
         std::count_if(connections_.begin(), connections_.end(), [](const auto& entry) {
             return entry.second.connection->state() == TcpConnection::State::open;

@@ -64,7 +64,7 @@ class PosixTransport::Core final : public TcpConnection::Owner,
         Peer* peer = nullptr;
     };
 
-    absl::Status check_size(const std::string& frame) const;
+    absl::Status check_frame(const std::string& frame) const;
     absl::StatusOr<Peer*> find_or_add_peer(const Address& address);
     void forget_idle_peers();
     absl::Status enqueue(SendQueue& queue, std::string frame, std::string_view to);
@@ -92,8 +92,8 @@ class PosixTransport::Core final : public TcpConnection::Owner,
     bool is_stopped_ = false;
     std::unique_ptr<TcpListener> listener_;
     TimerId tick_timer_ = 0;
-    // Declared before the queues that charge it.
-    ByteBudget budget_;
+    // What all queues together hold.
+    const std::shared_ptr<ByteBudget> budget_;
     std::map<Address, Peer> peers_;
     absl::btree_map<ConnectionId, Entry> connections_;
     ConnectionId last_connection_ = 0;
@@ -104,6 +104,8 @@ class PosixTransport::Core final : public TcpConnection::Owner,
     std::vector<std::shared_ptr<TcpConnection>> dirty_;
 
     PosixTransportStats stats_;
+    // Of a listener that is gone.
+    uint64_t accept_errors_ = 0;
     base::MonotonicTime next_log_at_;
     uint64_t lines_suppressed_ = 0;
 };

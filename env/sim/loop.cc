@@ -30,7 +30,7 @@ void SimLoop::post(Task task) {
 }
 
 TimerId SimLoop::schedule_after(base::Duration delay, Task task) {
-    STARLING_CHECK_MSG(is_mine(), "a timer armed from outside its loop");
+    STARLING_CHECK_MSG(is_open_to_caller(), "a timer armed from outside its loop");
     if (!process_.is_living(life_)) {
         return 0;
     }
@@ -42,7 +42,7 @@ TimerId SimLoop::schedule_after(base::Duration delay, Task task) {
 }
 
 bool SimLoop::cancel(TimerId timer) {
-    STARLING_CHECK_MSG(is_mine(), "a timer cancelled from outside its loop");
+    STARLING_CHECK_MSG(is_open_to_caller(), "a timer cancelled from outside its loop");
     return process_.scheduler().cancel(timer);
 }
 
@@ -50,8 +50,7 @@ void SimLoop::run_here(absl::FunctionRef<void()> body) {
     process_.scheduler().run_as(process_.owner(), this, body);
 }
 
-// Between events the driver of the simulation may do what a loop's own task may.
-bool SimLoop::is_mine() const {
+bool SimLoop::is_open_to_caller() const {
     const void* const context = process_.scheduler().current_context();
     return context == nullptr || context == this;
 }

@@ -27,12 +27,14 @@ class SimLoop final : public EventLoop {
     // nodes.
     void run_here(absl::FunctionRef<void()> body);
 
+    // Whether the code that runs now may touch this loop's state: its own tasks, and the driver of
+    // the simulation between events.
+    bool is_open_to_caller() const;
+
     SimProcess& process() { return process_; }
     SimLife life() const { return life_; }
 
   private:
-    bool is_mine() const;
-
     SimProcess& process_;
     const SimLife life_;
 };

@@ -42,6 +42,7 @@ SimTransport::~SimTransport() {
 }
 
 absl::Status SimTransport::send(const Address& to, std::string frame) {
+    STARLING_CHECK_MSG(loop_.is_open_to_caller(), "a frame sent from outside the transport's loop");
     if (!is_address(to)) {
         return absl::InvalidArgumentError(fmt::format("'{}' is not host:port", to));
     }
@@ -52,6 +53,7 @@ absl::Status SimTransport::send(const Address& to, std::string frame) {
 }
 
 absl::Status SimTransport::reply(ConnectionId connection, std::string frame) {
+    STARLING_CHECK_MSG(loop_.is_open_to_caller(), "a frame sent from outside the transport's loop");
     if (absl::Status size = check_frame_size(frame); !size.ok()) {
         return size;
     }

@@ -13,6 +13,8 @@
 
 #include <boost/asio.hpp>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "env/posix/frame.h"
 #include "env/posix/handshake.h"
@@ -50,6 +52,13 @@ class RawPeer {
         peer.socket_.connect(*parse_address(to));
         return peer;
     }
+    // Not connected yet.
+    static RawPeer open() {
+        RawPeer peer;
+        peer.socket_.open(tcp::v4());
+        return peer;
+    }
+    void connect_to(const Address& to) { socket_.connect(*parse_address(to)); }
     static RawPeer accept_on(tcp::acceptor& acceptor) {
         RawPeer peer;
         acceptor.accept(peer.socket_);
@@ -150,6 +159,11 @@ class PosixTransportTest : public ::testing::Test {
             lock, std::chrono::seconds(30), [&] { return received_.size() >= count; });
     }
 
+    std::vector<std::string> received() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        return received_;
+    }
+
     PosixTransportStats stats() {
         PosixTransportStats stats;
         run([&] { stats = transport_->stats(); });
@@ -204,7 +218,7 @@ TEST_F(PosixTransportTest, AProvenPeersFramesAreTaken) {
     ASSERT_TRUE(peer.prove());
     peer.write(encoded("one") + encoded("two"));
     ASSERT_TRUE(wait_for_frames(2));
-    EXPECT_EQ(received_, (std::vector<std::string>{"one", "two"}));
+    EXPECT_EQ(received(), (std::vector<std::string>{"one", "two"}));
 }
 
 TEST_F(PosixTransportTest, NoFramePassesBeforeTheProof) {
@@ -215,7 +229,7 @@ TEST_F(PosixTransportTest, NoFramePassesBeforeTheProof) {
     peer.read(hello_bytes);
     EXPECT_EQ(peer.read(answer_bytes), Handshake::refuse());
     EXPECT_TRUE(peer.is_closed_by_peer());
-    EXPECT_TRUE(received_.empty());
+    EXPECT_TRUE(received().empty());
     EXPECT_EQ(stats().wrong_secrets, 1u);
 }
 
@@ -241,7 +255,7 @@ TEST_F(PosixTransportTest, ARecordedHandshakeCannotBeReplayed) {
     replay.write(handshake.hello() + proof + encoded("evil"));
     replay.read(hello_bytes);
     EXPECT_EQ(replay.read(answer_bytes), Handshake::refuse());
-    EXPECT_TRUE(received_.empty());
+    EXPECT_TRUE(received().empty());
 }
 
 TEST_F(PosixTransportTest, WhateverIsNoHandshakeIsClosedAndTheNodeStaysUp) {
@@ -269,7 +283,7 @@ TEST_F(PosixTransportTest, MalformedFramesCloseTheirConnectionAreCountedAndTheNo
         ++expected;
         EXPECT_TRUE(wait_until([&](const auto& now) { return now.malformed == expected; }));
     }
-    EXPECT_EQ(received_, (std::vector<std::string>{"good", "good", "good"}));
+    EXPECT_EQ(received(), (std::vector<std::string>{"good", "good", "good"}));
     EXPECT_EQ(stats().connections_open, 0u);
 }
 
@@ -322,6 +336,35 @@ TEST_F(PosixTransportTest, HundredsOfConnectionsThatComeAndGoLeaveNothingBehind)
     RawPeer peer = RawPeer::connect(address());
     ASSERT_TRUE(peer.prove());
     EXPECT_TRUE(wait_until([](const auto& now) { return now.connections_open == 1; }));
+}
+
+// Lets the process open no further file while it lives.
+class NoMoreFiles {
+  public:
+    NoMoreFiles() {
+        getrlimit(RLIMIT_NOFILE, &before_);
+        const int lowest_free = dup(STDERR_FILENO);
+        close(lowest_free);
+        rlimit limit = before_;
+        limit.rlim_cur = static_cast<rlim_t>(lowest_free);
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    ~NoMoreFiles() { setrlimit(RLIMIT_NOFILE, &before_); }
+
+  private:
+    rlimit before_{};
+};
+
+TEST_F(PosixTransportTest, RunningOutOfFileDescriptorsIsWaitedOut) {
+    start({});
+    RawPeer peer = RawPeer::open();
+    {
+        const NoMoreFiles no_more_files;
+        peer.connect_to(address());
+        EXPECT_TRUE(wait_until([](const auto& now) { return now.accept_errors >= 2; }));
+        EXPECT_EQ(stats().connections_accepted, 0u);
+    }
+    EXPECT_TRUE(peer.prove());
 }
 
 TEST_F(PosixTransportTest, APeerThatFallsSilentIsGivenUpAndDialledAgain) {
@@ -395,14 +438,14 @@ TEST_F(PosixTransportTest, FramesOfOneTurnOfTheLoopLeaveInOneWrite) {
     RawPeer peer = listener.accept();
     ASSERT_TRUE(peer.let_prove());
     peer.read(encoded("first").size());
-    const uint64_t before = stats().writes;
+    ASSERT_TRUE(wait_until([](const auto& now) { return now.writes == 1; }));
     run([&] {
         for (int i = 0; i < 500; ++i) {
             EXPECT_TRUE(transport_->send(listener.address(), std::string(100, 'x')).ok());
         }
     });
     peer.read(500 * (100 + frame_header_bytes));
-    EXPECT_TRUE(wait_until([&](const auto& now) { return now.writes == before + 1; }));
+    EXPECT_TRUE(wait_until([](const auto& now) { return now.writes == 2; }));
     EXPECT_EQ(stats().bytes_queued, 0u);
 }
 
@@ -429,7 +472,7 @@ TEST_F(PosixTransportTest, StoppingInsideTheHandlerEndsEverything) {
     ASSERT_TRUE(peer.prove());
     peer.write(encoded("one") + encoded("two"));
     EXPECT_TRUE(peer.is_closed_by_peer());
-    EXPECT_EQ(received_, std::vector<std::string>{"one"});
+    EXPECT_EQ(received(), std::vector<std::string>{"one"});
     EXPECT_EQ(send(address(), "late").code(), absl::StatusCode::kUnavailable);
 }
 

@@ -1,6 +1,7 @@
 #include "env/posix/send_queue.h"
 
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,10 @@
 
 namespace starling::env {
 namespace {
+
+std::shared_ptr<ByteBudget> budget_of(uint64_t bytes_max) {
+    return std::make_shared<ByteBudget>(ByteBudget{.bytes_max = bytes_max});
+}
 
 // Takes everything out, as a connection would write it.
 std::string drain(SendQueue& queue, size_t batch_bytes_max = 1u << 20) {
@@ -41,7 +46,7 @@ std::vector<size_t> payload_sizes(const std::string& stream) {
 }
 
 TEST(SendQueueTest, SmallFramesShareAChunkAndLargeOnesKeepTheirOwnInOrder) {
-    ByteBudget budget{.bytes_max = 10u << 20};
+    const auto budget = budget_of(10u << 20);
     SendQueue queue(10u << 20, budget);
     const std::vector<size_t> sizes = {10, 20, 100'000, 0, 32'768, 32'767, 5};
     for (const size_t size : sizes) {
@@ -57,7 +62,7 @@ TEST(SendQueueTest, SmallFramesShareAChunkAndLargeOnesKeepTheirOwnInOrder) {
 }
 
 TEST(SendQueueTest, ManySmallFramesLeaveInOnePiece) {
-    ByteBudget budget{.bytes_max = 10u << 20};
+    const auto budget = budget_of(10u << 20);
     SendQueue queue(10u << 20, budget);
     for (int i = 0; i < 1000; ++i) {
         ASSERT_TRUE(queue.append(std::string(100, 'x')));
@@ -66,7 +71,7 @@ TEST(SendQueueTest, ManySmallFramesLeaveInOnePiece) {
 }
 
 TEST(SendQueueTest, ABatchIsBoundedAndWhatIsQueuedMeanwhileComesInTheNext) {
-    ByteBudget budget{.bytes_max = 100u << 20};
+    const auto budget = budget_of(100u << 20);
     SendQueue queue(100u << 20, budget);
     for (int i = 0; i < 40; ++i) {
         ASSERT_TRUE(queue.append(std::string(100'000, 'x')));
@@ -82,7 +87,7 @@ TEST(SendQueueTest, ABatchIsBoundedAndWhatIsQueuedMeanwhileComesInTheNext) {
 }
 
 TEST(SendQueueTest, BytesCountUntilTheyAreWrittenAgainstTheQueueAndTheBudget) {
-    ByteBudget budget{.bytes_max = 250};
+    const auto budget = budget_of(250);
     SendQueue first(200, budget);
     SendQueue second(200, budget);
     EXPECT_TRUE(first.append(std::string(100, 'x')));
@@ -91,17 +96,17 @@ TEST(SendQueueTest, BytesCountUntilTheyAreWrittenAgainstTheQueueAndTheBudget) {
     EXPECT_TRUE(second.append(std::string(100, 'x')));
     EXPECT_FALSE(second.append(std::string(40, 'x'))) << "above the budget";
     first.take_batch(1000);
-    EXPECT_EQ(budget.bytes, 218u);
+    EXPECT_EQ(budget->bytes, 218u);
     first.batch_written();
-    EXPECT_EQ(budget.bytes, 109u);
+    EXPECT_EQ(budget->bytes, 109u);
     EXPECT_TRUE(second.append(std::string(40, 'x')));
     EXPECT_EQ(second.clear(), 2u);
-    EXPECT_EQ(budget.bytes, 0u);
+    EXPECT_EQ(budget->bytes, 0u);
     EXPECT_TRUE(second.empty());
 }
 
 TEST(SendQueueTest, DroppingCountsTheFramesOfTheBatchThatIsOut) {
-    ByteBudget budget{.bytes_max = 10u << 20};
+    const auto budget = budget_of(10u << 20);
     SendQueue queue(10u << 20, budget);
     queue.append("a");
     queue.append(std::string(50'000, 'x'));
@@ -109,7 +114,7 @@ TEST(SendQueueTest, DroppingCountsTheFramesOfTheBatchThatIsOut) {
     queue.take_batch(1);
     queue.append("b");
     EXPECT_EQ(queue.clear(), 3u);
-    EXPECT_EQ(budget.bytes, 0u);
+    EXPECT_EQ(budget->bytes, 0u);
 }
 
 }  // namespace
