@@ -12,16 +12,17 @@ namespace starling::gossip {
 // Of the failure detector. With the defaults 50 nodes at 5 % message loss declare no live node
 // dead, and all know of a dead one within 10 s.
 struct SwimOptions {
-    // One member is probed per interval.
-    base::Duration probe_interval = std::chrono::seconds(1);
+    // One member is probed per interval. In a large cluster a dead node meets its first probe after t with the chance
+    // 1 - exp(-t / interval): with this one all but one in 10,000 within 7.5 s, which leaves the time to be sure.
+    base::Duration probe_interval = std::chrono::milliseconds(800);
     // How long a direct ping, and a helper's ping, may take.
-    base::Duration probe_timeout = std::chrono::milliseconds(500);
+    base::Duration probe_timeout = std::chrono::milliseconds(400);
     // k: helpers asked when a direct ping stays unanswered.
     uint32_t indirect_probes = 3;
     // A suspicion with all confirmations lasts multiplier * max(1, log10 n) * probe_interval ...
     double suspicion_multiplier = 2.0;
     // ... and one without any this many times as long.
-    double suspicion_max_factor = 3.0;
+    double suspicion_max_factor = 4.0;
     // Independent accusers, beyond the first, that bring a suspicion down to its minimum.
     uint32_t suspicion_confirmations = 2;
     // Lifeguard's S: the worst score of local health; timeouts stretch up to (this + 1) times.

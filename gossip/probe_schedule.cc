@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/check.h"
+
 namespace starling::gossip {
 
 void ProbeSchedule::add(base::NodeId node, Draw& draw) {
@@ -16,8 +18,8 @@ void ProbeSchedule::remove(base::NodeId node) {
     order_.erase(found);
 }
 
-std::optional<base::NodeId> ProbeSchedule::next(Draw& draw) {
-    if (order_.empty()) return std::nullopt;
+base::NodeId ProbeSchedule::next(Draw& draw) {
+    STARLING_CHECK(!order_.empty());
     if (position_ == order_.size()) {
         draw.sample(order_, order_.size());
         position_ = 0;

@@ -5,7 +5,6 @@
 // time; the shuffle keeps nodes from probing the same member at once.
 
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 #include "base/ids.h"
@@ -18,8 +17,8 @@ class ProbeSchedule {
     // At a random place of the rest of this round. REQUIRES: not there.
     void add(base::NodeId node, Draw& draw);
     void remove(base::NodeId node);
-    // nullopt: nobody is there.
-    std::optional<base::NodeId> next(Draw& draw);
+    // REQUIRES: size() > 0.
+    base::NodeId next(Draw& draw);
     size_t size() const { return order_.size(); }
 
   private:

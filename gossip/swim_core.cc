@@ -267,6 +267,10 @@ void SwimCore::set_suspect(Peer& peer,
     }
     peer.liveness = Liveness::suspect;
     spread(claim, now);
+    // A few of those who hear of a suspicion look for themselves at once, instead of when the
+    // suspect's turn comes: the truth, whichever it is, comes out sooner.
+    const bool is_witness = draw_.below(member_count()) < 2 * options_.suspicion_confirmations;
+    if (claim.accuser != self_ && is_witness) to_verify_ = claim.node;
 }
 
 void SwimCore::set_dead(Peer& peer,
@@ -387,18 +391,22 @@ void SwimCore::fail_probe(base::MonotonicTime now, Effects& effects) {
 void SwimCore::start_probe(base::MonotonicTime now, Effects& effects) {
     next_probe_at_ = now + awareness_.scale(options_.probe_interval);
     // Members held dead have probes of their own.
-    std::optional<base::NodeId> target;
-    for (size_t i = 0; i < schedule_.size() && !target; ++i) {
-        target = schedule_.next(draw_);
-        if (dead_.contains(*target)) target.reset();
+    base::NodeId target = std::exchange(to_verify_, base::NodeId());
+    const auto found = peers_.find(target);
+    if (found == peers_.end() || found->second.liveness != Liveness::suspect) {
+        target = base::NodeId();
     }
-    if (!target) return;
-    probe_ = Probe{.target = *target,
+    for (size_t i = 0; i < schedule_.size() && target.is_none(); ++i) {
+        const base::NodeId next = schedule_.next(draw_);
+        if (!dead_.contains(next)) target = next;
+    }
+    if (target.is_none()) return;
+    probe_ = Probe{.target = target,
                    .sequence = ++sequence_,
                    .direct_deadline = now + awareness_.scale(options_.probe_timeout),
                    .final_deadline = next_probe_at_,
                    .helpers = {}};
-    send(*target, peer::SwimMessage::PING, probe_->sequence, *target, effects);
+    send(target, peer::SwimMessage::PING, probe_->sequence, target, effects);
 }
 
 void SwimCore::run_suspicions(base::MonotonicTime now, Effects& effects) {

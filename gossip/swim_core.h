@@ -196,6 +196,8 @@ class SwimCore {
     absl::btree_set<base::NodeId> suspects_;
     absl::btree_set<base::NodeId> dead_;
     ProbeSchedule schedule_;
+    // A suspect that the next probe goes to, out of turn.
+    base::NodeId to_verify_;
     BroadcastQueue queue_;
     std::optional<Probe> probe_;
     std::vector<Relay> relays_;
