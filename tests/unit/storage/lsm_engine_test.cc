@@ -1,0 +1,319 @@
+// What the durable engine does beyond the conformance suite: memory, background work, trouble.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "tests/unit/storage/test_support.h"
+
+namespace starling::storage {
+namespace {
+
+using testing::HasSubstr;
+
+class LsmEngineTest : public testing::Test {
+  protected:
+    LsmEngineTest() { open(); }
+
+    void open() {
+        auto opened = open_engine("/data", options, files, workers);
+        ASSERT_TRUE(opened.ok()) << opened.status();
+        engine = *std::move(opened);
+    }
+    void reopen() {
+        EXPECT_TRUE(engine->close().ok());
+        engine.reset();
+        open();
+    }
+    // Numbered keys with values of 100 bytes.
+    void fill(int first, int count, char letter = 'v') {
+        for (int i = first; i < first + count; ++i) {
+            WriteBatch batch;
+            batch.put(fmt::format("key{:06}", i), std::string(100, letter));
+            const absl::Status status = write_patiently(*engine, workers, batch);
+            ASSERT_TRUE(status.ok()) << status;
+        }
+    }
+    size_t count_files(std::string_view suffix) {
+        size_t count = 0;
+        const std::vector<std::string> names = *files.list("/data");
+        for (const std::string& name : names) {
+            count += name.ends_with(suffix) ? 1u : 0u;
+        }
+        return count;
+    }
+
+    EngineOptions options = small_options();
+    env::SimFileSystem files;
+    QueueWorkers workers;
+    std::unique_ptr<Engine> engine;
+};
+
+TEST_F(LsmEngineTest, WhatIsOnlyOnDiskIsReadOnceAndThenAnsweredFromMemory) {
+    fill(0, 10);
+    reopen();
+    EXPECT_TRUE(absl::IsUnavailable(engine->get_from_memory("key000003").status()));
+    EXPECT_EQ(read(*engine, "key000003"), std::string(100, 'v'));
+    const auto again = engine->get_from_memory("key000003");
+    ASSERT_TRUE(again.ok()) << again.status();
+    EXPECT_EQ(*again, std::string(100, 'v'));
+    // The table is open now, and its filter knows most absent keys.
+    int known = 0;
+    for (int i = 0; i < 100; ++i) {
+        known +=
+            engine->get_from_memory(fmt::format("key00000{}x", i % 10) + fmt::format("{}", i)).ok();
+    }
+    EXPECT_GE(known, 90);
+    EXPECT_GT(engine->statistics().block_cache_hits, 0u);
+}
+
+TEST_F(LsmEngineTest, WritesStallInsteadOfWaitingAndGoOnAfterTheFlush) {
+    WriteBatch batch;
+    batch.put("a", std::string(3000, 'x'));
+    absl::Status status;
+    int written = 0;
+    for (; status.ok() && written < 100; ++written) {
+        status = engine->write(batch);
+    }
+    EXPECT_TRUE(absl::IsUnavailable(status));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("stalled"));
+    EXPECT_LT(written, 12);
+    EXPECT_TRUE(engine->background_error().ok());
+    workers.run_one();
+    EXPECT_TRUE(engine->write(batch).ok());
+}
+
+TEST_F(LsmEngineTest, OldVersionsAndRemovedKeysLeaveTheDisk) {
+    for (int round = 0; round < 20; ++round) {
+        fill(0, 200, static_cast<char>('a' + round));
+        workers.run_all();
+    }
+    const uint64_t one_copy = 200 * 110;
+    EXPECT_GT(engine->statistics().compactions, 0u);
+    EXPECT_LT(engine->statistics().disk_bytes, 4 * one_copy);
+    for (int i = 0; i < 200; ++i) {
+        WriteBatch batch;
+        batch.remove(fmt::format("key{:06}", i));
+        ASSERT_TRUE(write_patiently(*engine, workers, batch).ok());
+    }
+    for (int i = 0; i < 40; ++i) {
+        fill(1000, 40);
+        workers.run_all();
+    }
+    EXPECT_EQ(read(*engine, "key000007"), "(none)");
+    EXPECT_LT(engine->statistics().disk_bytes, 3 * one_copy);
+    EXPECT_EQ(contents(*engine)->size(), 40u);
+}
+
+TEST_F(LsmEngineTest, ASnapshotSurvivesFlushesAndCompactions) {
+    fill(0, 50, 'a');
+    auto snapshot = engine->snapshot();
+    fill(0, 50, 'b');
+    for (int i = 0; i < 50; i += 2) {
+        ASSERT_TRUE(remove(*engine, fmt::format("key{:06}", i)).ok());
+    }
+    for (int round = 0; round < 5; ++round) {
+        fill(0, 200, 'c');
+        workers.run_all();
+    }
+    for (int i = 0; i < 50; ++i) {
+        EXPECT_EQ(read(*engine, fmt::format("key{:06}", i), snapshot.get()), std::string(100, 'a'));
+    }
+    EXPECT_EQ(contents(*engine, {.lower = "", .upper = "", .snapshot = snapshot.get()})->size(),
+              50u);
+    snapshot.reset();
+    fill(0, 400, 'd');
+    workers.run_all();
+    EXPECT_EQ(read(*engine, "key000001"), std::string(100, 'd'));
+}
+
+TEST_F(LsmEngineTest, AnIteratorPinsTheTablesItReads) {
+    fill(0, 100, 'a');
+    workers.run_all();
+    auto iterator = engine->new_iterator();
+    iterator->seek_to_first();
+    for (int round = 0; round < 5; ++round) {
+        fill(0, 100, 'b');
+        workers.run_all();
+    }
+    const size_t pinned = count_files(".table");
+    for (int i = 0; i < 100; ++i) {
+        ASSERT_TRUE(iterator->valid()) << i << " " << iterator->status();
+        EXPECT_EQ(iterator->key(), fmt::format("key{:06}", i));
+        EXPECT_EQ(iterator->value(), std::string(100, 'a'));
+        iterator->next();
+    }
+    EXPECT_FALSE(iterator->valid());
+    EXPECT_TRUE(iterator->status().ok());
+    iterator.reset();
+    fill(0, 100, 'c');
+    workers.run_all();
+    EXPECT_LT(count_files(".table"), pinned);
+}
+
+TEST_F(LsmEngineTest, JobsThatRunAfterTheCloseDoNothing) {
+    fill(0, 60);
+    ASSERT_GT(workers.size(), 0u);
+    ASSERT_TRUE(engine->close().ok());
+    engine.reset();
+    workers.run_all();
+    open();
+    EXPECT_EQ(contents(*engine)->size(), 60u);
+}
+
+TEST_F(LsmEngineTest, ARestartRemovesOrphansAndKeepsNoOldFiles) {
+    fill(0, 300);
+    workers.run_all();
+    (*files.create("/data/900000.table")).reset();
+    (*files.create("/data/CURRENT.tmp")).reset();
+    reopen();
+    EXPECT_FALSE(*files.exists("/data/900000.table"));
+    EXPECT_FALSE(*files.exists("/data/CURRENT.tmp"));
+    EXPECT_EQ(count_files(".log"), 1u);
+    fill(0, 1);
+    EXPECT_EQ(contents(*engine)->size(), 300u);
+}
+
+TEST_F(LsmEngineTest, AFailedSyncMakesTheEngineReadOnlyUntilItIsReopened) {
+    ASSERT_TRUE(put(*engine, "a", "1").ok());
+    ASSERT_TRUE(engine->sync().ok());
+    ASSERT_TRUE(put(*engine, "b", "2").ok());
+    files.faults().fail_next(env::FileOperation::sync);
+    EXPECT_FALSE(engine->sync().ok());
+    // The disk is well again, but nobody knows what it holds.
+    const absl::Status refused = put(*engine, "c", "3");
+    EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+    EXPECT_EQ(base::reason_of(refused), base::reason::read_only);
+    EXPECT_FALSE(engine->sync().ok());
+    EXPECT_FALSE(engine->background_error().ok());
+    EXPECT_EQ(read(*engine, "a"), "1");
+    EXPECT_EQ(read(*engine, "b"), "2");
+    EXPECT_EQ(contents(*engine)->size(), 2u);
+    EXPECT_FALSE(engine->close().ok());
+    engine.reset();
+    open();
+    EXPECT_EQ(read(*engine, "a"), "1");
+    EXPECT_TRUE(put(*engine, "c", "3").ok());
+    EXPECT_TRUE(engine->sync().ok());
+}
+
+TEST_F(LsmEngineTest, AFailedFlushMakesTheEngineReadOnlyAndNamesTheFirstError) {
+    fill(0, 45);
+    files.faults().fail_next(env::FileOperation::sync);
+    workers.run_one();
+    const absl::Status error = engine->background_error();
+    ASSERT_FALSE(error.ok());
+    EXPECT_THAT(std::string(error.message()), HasSubstr("/data/"));
+    const absl::Status refused = put(*engine, "c", "3");
+    EXPECT_TRUE(absl::IsFailedPrecondition(refused));
+    EXPECT_THAT(std::string(refused.message()), HasSubstr(std::string(error.message())));
+    EXPECT_EQ(contents(*engine)->size(), 45u);
+}
+
+TEST_F(LsmEngineTest, AFullDiskRefusesWritesUntilThereIsSpaceAgain) {
+    ASSERT_TRUE(put(*engine, "before", "1").ok());
+    ASSERT_TRUE(engine->sync().ok());
+    files.set_capacity(files.used_bytes());
+    absl::Status status;
+    int accepted = 0;
+    for (; status.ok() && accepted < 1000; ++accepted) {
+        status = put(*engine, fmt::format("full{:04}", accepted), std::string(500, 'x'));
+        if (status.ok()) {
+            status = engine->sync();
+        }
+        workers.run_all();
+    }
+    EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+    EXPECT_EQ(base::reason_of(status), base::reason::disk_full);
+    const absl::Status refused = put(*engine, "refused", "x");
+    EXPECT_TRUE(absl::IsResourceExhausted(refused)) << refused;
+    EXPECT_EQ(read(*engine, "refused"), "(none)");
+    EXPECT_EQ(read(*engine, "before"), "1");
+    EXPECT_TRUE(engine->background_error().ok());
+
+    files.set_capacity(uint64_t{1} << 30);
+    ASSERT_TRUE(put(*engine, "after", "2").ok());
+    ASSERT_TRUE(engine->sync().ok());
+    fill(0, 100);
+    workers.run_all();
+    ASSERT_TRUE(engine->sync().ok());
+    engine.reset();
+    env::SimRandom random(1);
+    files.crash(env::CrashMode::lost, random);
+    open();
+    EXPECT_EQ(read(*engine, "before"), "1");
+    EXPECT_EQ(read(*engine, "after"), "2");
+    EXPECT_EQ(read(*engine, "full0000"), std::string(500, 'x'));
+    EXPECT_EQ(read(*engine, "key000099"), std::string(100, 'v'));
+}
+
+TEST_F(LsmEngineTest, ADiskTooFullToFlushHealsToo) {
+    fill(0, 45);
+    files.set_capacity(files.used_bytes() + 100);
+    workers.run_all();
+    EXPECT_TRUE(engine->background_error().ok());
+    absl::Status status;
+    for (int i = 0; i < 1000 && status.ok(); ++i) {
+        status = put(*engine, fmt::format("full{:04}", i), std::string(100, 'x'));
+        workers.run_all();
+    }
+    EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+    files.set_capacity(uint64_t{1} << 30);
+    // The first write asks for the flush, the next finds room.
+    put(*engine, "again", "x").IgnoreError();
+    workers.run_all();
+    EXPECT_TRUE(put(*engine, "again", "x").ok());
+    EXPECT_GE(engine->statistics().flushes, 1u);
+    EXPECT_EQ(read(*engine, "key000044"), std::string(100, 'v'));
+}
+
+TEST_F(LsmEngineTest, SyncsAreSharedWhenNothingIsNew) {
+    ASSERT_TRUE(put(*engine, "a", "1").ok());
+    ASSERT_TRUE(engine->sync().ok());
+    const uint64_t syncs = engine->statistics().syncs;
+    EXPECT_TRUE(engine->sync().ok());
+    EXPECT_EQ(engine->statistics().syncs, syncs);
+}
+
+TEST_F(LsmEngineTest, WhatWasFlushedNeedsNoLog) {
+    fill(0, 300);
+    workers.run_all();
+    EXPECT_LT(engine->statistics().log_bytes, 3 * 4096u + 1000);
+    EXPECT_LE(count_files(".log"), 2u);
+    EXPECT_GT(engine->statistics().flushes, 3u);
+}
+
+TEST_F(LsmEngineTest, OptionsThatMakeNoSenseAreRefused) {
+    ASSERT_TRUE(engine->close().ok());
+    engine.reset();
+    EngineOptions wrong = options;
+    wrong.memory_bytes_max = 100;
+    EXPECT_TRUE(absl::IsInvalidArgument(open_engine("/data", wrong, files, workers).status()));
+    wrong = options;
+    wrong.block_bytes = 1;
+    EXPECT_TRUE(absl::IsInvalidArgument(open_engine("/data", wrong, files, workers).status()));
+    wrong = options;
+    wrong.level_0_tables_stall = wrong.level_0_tables_compact;
+    EXPECT_TRUE(absl::IsInvalidArgument(open_engine("/data", wrong, files, workers).status()));
+    open();
+}
+
+TEST_F(LsmEngineTest, OtherOptionsReadTheSameData) {
+    fill(0, 300);
+    workers.run_all();
+    ASSERT_TRUE(engine->close().ok());
+    engine.reset();
+    options.compression = Compression::none;
+    options.filter_bits_per_key = 0;
+    options.block_bytes = 4096;
+    open();
+    EXPECT_EQ(contents(*engine)->size(), 300u);
+    fill(300, 300);
+    workers.run_all();
+    options.compression = Compression::lz4;
+    reopen();
+    EXPECT_EQ(contents(*engine)->size(), 600u);
+}
+
+}  // namespace
+}  // namespace starling::storage
