@@ -160,6 +160,7 @@ absl::Status Node::Impl::start() {
         on_shard(index, [](Shard& shard) { shard.start(); });
         seats_changed(index, shards_[index]->held());
     }
+    phase_ = Phase::seating;
     serve_when_seated(cluster_->gossip().membership().members().size() == 1);
     return absl::OkStatus();
 }
@@ -185,7 +186,7 @@ void Node::Impl::serve_when_seated(bool is_alone) {
                         return;
                     }
                     if (pending->status.ok()) {
-                        Phase expected = Phase::starting;
+                        Phase expected = Phase::seating;
                         phase_.compare_exchange_strong(expected, Phase::serving);
                     } else {
                         log("error", fmt::format("the node cannot serve: {}", pending->status.ToString()));

@@ -37,7 +37,9 @@ class Node::Impl final : private ShardHost, private ClusterHost {
     bool is_ready() const { return phase_ == Phase::serving; }
 
   private:
-    enum class Phase { constructed, starting, serving, stopping, stopped };
+    // starting: inside start(), when no loop runs yet and all may be touched; seating: the loops run, the seats of
+    // a new cluster are not durable yet.
+    enum class Phase { constructed, starting, seating, serving, stopping, stopped };
 
     // ShardHost, on the shards' loops
     void send_frame(const env::Address& to, std::string frame) override;
