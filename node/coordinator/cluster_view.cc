@@ -14,7 +14,8 @@ bool has(const std::vector<base::NodeId>& nodes, base::NodeId node) {
 
 }  // namespace
 
-std::vector<base::NodeId> ClusterView::holders_of(base::PartitionId partition, uint32_t replicas) const {
+std::vector<base::NodeId> ClusterView::holders_of(base::PartitionId partition,
+                                                  uint32_t replicas) const {
     std::vector<base::NodeId> found;
     found.reserve(replicas);
     for (const base::SeatIndex seat : SeatSet::first(replicas).list()) {
@@ -26,11 +27,12 @@ std::vector<base::NodeId> ClusterView::holders_of(base::PartitionId partition, u
     return found;
 }
 
-std::vector<base::NodeId> ClusterView::awaited_holders(base::PartitionId partition, uint32_t replicas) const {
+std::vector<base::NodeId> ClusterView::awaited_holders(base::PartitionId partition,
+                                                       uint32_t replicas) const {
     const std::vector<base::NodeId> current = holders_of(partition, replicas);
     std::vector<base::NodeId> awaited;
-    for (const base::NodeId node : targets.seats_of(partition).first(std::min<size_t>(
-             replicas, targets.seats_of(partition).size()))) {
+    for (const base::NodeId node : targets.seats_of(partition).first(
+             std::min<size_t>(replicas, targets.seats_of(partition).size()))) {
         if (!has(current, node) && !has(awaited, node)) {
             awaited.push_back(node);
         }
@@ -38,7 +40,8 @@ std::vector<base::NodeId> ClusterView::awaited_holders(base::PartitionId partiti
     return awaited;
 }
 
-std::vector<base::NodeId> ClusterView::stand_ins(base::PartitionId partition, uint32_t replicas) const {
+std::vector<base::NodeId> ClusterView::stand_ins(base::PartitionId partition,
+                                                 uint32_t replicas) const {
     const std::vector<base::NodeId> current = holders_of(partition, replicas);
     std::vector<base::NodeId> found;
     for (const base::NodeId node : targets.preference_list(partition)) {

@@ -1,8 +1,9 @@
 #pragma once
 
-// What a coordinator knows of its cluster at one moment: who the members are and how they fare, who holds which
-// seat, who should, and the namespaces. Immutable: the node makes a new one when something changed and
-// hands it to each shard (shared_ptr, because requests under way on several loops still read the old one).
+// What a coordinator knows of its cluster at one moment: who the members are and how they fare, who
+// holds which seat, who should, and the namespaces. Immutable: the node makes a new one when
+// something changed and hands it to each shard (shared_ptr, because requests under way on several
+// loops still read the old one).
 
 #include <cstdint>
 #include <memory>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
+
 #include "base/ids.h"
 #include "node/api.h"
 #include "ring/placement.h"
@@ -39,7 +41,8 @@ struct ClusterView {
     base::NodeId holder(base::PartitionId partition, base::SeatIndex seat) const {
         return holders[size_t{partition.raw()} * seat_count + seat.raw()];
     }
-    // The holders of seats 0 .. replicas-1, each node once, in order of seat; unknown ones left out.
+    // The holders of seats 0 .. replicas-1, each node once, in order of seat; unknown ones left
+    // out.
     std::vector<base::NodeId> holders_of(base::PartitionId partition, uint32_t replicas) const;
     // Members that should hold one of these seats and hold none.
     std::vector<base::NodeId> awaited_holders(base::PartitionId partition, uint32_t replicas) const;

@@ -30,7 +30,8 @@ struct CoordinatorContext {
     HybridClock& hybrid_clock;
     const ContextSealer& sealer;
 
-    // Called by an operation that has nothing more to do, which whoever called it keeps alive meanwhile.
+    // Called by an operation that has nothing more to do, which whoever called it keeps alive
+    // meanwhile.
     std::function<void(uint64_t operation)> retire;
 
     // The latest; replaced by Coordinator::set_view.
@@ -46,7 +47,11 @@ struct CoordinatorContext {
 class OutcomeList {
   public:
     void asked(base::NodeId node);
-    void set(base::NodeId node, ReplicaState state, SeatSet seats, base::Duration elapsed, std::string detail = {});
+    void set(base::NodeId node,
+             ReplicaState state,
+             SeatSet seats,
+             base::Duration elapsed,
+             std::string detail = {});
     const std::vector<ReplicaOutcome>& all() const { return outcomes_; }
 
   private:

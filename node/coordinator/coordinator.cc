@@ -22,11 +22,15 @@ absl::Status invalid(std::string_view reason, std::string_view message) {
 }
 
 // 0 in the request stands for the namespace's own choice.
-absl::StatusOr<uint32_t> choose_quorum(uint32_t asked, uint32_t standard, uint32_t replicas, char name) {
+absl::StatusOr<uint32_t> choose_quorum(uint32_t asked,
+                                       uint32_t standard,
+                                       uint32_t replicas,
+                                       char name) {
     const uint32_t quorum = asked == 0 ? standard : asked;
     if (quorum > replicas) {
-        return invalid(base::reason::invalid_quorum,
-                       fmt::format("{} = {} is above the namespace's N = {}", name, quorum, replicas));
+        return invalid(
+            base::reason::invalid_quorum,
+            fmt::format("{} = {} is above the namespace's N = {}", name, quorum, replicas));
     }
     return quorum;
 }
@@ -44,9 +48,10 @@ absl::Status Coordinator::check_key(const std::string& key) const {
         return invalid(base::reason::key_empty, "the key is empty");
     }
     if (key.size() > context_.options.key_bytes_max) {
-        return invalid(
-            base::reason::key_too_large,
-            fmt::format("the key has {} bytes, {} are allowed", key.size(), context_.options.key_bytes_max));
+        return invalid(base::reason::key_too_large,
+                       fmt::format("the key has {} bytes, {} are allowed",
+                                   key.size(),
+                                   context_.options.key_bytes_max));
     }
     return absl::OkStatus();
 }
@@ -60,16 +65,18 @@ absl::Status Coordinator::check_request_id(const base::RequestId& request) const
         return static_cast<uint64_t>(duration / std::chrono::milliseconds(1));
     };
     if (request.created_ms > now_ms + in_ms(context_.options.clock_drift_max)) {
-        return invalid(base::reason::invalid_request_id,
-                       fmt::format("the request claims to be of {} ms in the future: a clock is wrong",
-                                   request.created_ms - now_ms));
+        return invalid(
+            base::reason::invalid_request_id,
+            fmt::format("the request claims to be of {} ms in the future: a clock is wrong",
+                        request.created_ms - now_ms));
     }
     if (request.created_ms + in_ms(context_.options.request_window) < now_ms) {
-        return base::make_error(absl::StatusCode::kFailedPrecondition,
-                                base::reason::request_too_old,
-                                fmt::format("the request is {} ms old, older than the request window: whether an "
-                                            "earlier try of it was applied is not known",
-                                            now_ms - request.created_ms));
+        return base::make_error(
+            absl::StatusCode::kFailedPrecondition,
+            base::reason::request_too_old,
+            fmt::format("the request is {} ms old, older than the request window: whether an "
+                        "earlier try of it was applied is not known",
+                        now_ms - request.created_ms));
     }
     return absl::OkStatus();
 }
@@ -96,23 +103,26 @@ absl::StatusOr<NamespaceInfo> Coordinator::find_namespace(const std::string& nam
 
 absl::Status Coordinator::admit(uint64_t bytes) const {
     if (!accepting_) {
-        return base::make_error(
-            absl::StatusCode::kUnavailable, base::reason::stopping, "the node is stopping: ask another one");
+        return base::make_error(absl::StatusCode::kUnavailable,
+                                base::reason::stopping,
+                                "the node is stopping: ask another one");
     }
     if (inflight_bytes_ + bytes > context_.options.inflight_bytes_max) {
-        return base::make_error(absl::StatusCode::kResourceExhausted,
-                                base::reason::overloaded,
-                                fmt::format("{} bytes of requests are under way, {} are allowed: try again in "
-                                            "100 ms",
-                                            inflight_bytes_,
-                                            context_.options.inflight_bytes_max));
+        return base::make_error(
+            absl::StatusCode::kResourceExhausted,
+            base::reason::overloaded,
+            fmt::format("{} bytes of requests are under way, {} are allowed: try again in "
+                        "100 ms",
+                        inflight_bytes_,
+                        context_.options.inflight_bytes_max));
     }
     return absl::OkStatus();
 }
 
 base::Duration Coordinator::deadline_of(const RequestOptions& options) const {
-    const base::Duration asked =
-        options.deadline > base::Duration::zero() ? options.deadline : context_.options.deadline_default;
+    const base::Duration asked = options.deadline > base::Duration::zero()
+                                     ? options.deadline
+                                     : context_.options.deadline_default;
     return std::min(asked, context_.options.deadline_max);
 }
 
@@ -125,9 +135,12 @@ void Coordinator::put(PutRequest request, KvService::PutCallback done) {
     coordinate_put(std::move(request), /*may_forward=*/true, std::move(done));
 }
 
-void Coordinator::coordinate_put(PutRequest request, bool may_forward, KvService::PutCallback done) {
+void Coordinator::coordinate_put(PutRequest request,
+                                 bool may_forward,
+                                 KvService::PutCallback done) {
     const auto refuse = [&](absl::Status status) { done(std::move(status)); };
-    const uint64_t bytes = request.key.size() + request.value.size() + request.context.value_or("").size();
+    const uint64_t bytes =
+        request.key.size() + request.value.size() + request.context.value_or("").size();
     if (absl::Status status = admit(bytes); !status.ok()) {
         return refuse(std::move(status));
     }
@@ -141,8 +154,9 @@ void Coordinator::coordinate_put(PutRequest request, bool may_forward, KvService
                                           context_.options.value_bytes_max)));
     }
     if (request.expires_ms != 0) {
-        return refuse(base::make_error(
-            absl::StatusCode::kUnimplemented, base::reason::unimplemented, "values do not expire yet"));
+        return refuse(base::make_error(absl::StatusCode::kUnimplemented,
+                                       base::reason::unimplemented,
+                                       "values do not expire yet"));
     }
     if (absl::Status status = check_request_id(request.request); !status.ok()) {
         return refuse(std::move(status));
@@ -171,8 +185,9 @@ void Coordinator::coordinate_put(PutRequest request, bool may_forward, KvService
     const uint64_t id = context_.random.next_id();
     const bool holds = !context_.host.held_seats(group.partition).below(group.replicas).empty();
     if (!holds && !may_forward) {
-        return refuse(base::make_error(
-            absl::StatusCode::kUnavailable, base::reason::no_owner, "this node holds no seat of the partition"));
+        return refuse(base::make_error(absl::StatusCode::kUnavailable,
+                                       base::reason::no_owner,
+                                       "this node holds no seat of the partition"));
     }
     if (!holds) {
         run(std::make_shared<ForwardOperation>(
@@ -188,7 +203,9 @@ void Coordinator::coordinate_put(PutRequest request, bool may_forward, KvService
                  .superseded = std::move(superseded)};
     plan.group_key = group_key(name_space->id, plan.request.key);
     plan.count_hints = plan.request.options.sloppy.value_or(name_space->sloppy);
-    run(std::make_shared<PutOperation>(context_, id, group, deadline, std::move(plan), std::move(done)), bytes);
+    run(std::make_shared<PutOperation>(
+            context_, id, group, deadline, std::move(plan), std::move(done)),
+        bytes);
 }
 
 void Coordinator::get(GetRequest request, KvService::GetCallback done) {
@@ -238,7 +255,10 @@ void Coordinator::on_message(base::NodeId from, const peer::ReplicaMessage& mess
     if (message.has_forward()) {
         coordinate_put(from_message(message.forward()),
                        /*may_forward=*/false,
-                       [this, from, partition = message.partition(), replicas = message.replicas(),
+                       [this,
+                        from,
+                        partition = message.partition(),
+                        replicas = message.replicas(),
                         operation = message.operation()](const absl::StatusOr<PutResult>& result) {
                            peer::ReplicaMessage answer;
                            answer.set_partition(partition);

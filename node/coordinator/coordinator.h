@@ -1,7 +1,8 @@
 #pragma once
 
-// Takes the requests of one shard's partitions: checks them, decides who coordinates, keeps the operations under
-// way, and hands them what arrives. Every check that can refuse comes before anything is written.
+// Takes the requests of one shard's partitions: checks them, decides who coordinates, keeps the
+// operations under way, and hands them what arrives. Every check that can refuse comes before
+// anything is written.
 //
 // Owned by the shard's loop.
 
@@ -9,6 +10,7 @@
 #include <memory>
 
 #include "absl/container/btree_map.h"
+
 #include "node/coordinator/context.h"
 #include "node/coordinator/operation.h"
 

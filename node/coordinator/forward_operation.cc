@@ -14,7 +14,8 @@ enum SloppyChoice : uint32_t { as_namespace = 0, strict = 1, sloppy = 2 };
 
 // Whether another holder may do better: this one has no seat, is overloaded, or stops.
 bool may_try_elsewhere(const absl::Status& status) {
-    return absl::IsUnavailable(status) && base::reason_of(status) != base::reason::quorum_not_reached;
+    return absl::IsUnavailable(status) &&
+           base::reason_of(status) != base::reason::quorum_not_reached;
 }
 
 }  // namespace
@@ -131,7 +132,9 @@ ForwardOperation::ForwardOperation(CoordinatorContext& context,
                                    base::Duration deadline,
                                    PutRequest request,
                                    KvService::PutCallback done)
-    : Operation(context, id, group, deadline), request_(std::move(request)), done_(std::move(done)) {}
+    : Operation(context, id, group, deadline),
+      request_(std::move(request)),
+      done_(std::move(done)) {}
 
 void ForwardOperation::start() {
     arm_timer();
@@ -145,7 +148,8 @@ void ForwardOperation::try_next() {
     for (const bool want_alive : {true, false}) {
         for (const base::NodeId node : holders) {
             const bool tried = std::find(tried_.begin(), tried_.end(), node) != tried_.end();
-            if (chosen.is_none() && !tried && node != self() && context_.view->is_alive(node) == want_alive) {
+            if (chosen.is_none() && !tried && node != self() &&
+                context_.view->is_alive(node) == want_alive) {
                 chosen = node;
             }
         }
@@ -166,7 +170,8 @@ void ForwardOperation::on_reply(base::NodeId from, const peer::ReplicaMessage& m
     if (!message.has_forward_reply() || is_finished()) {
         return;
     }
-    absl::StatusOr<PutResult> result = from_message(message.forward_reply(), from, group_.partition);
+    absl::StatusOr<PutResult> result =
+        from_message(message.forward_reply(), from, group_.partition);
     if (!result.ok() && may_try_elsewhere(result.status())) {
         last_refusal_ = result.status();
         try_next();
@@ -179,23 +184,29 @@ void ForwardOperation::on_reply(base::NodeId from, const peer::ReplicaMessage& m
     end(std::move(result));
 }
 
-void ForwardOperation::on_tick() { try_next(); }
+void ForwardOperation::on_tick() {
+    try_next();
+}
 
 void ForwardOperation::on_deadline() {
     if (!may_have_begun_) {
-        end(base::make_error(absl::StatusCode::kUnavailable,
-                             base::reason::no_owner,
-                             "no node is known to hold a seat of the key's partition; nothing was written"));
+        end(base::make_error(
+            absl::StatusCode::kUnavailable,
+            base::reason::no_owner,
+            "no node is known to hold a seat of the key's partition; nothing was written"));
         return;
     }
-    end(base::make_error(absl::StatusCode::kDeadlineExceeded,
-                         base::reason::no_owner,
-                         "no holder of the key's partition answered in time; the outcome is unknown" +
-                             (last_refusal_.ok() ? std::string()
-                                                 : " (last answer: " + std::string(last_refusal_.message()) + ")")));
+    end(base::make_error(
+        absl::StatusCode::kDeadlineExceeded,
+        base::reason::no_owner,
+        "no holder of the key's partition answered in time; the outcome is unknown" +
+            (last_refusal_.ok() ? std::string()
+                                : " (last answer: " + std::string(last_refusal_.message()) + ")")));
 }
 
-void ForwardOperation::abandon(const absl::Status& why) { end(why); }
+void ForwardOperation::abandon(const absl::Status& why) {
+    end(why);
+}
 
 void ForwardOperation::end(absl::StatusOr<PutResult> result) {
     finish();

@@ -1,8 +1,8 @@
 #pragma once
 
-// A write at a node that holds no seat of the group: only a holder mints (rule R1), so the request goes to one
-// holder after another, live ones first, until one answers. Trying the next while the last is still silent is safe: both
-// work under one request id.
+// A write at a node that holds no seat of the group: only a holder mints (rule R1), so the request
+// goes to one holder after another, live ones first, until one answers. Trying the next while the
+// last is still silent is safe: both work under one request id.
 
 #include <string>
 #include <vector>

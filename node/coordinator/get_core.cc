@@ -50,7 +50,8 @@ bool GetCore::is_settled(uint64_t result_digest) const {
 
 bool GetCore::is_reached() const {
     const uint32_t wanted =
-        options_.answers_wanted - (STARLING_PLANTED(read_at_r_minus_1) && options_.answers_wanted > 1 ? 1 : 0);
+        options_.answers_wanted -
+        (STARLING_PLANTED(read_at_r_minus_1) && options_.answers_wanted > 1 ? 1 : 0);
     return tally_.seats() >= wanted;
 }
 

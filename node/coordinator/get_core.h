@@ -1,12 +1,12 @@
 #pragma once
 
-// Decides what a read returns: merges the answers by version (it counts replies, not equal values) and says
-// which replicas are behind the result.
+// Decides what a read returns: merges the answers by version (it counts replies, not equal values)
+// and says which replicas are behind the result.
 //
-// States: collecting -> (repairing ->) settled. R answers that agree settle the read. Where they differ, the
-// result may rest on fewer seats than any later read is sure to ask; a majority read is settled only once
-// N-R+1 seats hold the result, so that what one such read returned no later one misses. After that it goes on
-// collecting, so that late and stale replicas are repaired too.
+// States: collecting -> (repairing ->) settled. R answers that agree settle the read. Where they
+// differ, the result may rest on fewer seats than any later read is sure to ask; a majority read is
+// settled only once N-R+1 seats hold the result, so that what one such read returned no later one
+// misses. After that it goes on collecting, so that late and stale replicas are repaired too.
 
 #include <cstdint>
 #include <vector>

@@ -43,7 +43,8 @@ void GetOperation::start() {
                               "no node is known to hold a seat of the key's partition"));
         return;
     }
-    // First, so that its digest, when the record is in memory, spares the others from sending theirs.
+    // First, so that its digest, when the record is in memory, spares the others from sending
+    // theirs.
     if (contains(holders_, self())) {
         read_here();
     }
@@ -57,13 +58,18 @@ void GetOperation::start() {
 void GetOperation::read_here() {
     outcomes_.asked(self());
     context_.replica.read(
-        group_, plan_.group_key, [op = shared_as<GetOperation>()](absl::StatusOr<Replica::Answer> local) {
+        group_,
+        plan_.group_key,
+        [op = shared_as<GetOperation>()](absl::StatusOr<Replica::Answer> local) {
             if (op->is_finished()) {
                 return;
             }
             if (!local.ok()) {
-                op->outcomes_.set(
-                    op->self(), ReplicaState::refused, {}, op->elapsed(), std::string(local.status().message()));
+                op->outcomes_.set(op->self(),
+                                  ReplicaState::refused,
+                                  {},
+                                  op->elapsed(),
+                                  std::string(local.status().message()));
                 return;
             }
             op->local_digest_ = digest_of(op->plan_.group_key, local->record);
@@ -109,7 +115,8 @@ void GetOperation::on_read_reply(base::NodeId from, const peer::ReadReply& reply
         if (!reply.record().empty()) {
             absl::StatusOr<Record> decoded = decode_record(reply.record());
             if (!decoded.ok()) {
-                outcomes_.set(from, ReplicaState::refused, {}, elapsed(), "its record does not decode");
+                outcomes_.set(
+                    from, ReplicaState::refused, {}, elapsed(), "its record does not decode");
                 return;
             }
             record = *std::move(decoded);
@@ -133,7 +140,9 @@ void GetOperation::on_repair_reply(base::NodeId from, const peer::WriteReply& re
     after_answer();
 }
 
-uint64_t GetOperation::result_digest() const { return digest_of(plan_.group_key, core_.result()); }
+uint64_t GetOperation::result_digest() const {
+    return digest_of(plan_.group_key, core_.result());
+}
 
 void GetOperation::after_answer() {
     if (!core_.is_reached()) {
@@ -166,16 +175,17 @@ void GetOperation::repair(base::NodeId node, uint64_t digest) {
     std::erase_if(repairs_, [&](const Repair& repair) { return repair.node == node; });
     repairs_.push_back({.node = node, .digest = digest});
     if (node == self()) {
-        context_.replica.write(group_,
-                               plan_.group_key,
-                               core_.result(),
-                               std::nullopt,
-                               [op = shared_as<GetOperation>(), digest](absl::StatusOr<SeatSet> seats) {
-                                   if (!op->is_finished() && seats.ok()) {
-                                       op->core_.repaired(op->self(), digest);
-                                       op->after_answer();
-                                   }
-                               });
+        context_.replica.write(
+            group_,
+            plan_.group_key,
+            core_.result(),
+            std::nullopt,
+            [op = shared_as<GetOperation>(), digest](absl::StatusOr<SeatSet> seats) {
+                if (!op->is_finished() && seats.ok()) {
+                    op->core_.repaired(op->self(), digest);
+                    op->after_answer();
+                }
+            });
         return;
     }
     peer::ReplicaMessage message = new_message();
@@ -254,7 +264,9 @@ void GetOperation::on_deadline() {
                                                   core_.nodes_counted())));
 }
 
-void GetOperation::abandon(const absl::Status& why) { fail(why); }
+void GetOperation::abandon(const absl::Status& why) {
+    fail(why);
+}
 
 void GetOperation::fail(absl::Status status) {
     finish();

@@ -4,9 +4,9 @@
 //
 //     collecting -> (settling ->) answered, repairing the rest -> finished
 //
-// All holders are asked, a holder that coordinates asks itself first and tells the others the digest of its
-// record, so that equal ones need not send theirs. GetCore merges and says when the read is settled and who is
-// behind; whoever is behind is sent the result.
+// All holders are asked, a holder that coordinates asks itself first and tells the others the
+// digest of its record, so that equal ones need not send theirs. GetCore merges and says when the
+// read is settled and who is behind; whoever is behind is sent the result.
 
 #include <string>
 #include <vector>

@@ -8,10 +8,14 @@
 
 namespace starling::node {
 
-HintCourier::HintCourier(const CoordinatorContext& context, env::Workers& workers, base::Duration interval)
+HintCourier::HintCourier(const CoordinatorContext& context,
+                         env::Workers& workers,
+                         base::Duration interval)
     : context_(context), workers_(workers), interval_(interval) {}
 
-void HintCourier::start() { arm_timer(); }
+void HintCourier::start() {
+    arm_timer();
+}
 
 void HintCourier::arm_timer() {
     timer_ = context_.loop.schedule_after(interval_, [this] {
@@ -62,21 +66,25 @@ void HintCourier::deliver_next(const HintStore::Owner& owner) {
     }
 }
 
-void HintCourier::load_hint(const HintKey& hint, absl::AnyInvocable<void(std::optional<std::string>)> done) {
+void HintCourier::load_hint(const HintKey& hint,
+                            absl::AnyInvocable<void(std::optional<std::string>)> done) {
     storage::Engine& engine = context_.store.engine();
-    absl::StatusOr<std::optional<std::string>> stored = engine.get_from_memory(storage_keys::hint(hint));
+    absl::StatusOr<std::optional<std::string>> stored =
+        engine.get_from_memory(storage_keys::hint(hint));
     if (stored.ok()) {
         done(*std::move(stored));
         return;
     }
-    workers_.submit([this, &engine, key = storage_keys::hint(hint), done = std::move(done)]() mutable {
-        absl::StatusOr<std::optional<std::string>> loaded = engine.get(key);
-        context_.loop.post([this, loaded = std::move(loaded), done = std::move(done)]() mutable {
-            if (!stopped_) {
-                done(loaded.ok() ? *std::move(loaded) : std::nullopt);
-            }
+    workers_.submit(
+        [this, &engine, key = storage_keys::hint(hint), done = std::move(done)]() mutable {
+            absl::StatusOr<std::optional<std::string>> loaded = engine.get(key);
+            context_.loop.post(
+                [this, loaded = std::move(loaded), done = std::move(done)]() mutable {
+                    if (!stopped_) {
+                        done(loaded.ok() ? *std::move(loaded) : std::nullopt);
+                    }
+                });
         });
-    });
 }
 
 void HintCourier::deliver(const HintKey& hint, base::NodeId holder) {
@@ -85,11 +93,15 @@ void HintCourier::deliver(const HintKey& hint, base::NodeId holder) {
     load_hint(hint, [this, hint, holder](std::optional<std::string> stored) {
         const bool is_reference = stored.has_value() && stored->empty();
         if (is_reference) {
-            context_.store.read(hint.group, hint.key, [this, hint, holder](absl::StatusOr<Record> record) {
-                if (!stopped_) {
-                    deliver_record(hint, holder, std::move(record).value_or(Record{}), /*is_whole_write=*/false);
-                }
-            });
+            context_.store.read(
+                hint.group, hint.key, [this, hint, holder](absl::StatusOr<Record> record) {
+                    if (!stopped_) {
+                        deliver_record(hint,
+                                       holder,
+                                       std::move(record).value_or(Record{}),
+                                       /*is_whole_write=*/false);
+                    }
+                });
             return;
         }
         absl::StatusOr<Record> record = decode_record(stored.value_or(""));
@@ -97,7 +109,10 @@ void HintCourier::deliver(const HintKey& hint, base::NodeId holder) {
     });
 }
 
-void HintCourier::deliver_record(const HintKey& hint, base::NodeId holder, Record record, bool is_whole_write) {
+void HintCourier::deliver_record(const HintKey& hint,
+                                 base::NodeId holder,
+                                 Record record,
+                                 bool is_whole_write) {
     const uint64_t operation = context_.random.next_id();
     deliveries_[operation] = {.hint = hint, .to = holder, .sent = context_.loop.now()};
     if (record == Record{}) {
@@ -138,7 +153,8 @@ bool HintCourier::on_reply(base::NodeId from, const peer::ReplicaMessage& messag
     const peer::WriteReply& reply = message.write_reply();
     const bool has_it =
         !reply.has_refusal() && SeatSet::from_bits(reply.seats()).contains(found->second.hint.seat);
-    const HintStore::Owner owner{.group = found->second.hint.group, .seat = found->second.hint.seat};
+    const HintStore::Owner owner{.group = found->second.hint.group,
+                                 .seat = found->second.hint.seat};
     end(message.operation(), has_it);
     if (has_it) {
         deliver_next(owner);

@@ -1,7 +1,7 @@
 #pragma once
 
-// Brings hints to the seats they wait for: in small windows, to whoever holds the seat now, until the holder
-// says that it has the write on its disk. Only then is the hint forgotten.
+// Brings hints to the seats they wait for: in small windows, to whoever holds the seat now, until
+// the holder says that it has the write on its disk. Only then is the hint forgotten.
 //
 // Owned by the shard's loop.
 
@@ -11,6 +11,7 @@
 
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
+
 #include "node/coordinator/context.h"
 
 namespace starling::node {
@@ -40,7 +41,10 @@ class HintCourier {
     void run_round();
     void deliver_next(const HintStore::Owner& owner);
     void deliver(const HintKey& hint, base::NodeId holder);
-    void deliver_record(const HintKey& hint, base::NodeId holder, Record record, bool is_whole_write);
+    void deliver_record(const HintKey& hint,
+                        base::NodeId holder,
+                        Record record,
+                        bool is_whole_write);
     // Nullopt: it cannot be read now. Empty: a reference.
     void load_hint(const HintKey& hint, absl::AnyInvocable<void(std::optional<std::string>)> done);
     void end(uint64_t operation, bool delivered);

@@ -5,7 +5,10 @@
 
 namespace starling::node {
 
-Operation::Operation(CoordinatorContext& context, uint64_t id, GroupId group, base::Duration deadline)
+Operation::Operation(CoordinatorContext& context,
+                     uint64_t id,
+                     GroupId group,
+                     base::Duration deadline)
     : context_(context),
       group_(group),
       id_(id),

@@ -1,8 +1,9 @@
 #pragma once
 
-// One request under way at its coordinator. An operation feeds a core (PutCore, GetCore) with what arrives, and
-// carries out what follows from its state: messages, hints, the answer. It is shared between the coordinator's
-// table and the callbacks of disk and timer that are still to come, hence shared_ptr.
+// One request under way at its coordinator. An operation feeds a core (PutCore, GetCore) with what
+// arrives, and carries out what follows from its state: messages, hints, the answer. It is shared
+// between the coordinator's table and the callbacks of disk and timer that are still to come, hence
+// shared_ptr.
 
 #include <cstdint>
 #include <memory>
@@ -31,14 +32,17 @@ class Operation : public std::enable_shared_from_this<Operation> {
     virtual void abandon(const absl::Status& why) = 0;
 
   protected:
-    // Calls on_tick() at the next of the retry times (hint_after, doubling), or on_deadline(). Until finish().
+    // Calls on_tick() at the next of the retry times (hint_after, doubling), or on_deadline().
+    // Until finish().
     void arm_timer();
     void finish();
     virtual void on_tick() = 0;
     virtual void on_deadline() = 0;
 
     peer::ReplicaMessage new_message() const;
-    void send(base::NodeId to, peer::ReplicaMessage message) { context_.host.send(to, std::move(message)); }
+    void send(base::NodeId to, peer::ReplicaMessage message) {
+        context_.host.send(to, std::move(message));
+    }
     base::Duration elapsed() const { return context_.loop.now() - started_; }
     base::Duration time_left() const { return deadline_ - elapsed(); }
     base::NodeId self() const { return context_.host.self(); }

@@ -16,7 +16,8 @@ struct CoordinatorOptions {
     uint32_t gone_max = 4096;
     base::Duration deadline_default = std::chrono::seconds(2);
     base::Duration deadline_max = std::chrono::seconds(60);
-    // How long a replica may be silent before its message is repeated and a stand-in takes the write.
+    // How long a replica may be silent before its message is repeated and a stand-in takes the
+    // write.
     base::Duration hint_after = std::chrono::milliseconds(250);
     // A request id is good for this long after its creation, by the coordinator's clock.
     base::Duration request_window = std::chrono::minutes(10);

@@ -31,12 +31,20 @@ bool PutCore::is_reached() const {
     return seats_counted() >= options_.acks_wanted && nodes_counted() >= nodes_wanted_;
 }
 
-SeatSet PutCore::missing() const { return all_.missing(); }
+SeatSet PutCore::missing() const {
+    return all_.missing();
+}
 
-uint32_t PutCore::seats_counted() const { return (options_.count_hints ? all_ : holders_).seats(); }
+uint32_t PutCore::seats_counted() const {
+    return (options_.count_hints ? all_ : holders_).seats();
+}
 
-uint32_t PutCore::nodes_counted() const { return (options_.count_hints ? all_ : holders_).nodes(); }
+uint32_t PutCore::nodes_counted() const {
+    return (options_.count_hints ? all_ : holders_).nodes();
+}
 
-uint32_t PutCore::seats_hinted() const { return seats_counted() - holders_.seats(); }
+uint32_t PutCore::seats_hinted() const {
+    return seats_counted() - holders_.seats();
+}
 
 }  // namespace starling::node

@@ -1,10 +1,11 @@
 #pragma once
 
-// Decides when a write is acknowledged. Counts; sends nothing, waits for nothing: PutOperation does that.
+// Decides when a write is acknowledged. Counts; sends nothing, waits for nothing: PutOperation does
+// that.
 //
-// States: collecting -> acknowledged. A write is acknowledged when W distinct seats have it durably, on
-// min(W, distinct holders) distinct nodes. A stand-in's hint counts for its seat where that is allowed (sloppy
-// quorum), once, and not beside the holder's own answer.
+// States: collecting -> acknowledged. A write is acknowledged when W distinct seats have it
+// durably, on min(W, distinct holders) distinct nodes. A stand-in's hint counts for its seat where
+// that is allowed (sloppy quorum), once, and not beside the holder's own answer.
 
 #include <cstdint>
 

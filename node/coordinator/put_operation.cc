@@ -18,8 +18,9 @@ uint32_t distinct_holders(const CoordinatorContext& context, GroupId group) {
 }
 
 uint32_t live_value_count(const Record& record) {
-    return static_cast<uint32_t>(std::count_if(
-        record.siblings.begin(), record.siblings.end(), [](const Sibling& s) { return !s.is_tombstone; }));
+    return static_cast<uint32_t>(std::count_if(record.siblings.begin(),
+                                               record.siblings.end(),
+                                               [](const Sibling& s) { return !s.is_tombstone; }));
 }
 
 bool contains(const std::vector<base::NodeId>& nodes, base::NodeId node) {
@@ -55,24 +56,26 @@ void PutOperation::start() {
 
 void PutOperation::begin_exchange() {
     exchanged_.add(self(), context_.host.held_seats(group_.partition));
-    context_.replica.read(
-        group_, plan_.group_key, [op = shared_as<PutOperation>()](absl::StatusOr<Replica::Answer> local) {
-            if (op->is_finished()) {
-                return;
-            }
-            if (!local.ok()) {
-                op->fail(local.status());
-                return;
-            }
-            const bool absent = local->record == Record{};
-            op->local_digest_ = absent ? 0 : record_digest(op->plan_.group_key, local->record);
-            op->mint_when_exchanged();
-            if (op->phase_ == Phase::exchanging) {
-                for (const base::NodeId node : op->holders_) {
-                    op->ask_for_record(node);
-                }
-            }
-        });
+    context_.replica.read(group_,
+                          plan_.group_key,
+                          [op = shared_as<PutOperation>()](absl::StatusOr<Replica::Answer> local) {
+                              if (op->is_finished()) {
+                                  return;
+                              }
+                              if (!local.ok()) {
+                                  op->fail(local.status());
+                                  return;
+                              }
+                              const bool absent = local->record == Record{};
+                              op->local_digest_ =
+                                  absent ? 0 : record_digest(op->plan_.group_key, local->record);
+                              op->mint_when_exchanged();
+                              if (op->phase_ == Phase::exchanging) {
+                                  for (const base::NodeId node : op->holders_) {
+                                      op->ask_for_record(node);
+                                  }
+                              }
+                          });
 }
 
 void PutOperation::ask_for_record(base::NodeId node) {
@@ -171,12 +174,13 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
                                     base::reason::overloaded,
                                     "this key was written too often within the request window");
         }
-        NewWrite write{.dot = {.actor = context_.actor, .sequence = context_.store.upcoming_sequence(group_)},
-                       .request = request,
-                       .time = context_.hybrid_clock.tick(context_.wall_clock.wall_now()),
-                       .expires_ms = plan_.request.expires_ms,
-                       .is_tombstone = plan_.request.is_delete,
-                       .value = std::move(plan_.request.value)};
+        NewWrite write{
+            .dot = {.actor = context_.actor, .sequence = context_.store.upcoming_sequence(group_)},
+            .request = request,
+            .time = context_.hybrid_clock.tick(context_.wall_clock.wall_now()),
+            .expires_ms = plan_.request.expires_ms,
+            .is_tombstone = plan_.request.is_delete,
+            .value = std::move(plan_.request.value)};
         dot_ = write.dot;
         time_ = write.time;
         Record minted = mint(local, superseded, std::move(write));
@@ -202,7 +206,8 @@ void PutOperation::begin_collect() {
     for (const base::NodeId node : holders_) {
         send_write(node);
     }
-    for (const base::NodeId node : context_.view->awaited_holders(group_.partition, group_.replicas)) {
+    for (const base::NodeId node :
+         context_.view->awaited_holders(group_.partition, group_.replicas)) {
         send_write(node);
     }
     place_hints(/*only_dead=*/true);
@@ -254,7 +259,8 @@ void PutOperation::on_hint_reply(base::NodeId from, const peer::HintReply& reply
     if (phase_ != Phase::collecting && phase_ != Phase::lingering) {
         return;
     }
-    if (reply.has_refusal() || reply.seat() >= group_.replicas || !contains(stand_ins_used_, from)) {
+    if (reply.has_refusal() || reply.seat() >= group_.replicas ||
+        !contains(stand_ins_used_, from)) {
         outcomes_.set(from, ReplicaState::refused, {}, elapsed(), reply.refusal().message());
         return;
     }
@@ -327,7 +333,8 @@ void PutOperation::place_hints(bool only_dead) {
 
 void PutOperation::place_hint(base::SeatIndex seat) {
     if (plan_.count_hints) {
-        for (const base::NodeId node : context_.view->stand_ins(group_.partition, group_.replicas)) {
+        for (const base::NodeId node :
+             context_.view->stand_ins(group_.partition, group_.replicas)) {
             if (contains(stand_ins_used_, node) || node == self()) {
                 continue;
             }
@@ -344,10 +351,7 @@ void PutOperation::place_hint(base::SeatIndex seat) {
         }
     }
     // Nobody else can keep it. What a spent budget refuses here, comparison of the replicas finds.
-    context_.hints.keep({.group = group_,
-                         .seat = seat,
-                         .dot = *dot_,
-                         .key = plan_.group_key},
+    context_.hints.keep({.group = group_, .seat = seat, .dot = *dot_, .key = plan_.group_key},
                         {},
                         [](const absl::Status&) {});
 }
@@ -388,18 +392,20 @@ void PutOperation::on_deadline() {
         fail(base::make_error(
             absl::StatusCode::kUnavailable,
             base::reason::quorum_not_reached,
-            fmt::format("nothing was written: {} of the {} seats that the put asks first answered in time",
-                        exchanged_.seats(),
-                        group_.replicas - plan_.acks_wanted + 1)));
+            fmt::format(
+                "nothing was written: {} of the {} seats that the put asks first answered in time",
+                exchanged_.seats(),
+                group_.replicas - plan_.acks_wanted + 1)));
         return;
     }
     place_hints(/*only_dead=*/false);
-    fail(base::make_error(absl::StatusCode::kDeadlineExceeded,
-                          base::reason::quorum_not_reached,
-                          fmt::format("{} of {} seats (on {} nodes) have the write; the outcome is unknown",
-                                      core_.seats_counted(),
-                                      plan_.acks_wanted,
-                                      core_.nodes_counted())));
+    fail(base::make_error(
+        absl::StatusCode::kDeadlineExceeded,
+        base::reason::quorum_not_reached,
+        fmt::format("{} of {} seats (on {} nodes) have the write; the outcome is unknown",
+                    core_.seats_counted(),
+                    plan_.acks_wanted,
+                    core_.nodes_counted())));
 }
 
 void PutOperation::abandon(const absl::Status& why) {

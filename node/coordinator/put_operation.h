@@ -4,14 +4,15 @@
 //
 //     exchanging -> minting -> collecting -> lingering -> finished
 //
-// exchanging: a put without context first merges what N-W+1 seats hold, so that it supersedes every write that was
+// exchanging: a put without context first merges what N-W+1 seats hold, so that it supersedes every
+// write that was
 //   acknowledged before. A put with a context, or a blind one, skips this.
-// minting: the new dot is made from the local record, serially per key; the record goes to all holders.
-// collecting: PutCore counts answers until the write is acknowledged.
-// lingering: acknowledged; waits for the other holders a little longer, then leaves hints for them.
+// minting: the new dot is made from the local record, serially per key; the record goes to all
+// holders. collecting: PutCore counts answers until the write is acknowledged. lingering:
+// acknowledged; waits for the other holders a little longer, then leaves hints for them.
 //
-// A retry of a request that the local record knows mints nothing: the record as it is goes out again and the
-// answers are counted as for a first try.
+// A retry of a request that the local record knows mints nothing: the record as it is goes out
+// again and the answers are counted as for a first try.
 
 #include <optional>
 #include <string>
@@ -65,8 +66,8 @@ class PutOperation final : public Operation {
     void on_hint_reply(base::NodeId from, const peer::HintReply& reply);
     void after_answer();
 
-    // Leaves the write with stand-ins, or notes it here, for each seat whose holder has not answered.
-    // `only_dead`: for holders that are known to be down.
+    // Leaves the write with stand-ins, or notes it here, for each seat whose holder has not
+    // answered. `only_dead`: for holders that are known to be down.
     void place_hints(bool only_dead);
     void place_hint(base::SeatIndex seat);
 

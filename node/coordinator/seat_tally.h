@@ -1,7 +1,7 @@
 #pragma once
 
-// Counts answers as quorums do: by distinct seats, never by nodes, and for durability by distinct nodes too
-// (docs/handover.md, section 3).
+// Counts answers as quorums do: by distinct seats, never by nodes, and for durability by distinct
+// nodes too (docs/handover.md, section 3).
 
 #include <cstdint>
 #include <vector>

@@ -18,15 +18,17 @@ absl::Status CommitQueue::apply(const storage::WriteBatch& batch) {
     return status;
 }
 
-void CommitQueue::when_durable(Done done) { when_durable_up_to(applied_, std::move(done)); }
+void CommitQueue::when_durable(Done done) {
+    when_durable_up_to(applied_, std::move(done));
+}
 
 void CommitQueue::when_durable_up_to(uint64_t sequence, Done done) {
     if (sequence <= durable_ || STARLING_PLANTED(ack_before_fsync)) {
         done(absl::OkStatus());
         return;
     }
-    const auto place =
-        std::upper_bound(waiting_.begin(), waiting_.end(), sequence, [](uint64_t value, const Waiter& waiter) {
+    const auto place = std::upper_bound(
+        waiting_.begin(), waiting_.end(), sequence, [](uint64_t value, const Waiter& waiter) {
             return value < waiter.sequence;
         });
     waiting_.insert(place, {.sequence = sequence, .done = std::move(done)});
@@ -45,7 +47,8 @@ void CommitQueue::start_sync() {
 
 void CommitQueue::finish_sync(uint64_t covered, const absl::Status& status) {
     syncing_ = false;
-    // After a failed sync the engine takes no more writes, so nothing that waits can become durable.
+    // After a failed sync the engine takes no more writes, so nothing that waits can become
+    // durable.
     const uint64_t settled = status.ok() ? covered : applied_;
     if (status.ok()) {
         durable_ = covered;

@@ -1,8 +1,8 @@
 #pragma once
 
-// Group commit of one shard. Writes become visible at once; whoever waits for durability shares the next sync of
-// the engine, which runs on a worker: one sync is under way at a time, and all that was applied meanwhile is covered
-// by the one after it.
+// Group commit of one shard. Writes become visible at once; whoever waits for durability shares the
+// next sync of the engine, which runs on a worker: one sync is under way at a time, and all that
+// was applied meanwhile is covered by the one after it.
 //
 // Owned by the shard's loop. Destroyed only when no sync is under way or the loops run no more.
 
@@ -11,6 +11,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+
 #include "env/event_loop.h"
 #include "storage/engine.h"
 
@@ -25,8 +26,8 @@ class CommitQueue {
     // Visible when OK; changed nothing otherwise.
     absl::Status apply(const storage::WriteBatch& batch);
 
-    // Calls `done` once all that was applied before is durable, or with the error because of which that
-    // will never be known. May call it at once.
+    // Calls `done` once all that was applied before is durable, or with the error because of which
+    // that will never be known. May call it at once.
     void when_durable(Done done);
 
     // As when_durable(), for what was applied up to `sequence`. REQUIRES: sequence <= applied().

@@ -4,8 +4,11 @@
 
 namespace starling::node {
 
-void GoneHorizon::note(
-    GroupId group, base::NodeId owner, uint64_t wall_ms, const Frontier& minted, const Frontier& seen) {
+void GoneHorizon::note(GroupId group,
+                       base::NodeId owner,
+                       uint64_t wall_ms,
+                       const Frontier& minted,
+                       const Frontier& seen) {
     if (!seen.contains(minted)) {
         return;
     }

@@ -1,14 +1,16 @@
 #pragma once
 
-// How long a record must remember the requests it has superseded (rule R7). A request may be minted a second
-// time, on another owner, until it is older than the request window; and such a second dot may reach us any time
-// until we have seen all that the owner minted. So an id may be forgotten once every other owner has reported,
-// by a clock of its own that was past the window, minted writes that our frontier covers.
+// How long a record must remember the requests it has superseded (rule R7). A request may be minted
+// a second time, on another owner, until it is older than the request window; and such a second dot
+// may reach us any time until we have seen all that the owner minted. So an id may be forgotten
+// once every other owner has reported, by a clock of its own that was past the window, minted
+// writes that our frontier covers.
 
 #include <cstdint>
 #include <span>
 
 #include "absl/container/btree_map.h"
+
 #include "base/ids.h"
 #include "node/replica/group.h"
 #include "node/version/frontier.h"
@@ -20,10 +22,17 @@ class GoneHorizon {
     explicit GoneHorizon(uint64_t window_ms) : window_ms_(window_ms) {}
 
     // `owner` had minted `minted` in the group when its clock said `wall_ms`; we have seen `seen`.
-    void note(GroupId group, base::NodeId owner, uint64_t wall_ms, const Frontier& minted, const Frontier& seen);
+    void note(GroupId group,
+              base::NodeId owner,
+              uint64_t wall_ms,
+              const Frontier& minted,
+              const Frontier& seen);
 
-    // Requests created before this Unix time (ms) may be forgotten. 0 while an owner has not been heard of.
-    uint64_t forget_before(GroupId group, std::span<const base::NodeId> other_owners, uint64_t now_ms) const;
+    // Requests created before this Unix time (ms) may be forgotten. 0 while an owner has not been
+    // heard of.
+    uint64_t forget_before(GroupId group,
+                           std::span<const base::NodeId> other_owners,
+                           uint64_t now_ms) const;
 
   private:
     struct Key {

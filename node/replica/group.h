@@ -9,9 +9,9 @@
 
 namespace starling::node {
 
-// The unit of replication: the keys of one partition that belong to namespaces of one N. Its replicas are the
-// holders of the partition's seats 0 .. replicas-1. Each group has its own frontier and hash tree, because
-// seats beyond the N of a namespace never see its writes.
+// The unit of replication: the keys of one partition that belong to namespaces of one N. Its
+// replicas are the holders of the partition's seats 0 .. replicas-1. Each group has its own
+// frontier and hash tree, because seats beyond the N of a namespace never see its writes.
 struct GroupId {
     base::PartitionId partition;
     uint8_t replicas = 0;

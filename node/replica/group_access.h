@@ -1,7 +1,8 @@
 #pragma once
 
-// How comparison and copying (anti-entropy, hand-over) reach the data of one shard, without knowing the engine.
-// Everything runs on the shard's loop; a callback runs once, on that loop, possibly before the call returns.
+// How comparison and copying (anti-entropy, hand-over) reach the data of one shard, without knowing
+// the engine. Everything runs on the shard's loop; a callback runs once, on that loop, possibly
+// before the call returns.
 
 #include <array>
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+
 #include "node/replica/group.h"
 #include "node/version/frontier.h"
 #include "node/version/record.h"
@@ -58,11 +60,18 @@ class GroupAccess {
     virtual std::vector<GroupId> groups_of(base::PartitionId partition) = 0;
     // unavailable while the tree is being rebuilt after a start.
     virtual absl::StatusOr<GroupSummary> summary(GroupId group) = 0;
-    virtual void list_bucket(GroupId group, size_t bucket, Callback<std::vector<KeyDigest>> done) = 0;
+    virtual void list_bucket(GroupId group,
+                             size_t bucket,
+                             Callback<std::vector<KeyDigest>> done) = 0;
     // Records of the keys that exist, in the order asked.
-    virtual void fetch(GroupId group, std::vector<std::string> keys, Callback<std::vector<KeyRecord>> done) = 0;
+    virtual void fetch(GroupId group,
+                       std::vector<std::string> keys,
+                       Callback<std::vector<KeyRecord>> done) = 0;
     // In key order from `from` (inclusive; empty = the beginning), up to about `bytes_max` bytes.
-    virtual void scan(GroupId group, std::string from, size_t bytes_max, Callback<ScanPage> done) = 0;
+    virtual void scan(GroupId group,
+                      std::string from,
+                      size_t bytes_max,
+                      Callback<ScanPage> done) = 0;
     // Merges (R3) records another replica holds. OK once they are durable here.
     virtual void merge_records(GroupId group, std::vector<KeyRecord> records, Done done) = 0;
     // R4: marks as seen all that `frontier` covers. OK once that is durable.

@@ -20,8 +20,8 @@ HintStore::HintStore(CommitQueue& commits, storage::Engine& engine, uint64_t byt
     : commits_(commits), engine_(engine), bytes_max_(bytes_max) {}
 
 absl::Status HintStore::load() {
-    const auto iterator =
-        engine_.new_iterator({.lower = storage_keys::hints_begin(), .upper = storage_keys::hints_end()});
+    const auto iterator = engine_.new_iterator(
+        {.lower = storage_keys::hints_begin(), .upper = storage_keys::hints_end()});
     for (iterator->seek_to_first(); iterator->valid(); iterator->next()) {
         auto key = storage_keys::parse_hint(iterator->key());
         if (!key.has_value()) {
@@ -76,13 +76,16 @@ std::vector<HintStore::Owner> HintStore::owners() const {
     while (it != hints_.end()) {
         const Owner owner{.group = it->first.group, .seat = it->first.seat};
         found.push_back(owner);
-        it = hints_.lower_bound(first_key(
-            {.group = owner.group, .seat = base::SeatIndex(static_cast<uint8_t>(owner.seat.raw() + 1))}));
+        it = hints_.lower_bound(
+            first_key({.group = owner.group,
+                       .seat = base::SeatIndex(static_cast<uint8_t>(owner.seat.raw() + 1))}));
     }
     return found;
 }
 
-std::vector<HintKey> HintStore::next(const Owner& owner, const HintKey* after, size_t count_max) const {
+std::vector<HintKey> HintStore::next(const Owner& owner,
+                                     const HintKey* after,
+                                     size_t count_max) const {
     std::vector<HintKey> found;
     auto it = after == nullptr ? hints_.lower_bound(first_key(owner)) : hints_.upper_bound(*after);
     for (; it != hints_.end() && found.size() < count_max; ++it) {

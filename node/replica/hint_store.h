@@ -1,8 +1,9 @@
 #pragma once
 
-// Writes kept for holders that are away: durable, apart from one another, never dropped before they are
-// delivered. A hint is either a whole write (a stand-in's: it may have counted for W) or a reference (a
-// holder's note that another holder lacks what it has itself: the record is looked up when it is sent).
+// Writes kept for holders that are away: durable, apart from one another, never dropped before they
+// are delivered. A hint is either a whole write (a stand-in's: it may have counted for W) or a
+// reference (a holder's note that another holder lacks what it has itself: the record is looked up
+// when it is sent).
 //
 // Owned by the shard's loop.
 
@@ -12,6 +13,7 @@
 
 #include "absl/container/btree_map.h"
 #include "absl/functional/any_invocable.h"
+
 #include "node/replica/commit_queue.h"
 #include "node/replica/storage_keys.h"
 
@@ -28,8 +30,8 @@ class HintStore {
     // Reads the keys of all hints. Blocks on disk.
     absl::Status load();
 
-    // `record`: an encoded record; empty for a reference. `done` when it is durable. resource_exhausted
-    // (reason overloaded) when the budget is spent: nothing is kept then.
+    // `record`: an encoded record; empty for a reference. `done` when it is durable.
+    // resource_exhausted (reason overloaded) when the budget is spent: nothing is kept then.
     void keep(HintKey key, std::string_view record, Done done);
     void remove(const HintKey& key);
 

@@ -44,7 +44,8 @@ absl::StatusOr<IncomingWrite> parse(const peer::WriteRequest& request) {
     if (request.has_dot()) {
         write.dot = wire::get_dot(request.dot());
         if (!write.record.context.covers(*write.dot)) {
-            return absl::InvalidArgumentError("the record of a write does not cover the write's dot");
+            return absl::InvalidArgumentError(
+                "the record of a write does not cover the write's dot");
         }
     }
     if (request.key().size() < sizeof(uint64_t)) {
@@ -71,7 +72,8 @@ void Replica::on_message(base::NodeId from, const peer::ReplicaMessage& message)
     }
 }
 
-void Replica::write(GroupId group, std::string key, Record record, std::optional<Dot> dot, WriteDone done) {
+void Replica::write(
+    GroupId group, std::string key, Record record, std::optional<Dot> dot, WriteDone done) {
     if (!host_.stores(group)) {
         done(no_part(group.partition));
         return;
@@ -156,7 +158,8 @@ void Replica::on_read(base::NodeId from, const peer::ReplicaMessage& message) {
              } else {
                  reply.set_seats(found->seats.bits());
                  const bool absent = found->record == Record{};
-                 if (digest_asked != 0 && !absent && record_digest(key, found->record) == digest_asked) {
+                 if (digest_asked != 0 && !absent &&
+                     record_digest(key, found->record) == digest_asked) {
                      reply.set_same(true);
                  } else if (!absent) {
                      reply.set_record(wire::encode(found->record));
@@ -172,7 +175,8 @@ void Replica::on_hint(base::NodeId from, const peer::ReplicaMessage& message) {
     answer.mutable_hint_reply()->set_seat(request.seat());
     absl::StatusOr<IncomingWrite> incoming = parse(request.write());
     if (incoming.ok() && (!incoming->dot.has_value() || request.seat() >= message.replicas())) {
-        incoming = absl::InvalidArgumentError("a hint without its write's dot, or for a seat beyond N");
+        incoming =
+            absl::InvalidArgumentError("a hint without its write's dot, or for a seat beyond N");
     }
     if (!incoming.ok()) {
         wire::set_refusal(*answer.mutable_hint_reply()->mutable_refusal(), incoming.status());

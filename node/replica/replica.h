@@ -1,8 +1,9 @@
 #pragma once
 
-// The replica's side of replication for one shard: accepts writes (rule R2), answers reads, keeps hints for
-// others. It answers for the seats this node holds at the moment of the answer, never for those it held when the
-// request came in; a node without a seat still stores what it is sent (it may be filling), and counts for none.
+// The replica's side of replication for one shard: accepts writes (rule R2), answers reads, keeps
+// hints for others. It answers for the seats this node holds at the moment of the answer, never for
+// those it held when the request came in; a node without a seat still stores what it is sent (it
+// may be filling), and counts for none.
 //
 // Owned by the shard's loop; callbacks run on it, possibly before the call returns.
 
@@ -12,6 +13,7 @@
 #include <string>
 
 #include "absl/functional/any_invocable.h"
+
 #include "node/replica/gone_horizon.h"
 #include "node/replica/hint_store.h"
 #include "node/replica/seat_set.h"
@@ -42,13 +44,17 @@ class Replica {
   public:
     Replica(ReplicaStore& store, HintStore& hints, GoneHorizon& horizon, ReplicaHost& host);
 
-    // WriteRequest, ReadRequest, HintRequest of a peer: answers with a message that repeats the operation.
+    // WriteRequest, ReadRequest, HintRequest of a peer: answers with a message that repeats the
+    // operation.
     void on_message(base::NodeId from, const peer::ReplicaMessage& message);
 
-    // The seats counted for, once the record is durable here. unavailable: this node has no part in the group.
+    // The seats counted for, once the record is durable here. unavailable: this node has no part in
+    // the group.
     using WriteDone = absl::AnyInvocable<void(absl::StatusOr<SeatSet>)>;
-    // `dot`: the write the record was sent for; a seen one changes nothing. Without: any record, merged.
-    void write(GroupId group, std::string key, Record record, std::optional<Dot> dot, WriteDone done);
+    // `dot`: the write the record was sent for; a seen one changes nothing. Without: any record,
+    // merged.
+    void write(
+        GroupId group, std::string key, Record record, std::optional<Dot> dot, WriteDone done);
 
     struct Answer {
         Record record;

@@ -25,8 +25,12 @@ GroupId read_group(base::Reader& in) {
     return {partition, replicas};
 }
 
-std::string tag_begin(char tag) { return std::string(1, tag); }
-std::string tag_end(char tag) { return std::string(1, static_cast<char>(tag + 1)); }
+std::string tag_begin(char tag) {
+    return std::string(1, tag);
+}
+std::string tag_end(char tag) {
+    return std::string(1, static_cast<char>(tag + 1));
+}
 
 bool strip_tag(std::string_view& key, char tag) {
     if (key.empty() || key.front() != tag) {
@@ -38,7 +42,9 @@ bool strip_tag(std::string_view& key, char tag) {
 
 }  // namespace
 
-std::string meta(std::string_view name) { return std::string(1, meta_tag).append(name); }
+std::string meta(std::string_view name) {
+    return std::string(1, meta_tag).append(name);
+}
 
 std::string seats(base::PartitionId partition) {
     std::string out(1, seats_tag);
@@ -46,22 +52,42 @@ std::string seats(base::PartitionId partition) {
     return out;
 }
 
-std::string frontier(GroupId group) { return tagged_group(frontier_tag, group); }
+std::string frontier(GroupId group) {
+    return tagged_group(frontier_tag, group);
+}
 
 std::string record(GroupId group, std::string_view group_key) {
     return tagged_group(record_tag, group).append(group_key);
 }
 
-std::string record_prefix(GroupId group) { return tagged_group(record_tag, group); }
+std::string record_prefix(GroupId group) {
+    return tagged_group(record_tag, group);
+}
 
-std::string records_begin() { return tag_begin(record_tag); }
-std::string records_end() { return tag_end(record_tag); }
-std::string frontiers_begin() { return tag_begin(frontier_tag); }
-std::string frontiers_end() { return tag_end(frontier_tag); }
-std::string seats_begin() { return tag_begin(seats_tag); }
-std::string seats_end() { return tag_end(seats_tag); }
-std::string hints_begin() { return tag_begin(hint_tag); }
-std::string hints_end() { return tag_end(hint_tag); }
+std::string records_begin() {
+    return tag_begin(record_tag);
+}
+std::string records_end() {
+    return tag_end(record_tag);
+}
+std::string frontiers_begin() {
+    return tag_begin(frontier_tag);
+}
+std::string frontiers_end() {
+    return tag_end(frontier_tag);
+}
+std::string seats_begin() {
+    return tag_begin(seats_tag);
+}
+std::string seats_end() {
+    return tag_end(seats_tag);
+}
+std::string hints_begin() {
+    return tag_begin(hint_tag);
+}
+std::string hints_end() {
+    return tag_end(hint_tag);
+}
 
 std::string hint(const HintKey& key) {
     std::string out = tagged_group(hint_tag, key.group);

@@ -1,7 +1,7 @@
 #pragma once
 
-// Where things are in a shard's engine. See docs/formats/shard.md. The first byte is the kind; what belongs to
-// one group is contiguous, records in key order.
+// Where things are in a shard's engine. See docs/formats/shard.md. The first byte is the kind; what
+// belongs to one group is contiguous, records in key order.
 
 #include <cstdint>
 #include <optional>

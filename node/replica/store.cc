@@ -33,7 +33,9 @@ storage::IteratorOptions bounds_of(GroupId group) {
     return {.lower = std::move(lower), .upper = std::move(upper), .snapshot = nullptr};
 }
 
-absl::StatusOr<std::vector<KeyDigest>> digests_in_bucket(storage::Engine& engine, GroupId group, size_t bucket) {
+absl::StatusOr<std::vector<KeyDigest>> digests_in_bucket(storage::Engine& engine,
+                                                         GroupId group,
+                                                         size_t bucket) {
     std::vector<KeyDigest> found;
     const auto iterator = engine.new_iterator(bounds_of(group));
     for (iterator->seek_to_first(); iterator->valid(); iterator->next()) {
@@ -42,13 +44,17 @@ absl::StatusOr<std::vector<KeyDigest>> digests_in_bucket(storage::Engine& engine
             continue;
         }
         STARLING_ASSIGN_OR_RETURN(const Record record, decode_record(iterator->value()));
-        found.push_back({.key = std::string(key->group_key), .digest = record_digest(key->group_key, record)});
+        found.push_back(
+            {.key = std::string(key->group_key), .digest = record_digest(key->group_key, record)});
     }
     STARLING_RETURN_IF_ERROR(iterator->status());
     return found;
 }
 
-absl::StatusOr<ScanPage> scan_page(storage::Engine& engine, GroupId group, const std::string& from, size_t bytes_max) {
+absl::StatusOr<ScanPage> scan_page(storage::Engine& engine,
+                                   GroupId group,
+                                   const std::string& from,
+                                   size_t bytes_max) {
     ScanPage page;
     size_t bytes = 0;
     const auto iterator = engine.new_iterator(bounds_of(group));
@@ -84,8 +90,8 @@ void ReplicaStore::on_worker(absl::AnyInvocable<T()> job, absl::AnyInvocable<voi
 }
 
 absl::Status ReplicaStore::load() {
-    const auto iterator = engine_.new_iterator({.lower = storage_keys::frontiers_begin(),
-                                                .upper = storage_keys::frontiers_end()});
+    const auto iterator = engine_.new_iterator(
+        {.lower = storage_keys::frontiers_begin(), .upper = storage_keys::frontiers_end()});
     for (iterator->seek_to_first(); iterator->valid(); iterator->next()) {
         const auto group = storage_keys::parse_frontier(iterator->key());
         base::Reader in(iterator->value());
@@ -96,8 +102,8 @@ absl::Status ReplicaStore::load() {
         group_at(*group).frontier = std::move(frontier);
     }
     STARLING_RETURN_IF_ERROR(iterator->status());
-    const auto records = engine_.new_iterator({.lower = storage_keys::records_begin(),
-                                               .upper = storage_keys::records_end()});
+    const auto records = engine_.new_iterator(
+        {.lower = storage_keys::records_begin(), .upper = storage_keys::records_end()});
     records->seek_to_first();
     has_records_ = records->valid();
     STARLING_RETURN_IF_ERROR(records->status());
@@ -153,7 +159,9 @@ ReplicaStore::Group& ReplicaStore::group_at(GroupId group) {
     return *slot;
 }
 
-const Frontier& ReplicaStore::frontier(GroupId group) { return group_at(group).frontier; }
+const Frontier& ReplicaStore::frontier(GroupId group) {
+    return group_at(group).frontier;
+}
 
 std::vector<GroupId> ReplicaStore::groups() const {
     std::vector<GroupId> found;
@@ -218,24 +226,26 @@ void ReplicaStore::finish_load(const std::string& storage_key,
 
 void ReplicaStore::read(GroupId group, std::string key, ReadCallback done) {
     std::string storage_key = storage_keys::record(group, key);
-    with_record(group,
-                std::move(key),
-                [this, storage_key = std::move(storage_key), done = std::move(done)](
-                    absl::StatusOr<Record> record) mutable {
-                    const uint64_t commit = unsynced_commit(storage_key);
-                    if (commit == 0 || !record.ok()) {
+    with_record(
+        group,
+        std::move(key),
+        [this, storage_key = std::move(storage_key), done = std::move(done)](
+            absl::StatusOr<Record> record) mutable {
+            const uint64_t commit = unsynced_commit(storage_key);
+            if (commit == 0 || !record.ok()) {
+                done(std::move(record));
+                return;
+            }
+            commits_.when_durable_up_to(
+                commit,
+                [record = std::move(record), done = std::move(done)](absl::Status status) mutable {
+                    if (status.ok()) {
                         done(std::move(record));
-                        return;
+                    } else {
+                        done(std::move(status));
                     }
-                    commits_.when_durable_up_to(
-                        commit, [record = std::move(record), done = std::move(done)](absl::Status status) mutable {
-                            if (status.ok()) {
-                                done(std::move(record));
-                            } else {
-                                done(std::move(status));
-                            }
-                        });
                 });
+        });
 }
 
 void ReplicaStore::note_unsynced(const std::string& storage_key) {
@@ -255,7 +265,8 @@ uint64_t ReplicaStore::unsynced_commit(const std::string& storage_key) {
     return found == unsynced_.end() || found->second <= commits_.durable() ? 0 : found->second;
 }
 
-void ReplicaStore::update(GroupId group, std::string key, Change change, Applied applied, Done done) {
+void ReplicaStore::update(
+    GroupId group, std::string key, Change change, Applied applied, Done done) {
     std::string name = key;
     with_record(group,
                 std::move(name),
@@ -280,7 +291,10 @@ void ReplicaStore::update(GroupId group, std::string key, Change change, Applied
                 });
 }
 
-absl::Status ReplicaStore::apply_change(GroupId id, const std::string& key, Record record, Change& change) {
+absl::Status ReplicaStore::apply_change(GroupId id,
+                                        const std::string& key,
+                                        Record record,
+                                        Change& change) {
     Group& group = group_at(id);
     const bool existed = !is_empty(record);
     const uint64_t digest_before = existed ? record_digest(key, record) : 0;
@@ -322,7 +336,8 @@ absl::Status ReplicaStore::apply_change(GroupId id, const std::string& key, Reco
 
 void ReplicaStore::drop(GroupId group, Done done) {
     if (rebuilding_) {
-        after_rebuild_.push_back([this, group, done = std::move(done)]() mutable { drop(group, std::move(done)); });
+        after_rebuild_.push_back(
+            [this, group, done = std::move(done)]() mutable { drop(group, std::move(done)); });
         return;
     }
     groups_.erase(group);
@@ -346,14 +361,16 @@ void ReplicaStore::drop_page(GroupId group, Done done) {
         [this, group]() -> absl::StatusOr<std::vector<std::string>> {
             std::vector<std::string> keys;
             const auto iterator = engine_.new_iterator(bounds_of(group));
-            for (iterator->seek_to_first(); iterator->valid() && keys.size() < records_per_drop_page;
+            for (iterator->seek_to_first();
+                 iterator->valid() && keys.size() < records_per_drop_page;
                  iterator->next()) {
                 keys.emplace_back(iterator->key());
             }
             STARLING_RETURN_IF_ERROR(iterator->status());
             return keys;
         },
-        [this, group, done = std::move(done)](absl::StatusOr<std::vector<std::string>> keys) mutable {
+        [this, group, done = std::move(done)](
+            absl::StatusOr<std::vector<std::string>> keys) mutable {
             if (!keys.ok() || keys->empty()) {
                 done(keys.status());
                 return;
@@ -372,7 +389,8 @@ void ReplicaStore::drop_page(GroupId group, Done done) {
 
 std::vector<GroupId> ReplicaStore::groups_of(base::PartitionId partition) {
     std::vector<GroupId> found;
-    for (auto it = groups_.lower_bound({partition, 0}); it != groups_.end() && it->first.partition == partition;
+    for (auto it = groups_.lower_bound({partition, 0});
+         it != groups_.end() && it->first.partition == partition;
          ++it) {
         found.push_back(it->first);
     }
@@ -390,12 +408,17 @@ absl::StatusOr<GroupSummary> ReplicaStore::summary(GroupId group) {
     return GroupSummary{.frontier = found->second->frontier, .buckets = found->second->buckets};
 }
 
-void ReplicaStore::list_bucket(GroupId group, size_t bucket, Callback<std::vector<KeyDigest>> done) {
+void ReplicaStore::list_bucket(GroupId group,
+                               size_t bucket,
+                               Callback<std::vector<KeyDigest>> done) {
     on_worker<absl::StatusOr<std::vector<KeyDigest>>>(
-        [this, group, bucket] { return digests_in_bucket(engine_, group, bucket); }, std::move(done));
+        [this, group, bucket] { return digests_in_bucket(engine_, group, bucket); },
+        std::move(done));
 }
 
-void ReplicaStore::fetch(GroupId group, std::vector<std::string> keys, Callback<std::vector<KeyRecord>> done) {
+void ReplicaStore::fetch(GroupId group,
+                         std::vector<std::string> keys,
+                         Callback<std::vector<KeyRecord>> done) {
     on_worker<absl::StatusOr<std::vector<KeyRecord>>>(
         [this, group, keys = std::move(keys)]() -> absl::StatusOr<std::vector<KeyRecord>> {
             std::vector<KeyRecord> found;
@@ -412,9 +435,14 @@ void ReplicaStore::fetch(GroupId group, std::vector<std::string> keys, Callback<
         std::move(done));
 }
 
-void ReplicaStore::scan(GroupId group, std::string from, size_t bytes_max, Callback<ScanPage> done) {
+void ReplicaStore::scan(GroupId group,
+                        std::string from,
+                        size_t bytes_max,
+                        Callback<ScanPage> done) {
     on_worker<absl::StatusOr<ScanPage>>(
-        [this, group, from = std::move(from), bytes_max] { return scan_page(engine_, group, from, bytes_max); },
+        [this, group, from = std::move(from), bytes_max] {
+            return scan_page(engine_, group, from, bytes_max);
+        },
         std::move(done));
 }
 

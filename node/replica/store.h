@@ -1,12 +1,15 @@
 #pragma once
 
-// The records of one shard, group by group: reads them, changes them one key at a time, keeps frontier and hash
-// tree beside them, and says when a change is durable. It knows nothing of seats, quorums or peers.
+// The records of one shard, group by group: reads them, changes them one key at a time, keeps
+// frontier and hash tree beside them, and says when a change is durable. It knows nothing of seats,
+// quorums or peers.
 //
-// 1. Changes of one key run one after another, each on the complete record (I4): a change that has to wait
+// 1. Changes of one key run one after another, each on the complete record (I4): a change that has
+// to wait
 //    for the disk makes later ones of that key wait behind it.
 // 2. A record and the frontier that covers it are written in one batch (I9).
-// 3. A group's frontier leaves the disk before its first record does, and is not used again until it is empty
+// 3. A group's frontier leaves the disk before its first record does, and is not used again until
+// it is empty
 //    (drop): a frontier without its records would refuse them for ever.
 //
 // Owned by the shard's loop; callbacks run on it, possibly before the call returns.
@@ -22,6 +25,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
+
 #include "node/replica/commit_queue.h"
 #include "node/replica/group_access.h"
 
@@ -31,20 +35,20 @@ class ReplicaStore final : public GroupAccess {
   public:
     ReplicaStore(env::EventLoop& loop, env::Workers& workers, storage::Engine& engine);
 
-    // Reads the frontiers and begins to rebuild the hash trees in the background. Blocks on disk. data_loss names
-    // the entry that does not decode.
+    // Reads the frontiers and begins to rebuild the hash trees in the background. Blocks on disk.
+    // data_loss names the entry that does not decode.
     absl::Status load();
 
     using ReadCallback = absl::AnyInvocable<void(absl::StatusOr<Record>)>;
-    // An absent key reads as an empty record. What is returned is durable: a value that one read saw is not
-    // lost to the next by a crash.
+    // An absent key reads as an empty record. What is returned is durable: a value that one read
+    // saw is not lost to the next by a crash.
     void read(GroupId group, std::string key, ReadCallback done);
 
     // Changes the record and the frontier it is given in place; an error abandons the change.
     using Change = absl::AnyInvocable<absl::Status(Record&, Frontier&)>;
-    // Runs `change` once; then `applied` (may be null) when the result is visible; then `done` when it is
-    // durable (also a result that changed nothing, since what it saw may not be durable yet). After an error only
-    // `done` is called.
+    // Runs `change` once; then `applied` (may be null) when the result is visible; then `done` when
+    // it is durable (also a result that changed nothing, since what it saw may not be durable yet).
+    // After an error only `done` is called.
     using Applied = absl::AnyInvocable<void()>;
     void update(GroupId group, std::string key, Change change, Applied applied, Done done);
 
@@ -70,7 +74,9 @@ class ReplicaStore final : public GroupAccess {
     std::vector<GroupId> groups_of(base::PartitionId partition) override;
     absl::StatusOr<GroupSummary> summary(GroupId group) override;
     void list_bucket(GroupId group, size_t bucket, Callback<std::vector<KeyDigest>> done) override;
-    void fetch(GroupId group, std::vector<std::string> keys, Callback<std::vector<KeyRecord>> done) override;
+    void fetch(GroupId group,
+               std::vector<std::string> keys,
+               Callback<std::vector<KeyRecord>> done) override;
     void scan(GroupId group, std::string from, size_t bytes_max, Callback<ScanPage> done) override;
     void merge_records(GroupId group, std::vector<KeyRecord> records, Done done) override;
     void unite_frontier(GroupId group, Frontier frontier, Done done) override;
@@ -81,13 +87,14 @@ class ReplicaStore final : public GroupAccess {
         BucketDigests buckets{};
         uint64_t record_count = 0;
     };
-    // What a scan of the disk adds to the trees: it saw the state at load, and every change since has
-    // already been added to the group (sums commute).
+    // What a scan of the disk adds to the trees: it saw the state at load, and every change since
+    // has already been added to the group (sums commute).
     using Rebuilt = std::map<GroupId, Group>;
 
     Group& group_at(GroupId group);
     void with_record(GroupId group, std::string key, ReadCallback use);
-    void finish_load(const std::string& storage_key, absl::StatusOr<std::optional<std::string>> loaded);
+    void finish_load(const std::string& storage_key,
+                     absl::StatusOr<std::optional<std::string>> loaded);
     void note_unsynced(const std::string& storage_key);
     // The commit that a read of the key has to wait for; 0 for none.
     uint64_t unsynced_commit(const std::string& storage_key);
@@ -108,7 +115,8 @@ class ReplicaStore final : public GroupAccess {
     absl::btree_map<std::string, std::deque<ReadCallback>> loading_;
     // Outlives its group: a sequence is never used again in this life, not after a drop either.
     absl::btree_map<GroupId, uint64_t> sequences_;
-    // The last commit of each key that may not be durable yet, and the order in which they become so.
+    // The last commit of each key that may not be durable yet, and the order in which they become
+    // so.
     absl::flat_hash_map<std::string, uint64_t> unsynced_;
     std::deque<std::pair<uint64_t, std::string>> unsynced_order_;
     uint64_t jobs_open_ = 0;

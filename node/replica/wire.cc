@@ -25,7 +25,9 @@ void set_request(peer::ProtoRequestId& out, const base::RequestId& request) {
 }
 
 base::RequestId get_request(const peer::ProtoRequestId& in) {
-    return {.created_ms = in.created_ms(), .random_high = in.random_high(), .random_low = in.random_low()};
+    return {.created_ms = in.created_ms(),
+            .random_high = in.random_high(),
+            .random_low = in.random_low()};
 }
 
 void set_refusal(peer::Refusal& out, const absl::Status& status) {
@@ -35,10 +37,12 @@ void set_refusal(peer::Refusal& out, const absl::Status& status) {
 }
 
 absl::Status get_refusal(const peer::Refusal& in) {
-    const bool is_error_code = in.code() > 0 && in.code() <= static_cast<int>(absl::StatusCode::kUnauthenticated);
-    return base::make_error(is_error_code ? static_cast<absl::StatusCode>(in.code()) : absl::StatusCode::kUnknown,
-                            in.reason(),
-                            in.message());
+    const bool is_error_code =
+        in.code() > 0 && in.code() <= static_cast<int>(absl::StatusCode::kUnauthenticated);
+    return base::make_error(
+        is_error_code ? static_cast<absl::StatusCode>(in.code()) : absl::StatusCode::kUnknown,
+        in.reason(),
+        in.message());
 }
 
 std::string encode(const Record& record) {

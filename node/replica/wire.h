@@ -3,6 +3,7 @@
 // Between the version types and their messages. What comes from a peer is checked here.
 
 #include "absl/status/statusor.h"
+
 #include "base/ids.h"
 #include "node/version/dot.h"
 #include "node/version/frontier.h"

@@ -82,21 +82,27 @@ absl::Status Cluster::start(const Identity& identity, const std::string& stored)
     return absl::OkStatus();
 }
 
-void Cluster::stop() { gossip_.stop(); }
+void Cluster::stop() {
+    gossip_.stop();
+}
 
 void Cluster::on_message(base::NodeId from, const peer::GossipMessage& message) {
     gossip_.on_message(from, message);
 }
 
-void Cluster::join_for_tool(const peer::GossipMessage& request, std::function<void(std::string frame)> answer) {
-    join(request.join_cluster().address(), [this, answer = std::move(answer)](const absl::Status& status) {
-        peer::Envelope envelope;
-        envelope.set_cluster(identity_.cluster.id.raw());
-        envelope.set_from(identity_.node.raw());
-        *envelope.mutable_gossip() = gossip::make_join_done(
-            status, identity_.cluster.id, static_cast<uint32_t>(gossip_.membership().active_count()));
-        answer(envelope.SerializeAsString());
-    });
+void Cluster::join_for_tool(const peer::GossipMessage& request,
+                            std::function<void(std::string frame)> answer) {
+    join(request.join_cluster().address(),
+         [this, answer = std::move(answer)](const absl::Status& status) {
+             peer::Envelope envelope;
+             envelope.set_cluster(identity_.cluster.id.raw());
+             envelope.set_from(identity_.node.raw());
+             *envelope.mutable_gossip() =
+                 gossip::make_join_done(status,
+                                        identity_.cluster.id,
+                                        static_cast<uint32_t>(gossip_.membership().active_count()));
+             answer(envelope.SerializeAsString());
+         });
 }
 
 void Cluster::join(const std::string& address, absl::AnyInvocable<void(absl::Status)> done) {
@@ -109,7 +115,8 @@ void Cluster::set_own_seats(const std::vector<HeldSeat>& held) {
     }
     const absl::Status status = gossip_.set_payload(encode_held_seats(held));
     if (!status.ok()) {
-        host_.log("error", fmt::format("the seats of this node cannot be announced: {}", status.ToString()));
+        host_.log("error",
+                  fmt::format("the seats of this node cannot be announced: {}", status.ToString()));
     }
 }
 
@@ -129,8 +136,10 @@ void Cluster::send(const env::Address& to, base::NodeId to_node, peer::GossipMes
 }
 
 void Cluster::take_seats(const gossip::MemberRecord& record) {
-    absl::StatusOr<std::vector<HeldSeat>> held = decode_held_seats(
-        record.payload, identity_.cluster.partition_count, static_cast<uint8_t>(identity_.cluster.seats));
+    absl::StatusOr<std::vector<HeldSeat>> held =
+        decode_held_seats(record.payload,
+                          identity_.cluster.partition_count,
+                          static_cast<uint8_t>(identity_.cluster.seats));
     if (!held.ok()) {
         host_.log("warning",
                   fmt::format("the seats of node {} do not decode: {}",
@@ -148,7 +157,9 @@ void Cluster::member_changed(const gossip::MemberRecord& record) {
 }
 
 void Cluster::member_removed(const gossip::DeathCertificate& certificate) {
-    host_.log("warning", fmt::format("node {} was removed from the cluster", base::to_string(certificate.node)));
+    host_.log(
+        "warning",
+        fmt::format("node {} was removed from the cluster", base::to_string(certificate.node)));
     seats_->remove(certificate.node);
     host_.member_seats_changed(certificate.node, {});
     view_soon();
@@ -164,13 +175,18 @@ void Cluster::liveness_changed(base::NodeId node, gossip::Liveness liveness) {
     }
 }
 
-void Cluster::item_changed(const std::string&) { view_soon(); }
+void Cluster::item_changed(const std::string&) {
+    view_soon();
+}
 
-void Cluster::persist(std::string state) { host_.persist_membership(std::move(state)); }
+void Cluster::persist(std::string state) {
+    host_.persist_membership(std::move(state));
+}
 
 void Cluster::identity_conflict(const gossip::MemberRecord& seen) {
     host_.log("error",
-              fmt::format("another process runs under this node's identity {} (generation {}, at {}): was its data "
+              fmt::format("another process runs under this node's identity {} (generation {}, at "
+                          "{}): was its data "
                           "directory copied or restored?",
                           base::to_string(seen.id),
                           seen.generation,
@@ -183,7 +199,8 @@ void Cluster::adopt_cluster(const gossip::JoinGrant& grant, AdoptDone done) {
     host_.enter_cluster(
         adopted,
         grant.membership.encode_state(),
-        [this, adopted, members = grant.membership.members(), done = std::move(done)](absl::Status status) mutable {
+        [this, adopted, members = grant.membership.members(), done = std::move(done)](
+            absl::Status status) mutable {
             if (status.ok()) {
                 identity_ = adopted;
                 seats_ = std::make_unique<SeatView>(identity_.cluster.partition_count,
@@ -216,14 +233,16 @@ void Cluster::make_view() {
             members.push_back({.node = id, .weight = record.weight, .zone = record.zone});
         }
     }
-    if (!std::equal(members.begin(), members.end(), placed_.begin(), placed_.end(), operator_equal)) {
+    if (!std::equal(
+            members.begin(), members.end(), placed_.begin(), placed_.end(), operator_equal)) {
         placement_ = ring::Placement::compute(members, view->partition_count, view->seat_count);
         placed_ = std::move(members);
     }
     view->targets = placement_;
     view->holders.reserve(size_t{view->partition_count} * view->seat_count);
     for (uint32_t partition = 0; partition < view->partition_count; ++partition) {
-        for (const SeatView::Holder& holder : seats_->holders(base::PartitionId(static_cast<uint16_t>(partition)))) {
+        for (const SeatView::Holder& holder :
+             seats_->holders(base::PartitionId(static_cast<uint16_t>(partition)))) {
             view->holders.push_back(holder.node);
         }
     }

@@ -1,8 +1,8 @@
 #pragma once
 
-// The node's part in its cluster: runs gossip, keeps the membership on disk, answers and makes joins, and turns what
-// gossip brings (members, their seats, namespaces, liveness) into the views that the shards work with. Several
-// changes of one moment become one view.
+// The node's part in its cluster: runs gossip, keeps the membership on disk, answers and makes
+// joins, and turns what gossip brings (members, their seats, namespaces, liveness) into the views
+// that the shards work with. Several changes of one moment become one view.
 //
 // Owned by loop 0.
 
@@ -57,7 +57,8 @@ class Cluster final : private gossip::GossipHost {
     // The body of a frame that has a GossipMessage. `from` is none for what crosses clusters.
     void on_message(base::NodeId from, const peer::GossipMessage& message);
     // A tool asks this node to join: `answer` gets the frame for it.
-    void join_for_tool(const peer::GossipMessage& request, std::function<void(std::string frame)> answer);
+    void join_for_tool(const peer::GossipMessage& request,
+                       std::function<void(std::string frame)> answer);
     void join(const std::string& address, absl::AnyInvocable<void(absl::Status)> done);
 
     // The seats this node holds, of all shards.

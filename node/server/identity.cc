@@ -10,7 +10,9 @@ namespace {
 
 constexpr uint8_t identity_format = 1;
 
-std::string identity_key() { return storage_keys::meta("identity"); }
+std::string identity_key() {
+    return storage_keys::meta("identity");
+}
 
 }  // namespace
 

@@ -1,7 +1,8 @@
 #pragma once
 
-// Who a node is: its id, its cluster, and which of its lives this is. Stored with the data, in every shard, so that
-// data and identity are lost, copied or rolled back together. See docs/formats/shard.md.
+// Who a node is: its id, its cluster, and which of its lives this is. Stored with the data, in
+// every shard, so that data and identity are lost, copied or rolled back together. See
+// docs/formats/shard.md.
 
 #include <cstdint>
 #include <optional>
@@ -10,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+
 #include "base/ids.h"
 #include "gossip/join.h"
 #include "storage/engine.h"

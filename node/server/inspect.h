@@ -1,6 +1,7 @@
 #pragma once
 
-// A look into a node from the same thread, for simulations and tests: everything is a copy of the moment.
+// A look into a node from the same thread, for simulations and tests: everything is a copy of the
+// moment.
 
 #include <cstdint>
 #include <vector>

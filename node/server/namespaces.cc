@@ -18,7 +18,8 @@ constexpr size_t name_bytes_max = 64;
 constexpr uint32_t siblings_limit = 1024;
 
 absl::Status invalid(std::string_view message) {
-    return base::make_error(absl::StatusCode::kInvalidArgument, base::reason::invalid_namespace, message);
+    return base::make_error(
+        absl::StatusCode::kInvalidArgument, base::reason::invalid_namespace, message);
 }
 
 bool is_name_character(char c) {
@@ -46,7 +47,8 @@ absl::Status check_namespace(const NamespaceInfo& info, uint32_t seat_count) {
         return base::make_error(
             absl::StatusCode::kInvalidArgument,
             base::reason::invalid_quorum,
-            fmt::format("N = {}, but a partition of this cluster has {} seats", info.replicas, seat_count));
+            fmt::format(
+                "N = {}, but a partition of this cluster has {} seats", info.replicas, seat_count));
     }
     if (info.read_quorum < 1 || info.read_quorum > info.replicas || info.write_quorum < 1 ||
         info.write_quorum > info.replicas) {
@@ -66,8 +68,9 @@ absl::Status check_namespace(const NamespaceInfo& info, uint32_t seat_count) {
                                 "only the conflict policy 'siblings' is built");
     }
     if (info.durability != Durability::sync) {
-        return base::make_error(
-            absl::StatusCode::kUnimplemented, base::reason::unimplemented, "only the durability 'sync' is built");
+        return base::make_error(absl::StatusCode::kUnimplemented,
+                                base::reason::unimplemented,
+                                "only the durability 'sync' is built");
     }
     return absl::OkStatus();
 }

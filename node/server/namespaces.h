@@ -1,6 +1,7 @@
 #pragma once
 
-// Namespaces as gossip carries them: one shared item each, under its id. `default` exists everywhere without one.
+// Namespaces as gossip carries them: one shared item each, under its id. `default` exists
+// everywhere without one.
 
 #include <string>
 #include <string_view>
@@ -8,6 +9,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+
 #include "gossip/membership.h"
 #include "node/api.h"
 
@@ -22,8 +24,10 @@ std::string namespace_item_key(base::NamespaceId id);
 std::string encode_namespace(const NamespaceInfo& info);
 absl::StatusOr<NamespaceInfo> decode_namespace(std::string_view bytes);
 
-// By name; of two of one name (made at once on two nodes) the lower id holds it, and the other keeps the name
-// "id:<its id>". Items that do not decode, or do not fit this cluster, are passed over.
-absl::btree_map<std::string, NamespaceInfo> namespaces_in(const gossip::Membership& membership, uint32_t seat_count);
+// By name; of two of one name (made at once on two nodes) the lower id holds it, and the other
+// keeps the name "id:<its id>". Items that do not decode, or do not fit this cluster, are passed
+// over.
+absl::btree_map<std::string, NamespaceInfo> namespaces_in(const gossip::Membership& membership,
+                                                          uint32_t seat_count);
 
 }  // namespace starling::node

@@ -16,22 +16,44 @@ Node::Node(NodeOptions options, NodeEnvironment environment) {
 
 Node::~Node() = default;
 
-absl::Status Node::start() { return impl_->start(); }
-void Node::stop(std::function<void(absl::Status)> done) { impl_->stop(std::move(done)); }
-void Node::put(PutRequest request, PutCallback done) { impl_->put(std::move(request), std::move(done)); }
-void Node::get(GetRequest request, GetCallback done) { impl_->get(std::move(request), std::move(done)); }
+absl::Status Node::start() {
+    return impl_->start();
+}
+void Node::stop(std::function<void(absl::Status)> done) {
+    impl_->stop(std::move(done));
+}
+void Node::put(PutRequest request, PutCallback done) {
+    impl_->put(std::move(request), std::move(done));
+}
+void Node::get(GetRequest request, GetCallback done) {
+    impl_->get(std::move(request), std::move(done));
+}
 void Node::join(std::string known_address, Callback<Joined> done) {
     impl_->join(std::move(known_address), std::move(done));
 }
-void Node::status(Callback<StatusReport> done) { impl_->status(std::move(done)); }
-void Node::ring(Callback<std::vector<RingPartition>> done) { impl_->ring(std::move(done)); }
+void Node::status(Callback<StatusReport> done) {
+    impl_->status(std::move(done));
+}
+void Node::ring(Callback<std::vector<RingPartition>> done) {
+    impl_->ring(std::move(done));
+}
 void Node::create_namespace(NamespaceInfo info, Callback<NamespaceInfo> done) {
     impl_->create_namespace(std::move(info), std::move(done));
 }
-void Node::list_namespaces(Callback<std::vector<NamespaceInfo>> done) { impl_->list_namespaces(std::move(done)); }
-void Node::inspect(ShardInspection& out) { impl_->inspect(out); }
-base::NodeId Node::id() const { return impl_->id(); }
-base::ClusterId Node::cluster() const { return impl_->cluster(); }
-bool Node::is_ready() const { return impl_->is_ready(); }
+void Node::list_namespaces(Callback<std::vector<NamespaceInfo>> done) {
+    impl_->list_namespaces(std::move(done));
+}
+void Node::inspect(ShardInspection& out) {
+    impl_->inspect(out);
+}
+base::NodeId Node::id() const {
+    return impl_->id();
+}
+base::ClusterId Node::cluster() const {
+    return impl_->cluster();
+}
+bool Node::is_ready() const {
+    return impl_->is_ready();
+}
 
 }  // namespace starling::node

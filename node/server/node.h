@@ -1,18 +1,20 @@
 #pragma once
 
-// One database node: opens its data, takes part in its cluster, answers requests. It is made of shards (each
-// with a loop, an engine and the partitions p with p % shards == its index) and of what is the node's as a
-// whole (membership, namespaces), which lives on the loop of shard 0. All I/O goes through NodeEnvironment,
-// so that the same code runs in a process of its own and in the simulator.
+// One database node: opens its data, takes part in its cluster, answers requests. It is made of
+// shards (each with a loop, an engine and the partitions p with p % shards == its index) and of
+// what is the node's as a whole (membership, namespaces), which lives on the loop of shard 0. All
+// I/O goes through NodeEnvironment, so that the same code runs in a process of its own and in the
+// simulator.
 //
-// Life: constructed -> start() -> serving -> stop(done) -> destroyed. A simulated crash destroys it in any
-// state, without stop(); nothing runs on its loops after that.
+// Life: constructed -> start() -> serving -> stop(done) -> destroyed. A simulated crash destroys it
+// in any state, without stop(); nothing runs on its loops after that.
 
 #include <functional>
 #include <memory>
 #include <vector>
 
 #include "absl/status/status.h"
+
 #include "env/clock.h"
 #include "env/event_loop.h"
 #include "env/file_system.h"
@@ -33,7 +35,8 @@ struct NodeEnvironment {
     env::WallClock* wall_clock = nullptr;
     env::Random* random = nullptr;
     env::FileSystem* files = nullptr;
-    // Where the node says what happened: severity ("info", "warning", "error") and one line of text. Any thread.
+    // Where the node says what happened: severity ("info", "warning", "error") and one line of
+    // text. Any thread.
     std::function<void(std::string_view severity, std::string_view line)> log;
 };
 
@@ -44,13 +47,14 @@ class Node final : public KvService, public AdminService {
     Node(const Node&) = delete;
     Node& operator=(const Node&) = delete;
 
-    // Opens or creates the data, raises the generation durably, begins to serve and to gossip. Blocks on disk. Call on
-    // loop 0, before any other loop runs tasks of this node. Errors name the file or option that is wrong:
-    // failed_precondition for another engine, shard count, cluster name, Q or seat count; data_loss for damage.
+    // Opens or creates the data, raises the generation durably, begins to serve and to gossip.
+    // Blocks on disk. Call on loop 0, before any other loop runs tasks of this node. Errors name
+    // the file or option that is wrong: failed_precondition for another engine, shard count,
+    // cluster name, Q or seat count; data_loss for damage.
     absl::Status start();
 
-    // Refuses new requests (reason stopping), lets those under way finish or reach their deadline, makes
-    // everything durable, closes the engines; then calls `done` on loop 0. Any thread.
+    // Refuses new requests (reason stopping), lets those under way finish or reach their deadline,
+    // makes everything durable, closes the engines; then calls `done` on loop 0. Any thread.
     void stop(std::function<void(absl::Status)> done);
 
     // KvService, AdminService: any thread.

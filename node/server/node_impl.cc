@@ -19,7 +19,9 @@ constexpr size_t secret_bytes_min = 16;
 constexpr base::Duration drain_max = std::chrono::seconds(8);
 constexpr base::Duration drain_step = std::chrono::milliseconds(20);
 
-std::string membership_key() { return storage_keys::meta("membership"); }
+std::string membership_key() {
+    return storage_keys::meta("membership");
+}
 
 absl::Status not_serving() {
     return base::make_error(
@@ -29,7 +31,9 @@ absl::Status not_serving() {
 }  // namespace
 
 Node::Impl::Impl(NodeOptions options, NodeEnvironment environment)
-    : options_(std::move(options)), environment_(std::move(environment)), held_(environment_.loops.size()) {}
+    : options_(std::move(options)),
+      environment_(std::move(environment)),
+      held_(environment_.loops.size()) {}
 
 Node::Impl::~Impl() = default;
 
@@ -45,9 +49,12 @@ absl::Status Node::Impl::check_options() const {
             fmt::format("the cluster secret has fewer than {} bytes", secret_bytes_min));
     }
     const uint32_t partitions = options_.partition_count;
-    if (partitions == 0 || partitions > ring::partition_count_max || (partitions & (partitions - 1)) != 0) {
-        return absl::FailedPreconditionError(fmt::format(
-            "partition_count = {} is not a power of two in 1 .. {}", partitions, ring::partition_count_max));
+    if (partitions == 0 || partitions > ring::partition_count_max ||
+        (partitions & (partitions - 1)) != 0) {
+        return absl::FailedPreconditionError(
+            fmt::format("partition_count = {} is not a power of two in 1 .. {}",
+                        partitions,
+                        ring::partition_count_max));
     }
     if (options_.seat_count < 1 || options_.seat_count > seat_count_max) {
         return absl::FailedPreconditionError(
@@ -64,11 +71,11 @@ absl::Status Node::Impl::open_shards() {
                                            .wall_clock = *environment_.wall_clock,
                                            .files = *environment_.files};
         shards_.push_back(std::make_unique<Shard>(index,
-                                                   shard_count(),
-                                                   options_,
-                                                   environment,
-                                                   environment_.random->next(),
-                                                   static_cast<ShardHost&>(*this)));
+                                                  shard_count(),
+                                                  options_,
+                                                  environment,
+                                                  environment_.random->next(),
+                                                  static_cast<ShardHost&>(*this)));
         STARLING_RETURN_IF_ERROR(
             shards_.back()->open(fmt::format("{}/shard-{}", options_.data_directory, index)));
     }
@@ -84,15 +91,17 @@ absl::Status Node::Impl::check_stored(const Identity& stored, uint32_t shard) co
                         shard_count()));
     }
     if (stored.cluster.name != options_.cluster_name) {
-        return absl::FailedPreconditionError(fmt::format("the data belongs to cluster '{}', '{}' is configured "
-                                                         "(cluster_name)",
-                                                         stored.cluster.name,
-                                                         options_.cluster_name));
+        return absl::FailedPreconditionError(
+            fmt::format("the data belongs to cluster '{}', '{}' is configured "
+                        "(cluster_name)",
+                        stored.cluster.name,
+                        options_.cluster_name));
     }
     if (stored.cluster.partition_count != options_.partition_count ||
         stored.cluster.seats != options_.seat_count) {
         return absl::FailedPreconditionError(
-            fmt::format("the cluster was made with partition_count = {} and seat_count = {}, configured are {} and {}",
+            fmt::format("the cluster was made with partition_count = {} and seat_count = {}, "
+                        "configured are {} and {}",
                         stored.cluster.partition_count,
                         stored.cluster.seats,
                         options_.partition_count,
@@ -102,7 +111,8 @@ absl::Status Node::Impl::check_stored(const Identity& stored, uint32_t shard) co
 }
 
 absl::StatusOr<Identity> Node::Impl::settle_identity() {
-    STARLING_ASSIGN_OR_RETURN(const std::optional<Identity> first, load_identity(shards_[0]->engine()));
+    STARLING_ASSIGN_OR_RETURN(const std::optional<Identity> first,
+                              load_identity(shards_[0]->engine()));
     Identity identity;
     if (first.has_value()) {
         STARLING_RETURN_IF_ERROR(check_stored(*first, 0));
@@ -115,14 +125,16 @@ absl::StatusOr<Identity> Node::Impl::settle_identity() {
                             .seats = options_.seat_count};
         identity.shard_count = shard_count();
     }
-    // The highest of all shards, so that a shard that was rolled back alone cannot bring a generation back.
+    // The highest of all shards, so that a shard that was rolled back alone cannot bring a
+    // generation back.
     for (uint32_t index = 1; index < shard_count(); ++index) {
-        STARLING_ASSIGN_OR_RETURN(const std::optional<Identity> stored, load_identity(shards_[index]->engine()));
+        STARLING_ASSIGN_OR_RETURN(const std::optional<Identity> stored,
+                                  load_identity(shards_[index]->engine()));
         if (stored.has_value()) {
             STARLING_RETURN_IF_ERROR(check_stored(*stored, index));
             if (first.has_value() && stored->node != first->node) {
-                return absl::FailedPreconditionError(
-                    fmt::format("shard {} in {} belongs to another node", index, options_.data_directory));
+                return absl::FailedPreconditionError(fmt::format(
+                    "shard {} in {} belongs to another node", index, options_.data_directory));
             }
             identity.generation = std::max(identity.generation, stored->generation);
         }
@@ -145,8 +157,11 @@ absl::Status Node::Impl::start() {
     cluster_id_ = identity.cluster.id.raw();
     partition_count_ = identity.cluster.partition_count;
 
-    cluster_ = std::make_unique<Cluster>(
-        options_, loop0(), *environment_.random, *environment_.transport, static_cast<ClusterHost&>(*this));
+    cluster_ = std::make_unique<Cluster>(options_,
+                                         loop0(),
+                                         *environment_.random,
+                                         *environment_.transport,
+                                         static_cast<ClusterHost&>(*this));
     for (uint32_t index = 0; index < shard_count(); ++index) {
         Identity own = identity;
         own.shard = index;
@@ -154,7 +169,8 @@ absl::Status Node::Impl::start() {
     }
     STARLING_ASSIGN_OR_RETURN(const std::optional<std::string> membership,
                               shards_[0]->engine().get(membership_key()));
-    environment_.transport->set_handler([this](const env::Delivery& delivery) { on_delivery(delivery); });
+    environment_.transport->set_handler(
+        [this](const env::Delivery& delivery) { on_delivery(delivery); });
     STARLING_RETURN_IF_ERROR(cluster_->start(identity, membership.value_or("")));
     for (uint32_t index = 0; index < shard_count(); ++index) {
         on_shard(index, [](Shard& shard) { shard.start(); });
@@ -189,7 +205,8 @@ void Node::Impl::serve_when_seated(bool is_alone) {
                         Phase expected = Phase::seating;
                         phase_.compare_exchange_strong(expected, Phase::serving);
                     } else {
-                        log("error", fmt::format("the node cannot serve: {}", pending->status.ToString()));
+                        log("error",
+                            fmt::format("the node cannot serve: {}", pending->status.ToString()));
                     }
                 });
             });
@@ -207,7 +224,8 @@ void Node::Impl::on_shard(uint32_t shard, absl::AnyInvocable<void(Shard&)> task)
 }
 
 template <typename T>
-void Node::Impl::ask_all(std::function<T(Shard&)> ask, absl::AnyInvocable<void(std::vector<T>)> done) {
+void Node::Impl::ask_all(std::function<T(Shard&)> ask,
+                         absl::AnyInvocable<void(std::vector<T>)> done) {
     struct Pending {
         std::vector<T> answers;
         uint32_t left = 0;
@@ -283,11 +301,12 @@ void Node::Impl::dispatch(peer::Envelope envelope, env::ConnectionId connection)
             return;
         }
     }
-    const bool is_for_us = envelope.cluster() == cluster_id_ && !from.is_none() && from != node_id_ &&
+    const bool is_for_us = envelope.cluster() == cluster_id_ && !from.is_none() &&
+                           from != node_id_ &&
                            (envelope.to() == 0 || envelope.to() == node_id_.raw());
     // An answer to an earlier life of this node is nobody's.
-    const bool is_for_this_life =
-        envelope.to_generation() == 0 || envelope.to_generation() == cluster_->identity().generation;
+    const bool is_for_this_life = envelope.to_generation() == 0 ||
+                                  envelope.to_generation() == cluster_->identity().generation;
     if (!is_for_us || !is_for_this_life) {
         ++frames_misdirected_;
         return;
@@ -359,7 +378,8 @@ void Node::Impl::persist_membership(std::string state) {
     batch.put(membership_key(), state);
     shards_[0]->commit(batch, [this](const absl::Status& status) {
         if (!status.ok()) {
-            log("warning", fmt::format("the membership could not be stored: {}", status.ToString()));
+            log("warning",
+                fmt::format("the membership could not be stored: {}", status.ToString()));
         }
     });
 }
@@ -372,7 +392,9 @@ bool Node::Impl::holds_data() {
     return found;
 }
 
-void Node::Impl::enter_cluster(const Identity& identity, std::string membership, ClusterHost::Done done) {
+void Node::Impl::enter_cluster(const Identity& identity,
+                               std::string membership,
+                               ClusterHost::Done done) {
     // From here on no shard writes for the old cluster, so what the answers say stays true.
     ask_all<bool>(
         [](Shard& shard) { return shard.freeze(); },
@@ -395,23 +417,27 @@ void Node::Impl::enter_cluster(const Identity& identity, std::string membership,
             storage::WriteBatch batch;
             batch.put(membership_key(), membership);
             put_identity(batch, first);
-            shards_[0]->commit(batch, [this, identity, unfreeze, done = std::move(done)](absl::Status status) mutable {
-                if (status.ok()) {
-                    cluster_id_ = identity.cluster.id.raw();
-                    for (uint32_t index = 0; index < shard_count(); ++index) {
-                        Identity own = identity;
-                        own.shard = index;
-                        on_shard(index, [own](Shard& shard) { shard.enter_cluster(own); });
+            shards_[0]->commit(
+                batch,
+                [this, identity, unfreeze, done = std::move(done)](absl::Status status) mutable {
+                    if (status.ok()) {
+                        cluster_id_ = identity.cluster.id.raw();
+                        for (uint32_t index = 0; index < shard_count(); ++index) {
+                            Identity own = identity;
+                            own.shard = index;
+                            on_shard(index, [own](Shard& shard) { shard.enter_cluster(own); });
+                        }
                     }
-                }
-                unfreeze();
-                done(std::move(status));
-            });
+                    unfreeze();
+                    done(std::move(status));
+                });
         });
 }
 
 void Node::Impl::join(std::string known_address, Callback<Joined> done) {
-    loop0().post([this, known_address = std::move(known_address), done = std::move(done)]() mutable {
+    loop0().post([this,
+                  known_address = std::move(known_address),
+                  done = std::move(done)]() mutable {
         if (phase_ != Phase::serving) {
             done(not_serving());
             return;
@@ -559,10 +585,11 @@ void Node::Impl::status(Callback<StatusReport> done) {
         done(not_serving());
         return;
     }
-    ask_all<ShardStatus>([](Shard& shard) { return shard.status(); },
-                         [this, done = std::move(done)](const std::vector<ShardStatus>& shards) mutable {
-                             done(make_report(shards));
-                         });
+    ask_all<ShardStatus>(
+        [](Shard& shard) { return shard.status(); },
+        [this, done = std::move(done)](const std::vector<ShardStatus>& shards) mutable {
+            done(make_report(shards));
+        });
 }
 
 }  // namespace starling::node

@@ -1,7 +1,7 @@
 #pragma once
 
-// The node behind node.h: owns the shards and the cluster part, routes frames and requests between them and the
-// loops they live on.
+// The node behind node.h: owns the shards and the cluster part, routes frames and requests between
+// them and the loops they live on.
 
 #include <atomic>
 #include <functional>
@@ -37,8 +37,8 @@ class Node::Impl final : private ShardHost, private ClusterHost {
     bool is_ready() const { return phase_ == Phase::serving; }
 
   private:
-    // starting: inside start(), when no loop runs yet and all may be touched; seating: the loops run, the seats of
-    // a new cluster are not durable yet.
+    // starting: inside start(), when no loop runs yet and all may be touched; seating: the loops
+    // run, the seats of a new cluster are not durable yet.
     enum class Phase { constructed, starting, seating, serving, stopping, stopped };
 
     // ShardHost, on the shards' loops
@@ -50,7 +50,9 @@ class Node::Impl final : private ShardHost, private ClusterHost {
     void member_seats_changed(base::NodeId node, std::vector<HeldSeat> held) override;
     void peer_is_back(base::NodeId node) override;
     void persist_membership(std::string state) override;
-    void enter_cluster(const Identity& identity, std::string membership, ClusterHost::Done done) override;
+    void enter_cluster(const Identity& identity,
+                       std::string membership,
+                       ClusterHost::Done done) override;
     bool holds_data() override;
 
     absl::Status open_shards();

@@ -1,6 +1,7 @@
 #pragma once
 
-// Everything a node can be told, with its defaults. Read by the daemon from a file, by the simulator from a seed.
+// Everything a node can be told, with its defaults. Read by the daemon from a file, by the
+// simulator from a seed.
 
 #include <chrono>
 #include <cstdint>

@@ -12,7 +12,9 @@ namespace starling::node {
 
 namespace {
 
-uint64_t in_ms(base::Duration duration) { return static_cast<uint64_t>(duration / std::chrono::milliseconds(1)); }
+uint64_t in_ms(base::Duration duration) {
+    return static_cast<uint64_t>(duration / std::chrono::milliseconds(1));
+}
 
 CoordinatorOptions coordinator_options(const NodeOptions& options, uint32_t shard_count) {
     CoordinatorOptions out;
@@ -68,8 +70,10 @@ absl::Status Shard::open(const std::string& directory) {
 void Shard::make_parts() {
     env::EventLoop& loop = environment_.loop;
     store_ = std::make_unique<ReplicaStore>(loop, environment_.workers, *engine_);
-    hints_ = std::make_unique<HintStore>(store_->commits(), *engine_, options_.hint_bytes_max / shard_count_);
-    replica_ = std::make_unique<Replica>(*store_, *hints_, horizon_, static_cast<ReplicaHost&>(*this));
+    hints_ = std::make_unique<HintStore>(
+        store_->commits(), *engine_, options_.hint_bytes_max / shard_count_);
+    replica_ =
+        std::make_unique<Replica>(*store_, *hints_, horizon_, static_cast<ReplicaHost&>(*this));
     Actor actor{.node = identity_.node, .start = identity_.generation, .random = random_.next()};
     if (STARLING_PLANTED(dot_counter_not_persisted)) {
         actor = {.node = identity_.node, .start = 1, .random = 1};
@@ -92,7 +96,8 @@ void Shard::make_parts() {
         coordinator_->context(), environment_.workers, options_.hint_interval);
     EntropyOptions entropy;
     entropy.interval = options_.entropy_interval;
-    entropy_ = std::make_unique<Entropy>(entropy, static_cast<EntropyHost&>(*this), *store_, loop, random_);
+    entropy_ = std::make_unique<Entropy>(
+        entropy, static_cast<EntropyHost&>(*this), *store_, loop, random_);
     seats_ = std::make_unique<SeatView>(identity_.cluster.partition_count,
                                         static_cast<uint8_t>(identity_.cluster.seats));
     MoverOptions mover;
@@ -103,7 +108,8 @@ void Shard::make_parts() {
     mover.partition_count = identity_.cluster.partition_count;
     mover.partitions = own_partitions();
     mover.fills_max = options_.fills_at_once;
-    mover_ = std::make_unique<Mover>(mover, static_cast<HandoverHost&>(*this), *entropy_, loop, random_);
+    mover_ =
+        std::make_unique<Mover>(mover, static_cast<HandoverHost&>(*this), *entropy_, loop, random_);
 }
 
 absl::Status Shard::load(const Identity& identity) {
@@ -112,8 +118,9 @@ absl::Status Shard::load(const Identity& identity) {
     STARLING_RETURN_IF_ERROR(store_->load());
     STARLING_RETURN_IF_ERROR(hints_->load());
     std::vector<std::pair<base::PartitionId, std::string>> stored;
-    const auto iterator = engine_->new_iterator(
-        {.lower = storage_keys::seats_begin(), .upper = storage_keys::seats_end(), .snapshot = nullptr});
+    const auto iterator = engine_->new_iterator({.lower = storage_keys::seats_begin(),
+                                                 .upper = storage_keys::seats_end(),
+                                                 .snapshot = nullptr});
     for (iterator->seek_to_first(); iterator->valid(); iterator->next()) {
         const auto partition = storage_keys::parse_seats(iterator->key());
         if (!partition.has_value()) {
@@ -125,11 +132,14 @@ absl::Status Shard::load(const Identity& identity) {
     return mover_->restore(stored);
 }
 
-void Shard::start() { courier_->start(); }
+void Shard::start() {
+    courier_->start();
+}
 
 std::vector<base::PartitionId> Shard::own_partitions() const {
     std::vector<base::PartitionId> own;
-    for (uint32_t partition = index_; partition < identity_.cluster.partition_count; partition += shard_count_) {
+    for (uint32_t partition = index_; partition < identity_.cluster.partition_count;
+         partition += shard_count_) {
         own.emplace_back(static_cast<uint16_t>(partition));
     }
     return own;
@@ -237,13 +247,16 @@ SeatSet Shard::held_seats(base::PartitionId partition) const {
     if (frozen_) {
         return {};
     }
-    if (STARLING_PLANTED(counts_before_ready) && mover_->stores(partition, identity_.cluster.seats)) {
+    if (STARLING_PLANTED(counts_before_ready) &&
+        mover_->stores(partition, identity_.cluster.seats)) {
         return SeatSet::first(identity_.cluster.seats);
     }
     return mover_->counts(partition);
 }
 
-bool Shard::stores(GroupId group) const { return !frozen_ && mover_->stores(group.partition, group.replicas); }
+bool Shard::stores(GroupId group) const {
+    return !frozen_ && mover_->stores(group.partition, group.replicas);
+}
 
 std::vector<base::NodeId> Shard::other_owners(GroupId group) const {
     std::vector<base::NodeId> owners = view_->holders_of(group.partition, group.replicas);
@@ -251,7 +264,9 @@ std::vector<base::NodeId> Shard::other_owners(GroupId group) const {
     return owners;
 }
 
-uint64_t Shard::now_ms() const { return base::to_unix_ms(environment_.wall_clock.wall_now()); }
+uint64_t Shard::now_ms() const {
+    return base::to_unix_ms(environment_.wall_clock.wall_now());
+}
 
 void Shard::send(base::NodeId to, peer::ReplicaMessage message) {
     peer::Envelope envelope;
@@ -298,7 +313,9 @@ void Shard::commit(const storage::WriteBatch& batch, absl::AnyInvocable<void(abs
     store_->commits().when_durable(std::move(done));
 }
 
-void Shard::seats_changed() { host_.seats_changed(index_, mover_->held()); }
+void Shard::seats_changed() {
+    host_.seats_changed(index_, mover_->held());
+}
 
 void Shard::drop(base::PartitionId partition, uint8_t replicas_max, HandoverHost::Done done) {
     struct Pending {
@@ -341,7 +358,9 @@ ShardStatus Shard::status() const {
     return out;
 }
 
-bool Shard::is_idle() const { return coordinator_->operation_count() == 0 && store_->is_idle(); }
+bool Shard::is_idle() const {
+    return coordinator_->operation_count() == 0 && store_->is_idle();
+}
 
 void Shard::stop_background() {
     courier_->stop();
@@ -349,7 +368,9 @@ void Shard::stop_background() {
     entropy_->stop();
 }
 
-absl::Status Shard::close() { return engine_->close(); }
+absl::Status Shard::close() {
+    return engine_->close();
+}
 
 void Shard::inspect(ShardInspection& out) {
     for (const GroupId group : store_->groups()) {

@@ -1,8 +1,9 @@
 #pragma once
 
-// One shard of a node: a loop, an engine, and the partitions p with p % shard_count == its index, with everything
-// that serves them: store, replica, coordinator, hints, hand-over, anti-entropy. It wires these together and knows
-// the engine's directory; each of the parts knows only the interface the shard implements for it.
+// One shard of a node: a loop, an engine, and the partitions p with p % shard_count == its index,
+// with everything that serves them: store, replica, coordinator, hints, hand-over, anti-entropy. It
+// wires these together and knows the engine's directory; each of the parts knows only the interface
+// the shard implements for it.
 //
 // Owned by its loop, but for open() and load(), which run before the loop does.
 
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
+
 #include "env/clock.h"
 #include "env/event_loop.h"
 #include "env/file_system.h"
@@ -94,7 +96,8 @@ class Shard final : private ReplicaHost, private HandoverHost, private EntropyHo
     void set_member_seats(base::NodeId node, std::vector<HeldSeat> held);
     void peer_is_back(base::NodeId node);
 
-    // For a join: from `freeze` on nothing is written and no seat counts. Returns whether there is data.
+    // For a join: from `freeze` on nothing is written and no seat counts. Returns whether there is
+    // data.
     bool freeze();
     void unfreeze() { frozen_ = false; }
     void enter_cluster(const Identity& identity);
@@ -118,7 +121,9 @@ class Shard final : private ReplicaHost, private HandoverHost, private EntropyHo
     base::NodeId self() const override { return identity_.node; }
     void send(base::NodeId to, peer::ReplicaMessage message) override;
     // HandoverHost
-    void persist_seats(base::PartitionId partition, std::string value, HandoverHost::Done done) override;
+    void persist_seats(base::PartitionId partition,
+                       std::string value,
+                       HandoverHost::Done done) override;
     void send(base::NodeId to, peer::HandoverMessage message) override;
     void seats_changed() override;
     void drop(base::PartitionId partition, uint8_t replicas_max, HandoverHost::Done done) override;

@@ -4,8 +4,8 @@
 
 namespace starling::node {
 
-// A shard's own stream of random numbers (SplitMix64), since env's is not shared between loops. Good for operation
-// ids and jitter; what must be unguessable is drawn from env's.
+// A shard's own stream of random numbers (SplitMix64), since env's is not shared between loops.
+// Good for operation ids and jitter; what must be unguessable is drawn from env's.
 class ShardRandom final : public env::Random {
   public:
     explicit ShardRandom(uint64_t seed) : state_(seed) {}

@@ -45,7 +45,9 @@ void add_shard(StatusReport& report, const ShardStatus& shard) {
         report.read_only_reason = std::string(shard.background_error.message());
     }
     auto& metrics = report.metrics;
-    const auto add = [&](const char* name, uint64_t value) { metrics[name] += static_cast<double>(value); };
+    const auto add = [&](const char* name, uint64_t value) {
+        metrics[name] += static_cast<double>(value);
+    };
     add("starling_operations_under_way", shard.operations);
     add("starling_inflight_bytes", shard.inflight_bytes);
     add("starling_hints", shard.hints);
@@ -84,7 +86,8 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
     }
     report.copies_min = view.seat_count;
     for (uint32_t partition = 0; partition < view.partition_count; ++partition) {
-        const uint32_t copies = live_copies(view, base::PartitionId(static_cast<uint16_t>(partition)));
+        const uint32_t copies =
+            live_copies(view, base::PartitionId(static_cast<uint16_t>(partition)));
         report.copies_min = std::min(report.copies_min, copies);
         report.partitions_short_of_copies += copies < view.seat_count ? 1U : 0U;
     }
@@ -98,8 +101,10 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
     report.memory = {{"memtables and block cache", engine_memory, options_.memory_bytes_max / 2},
                      {"requests under way", inflight, options_.memory_bytes_max / 4}};
     const gossip::GossipStats gossip = cluster_->gossip().stats();
-    report.metrics["starling_gossip_messages_received_total"] = static_cast<double>(gossip.messages_received);
-    report.metrics["starling_gossip_messages_sent_total"] = static_cast<double>(gossip.messages_sent);
+    report.metrics["starling_gossip_messages_received_total"] =
+        static_cast<double>(gossip.messages_received);
+    report.metrics["starling_gossip_messages_sent_total"] =
+        static_cast<double>(gossip.messages_sent);
     report.metrics["starling_frames_malformed_total"] = static_cast<double>(frames_malformed_);
     report.metrics["starling_frames_misdirected_total"] = static_cast<double>(frames_misdirected_);
     report.metrics["starling_members"] = static_cast<double>(report.members.size());
@@ -107,11 +112,12 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
     report.metrics["starling_read_only"] = report.read_only ? 1 : 0;
 
     if (report.partitions_short_of_copies > 0) {
-        report.warnings.push_back(fmt::format("{} of {} copies: {} of {} partitions have fewer live copies than seats",
-                                              report.copies_min,
-                                              view.seat_count,
-                                              report.partitions_short_of_copies,
-                                              view.partition_count));
+        report.warnings.push_back(
+            fmt::format("{} of {} copies: {} of {} partitions have fewer live copies than seats",
+                        report.copies_min,
+                        view.seat_count,
+                        report.partitions_short_of_copies,
+                        view.partition_count));
     }
     if (report.read_only) {
         report.warnings.push_back("this node takes no writes: " + report.read_only_reason);

@@ -1,0 +1,110 @@
+#include "tests/bench/closed_loop.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace starling::bench {
+
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+double percentile(const std::vector<float>& sorted, double part) {
+    if (sorted.empty()) {
+        return 0;
+    }
+    const auto index = static_cast<size_t>(part * static_cast<double>(sorted.size() - 1));
+    return static_cast<double>(sorted[index]);
+}
+
+}  // namespace
+
+LoadResult run_closed_loop(uint32_t clients,
+                           std::chrono::milliseconds duration,
+                           const CallFactory& make_call) {
+    struct Client {
+        std::unique_ptr<Call> call;
+        SteadyClock::time_point sent;
+    };
+    grpc::CompletionQueue queue;
+    std::vector<Client> all(clients);
+    // The tag is the call; calls are found by their index.
+    std::vector<Call*> order;
+    uint64_t number = 0;
+    for (uint32_t index = 0; index < clients; ++index) {
+        all[index].call = make_call(index);
+        order.push_back(all[index].call.get());
+    }
+    std::vector<std::pair<Call*, uint32_t>> index_of;
+    for (uint32_t index = 0; index < clients; ++index) {
+        index_of.emplace_back(order[index], index);
+    }
+    std::sort(index_of.begin(), index_of.end());
+
+    const auto begin = SteadyClock::now();
+    const auto count_from = begin + duration / 5;
+    const auto end = count_from + duration;
+    for (Client& client : all) {
+        client.sent = SteadyClock::now();
+        client.call->send(queue, number++);
+    }
+    LoadResult result;
+    std::vector<float> latencies;
+    uint32_t open = clients;
+    void* tag = nullptr;
+    bool ok = false;
+    while (open > 0 && queue.Next(&tag, &ok)) {
+        auto* call = static_cast<Call*>(tag);
+        const auto found =
+            std::lower_bound(index_of.begin(), index_of.end(), std::pair<Call*, uint32_t>(call, 0));
+        Client& client = all[found->second];
+        const auto now = SteadyClock::now();
+        if (now >= count_from && now < end) {
+            if (ok && call->succeeded()) {
+                ++result.succeeded;
+                latencies.push_back(
+                    std::chrono::duration<float, std::micro>(now - client.sent).count());
+            } else {
+                ++result.failed;
+            }
+        }
+        if (now >= end) {
+            --open;
+            continue;
+        }
+        client.sent = now;
+        call->send(queue, number++);
+    }
+    queue.Shutdown();
+    while (queue.Next(&tag, &ok)) {
+    }
+    std::sort(latencies.begin(), latencies.end());
+    result.seconds = std::chrono::duration<double>(duration).count();
+    result.p50 = percentile(latencies, 0.5);
+    result.p99 = percentile(latencies, 0.99);
+    result.p999 = percentile(latencies, 0.999);
+    return result;
+}
+
+std::vector<std::shared_ptr<grpc::Channel>> open_channels(const std::vector<std::string>& addresses,
+                                                          uint32_t per_address) {
+    std::vector<std::shared_ptr<grpc::Channel>> channels;
+    for (uint32_t copy = 0; copy < per_address; ++copy) {
+        for (const std::string& address : addresses) {
+            grpc::ChannelArguments arguments;
+            arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+            channels.push_back(
+                grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
+            channels.back()->WaitForConnected(std::chrono::system_clock::now() +
+                                              std::chrono::seconds(10));
+        }
+    }
+    return channels;
+}
+
+std::string bench_key(uint64_t number) {
+    return fmt::format("{:016x}", number * 0x9e3779b97f4a7c15ULL);
+}
+
+}  // namespace starling::bench

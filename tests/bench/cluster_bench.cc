@@ -1,0 +1,330 @@
+// Puts and gets against three nodes on loopback, N=3, R=W=2, durability sync, 16 B keys and 256 B
+// values, and, with
+// --etcd, the same load against three etcd nodes in the same run. Absolute figures belong to the
+// machine; the ratio is what counts. The command and its results stand in docs/performance.md.
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <thread>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "etcd.grpc.pb.h"
+#include "starling/v1/admin.grpc.pb.h"
+#include "starling/v1/kv.grpc.pb.h"
+#include "tests/bench/child_process.h"
+#include "tests/bench/closed_loop.h"
+
+namespace starling::bench {
+namespace {
+
+constexpr uint64_t key_space = 100'000;
+constexpr size_t value_bytes = 256;
+constexpr uint32_t channels_per_node = 2;
+
+using Channels = std::vector<std::shared_ptr<grpc::Channel>>;
+
+// A unary call of either system: Traits names the stub, the messages and how to fill the request.
+template <typename Traits>
+class UnaryCall final : public Call {
+  public:
+    explicit UnaryCall(std::shared_ptr<grpc::Channel> channel) : stub_(std::move(channel)) {}
+
+    void send(grpc::CompletionQueue& queue, uint64_t number) override {
+        context_.emplace();
+        context_->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+        request_.Clear();
+        Traits::fill(request_, number);
+        reader_ = Traits::start(stub_, *context_, request_, queue);
+        reader_->Finish(&response_, &status_, static_cast<Call*>(this));
+    }
+    bool succeeded() const override { return status_.ok(); }
+
+  private:
+    typename Traits::Stub stub_;
+    std::optional<grpc::ClientContext> context_;
+    typename Traits::Request request_;
+    typename Traits::Response response_;
+    std::unique_ptr<grpc::ClientAsyncResponseReader<typename Traits::Response>> reader_;
+    grpc::Status status_;
+};
+
+struct StarlingPut {
+    using Stub = v1::KV::Stub;
+    using Request = v1::PutRequest;
+    using Response = v1::WriteResponse;
+    static void fill(Request& request, uint64_t number) {
+        request.set_key(bench_key(number % key_space));
+        request.set_value(std::string(value_bytes, 'v'));
+    }
+    static auto start(Stub& stub,
+                      grpc::ClientContext& context,
+                      const Request& request,
+                      grpc::CompletionQueue& queue) {
+        return stub.AsyncPut(&context, request, &queue);
+    }
+};
+
+struct StarlingGet {
+    using Stub = v1::KV::Stub;
+    using Request = v1::GetRequest;
+    using Response = v1::GetResponse;
+    static void fill(Request& request, uint64_t number) {
+        request.set_key(bench_key(number % key_space));
+    }
+    static auto start(Stub& stub,
+                      grpc::ClientContext& context,
+                      const Request& request,
+                      grpc::CompletionQueue& queue) {
+        return stub.AsyncGet(&context, request, &queue);
+    }
+};
+
+struct EtcdPut {
+    using Stub = etcdserverpb::KV::Stub;
+    using Request = etcdserverpb::PutRequest;
+    using Response = etcdserverpb::PutResponse;
+    static void fill(Request& request, uint64_t number) {
+        request.set_key(bench_key(number % key_space));
+        request.set_value(std::string(value_bytes, 'v'));
+    }
+    static auto start(Stub& stub,
+                      grpc::ClientContext& context,
+                      const Request& request,
+                      grpc::CompletionQueue& queue) {
+        return stub.AsyncPut(&context, request, &queue);
+    }
+};
+
+struct EtcdGet {
+    using Stub = etcdserverpb::KV::Stub;
+    using Request = etcdserverpb::RangeRequest;
+    using Response = etcdserverpb::RangeResponse;
+    static void fill(Request& request, uint64_t number) {
+        request.set_key(bench_key(number % key_space));
+    }
+    static auto start(Stub& stub,
+                      grpc::ClientContext& context,
+                      const Request& request,
+                      grpc::CompletionQueue& queue) {
+        return stub.AsyncRange(&context, request, &queue);
+    }
+};
+
+struct Cluster {
+    std::vector<std::unique_ptr<ChildProcess>> nodes;
+    std::vector<std::string> addresses;
+
+    double cpu_seconds() const {
+        double sum = 0;
+        for (const auto& node : nodes) {
+            sum += node->cpu_seconds();
+        }
+        return sum;
+    }
+};
+
+void wait_until(const std::string& what, const std::function<bool()>& condition) {
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (!condition()) {
+        if (std::chrono::steady_clock::now() > give_up) {
+            fmt::print(stderr, "gave up waiting until {}\n", what);
+            std::exit(1);
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+}
+
+bool all_seats_are_placed(v1::Admin::Stub& admin) {
+    grpc::ClientContext context;
+    v1::StatusRequest request;
+    v1::StatusResponse response;
+    return admin.Status(&context, request, &response).ok() && response.members_size() == 3 &&
+           response.partitions_short_of_copies() == 0 && response.seats_filling() == 0;
+}
+
+Cluster start_starling(const std::string& starlingd, const std::string& folder, int base_port) {
+    Cluster cluster;
+    std::ofstream(folder + "/secret") << "0123456789abcdef0123456789abcdef\n";
+    std::filesystem::permissions(folder + "/secret", std::filesystem::perms(0600));
+    for (int node = 0; node < 3; ++node) {
+        const std::string config = fmt::format("{}/node{}.toml", folder, node);
+        std::ofstream(config) << fmt::format(
+            "cluster_secret_file = \"{0}/secret\"\nclient_address = "
+            "\"127.0.0.1:{1}\"\npeer_address = "
+            "\"127.0.0.1:{2}\"\nhttp_address = \"127.0.0.1:{3}\"\ndata_dir = "
+            "\"{0}/data{4}\"\nshards = 1\n",
+            folder,
+            base_port + node,
+            base_port + 10 + node,
+            base_port + 20 + node,
+            node);
+        cluster.addresses.push_back(fmt::format("127.0.0.1:{}", base_port + node));
+        cluster.nodes.push_back(std::make_unique<ChildProcess>(
+            std::vector<std::string>{starlingd, "--config-path", config},
+            fmt::format("{}/log{}", folder, node)));
+    }
+    for (int node = 0; node < 3; ++node) {
+        const auto channel = grpc::CreateChannel(cluster.addresses[static_cast<size_t>(node)],
+                                                 grpc::InsecureChannelCredentials());
+        v1::Admin::Stub admin(channel);
+        wait_until("a node serves", [&] {
+            grpc::ClientContext context;
+            v1::PingResponse response;
+            return admin.Ping(&context, v1::PingRequest(), &response).ok() && response.is_ready();
+        });
+        if (node == 0) {
+            continue;
+        }
+        grpc::ClientContext context;
+        v1::JoinRequest request;
+        request.set_known_address(fmt::format("127.0.0.1:{}", base_port + 10));
+        v1::JoinResponse response;
+        const grpc::Status status = admin.Join(&context, request, &response);
+        if (!status.ok()) {
+            fmt::print(stderr, "join: {}\n", status.error_message());
+            std::exit(1);
+        }
+    }
+    v1::Admin::Stub admin(
+        grpc::CreateChannel(cluster.addresses[0], grpc::InsecureChannelCredentials()));
+    wait_until("all seats are placed", [&] { return all_seats_are_placed(admin); });
+    return cluster;
+}
+
+Cluster start_etcd(const std::string& etcd, const std::string& folder, int base_port) {
+    Cluster cluster;
+    std::string members;
+    for (int node = 0; node < 3; ++node) {
+        members += fmt::format(
+            "{}n{}=http://127.0.0.1:{}", node == 0 ? "" : ",", node, base_port + 10 + node);
+    }
+    for (int node = 0; node < 3; ++node) {
+        const std::string client = fmt::format("127.0.0.1:{}", base_port + node);
+        const std::string peer = fmt::format("http://127.0.0.1:{}", base_port + 10 + node);
+        cluster.addresses.push_back(client);
+        cluster.nodes.push_back(std::make_unique<ChildProcess>(
+            std::vector<std::string>{etcd,
+                                     "--name",
+                                     fmt::format("n{}", node),
+                                     "--data-dir",
+                                     fmt::format("{}/etcd{}", folder, node),
+                                     "--listen-client-urls",
+                                     "http://" + client,
+                                     "--advertise-client-urls",
+                                     "http://" + client,
+                                     "--listen-peer-urls",
+                                     peer,
+                                     "--initial-advertise-peer-urls",
+                                     peer,
+                                     "--initial-cluster",
+                                     members,
+                                     "--log-level",
+                                     "error"},
+            fmt::format("{}/etcd-log{}", folder, node)));
+    }
+    wait_until("etcd has a leader", [&] {
+        const auto channel =
+            grpc::CreateChannel(cluster.addresses[0], grpc::InsecureChannelCredentials());
+        etcdserverpb::KV::Stub stub(channel);
+        grpc::ClientContext context;
+        context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(2));
+        etcdserverpb::PutRequest request;
+        request.set_key("ready");
+        etcdserverpb::PutResponse response;
+        return stub.Put(&context, request, &response).ok();
+    });
+    return cluster;
+}
+
+template <typename Traits>
+LoadResult measure(const Cluster& cluster,
+                   const std::string& name,
+                   uint32_t clients,
+                   std::chrono::milliseconds duration) {
+    const Channels channels = open_channels(cluster.addresses, channels_per_node);
+    const double cpu_before = cluster.cpu_seconds();
+    const LoadResult result = run_closed_loop(clients, duration, [&](uint32_t client) {
+        return std::make_unique<UnaryCall<Traits>>(channels[client % channels.size()]);
+    });
+    const double cpu = (cluster.cpu_seconds() - cpu_before) / (result.seconds * 1.2);
+    fmt::print(
+        "{:<14} {:>4} clients {:>9.0f}/s  p50 {:>8.0f} us  p99 {:>8.0f} us  p99.9 {:>8.0f} us  "
+        "failed {}  "
+        "servers' CPU {:.2f} cores\n",
+        name,
+        clients,
+        result.per_second(),
+        result.p50,
+        result.p99,
+        result.p999,
+        result.failed,
+        cpu);
+    std::fflush(stdout);
+    return result;
+}
+
+}  // namespace
+}  // namespace starling::bench
+
+int main(int argc, char** argv) {
+    using namespace starling::bench;
+    CLI::App app("Puts and gets per second of three nodes on loopback");
+    std::string starlingd = "starlingd";
+    std::string etcd;
+    std::vector<uint32_t> client_counts = {1, 64, 512};
+    uint32_t seconds = 5;
+    uint32_t rounds = 1;
+    int base_port = 23000;
+    app.add_option("--starlingd", starlingd, "path of starlingd");
+    app.add_option("--etcd", etcd, "path of etcd, to run the same load against it");
+    app.add_option("--clients", client_counts, "numbers of clients")->delimiter(',');
+    app.add_option("--seconds", seconds, "length of a measurement");
+    app.add_option("--rounds", rounds, "how often each is measured, the systems in turn");
+    app.add_option("--base-port", base_port, "first of the ports used");
+    CLI11_PARSE(app, argc, argv);
+
+    std::string folder = std::filesystem::temp_directory_path() / "starling-bench-XXXXXX";
+    if (::mkdtemp(folder.data()) == nullptr) {
+        std::perror(folder.c_str());
+        return 1;
+    }
+    {
+        const Cluster starling = start_starling(starlingd, folder, base_port);
+        std::optional<Cluster> peer;
+        if (!etcd.empty()) {
+            peer = start_etcd(etcd, folder, base_port + 100);
+        }
+        const std::chrono::seconds duration(seconds);
+        for (const uint32_t clients : client_counts) {
+            for (uint32_t round = 0; round < rounds; ++round) {
+                const LoadResult puts =
+                    measure<StarlingPut>(starling, "starling put", clients, duration);
+                if (peer.has_value()) {
+                    const LoadResult theirs =
+                        measure<EtcdPut>(*peer, "etcd put", clients, duration);
+                    fmt::print("{:<14} {:>4} clients   ratio {:.2f}\n",
+                               "put",
+                               clients,
+                               puts.per_second() / theirs.per_second());
+                }
+                const LoadResult gets =
+                    measure<StarlingGet>(starling, "starling get", clients, duration);
+                if (peer.has_value()) {
+                    const LoadResult theirs =
+                        measure<EtcdGet>(*peer, "etcd get", clients, duration);
+                    fmt::print("{:<14} {:>4} clients   ratio {:.2f}\n",
+                               "get",
+                               clients,
+                               gets.per_second() / theirs.per_second());
+                }
+            }
+        }
+    }
+    std::filesystem::remove_all(folder);
+    return 0;
+}
