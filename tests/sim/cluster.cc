@@ -124,7 +124,8 @@ uint32_t Cluster::up_count() const {
 bool Cluster::is_complete() const {
     return std::ranges::all_of(machines_, [&](const auto& machine) {
         const State& of_machine = states_[machine->number() - 1];
-        return !of_machine.wanted || (of_machine.was_member && machine->is_up());
+        return !of_machine.wanted ||
+               (of_machine.was_member && machine->is_up() && machine->node().is_ready());
     });
 }
 

@@ -66,7 +66,8 @@ absl::Status Machine::start() {
     process_.restart();
     make_life();
     absl::Status started = absl::OkStatus();
-    life_->loops.front()->run_here([&] { started = life_->node->start(); });
+    // None of the loops runs yet: a start may touch what belongs to any of them.
+    world_.scheduler.run_as(process_.owner(), nullptr, [&] { started = life_->node->start(); });
     if (!process_.is_alive()) {
         bury();
         return absl::OkStatus();
@@ -147,7 +148,8 @@ void Machine::bury() {
     io_until_death_ = 0;
     // First the disk: what destructors still write must not reach it.
     files_.crash(death_mode_, random_);
-    life_.reset();
+    // On behalf of no loop, as a process's end: destructors of several loops' objects run here.
+    world_.scheduler.run_as(env::no_owner, nullptr, [this] { life_.reset(); });
 }
 
 }  // namespace starling::sim

@@ -170,7 +170,12 @@ void Operations::check_error(std::string_view what, KeyIndex key, const absl::St
     // A namespace that was made a moment ago is not known everywhere.
     const bool not_yet_known =
         absl::IsNotFound(status) && name_space_of(key).name != name_spaces_.front().name;
-    if (is_honest_failure(status) || not_yet_known) return;
+    // What a node with a wrong clock may say.
+    const std::string reason = base::reason_of(status);
+    const bool about_time = reason == base::reason::invalid_request_id || reason == base::reason::request_too_old;
+    const FaultOptions& faults = world_.options.faults;
+    const bool clocks_fail = faults.clock_jumps || faults.clock_strobes;
+    if (is_honest_failure(status) || not_yet_known || (about_time && clocks_fail)) return;
     world_.verdict.report("I19",
                           fmt::format("a valid {} of key {} was answered with {}",
                                       what,
