@@ -1,6 +1,7 @@
 #include "node/version/frontier.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include <fmt/format.h>
 
@@ -170,6 +171,14 @@ void Frontier::unite(const Frontier& other) {
         }
     }
     seen_ = std::move(united);
+}
+
+Frontier Frontier::written_by(base::NodeId node) const {
+    Frontier part;
+    std::copy_if(seen_.begin(), seen_.end(), std::back_inserter(part.seen_), [&](const Seen& seen) {
+        return seen.actor.node == node;
+    });
+    return part;
 }
 
 uint64_t Frontier::gap_count() const {

@@ -32,6 +32,8 @@ class Frontier {
     // True when the dot was not there before. REQUIRES: a sequence of 1 or more.
     bool add(const Dot& dot);
     void unite(const Frontier& other);
+    // The part of it that actors of `node` wrote.
+    Frontier written_by(base::NodeId node) const;
     // How many dots are missing below the highest seen ones.
     uint64_t gap_count() const;
 

@@ -123,19 +123,38 @@ bool is_all_of_local(const Choices& kept, const Record& local) {
            std::none_of(kept.begin(), kept.end(), [](Choice choice) { return choice.is_incoming; });
 }
 
+// Two retries, each minted where the other request's first copy was and not its own, supersede one
+// another; by their contexts both stand, by memory both are gone. Then the younger request stays.
+// In any other history something that nothing superseded is left, so this happens only then.
+void keep_one_of_all_gone(const Choices& by_contexts,
+                          Choices& kept,
+                          const auto& request_of,
+                          Record& local) {
+    const Choice* youngest = &by_contexts.front();
+    for (const Choice& choice : by_contexts) {
+        if (request_of(*youngest) < request_of(choice)) youngest = &choice;
+    }
+    kept.push_back(*youngest);
+    std::erase(local.gone, request_of(*youngest));
+}
+
 template <typename Incoming>
 bool merge_into(Record& local, Incoming&& incoming, const Frontier* frontier) {
-    Verdict verdict = judge(local, incoming, frontier);
+    const Verdict verdict = judge(local, incoming, frontier);
     const bool gone_grew = unite_gone(local, incoming, verdict);
 
-    Choices& kept = verdict.kept;
+    const bool both_hold_some = !local.siblings.empty() && !incoming.siblings.empty();
+    Choices kept;
     const auto request_of = [&](Choice choice) -> const base::RequestId& {
         return (choice.is_incoming ? incoming : local).siblings[choice.index].request;
     };
-    kept.erase(std::remove_if(kept.begin(),
-                              kept.end(),
-                              [&](Choice choice) { return local.is_gone(request_of(choice)); }),
-               kept.end());
+    std::copy_if(
+        verdict.kept.begin(), verdict.kept.end(), std::back_inserter(kept), [&](Choice choice) {
+            return !local.is_gone(request_of(choice));
+        });
+    if (kept.empty() && !verdict.kept.empty() && both_hold_some) {
+        keep_one_of_all_gone(verdict.kept, kept, request_of, local);
+    }
     collapse_retries(kept, request_of);
 
     const bool context_grew = local.context.merge(incoming.context);

@@ -44,13 +44,14 @@ inline std::vector<double> water_filling(const std::vector<ShareMember>& members
         }
         return sum;
     };
-    const double common = level_for(static_cast<double>(seats) * partition_count, [&](double level) {
-        double sum = 0;
-        for (size_t zone = 0; zone < zone_count; ++zone) {
-            sum += std::min(bounds[zone], zone_holds(zone, level));
-        }
-        return sum;
-    });
+    const double common =
+        level_for(static_cast<double>(seats) * partition_count, [&](double level) {
+            double sum = 0;
+            for (size_t zone = 0; zone < zone_count; ++zone) {
+                sum += std::min(bounds[zone], zone_holds(zone, level));
+            }
+            return sum;
+        });
     std::vector<double> levels(zone_count, common);
     for (size_t zone = 0; zone < zone_count; ++zone) {
         if (zone_holds(zone, common) <= bounds[zone]) continue;
