@@ -104,7 +104,9 @@ class Gossip {
 
     // `own`: with a generation that no start of this node has had. `restored`: what persist() last
     // got; a record of our own in it must be of an earlier generation, else identity_conflict()
-    // follows. Announces ourselves to all known members. REQUIRES: valid record, not started.
+    // follows. Announces ourselves to all known members; restored records are not reported again.
+    // An own record that is `joining` in a cluster with others becomes `member` as soon as one of
+    // them knows us. REQUIRES: valid record, not started.
     void start(ClusterIdentity cluster, MemberRecord own, Membership restored);
     // Cancels everything; a join under way ends with `cancelled`. Idempotent.
     void stop();

@@ -13,7 +13,7 @@ constexpr size_t fifty = 50;
 constexpr uint32_t five_percent = 50'000;
 
 class LossyClusterTest : public testing::TestWithParam<uint64_t> {};
-INSTANTIATE_TEST_SUITE_P(Seeds, LossyClusterTest, testing::Values(1, 2, 3, 4, 5));
+INSTANTIATE_TEST_SUITE_P(Seeds, LossyClusterTest, testing::Values(1, 2, 3));
 
 TEST_P(LossyClusterTest, NoLiveNodeIsDeclaredDeadInTenMinutes) {
     TestCluster cluster(GetParam());
@@ -49,7 +49,7 @@ TEST_P(LossyClusterTest, ADeadNodeIsKnownToAllWithinTenSeconds) {
     RecordProperty("slowest_ms", std::to_string(slowest / 1ms));
 }
 
-TEST_P(LossyClusterTest, AnIdentityOfTwoHalvesHealsAfterAPartition) {
+TEST_P(LossyClusterTest, TwoHalvesFindEachOtherAfterAPartition) {
     TestCluster cluster(GetParam() + 200);
     cluster.loss_per_million = five_percent;
     cluster.start_members(fifty);
