@@ -151,6 +151,7 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
     }
     merge(local, exchanged_record_, frontier);
     const base::RequestId& request = plan_.request.request;
+    result_ = plan_.superseded.value_or(Superseded{});
     const bool forgets_requests = STARLING_PLANTED(retry_makes_new_dot);
     const Sibling* known = local.find(request);
     if ((known != nullptr || local.is_gone(request)) && !forgets_requests) {
@@ -194,8 +195,15 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
         context_.store.use_sequence(group_);
         frontier.add(*dot_);
         local = std::move(minted);
+        result_ = superseded;
     }
-    result_ = Superseded::by_reading(local);
+    // The client has seen its own write and what that replaced, not the siblings that happen to be here: a
+    // context with the dot would cover earlier dots of the same actor, so the request's id stands for it.
+    if (local.siblings.size() == 1 && local.siblings.front().request == request) {
+        result_ = Superseded::by_reading(local);
+    } else {
+        result_.merge({.context = {}, .requests = {request}});
+    }
     record_bytes_ = wire::encode(local);
     return absl::OkStatus();
 }
