@@ -22,6 +22,7 @@ namespace {
 
 // How long the count of open connections, for people and for the cap, may lag behind.
 constexpr std::chrono::milliseconds recount_interval(500);
+constexpr std::chrono::milliseconds stuck_pause(50);
 // Accepted in one turn of the loop, so that a flood does not starve the HTTP door.
 constexpr int accepts_per_turn = 64;
 
@@ -44,6 +45,7 @@ Listener::Listener(DoorLoop& loop, size_t connections_max)
       connections_max_(connections_max),
       acceptor_(loop.context()),
       recount_timer_(loop.context()),
+      pause_timer_(loop.context()),
       reserve_fd_(open_reserve()) {}
 
 Listener::~Listener() {
@@ -105,6 +107,7 @@ void Listener::stop() {
         boost::system::error_code ignored;
         acceptor_.close(ignored);
         recount_timer_.cancel();
+        pause_timer_.cancel();
     });
     // The handlers that the close cancelled have run once this has.
     loop_.run_and_wait([] {});
@@ -113,30 +116,53 @@ void Listener::stop() {
 void Listener::wait() {
     acceptor_.async_wait(boost::asio::socket_base::wait_read,
                          [this](const boost::system::error_code& error) {
-                             if (is_stopped_ || error == boost::asio::error::operation_aborted) {
-                                 return;
+                             if (!is_stopped_ && error != boost::asio::error::operation_aborted) {
+                                 accept_waiting();
                              }
-                             for (int i = 0; i < accepts_per_turn && accept_one(); ++i) {
-                             }
-                             wait();
                          });
 }
 
-bool Listener::accept_one() {
+// The socket stays readable while nothing can be accepted: to wait for it would be to spin.
+void Listener::pause() {
+    pause_timer_.expires_after(stuck_pause);
+    pause_timer_.async_wait([this](const boost::system::error_code& error) {
+        if (!is_stopped_ && !error) {
+            accept_waiting();
+        }
+    });
+}
+
+void Listener::accept_waiting() {
+    for (int i = 0; i < accepts_per_turn; ++i) {
+        const Accepted accepted = accept_one();
+        if (accepted == Accepted::stuck) {
+            pause();
+            return;
+        }
+        if (accepted == Accepted::none) {
+            break;
+        }
+    }
+    wait();
+}
+
+Listener::Accepted Listener::accept_one() {
     const int fd =
         ::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE) {
-            turn_one_away();
-            return true;
+            return turn_one_away();
         }
-        // ECONNABORTED, EPROTO, ...: that connection's trouble; EAGAIN: no more.
-        return errno != EAGAIN && errno != EWOULDBLOCK;
+        if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            return Accepted::none;
+        }
+        // ECONNABORTED and the like are that connection's trouble; ENOBUFS and ENOMEM are ours.
+        return errno == ENOBUFS || errno == ENOMEM ? Accepted::stuck : Accepted::one;
     }
     if (is_full()) {
         ::close(fd);
         counts_.refused.fetch_add(1, std::memory_order_relaxed);
-        return true;
+        return Accepted::one;
     }
     const int on = 1;
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -144,19 +170,26 @@ bool Listener::accept_one() {
     counts_.accepted.fetch_add(1, std::memory_order_relaxed);
     counts_.open.store(connections_.size(), std::memory_order_relaxed);
     handler_(fd);
-    return true;
+    return Accepted::one;
 }
 
-void Listener::turn_one_away() {
+Listener::Accepted Listener::turn_one_away() {
     if (reserve_fd_ >= 0) {
         ::close(reserve_fd_);
     }
     const int fd = ::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC);
+    const int error = errno;
     if (fd >= 0) {
         ::close(fd);
         counts_.refused.fetch_add(1, std::memory_order_relaxed);
     }
     reserve_fd_ = open_reserve();
+    if (fd >= 0) {
+        return Accepted::one;
+    }
+    // Without a free descriptor the kernel does not look whether anybody waits, so only this try
+    // tells.
+    return error == EMFILE || error == ENFILE ? Accepted::stuck : Accepted::none;
 }
 
 bool Listener::is_full() {

@@ -57,10 +57,21 @@ class Listener {
   private:
     Listener(DoorLoop& loop, size_t connections_max);
     absl::Status open(const std::string& address);
+    // What became of one try to accept.
+    enum class Accepted {
+        one,
+        // Nothing is waiting.
+        none,
+        // Something is waiting and cannot even be turned away: no descriptor, the reserved one
+        // included.
+        stuck,
+    };
+
     void wait();
-    // True when there may be more to accept.
-    bool accept_one();
-    void turn_one_away();
+    void pause();
+    void accept_waiting();
+    Accepted accept_one();
+    Accepted turn_one_away();
     bool is_full();
     void keep_counting();
 
@@ -72,6 +83,7 @@ class Listener {
     // Owned by the loop.
     boost::asio::ip::tcp::acceptor acceptor_;
     boost::asio::steady_timer recount_timer_;
+    boost::asio::steady_timer pause_timer_;
     Handler handler_;
     ConnectionTable connections_;
     int reserve_fd_ = -1;

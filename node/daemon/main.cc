@@ -1,0 +1,134 @@
+// starlingd: one node as a process. Arguments, configuration, secret; then Process does the rest
+// until a signal comes.
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <string>
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include "node/daemon/arguments.h"
+#include "node/daemon/descriptors.h"
+#include "node/daemon/exit_codes.h"
+#include "node/daemon/logging.h"
+#include "node/daemon/process.h"
+#include "node/daemon/secret.h"
+#include "node/daemon/signals.h"
+
+namespace {
+
+using starling::node::Arguments;
+using starling::node::Config;
+using starling::node::log_line;
+
+constexpr size_t config_bytes_max = 1u << 20;
+
+std::string text_of(const absl::Status& status) {
+    return std::string(status.message());
+}
+
+std::string environment(const char* name) {
+    const char* value = std::getenv(name);
+    return value == nullptr ? "" : value;
+}
+
+absl::StatusOr<std::string> read_config(const std::string& path) {
+    if (path.empty()) {
+        return "";
+    }
+    std::ifstream file(path, std::ios::binary);
+    std::string text(std::istreambuf_iterator<char>(file), {});
+    if (!file || std::filesystem::is_directory(path)) {
+        return absl::NotFoundError(fmt::format("{}: cannot read the configuration file", path));
+    }
+    if (text.size() > config_bytes_max) {
+        return absl::InvalidArgumentError(fmt::format("{}: no configuration is that large", path));
+    }
+    return text;
+}
+
+// The exit code, or the configuration in `config`.
+std::optional<int> configure(int argc, char** argv, Config& config) {
+    Arguments arguments;
+    if (const auto code = parse_arguments(argc, argv, arguments); code.has_value()) {
+        return code;
+    }
+    const auto text = read_config(arguments.config_path);
+    if (!text.ok()) {
+        std::cerr << "starlingd: " << text_of(text.status()) << '\n';
+        return starling::node::exit_config;
+    }
+    auto made = make_config(arguments, *text);
+    if (!made.ok()) {
+        std::cerr << "starlingd: " << text_of(made.status()) << '\n';
+        return absl::IsOutOfRange(made.status()) ? starling::node::exit_usage
+                                                 : starling::node::exit_config;
+    }
+    config = *std::move(made);
+    return std::nullopt;
+}
+
+void warn_of_exposure(const Config& config) {
+    if (config.insecure_listen) {
+        log_line("warning",
+                 "insecure_listen is set: whoever reaches this node's ports can read and write "
+                 "everything; there is no authentication of clients and no encryption");
+    }
+}
+
+int serve(Config config, starling::node::Signals& signals) {
+    if (fit_connections(config, starling::node::raise_descriptor_limit())) {
+        log_line("warning",
+                 fmt::format("few file descriptors (ulimit -n): at most {} client connections",
+                             config.grpc.connections_max));
+    }
+    starling::env::PosixFileSystem files;
+    starling::env::PosixRandom random;
+    auto secret = starling::node::load_secret(
+        files,
+        random,
+        {.configured = config.cluster_secret_file,
+         .from_environment = environment("STARLING_CLUSTER_SECRET_FILE"),
+         .home = environment("HOME")},
+        [](std::string_view line) { log_line("info", line); });
+    if (!secret.ok()) {
+        log_line("error", text_of(secret.status()));
+        return starling::node::exit_failed;
+    }
+    warn_of_exposure(config);
+    starling::node::Process process(std::move(config), *std::move(secret));
+    if (const absl::Status status = process.start(); !status.ok()) {
+        log_line("error", fmt::format("cannot start: {}", text_of(status)));
+        return starling::node::exit_failed;
+    }
+    const int signal = signals.wait();
+    log_line("info", fmt::format("stopping (signal {})", signal));
+    if (const absl::Status status = process.stop(); !status.ok()) {
+        log_line("error", fmt::format("not everything could be finished: {}", text_of(status)));
+        return starling::node::exit_failed;
+    }
+    log_line("info", "stopped");
+    return starling::node::exit_ok;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    ::umask(077);
+    std::signal(SIGPIPE, SIG_IGN);
+    Config config;
+    if (const auto code = configure(argc, argv, config); code.has_value()) {
+        return *code;
+    }
+    // Before the first thread, the log's.
+    starling::node::Signals signals(config.stop_timeout);
+    starling::node::start_logging(config.log_format, config.log_level);
+    const int code = serve(std::move(config), signals);
+    starling::node::stop_logging();
+    return code;
+}

@@ -1,0 +1,94 @@
+#include "node/daemon/signals.h"
+
+#include <cerrno>
+#include <chrono>
+
+#include <unistd.h>
+
+#include "base/check.h"
+#include "node/daemon/exit_codes.h"
+
+namespace starling::node {
+
+namespace {
+
+void say(const char* text, size_t length) {
+    // The log may be what hangs.
+    [[maybe_unused]] const ssize_t ignored = ::write(STDERR_FILENO, text, length);
+}
+
+bool is_ignored(int signal) {
+    struct sigaction action{};
+    return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+}  // namespace
+
+Signals::Signals(base::Duration stop_timeout) : stop_timeout_(stop_timeout) {
+    sigemptyset(&set_);
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+        // What nohup or a shell has switched off stays off.
+        if (signal == SIGTERM || !is_ignored(signal)) {
+            sigaddset(&set_, signal);
+        }
+    }
+    // Ends the thread when all is done.
+    sigaddset(&set_, SIGUSR2);
+    STARLING_CHECK(::pthread_sigmask(SIG_BLOCK, &set_, nullptr) == 0);
+    thread_ = std::thread([this] { run(); });
+}
+
+Signals::~Signals() {
+    {
+        const std::lock_guard lock(mutex_);
+        is_done_ = true;
+    }
+    ::pthread_kill(thread_.native_handle(), SIGUSR2);
+    thread_.join();
+}
+
+int Signals::wait() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return first_ != 0; });
+    return first_;
+}
+
+void Signals::run() {
+    int signal = 0;
+    do {
+        sigwait(&set_, &signal);
+        const std::lock_guard lock(mutex_);
+        if (is_done_) {
+            return;
+        }
+    } while (signal == SIGUSR2);
+    {
+        const std::lock_guard lock(mutex_);
+        first_ = signal;
+    }
+    changed_.notify_all();
+
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(stop_timeout_);
+    const timespec patience{.tv_sec = seconds.count(),
+                            .tv_nsec = (stop_timeout_ - seconds).count()};
+    int second = 0;
+    do {
+        second = sigtimedwait(&set_, nullptr, &patience);
+    } while (second < 0 && errno == EINTR);
+    {
+        const std::lock_guard lock(mutex_);
+        if (is_done_) {
+            return;
+        }
+    }
+    if (second < 0) {
+        constexpr char text[] = "starlingd: not stopped within the deadline; ending now\n";
+        say(text, sizeof text - 1);
+        ::_exit(exit_stop_overdue);
+    }
+    constexpr char text[] = "starlingd: second signal; ending now\n";
+    say(text, sizeof text - 1);
+    ::_exit(128 + second);
+}
+
+}  // namespace starling::node

@@ -1,0 +1,41 @@
+#pragma once
+
+// SIGTERM, SIGINT and SIGHUP, received by one thread of their own. The first asks the process to
+// stop; a second one ends it at once, and so does a stop that outlasts its deadline.
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include <signal.h>
+
+#include "base/time.h"
+
+namespace starling::node {
+
+class Signals {
+  public:
+    // Blocks the signals in this thread and all it starts later: REQUIRES that it is the only one.
+    explicit Signals(base::Duration stop_timeout);
+    // A stop that has ended by now is no longer watched.
+    ~Signals();
+    Signals(const Signals&) = delete;
+    Signals& operator=(const Signals&) = delete;
+
+    // Returns the first signal's number.
+    int wait();
+
+  private:
+    void run();
+
+    const base::Duration stop_timeout_;
+    sigset_t set_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    // Protected by mutex_.
+    int first_ = 0;
+    bool is_done_ = false;
+    std::thread thread_;
+};
+
+}  // namespace starling::node
