@@ -8,6 +8,7 @@
 
 #include "absl/container/inlined_vector.h"
 
+#include "base/planted.h"
 #include "node/version/record.h"
 
 namespace starling::node {
@@ -138,8 +139,46 @@ void keep_one_of_all_gone(const Choices& by_contexts,
     std::erase(local.gone, request_of(*youngest));
 }
 
+// Planted bugs: what a wrong merge does to siblings that all should stay.
+void drop_a_good_sibling(Choices& kept, const auto& value_of) {
+    if (kept.size() < 2) return;
+    if (STARLING_PLANTED(merge_drops_sibling)) kept.pop_back();
+    if (STARLING_PLANTED(merge_picks_larger_value)) {
+        kept = {*std::max_element(kept.begin(), kept.end(), [&](Choice a, Choice b) {
+            return value_of(a) < value_of(b);
+        })};
+    }
+}
+
+// A planted bug: an old value wins over the tombstone that superseded it.
+bool resurrect(Record& local, const Record& incoming) {
+    if (local.siblings.empty() || local.has_live_value() || !incoming.has_live_value())
+        return false;
+    Record risen = incoming;
+    risen.context.merge(local.context);
+    local = std::move(risen);
+    return true;
+}
+
+template <typename Incoming>
+void take(const Choices& kept, Record& local, Incoming&& incoming) {
+    std::vector<Sibling> siblings;
+    siblings.reserve(kept.size());
+    for (const Choice choice : kept) {
+        if (!choice.is_incoming) {
+            siblings.push_back(std::move(local.siblings[choice.index]));
+        } else if constexpr (std::is_const_v<std::remove_reference_t<Incoming>>) {
+            siblings.push_back(incoming.siblings[choice.index]);
+        } else {
+            siblings.push_back(std::move(incoming.siblings[choice.index]));
+        }
+    }
+    local.siblings = std::move(siblings);
+}
+
 template <typename Incoming>
 bool merge_into(Record& local, Incoming&& incoming, const Frontier* frontier) {
+    if (STARLING_PLANTED(resurrected_tombstone) && resurrect(local, incoming)) return true;
     const Verdict verdict = judge(local, incoming, frontier);
     const bool gone_grew = unite_gone(local, incoming, verdict);
 
@@ -156,23 +195,23 @@ bool merge_into(Record& local, Incoming&& incoming, const Frontier* frontier) {
         keep_one_of_all_gone(verdict.kept, kept, request_of, local);
     }
     collapse_retries(kept, request_of);
+    drop_a_good_sibling(kept, [&](Choice choice) -> const std::string& {
+        return (choice.is_incoming ? incoming : local).siblings[choice.index].value;
+    });
 
     const bool context_grew = local.context.merge(incoming.context);
     if (is_all_of_local(kept, local)) return gone_grew || context_grew;
 
-    std::vector<Sibling> siblings;
-    siblings.reserve(kept.size());
-    for (const Choice choice : kept) {
-        if (!choice.is_incoming) {
-            siblings.push_back(std::move(local.siblings[choice.index]));
-        } else if constexpr (std::is_const_v<std::remove_reference_t<Incoming>>) {
-            siblings.push_back(incoming.siblings[choice.index]);
-        } else {
-            siblings.push_back(std::move(incoming.siblings[choice.index]));
-        }
-    }
-    local.siblings = std::move(siblings);
+    take(kept, local, std::forward<Incoming>(incoming));
     return true;
+}
+
+void see(const Dot& dot, Frontier& frontier) {
+    frontier.add(dot);
+    if (STARLING_PLANTED(frontier_over_gap)) {
+        for (uint64_t lower = dot.sequence; lower > 1; --lower)
+            frontier.add({dot.actor, lower - 1});
+    }
 }
 
 template <typename Incoming>
@@ -183,7 +222,7 @@ bool merge_and_see(Record& local, Incoming&& incoming, Frontier& frontier) {
         dots.push_back(sibling.dot);
     const bool changed = merge_into(local, std::forward<Incoming>(incoming), &frontier);
     for (const Dot& dot : dots)
-        frontier.add(dot);
+        see(dot, frontier);
     return changed;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "base/planted.h"
 
 namespace starling::node {
 
@@ -38,6 +39,23 @@ Sibling to_sibling(NewWrite write) {
                    .expires_ms = write.expires_ms,
                    .is_tombstone = write.is_tombstone,
                    .value = std::move(write.value)};
+}
+
+// A planted bug: the reader's context covers what was superseded before, and not what was read.
+Superseded without_own_dots(const Record& record) {
+    Superseded seen;
+    for (const Context::Entry& entry : record.context.entries()) {
+        const Dot dot{entry.actor, entry.sequence};
+        const bool is_own = std::any_of(record.siblings.begin(),
+                                        record.siblings.end(),
+                                        [&](const Sibling& sibling) { return sibling.dot == dot; });
+        if (!is_own) {
+            seen.context.add(dot);
+        } else if (dot.sequence > 1) {
+            seen.context.add({dot.actor, dot.sequence - 1});
+        }
+    }
+    return seen;
 }
 
 // Hashes fixed-size groups of integers, each under the hash of what came before: no buffer, one
@@ -87,6 +105,7 @@ Superseded Superseded::by_reading(const Record& record) {
     for (const Sibling& sibling : record.siblings)
         seen.requests.push_back(sibling.request);
     sort_unique(seen.requests);
+    if (STARLING_PLANTED(context_without_own_dot)) return without_own_dots(record);
     return seen;
 }
 
