@@ -3,6 +3,7 @@
 // Counts answers as quorums do: by distinct seats, never by nodes, and for durability by distinct
 // nodes too (docs/handover.md, section 3).
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -15,19 +16,17 @@ class SeatTally {
   public:
     explicit SeatTally(uint32_t replicas) : all_(SeatSet::first(replicas)), replicas_(replicas) {}
 
-    // Seats beyond N do not count; a node that speaks for no seat does not count as a node.
+    // Seats beyond N do not count. A node counts only when it answers for a seat that nobody has answered for: a
+    // holder and the stand-in that took its write are one copy for the quorum, whichever came first.
     void add(base::NodeId node, SeatSet seats) {
-        const SeatSet counted = seats.below(replicas_);
-        if (counted.empty()) {
+        const SeatSet fresh = seats.below(replicas_).without(answered_);
+        if (fresh.empty()) {
             return;
         }
-        answered_.merge(counted);
-        for (const base::NodeId seen : nodes_) {
-            if (seen == node) {
-                return;
-            }
+        answered_.merge(fresh);
+        if (std::find(nodes_.begin(), nodes_.end(), node) == nodes_.end()) {
+            nodes_.push_back(node);
         }
-        nodes_.push_back(node);
     }
 
     uint32_t seats() const { return static_cast<uint32_t>(answered_.size()); }
