@@ -28,6 +28,17 @@ absl::Status not_serving() {
         absl::StatusCode::kUnavailable, base::reason::stopping, "the node is starting or stopping");
 }
 
+std::string parent_of(std::string directory) {
+    while (directory.size() > 1 && directory.back() == '/') {
+        directory.pop_back();
+    }
+    const size_t slash = directory.rfind('/');
+    if (slash == std::string::npos) {
+        return ".";
+    }
+    return slash == 0 ? "/" : directory.substr(0, slash);
+}
+
 }  // namespace
 
 Node::Impl::Impl(NodeOptions options, NodeEnvironment environment)
@@ -65,6 +76,11 @@ absl::Status Node::Impl::check_options() const {
 
 absl::Status Node::Impl::open_shards() {
     STARLING_RETURN_IF_ERROR(environment_.files->create_directory(options_.data_directory));
+    // Else a power loss may take the directory's own name, with all that was synced in it.
+    const absl::Status synced = environment_.files->sync_directory(parent_of(options_.data_directory));
+    if (!synced.ok() && !absl::IsPermissionDenied(synced)) {
+        return synced;
+    }
     for (uint32_t index = 0; index < shard_count(); ++index) {
         const ShardEnvironment environment{.loop = *environment_.loops[index],
                                            .workers = *environment_.workers,
