@@ -1,0 +1,195 @@
+#include "client/cli/arguments.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "client/cli/exit_codes.h"
+#include "client/cli/version.h"
+
+namespace starling::client {
+
+namespace {
+
+constexpr uint64_t timeout_ms_max = 24u * 60 * 60 * 1000;
+constexpr uint32_t dev_nodes_max = 20;
+
+// "250ms", "2s", "1m", or milliseconds.
+std::optional<base::Duration> parse_timeout(const std::string& text) {
+    uint64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    const std::string unit(end, text.data() + text.size());
+    if (error != std::errc() || number == 0 || number > timeout_ms_max) {
+        return std::nullopt;
+    }
+    if (unit.empty() || unit == "ms") {
+        return std::chrono::milliseconds(number);
+    }
+    if (unit == "s" && number <= timeout_ms_max / 1000) {
+        return std::chrono::seconds(number);
+    }
+    if (unit == "m" && number <= timeout_ms_max / 60000) {
+        return std::chrono::minutes(number);
+    }
+    return std::nullopt;
+}
+
+void add_common_options(CLI::App& app, Arguments& arguments) {
+    auto* address = app.add_option("--addr",
+                                   arguments.addresses,
+                                   "IP:PORT of a node; several, separated "
+                                   "by commas, are asked in turn");
+    address->delimiter(',')->allow_extra_args(false);
+    app.add_option("-p,--port", arguments.port, "the same as --addr 127.0.0.1:PORT")
+        ->check(CLI::Range(1, 65535))
+        ->excludes(address);
+    app.add_option("--namespace", arguments.name_space, "the namespace of the key");
+    auto* r = app.add_option("--r", arguments.read_quorum, "replicas that must answer a read");
+    auto* w = app.add_option("--w", arguments.write_quorum, "replicas that must store a write");
+    r->check(CLI::Range(1, 16));
+    w->check(CLI::Range(1, 16));
+    app.add_option(
+           "--consistency", arguments.consistency, "one, quorum or all: R and W in one word")
+        ->check(CLI::IsMember({"one", "quorum", "all"}))
+        ->excludes(r)
+        ->excludes(w);
+    app.add_option_function<std::string>(
+           "--request-timeout",
+           [&arguments](const std::string& text) {
+               const auto timeout = parse_timeout(text);
+               if (!timeout.has_value()) {
+                   throw CLI::ValidationError(
+                       "--request-timeout",
+                       "expected a duration like 500ms or 2s, got '" + text + "'");
+               }
+               arguments.timeout = *timeout;
+               arguments.is_timeout_given = true;
+           },
+           "how long a request may take, like 500ms or 2s (5s)")
+        ->type_name("DURATION");
+    app.add_option("--output", arguments.output, "text, json or raw (exact bytes)")
+        ->transform(CLI::CheckedTransformer(std::map<std::string, Output>{
+            {"text", Output::text}, {"json", Output::json}, {"raw", Output::raw}}))
+        ->type_name("text|json|raw");
+    app.add_flag("--explain", arguments.explain, "say which replicas did what, and in what time");
+}
+
+CLI::App& add_command(CLI::App& parent,
+                      const std::string& name,
+                      const std::string& help,
+                      Arguments& arguments,
+                      Command command) {
+    CLI::App& sub = *parent.add_subcommand(name, help);
+    sub.fallthrough();
+    sub.callback([&arguments, command] { arguments.command = command; });
+    return sub;
+}
+
+void add_write_options(CLI::App& sub, Arguments& arguments) {
+    auto* context = sub.add_option(
+        "-c,--context", arguments.context, "what a get of this key returned, hexadecimal");
+    sub.add_flag(
+           "--blind", arguments.blind, "supersede what one replica holds, without asking others")
+        ->excludes(context);
+}
+
+void add_key_commands(CLI::App& app, Arguments& arguments) {
+    CLI::App& put = add_command(app, "put", "write a value", arguments, Command::put);
+    put.alias("set");
+    put.add_option("-k,--key,KEY", arguments.key, "the key")->required();
+    put.add_option("-v,--value,VALUE", arguments.value, "the value; '-': standard input")
+        ->required();
+    add_write_options(put, arguments);
+    CLI::App& get = add_command(app, "get", "read a value", arguments, Command::get);
+    get.add_option("-k,--key,KEY", arguments.key, "the key")->required();
+    CLI::App& del = add_command(app, "delete", "delete a key", arguments, Command::del);
+    del.alias("del")->alias("rm");
+    del.add_option("-k,--key,KEY", arguments.key, "the key")->required();
+    add_write_options(del, arguments);
+}
+
+void add_cluster_commands(CLI::App& app, Arguments& arguments) {
+    add_command(app, "status", "the cluster, node by node", arguments, Command::status);
+    add_command(app, "ring", "who holds which partitions", arguments, Command::ring);
+    add_command(app, "ping", "does the node answer?", arguments, Command::ping);
+
+    CLI::App& spaces = *app.add_subcommand("namespace", "create or list namespaces");
+    spaces.require_subcommand(1)->fallthrough();
+    CLI::App& create =
+        add_command(spaces, "create", "create a namespace", arguments, Command::namespace_create);
+    create.add_option("NAME", arguments.name_space, "its name")->required();
+    create.add_option("--n", arguments.replicas, "copies of each value (3)")
+        ->check(CLI::Range(1, 16));
+    create.add_option("--policy", arguments.policy, "what concurrent writes become")
+        ->check(CLI::IsMember({"siblings", "last_write_wins", "reject_stale"}));
+    create.add_option("--durability", arguments.durability, "when a write is acknowledged")
+        ->check(CLI::IsMember({"sync", "interval", "memory"}));
+    add_command(spaces, "list", "list namespaces", arguments, Command::namespace_list);
+
+    CLI::App& join = add_command(app,
+                                 "join-cluster",
+                                 "make a node (-p: its peer port) a member of a cluster",
+                                 arguments,
+                                 Command::join_cluster);
+    join.add_option("--known-cluster-node", arguments.known_node, "peer address of any member")
+        ->required();
+    join.add_option("--secret-file", arguments.secret_file, "file of the cluster secret");
+    join.add_flag("--no-wait", arguments.no_wait, "do not wait until the node is in every view");
+}
+
+void add_dev_commands(CLI::App& app, Arguments& arguments) {
+    CLI::App& dev =
+        *app.add_subcommand("dev", "a cluster of real nodes on this machine, for trying out");
+    dev.require_subcommand(1)->fallthrough();
+    dev.add_option(
+        "--dir", arguments.dev_folder, "its folder ($STARLING_DEV_DIR, else ./starling-dev)");
+    CLI::App& up = add_command(dev, "up", "start N nodes", arguments, Command::dev_up);
+    up.add_option("N", arguments.node_count, "how many (3)")->check(CLI::Range(1u, dev_nodes_max));
+    up.add_option("--base-port", arguments.base_port, "node I serves clients on this + I (5000)")
+        ->check(CLI::Range(1024, 65000));
+    const auto add_node = [&arguments](CLI::App& sub) {
+        sub.add_option("I", arguments.node, "which node: 1, 2, ...")
+            ->required()
+            ->check(CLI::Range(1u, dev_nodes_max));
+    };
+    add_node(add_command(dev, "kill", "SIGKILL node I", arguments, Command::dev_kill));
+    add_node(add_command(dev, "revive", "start node I again", arguments, Command::dev_revive));
+    CLI::App& down = add_command(dev, "down", "stop all nodes", arguments, Command::dev_down);
+    down.add_flag("--remove-data", arguments.removes_data, "and delete what they stored");
+    add_command(dev, "status", "which nodes run", arguments, Command::dev_status);
+}
+
+int usage_error(Terminal& terminal, std::string message) {
+    std::replace(message.begin(), message.end(), '\n', ' ');
+    terminal.err << fmt::format("starling: {} (see --help)\n", message);
+    return exit_usage;
+}
+
+}  // namespace
+
+std::optional<int> parse_arguments(const std::vector<std::string>& words,
+                                   Terminal& terminal,
+                                   Arguments& arguments) {
+    CLI::App app("Starling, a leaderless key/value database.", "starling");
+    app.set_version_flag("-V,--version", fmt::format("starling {}", software_version));
+    app.require_subcommand(1);
+    add_common_options(app, arguments);
+    add_key_commands(app, arguments);
+    add_cluster_commands(app, arguments);
+    add_dev_commands(app, arguments);
+    try {
+        app.parse(std::vector<std::string>(words.rbegin(), words.rend()));
+    } catch (const CLI::ParseError& error) {
+        if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) {
+            app.exit(error, terminal.out, terminal.err);
+            return exit_ok;
+        }
+        return usage_error(terminal, error.what());
+    }
+    return std::nullopt;
+}
+
+}  // namespace starling::client

@@ -1,0 +1,79 @@
+#pragma once
+
+// The command line of `starling` as a value: which command, with what. docs/cli.md describes it.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "client/cli/terminal.h"
+
+namespace starling::client {
+
+enum class Command : uint8_t {
+    put,
+    get,
+    del,
+    status,
+    ring,
+    ping,
+    namespace_create,
+    namespace_list,
+    join_cluster,
+    dev_up,
+    dev_kill,
+    dev_revive,
+    dev_down,
+    dev_status,
+};
+
+enum class Output : uint8_t { text, json, raw };
+
+struct Arguments {
+    Command command = Command::status;
+
+    // As given; empty: none was.
+    std::vector<std::string> addresses;
+    std::optional<uint16_t> port;
+    std::string name_space;
+    // 0: not given.
+    uint32_t read_quorum = 0;
+    uint32_t write_quorum = 0;
+    // "one", "quorum", "all"; empty: not given.
+    std::string consistency;
+    base::Duration timeout = std::chrono::seconds(5);
+    bool is_timeout_given = false;
+    Output output = Output::text;
+    bool explain = false;
+
+    std::string key;
+    std::string value;
+    // Hexadecimal.
+    std::optional<std::string> context;
+    bool blind = false;
+
+    uint32_t replicas = 0;
+    std::string policy;
+    std::string durability;
+
+    std::string known_node;
+    std::string secret_file;
+    bool no_wait = false;
+
+    uint32_t node_count = 0;
+    uint32_t node = 0;
+    // 0: not given.
+    uint32_t base_port = 0;
+    std::string dev_folder;
+    bool removes_data = false;
+};
+
+// The exit code when there is nothing more to do (help, version, a mistake, which is then
+// reported).
+std::optional<int> parse_arguments(const std::vector<std::string>& words,
+                                   Terminal& terminal,
+                                   Arguments& arguments);
+
+}  // namespace starling::client

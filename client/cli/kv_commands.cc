@@ -1,0 +1,223 @@
+// put, get, delete.
+
+#include <iterator>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "client/cli/commands.h"
+#include "client/cli/exit_codes.h"
+#include "client/cli/show.h"
+
+namespace starling::client {
+
+namespace {
+
+// The longest that is read from standard input; nodes have a limit of their own.
+constexpr size_t value_bytes_max = 64u << 20;
+
+absl::Status invalid(std::string_view why, const std::string& message) {
+    return base::make_error(absl::StatusCode::kInvalidArgument, why, message);
+}
+
+// How many replicas `--consistency` means, by the namespace's N.
+absl::StatusOr<uint32_t> quorum_of(const Arguments& arguments, Session& session) {
+    if (arguments.consistency == "one") {
+        return 1;
+    }
+    STARLING_ASSIGN_OR_RETURN(const auto admin, session.admin());
+    STARLING_ASSIGN_OR_RETURN(const v1::ListNamespacesResponse spaces, admin->list_namespaces());
+    const std::string wanted = arguments.name_space.empty() ? "default" : arguments.name_space;
+    for (const v1::Namespace& space : spaces.namespaces()) {
+        if (space.name() == wanted) {
+            return arguments.consistency == "all" ? space.replicas() : space.replicas() / 2 + 1;
+        }
+    }
+    return base::make_error(absl::StatusCode::kNotFound,
+                            base::reason::unknown_namespace,
+                            fmt::format("namespace '{}' does not exist", wanted));
+}
+
+absl::StatusOr<RequestOptions> request_options(const Arguments& arguments,
+                                               uint32_t quorum,
+                                               Session& session) {
+    RequestOptions options{
+        .name_space = arguments.name_space, .quorum = quorum, .explain = arguments.explain};
+    if (!arguments.consistency.empty()) {
+        STARLING_ASSIGN_OR_RETURN(options.quorum, quorum_of(arguments, session));
+    }
+    return options;
+}
+
+absl::StatusOr<WriteOptions> write_options(const Arguments& arguments, Session& session) {
+    WriteOptions options;
+    STARLING_ASSIGN_OR_RETURN(options.request,
+                              request_options(arguments, arguments.write_quorum, session));
+    options.blind = arguments.blind;
+    if (arguments.context.has_value()) {
+        std::string bytes;
+        if (!from_hex(*arguments.context, bytes)) {
+            return invalid(base::reason::malformed_context, "context: not hexadecimal");
+        }
+        options.context = std::move(bytes);
+    }
+    return options;
+}
+
+absl::StatusOr<std::string> read_value(Terminal& terminal, const Arguments& arguments) {
+    if (arguments.value != "-") {
+        return arguments.value;
+    }
+    std::string value;
+    char block[64 << 10];
+    while (terminal.in.read(block, sizeof block) || terminal.in.gcount() > 0) {
+        value.append(block, static_cast<size_t>(terminal.in.gcount()));
+        if (value.size() > value_bytes_max) {
+            return invalid(base::reason::value_too_large,
+                           fmt::format("standard input: more than {} bytes", value_bytes_max));
+        }
+    }
+    return value;
+}
+
+// For people; without an answer the nodes are shown by their ids.
+NodeNames node_names(Session& session) {
+    NodeNames names;
+    const auto admin = session.admin();
+    if (!admin.ok()) {
+        return names;
+    }
+    const auto status = (*admin)->status();
+    if (status.ok()) {
+        for (const v1::Member& member : status->members()) {
+            names[member.node_id()] = member.client_address();
+        }
+    }
+    return names;
+}
+
+int show_write(Terminal& terminal,
+               const Arguments& arguments,
+               Session& session,
+               const absl::StatusOr<v1::WriteResponse>& answer) {
+    if (!answer.ok()) {
+        return report(terminal, answer.status());
+    }
+    if (arguments.output == Output::json) {
+        terminal.out << dump({{"message", "Ok"},
+                              {"context", to_hex(answer->context())},
+                              {"dot", to_json(answer->dot())},
+                              {"is_repeat", answer->is_repeat()},
+                              {"receipt", to_json(answer->receipt())}});
+    } else if (arguments.explain) {
+        const NodeNames names = node_names(session);
+        terminal.err << fmt::format("  write        {}\n",
+                                    show_dot(answer->dot(), answer->time(), names))
+                     << show_receipt(answer->receipt(), names);
+    }
+    return exit_ok;
+}
+
+void show_values(Terminal& terminal, const Arguments& arguments, const v1::GetResponse& answer) {
+    if (answer.values_size() > 1) {
+        terminal.err << fmt::format(
+            "starling: {} siblings, from concurrent writes; to resolve them, put "
+            "with -c {}\n",
+            answer.values_size(),
+            to_hex(answer.context()));
+    }
+    for (const v1::Value& value : answer.values()) {
+        terminal.out << value.value();
+        if (arguments.output == Output::text || answer.values_size() > 1) {
+            terminal.out << '\n';
+        }
+    }
+}
+
+void explain_read(Terminal& terminal, Session& session, const v1::GetResponse& answer) {
+    const NodeNames names = node_names(session);
+    terminal.out.flush();
+    for (const v1::Value& value : answer.values()) {
+        terminal.err << fmt::format("  write        {}\n",
+                                    show_dot(value.dot(), value.time(), names));
+    }
+    terminal.err << show_receipt(answer.receipt(), names);
+}
+
+int show_read(Terminal& terminal,
+              const Arguments& arguments,
+              Session& session,
+              const v1::GetResponse& answer) {
+    if (arguments.output == Output::json) {
+        nlohmann::ordered_json values = nlohmann::ordered_json::array();
+        for (const v1::Value& value : answer.values()) {
+            values.push_back(to_json(value));
+        }
+        terminal.out << dump({{"values", std::move(values)},
+                              {"context", to_hex(answer.context())},
+                              {"receipt", to_json(answer.receipt())}});
+    } else {
+        show_values(terminal, arguments, answer);
+        if (arguments.explain) {
+            explain_read(terminal, session, answer);
+        }
+    }
+    if (answer.values().empty()) {
+        terminal.err << "starling: Key not found\n";
+        return exit_not_found;
+    }
+    return exit_ok;
+}
+
+}  // namespace
+
+int run_put(Terminal& terminal, const Arguments& arguments, Session& session) {
+    auto value = read_value(terminal, arguments);
+    if (!value.ok()) {
+        return report(terminal, value.status());
+    }
+    const auto client = session.client();
+    if (!client.ok()) {
+        return report_usage(terminal, client.status());
+    }
+    const auto options = write_options(arguments, session);
+    if (!options.ok()) {
+        return report(terminal, options.status());
+    }
+    return show_write(
+        terminal, arguments, session, (*client)->put(arguments.key, *std::move(value), *options));
+}
+
+int run_delete(Terminal& terminal, const Arguments& arguments, Session& session) {
+    const auto client = session.client();
+    if (!client.ok()) {
+        return report_usage(terminal, client.status());
+    }
+    const auto options = write_options(arguments, session);
+    if (!options.ok()) {
+        return report(terminal, options.status());
+    }
+    return show_write(terminal, arguments, session, (*client)->del(arguments.key, *options));
+}
+
+int run_get(Terminal& terminal, const Arguments& arguments, Session& session) {
+    const auto client = session.client();
+    if (!client.ok()) {
+        return report_usage(terminal, client.status());
+    }
+    const auto options = request_options(arguments, arguments.read_quorum, session);
+    if (!options.ok()) {
+        return report(terminal, options.status());
+    }
+    const auto answer = (*client)->get(arguments.key, *options);
+    if (!answer.ok()) {
+        return report(terminal, answer.status());
+    }
+    return show_read(terminal, arguments, session, *answer);
+}
+
+}  // namespace starling::client

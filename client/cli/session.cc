@@ -1,0 +1,59 @@
+#include "client/cli/session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "client/cli/dev_folder.h"
+
+namespace starling::client {
+
+std::vector<std::string> Session::addresses() {
+    if (!arguments_.addresses.empty()) {
+        return arguments_.addresses;
+    }
+    if (arguments_.port.has_value()) {
+        return {fmt::format("127.0.0.1:{}", *arguments_.port)};
+    }
+    const auto cluster = read_dev_cluster(dev_folder_path(terminal_, arguments_));
+    if (cluster.ok()) {
+        std::vector<std::string> all;
+        for (uint32_t node = 1; node <= cluster->node_count; ++node) {
+            all.push_back(cluster->client_address(node));
+        }
+        return all;
+    }
+    return {std::string(default_address)};
+}
+
+ClientOptions Session::options() {
+    ClientOptions options;
+    options.endpoints = addresses();
+    options.deadline = arguments_.timeout;
+    // Who types a command rather reads soon what is wrong.
+    options.retry.tries_max =
+        std::max<uint32_t>(4, 2 * static_cast<uint32_t>(options.endpoints.size()));
+    return options;
+}
+
+absl::StatusOr<std::unique_ptr<Client>> Session::client() {
+    return Client::make(options(), environment());
+}
+
+absl::StatusOr<std::unique_ptr<AdminClient>> Session::admin() {
+    return AdminClient::make(options(), environment());
+}
+
+absl::StatusOr<std::unique_ptr<AdminClient>> Session::admin_of(const std::string& address,
+                                                               base::Duration deadline,
+                                                               uint32_t tries_max) {
+    ClientOptions options;
+    options.endpoints = {address};
+    options.deadline = deadline;
+    options.retry.tries_max = tries_max;
+    options.retry.try_timeout = deadline;
+    return AdminClient::make(std::move(options), environment());
+}
+
+}  // namespace starling::client

@@ -1,0 +1,51 @@
+#pragma once
+
+// How a command reaches nodes: which addresses, and clients for them.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "client/admin_client.h"
+#include "client/cli/arguments.h"
+#include "client/cli/terminal.h"
+#include "client/client.h"
+#include "env/posix/clock.h"
+#include "env/posix/random.h"
+
+namespace starling::client {
+
+inline constexpr std::string_view default_address = "127.0.0.1:4000";
+
+class Session {
+  public:
+    Session(Terminal& terminal, const Arguments& arguments)
+        : terminal_(terminal), arguments_(arguments) {}
+
+    // --addr, -p; else those of the folder's dev cluster; else the default.
+    std::vector<std::string> addresses();
+
+    absl::StatusOr<std::unique_ptr<Client>> client();
+    absl::StatusOr<std::unique_ptr<AdminClient>> admin();
+    // For one node, which may be down.
+    absl::StatusOr<std::unique_ptr<AdminClient>> admin_of(const std::string& address,
+                                                          base::Duration deadline,
+                                                          uint32_t tries_max);
+
+    const env::Clock& clock() const { return clock_; }
+    env::Random& random() { return random_; }
+
+  private:
+    ClientOptions options();
+    ClientEnvironment environment() { return {clock_, wall_clock_, random_}; }
+
+    Terminal& terminal_;
+    const Arguments& arguments_;
+    env::PosixClock clock_;
+    env::PosixWallClock wall_clock_;
+    env::PosixRandom random_;
+};
+
+}  // namespace starling::client

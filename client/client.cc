@@ -1,0 +1,62 @@
+#include "client/client.h"
+
+#include <utility>
+
+#include "base/status_macros.h"
+#include "client/blocking.h"
+#include "client/core.h"
+#include "client/kv_requests.h"
+
+namespace starling::client {
+
+Client::Client(std::unique_ptr<Core> core) : core_(std::move(core)) {}
+
+Client::~Client() {
+    core_->in_flight.stop();
+}
+
+absl::StatusOr<std::unique_ptr<Client>> Client::make(ClientOptions options,
+                                                     const ClientEnvironment& environment) {
+    STARLING_RETURN_IF_ERROR(check_options(options));
+    return std::unique_ptr<Client>(
+        new Client(std::make_unique<Core>(std::move(options), environment)));
+}
+
+void Client::put(std::string key, std::string value, WriteOptions options, WriteCallback done) {
+    start_put(*core_,
+              make_put(*core_, std::move(key), std::move(value), options),
+              {.deadline = options.request.deadline},
+              std::move(done));
+}
+
+void Client::del(std::string key, WriteOptions options, WriteCallback done) {
+    start_delete(*core_,
+                 make_delete(*core_, std::move(key), options),
+                 {.deadline = options.request.deadline},
+                 std::move(done));
+}
+
+void Client::get(std::string key, RequestOptions options, GetCallback done) {
+    start_get(
+        *core_, make_get(std::move(key), options), {.deadline = options.deadline}, std::move(done));
+}
+
+absl::StatusOr<v1::WriteResponse> Client::put(std::string key,
+                                              std::string value,
+                                              WriteOptions options) {
+    return wait_for<v1::WriteResponse>([&](WriteCallback done) {
+        put(std::move(key), std::move(value), std::move(options), std::move(done));
+    });
+}
+
+absl::StatusOr<v1::WriteResponse> Client::del(std::string key, WriteOptions options) {
+    return wait_for<v1::WriteResponse>(
+        [&](WriteCallback done) { del(std::move(key), std::move(options), std::move(done)); });
+}
+
+absl::StatusOr<v1::GetResponse> Client::get(std::string key, RequestOptions options) {
+    return wait_for<v1::GetResponse>(
+        [&](GetCallback done) { get(std::move(key), std::move(options), std::move(done)); });
+}
+
+}  // namespace starling::client

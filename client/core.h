@@ -1,0 +1,53 @@
+#pragma once
+
+// What all requests of one client share. It outlives them: the client waits for their end.
+
+#include <mutex>
+
+#include "base/ids.h"
+#include "client/endpoints.h"
+#include "client/in_flight.h"
+#include "client/options.h"
+#include "env/random.h"
+
+namespace starling::client {
+
+// A source of random numbers for several threads.
+class LockedRandom final : public env::Random {
+  public:
+    explicit LockedRandom(env::Random& random) : random_(random) {}
+
+    uint64_t next() override {
+        const std::lock_guard lock(mutex_);
+        return random_.next();
+    }
+
+  private:
+    std::mutex mutex_;
+    env::Random& random_;
+};
+
+struct Core {
+    Core(ClientOptions client_options, const ClientEnvironment& environment)
+        : options(std::move(client_options)),
+          clock(environment.clock),
+          wall_clock(environment.wall_clock),
+          random(environment.random),
+          endpoints(options, clock),
+          in_flight(options.requests_max) {}
+
+    base::RequestId draw_request_id() {
+        return {.created_ms = base::to_unix_ms(wall_clock.wall_now()),
+                .random_high = random.next_id(),
+                .random_low = random.next_id()};
+    }
+
+    const ClientOptions options;
+    const env::Clock& clock;
+    const env::WallClock& wall_clock;
+    LockedRandom random;
+    Endpoints endpoints;
+    InFlight in_flight;
+};
+
+}  // namespace starling::client

@@ -1,0 +1,194 @@
+#pragma once
+
+// A node as the client library sees it: a gRPC server on loopback that answers as the test says,
+// and can be ended and started again on its port.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/synchronization/mutex.h"
+#include <grpcpp/grpcpp.h>
+
+#include "base/check.h"
+#include "starling/v1/admin.grpc.pb.h"
+#include "starling/v1/kv.grpc.pb.h"
+
+namespace starling::client {
+
+// An error as a node tells it.
+inline grpc::Status refuse(grpc::ServerContext* call,
+                           grpc::StatusCode code,
+                           const std::string& reason,
+                           bool outcome_unknown = false,
+                           const std::string& message = "said no") {
+    call->AddTrailingMetadata("starling-reason", reason);
+    if (outcome_unknown) {
+        call->AddTrailingMetadata("starling-outcome-unknown", "true");
+    }
+    return {code, message};
+}
+
+class FakeService final : public v1::KV::Service, public v1::Admin::Service {
+  public:
+    using OnPut = std::function<grpc::Status(
+        grpc::ServerContext*, const v1::PutRequest&, v1::WriteResponse&)>;
+    using OnGet =
+        std::function<grpc::Status(grpc::ServerContext*, const v1::GetRequest&, v1::GetResponse&)>;
+    using OnDelete = std::function<grpc::Status(
+        grpc::ServerContext*, const v1::DeleteRequest&, v1::WriteResponse&)>;
+    using OnCreate =
+        std::function<grpc::Status(grpc::ServerContext*, const v1::Namespace&, v1::Namespace&)>;
+
+    OnPut on_put = [](auto*, const auto&, auto&) { return grpc::Status::OK; };
+    OnGet on_get = [](auto*, const auto&, auto&) { return grpc::Status::OK; };
+    OnDelete on_delete = [](auto*, const auto&, auto&) { return grpc::Status::OK; };
+    OnCreate on_create = [](auto*, const auto& wanted, auto& made) {
+        made = wanted;
+        return grpc::Status::OK;
+    };
+    v1::StatusResponse status_answer;
+
+    std::vector<v1::PutRequest> puts() {
+        absl::MutexLock lock(&mutex_);
+        return puts_;
+    }
+    std::vector<v1::GetRequest> gets() {
+        absl::MutexLock lock(&mutex_);
+        return gets_;
+    }
+    std::vector<v1::DeleteRequest> deletes() {
+        absl::MutexLock lock(&mutex_);
+        return deletes_;
+    }
+
+    grpc::Status Put(grpc::ServerContext* call,
+                     const v1::PutRequest* request,
+                     v1::WriteResponse* response) override {
+        note(puts_, *request);
+        return on_put(call, *request, *response);
+    }
+    grpc::Status Get(grpc::ServerContext* call,
+                     const v1::GetRequest* request,
+                     v1::GetResponse* response) override {
+        note(gets_, *request);
+        return on_get(call, *request, *response);
+    }
+    grpc::Status Delete(grpc::ServerContext* call,
+                        const v1::DeleteRequest* request,
+                        v1::WriteResponse* response) override {
+        note(deletes_, *request);
+        return on_delete(call, *request, *response);
+    }
+    grpc::Status Ping(grpc::ServerContext*,
+                      const v1::PingRequest*,
+                      v1::PingResponse* response) override {
+        response->set_message("PONG");
+        response->set_is_ready(true);
+        return grpc::Status::OK;
+    }
+    grpc::Status Status(grpc::ServerContext*,
+                        const v1::StatusRequest*,
+                        v1::StatusResponse* response) override {
+        *response = status_answer;
+        return grpc::Status::OK;
+    }
+    grpc::Status CreateNamespace(grpc::ServerContext* call,
+                                 const v1::CreateNamespaceRequest* request,
+                                 v1::CreateNamespaceResponse* response) override {
+        return on_create(call, request->namespace_(), *response->mutable_namespace_());
+    }
+    grpc::Status Batch(
+        grpc::ServerContext* call,
+        grpc::ServerReaderWriter<v1::BatchResponse, v1::BatchRequest>* stream) override {
+        v1::BatchRequest request;
+        while (stream->Read(&request)) {
+            v1::BatchResponse response;
+            for (const v1::BatchOperation& operation : request.operations()) {
+                v1::BatchResult& result = *response.add_results();
+                result.set_number(operation.number());
+                answer(call, operation, result);
+            }
+            if (breaks_streams) {
+                return {grpc::StatusCode::UNAVAILABLE, "broken"};
+            }
+            stream->Write(response);
+        }
+        return grpc::Status::OK;
+    }
+
+    std::atomic<bool> breaks_streams{false};
+    // The reason with which sub-requests of batches are refused; empty: they are answered.
+    std::string batch_refusal;
+
+  private:
+    template <typename Message>
+    void note(std::vector<Message>& seen, const Message& message) {
+        absl::MutexLock lock(&mutex_);
+        seen.push_back(message);
+    }
+
+    void answer(grpc::ServerContext* call,
+                const v1::BatchOperation& operation,
+                v1::BatchResult& result) {
+        if (!batch_refusal.empty()) {
+            result.mutable_error()->set_code(grpc::StatusCode::UNAVAILABLE);
+            result.mutable_error()->set_reason(batch_refusal);
+        }
+        if (operation.has_put()) {
+            note(puts_, operation.put());
+            if (batch_refusal.empty()) {
+                on_put(call, operation.put(), *result.mutable_write());
+            }
+        } else if (operation.has_get()) {
+            note(gets_, operation.get());
+            if (batch_refusal.empty()) {
+                on_get(call, operation.get(), *result.mutable_get());
+            }
+        } else {
+            note(deletes_, operation.delete_());
+            if (batch_refusal.empty()) {
+                on_delete(call, operation.delete_(), *result.mutable_write());
+            }
+        }
+    }
+
+    absl::Mutex mutex_;
+    std::vector<v1::PutRequest> puts_;
+    std::vector<v1::GetRequest> gets_;
+    std::vector<v1::DeleteRequest> deletes_;
+};
+
+class FakeServer {
+  public:
+    FakeServer() { start(); }
+    ~FakeServer() { stop(); }
+
+    void start() {
+        grpc::ServerBuilder builder;
+        builder.AddListeningPort(
+            "127.0.0.1:" + std::to_string(port_), grpc::InsecureServerCredentials(), &port_);
+        builder.RegisterService(static_cast<v1::KV::Service*>(&service));
+        builder.RegisterService(static_cast<v1::Admin::Service*>(&service));
+        server_ = builder.BuildAndStart();
+        STARLING_CHECK(server_ != nullptr);
+    }
+    void stop() {
+        if (server_ != nullptr) {
+            server_->Shutdown(std::chrono::system_clock::now());
+            server_->Wait();
+            server_.reset();
+        }
+    }
+
+    std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+
+    FakeService service;
+
+  private:
+    int port_ = 0;
+    std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace starling::client
