@@ -126,9 +126,12 @@ std::string Convergence::check_rings() {
         const std::vector<node::RingPartition>& ring = **answer;
         for (const node::RingPartition& partition : ring) {
             if (sorted(partition.holders) != sorted(partition.targets)) {
-                return fmt::format("{} sees partition {} on others than placement wants",
+                return fmt::format("{} sees partition {} on {} where placement wants {}; {}",
                                    machine->name(),
-                                   partition.partition.raw());
+                                   partition.partition.raw(),
+                                   names_of(partition.holders),
+                                   names_of(partition.targets),
+                                   seats_held(partition.partition));
             }
             if (first == nullptr) continue;
             const node::RingPartition& other = ring_.at(partition.partition.raw());
@@ -145,6 +148,32 @@ std::string Convergence::check_rings() {
         if (ring_.size() != options_.node.partition_count) return "the ring is not whole";
     }
     return "";
+}
+
+std::string Convergence::names_of(const std::vector<base::NodeId>& nodes) {
+    std::string out;
+    for (const base::NodeId node : nodes) {
+        std::string name = node.is_none() ? "nobody" : base::to_string(node);
+        for (Machine* machine : cluster_.members()) {
+            if (machine->node().id() == node) name = machine->name();
+        }
+        out += (out.empty() ? "" : " ") + name;
+    }
+    return out;
+}
+
+std::string Convergence::seats_held(base::PartitionId partition) {
+    std::string out;
+    for (Machine* machine : cluster_.members()) {
+        const node::ShardInspection inside = inspect(*machine);
+        out += fmt::format("{} holds", machine->name());
+        for (const node::HeldSeat& held : inside.held) {
+            if (held.partition == partition) out += fmt::format(" seat {}", held.seat.raw());
+        }
+        out += fmt::format(
+            ", {} filling, {} fenced in all; ", inside.seats_filling, inside.seats_fenced);
+    }
+    return out;
 }
 
 std::string Convergence::check_replicas() {

@@ -36,6 +36,9 @@ class Convergence {
     std::string check_status(Machine& machine, const node::StatusReport& report);
     std::string check_rings();
     std::string check_replicas();
+    // For people.
+    std::string names_of(const std::vector<base::NodeId>& nodes);
+    std::string seats_held(base::PartitionId partition);
 
     env::SimScheduler& scheduler_;
     Cluster& cluster_;

@@ -57,6 +57,8 @@ struct Operations::Operation {
     uint32_t tries_max = 1;
     // The last try that failed: a repeated answer fails it once.
     uint32_t failed_try = 0;
+    // Ask the same node until it answers.
+    Machine* insist_on = nullptr;
     bool over = false;
     bool hit_by_fault = false;
     absl::Status last_error = absl::OkStatus();
@@ -163,6 +165,7 @@ void Operations::end(Operation& operation, const absl::Status& status) {
 
 bool Operations::may_try_again(const Operation& operation) {
     constexpr uint32_t in_ten = 6;
+    if (operation.insist_on != nullptr) return operation.tries < operation.tries_max;
     return operation.tries < operation.tries_max && random_.below(10) < in_ten;
 }
 
@@ -172,7 +175,8 @@ void Operations::check_error(std::string_view what, KeyIndex key, const absl::St
         absl::IsNotFound(status) && name_space_of(key).name != name_spaces_.front().name;
     // What a node with a wrong clock may say.
     const std::string reason = base::reason_of(status);
-    const bool about_time = reason == base::reason::invalid_request_id || reason == base::reason::request_too_old;
+    const bool about_time =
+        reason == base::reason::invalid_request_id || reason == base::reason::request_too_old;
     const FaultOptions& faults = world_.options.faults;
     const bool clocks_fail = faults.clock_jumps || faults.clock_strobes;
     if (is_honest_failure(status) || not_yet_known || (about_time && clocks_fail)) return;
@@ -327,6 +331,7 @@ void Operations::read(ReadPlan plan, std::function<void(ReadOutcome)> done) {
     read->tries_max = plan.tries_max;
     read->quorum = plan.quorum == 0 ? name_space_of(plan.key).read_quorum : plan.quorum;
     read->quiet = plan.quiet;
+    read->insist_on = plan.quiet ? plan.through : nullptr;
     read->done = std::move(done);
     read->request.options.name_space = key.name_space;
     read->request.options.quorum = plan.quorum;
@@ -397,7 +402,8 @@ void Operations::read_try_failed(const ReadPtr& read, uint32_t number, absl::Sta
     read->failed_try = number;
     if (!may_try_again(*read)) return finish_read(read, {.status = std::move(why)});
     after(random_.between(milliseconds(1), milliseconds(300)), [this, read] {
-        if (!read->over) try_read(read, pick_node());
+        if (read->over) return;
+        try_read(read, read->insist_on != nullptr ? read->insist_on : pick_node());
     });
 }
 

@@ -147,6 +147,7 @@ void draw_workload(RunOptions& options) {
     workload.deletes = draw.between(0, 15);
     workload.read_modify_writes = draw.between(0, 20);
     // A third of the runs has no put without context, so that every lost sibling shows.
+    workload.races = draw.between(2, 8);
     workload.without_context = draw.chance(33) ? 0 : draw.between(10, 80);
     workload.blind = draw.chance(50) ? 0 : draw.between(1, 10);
     workload.empty_context = draw.chance(30) ? 0 : draw.between(1, 15);

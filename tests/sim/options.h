@@ -59,6 +59,8 @@ struct WorkloadOptions {
     uint32_t puts = 40;
     uint32_t deletes = 8;
     uint32_t read_modify_writes = 10;
+    // Several clients write one key at one moment.
+    uint32_t races = 3;
     // Of the puts and deletes: the rest have a context that is as fresh as the client's last read.
     uint32_t without_context = 35;
     uint32_t blind = 8;

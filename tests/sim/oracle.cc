@@ -178,7 +178,6 @@ void Oracle::check_receipt(KeyIndex index,
                        receipt.replicas_total == of_key.replicas && receipt.quorum == quorum &&
                        receipt.seats_answered >= quorum &&
                        receipt.seats_answered <= of_key.replicas && receipt.nodes_answered >= 1 &&
-                       receipt.nodes_answered <= receipt.seats_answered &&
                        receipt.seats_hinted <= (is_read ? 0 : receipt.seats_answered);
     if (right) return;
     report(

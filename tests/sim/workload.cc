@@ -100,6 +100,13 @@ std::string Workload::make_value(KeyIndex key) {
 void Workload::begin_operation(Session& session) {
     const KeyIndex key = draw_key();
     if (in_hundred(what_.invalid)) return begin_invalid(session, key);
+    if (in_hundred(what_.races)) {
+        for (const auto& rival : sessions_) {
+            if (rival.get() == &session || in_hundred(50))
+                begin_put(*rival, key, in_hundred(what_.deletes));
+        }
+        return;
+    }
     uint64_t drawn = random_.below(100);
     const auto take = [&drawn](uint32_t parts) {
         if (drawn < parts) return true;
