@@ -92,15 +92,17 @@ class MoveCore {
         // The start counter of this life of the node.
         uint32_t generation = 1;
         uint8_t seat_count = seat_count_default;
-        MoveRules rules;
+        MoveRules rules{};
     };
 
     explicit MoveCore(Config config);
 
     // Before any other event: what the disk has.
     void restore(SeatRecords records);
-    // REQUIRES: a new cluster of one. Takes all seats at epoch 0.
+    // REQUIRES: is_blank(). The first node of a cluster takes all seats at epoch 0.
     void found();
+    // No seat of the partition was ever held, granted or declined here.
+    bool is_blank() const { return staged_ == SeatRecords(staged_.size()); }
 
     // By seat; empty while unknown.
     void set_targets(std::vector<base::NodeId> targets);
@@ -158,8 +160,8 @@ class MoveCore {
         // The durable permit is no longer needed. Forgotten by a restart, and then asked about
         // again.
         std::optional<Permit> released;
-        // Offers that came to nothing: the next one goes to another node.
-        uint32_t refusals = 0;
+        // After an offer that came to nothing the next one goes to another node.
+        uint32_t turn = 0;
         // No new offer before the next retry.
         bool is_resting = false;
         bool wants_to_speak = false;

@@ -90,9 +90,11 @@ absl::Status Mover::restore(const std::vector<std::pair<base::PartitionId, std::
 
 void Mover::found(Done done) {
     founded_ = std::move(done);
-    founding_.insert(options_.partitions.begin(), options_.partitions.end());
     for (auto& [partition, shell] : shells_) {
-        shell.core->found();
+        if (shell.core->is_blank()) {
+            shell.core->found();
+            founding_.insert(partition);
+        }
     }
     if (founding_.empty()) {
         return std::exchange(founded_, nullptr)(absl::OkStatus());

@@ -202,7 +202,7 @@ void Node::Impl::serve_when_seated(bool is_alone) {
         phase_ = Phase::serving;
         return;
     }
-    // A cluster of one: it holds all seats. Already seated ones stay as they are.
+    // A cluster of one holds all seats.
     struct Pending {
         uint32_t left = 0;
         absl::Status status;
@@ -301,7 +301,8 @@ void Node::Impl::on_delivery(const env::Delivery& delivery) {
 }
 
 void Node::Impl::dispatch(peer::Envelope envelope, env::ConnectionId connection) {
-    if (phase_ == Phase::stopped) {
+    // Nobody joins a node that has not founded its cluster yet.
+    if (phase_ != Phase::serving && phase_ != Phase::stopping) {
         return;
     }
     const base::NodeId from(envelope.from());
