@@ -1,5 +1,8 @@
 #include "client/kv_requests.h"
 
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
 #include <memory>
 #include <utility>
 
@@ -33,6 +36,12 @@ void fill_write(Message& message, Core& core, const WriteOptions& options) {
     fill(*message.mutable_options(), options.request);
 }
 
+// A node gives up a little before the client, whose own "no answer" would say less.
+uint32_t node_deadline_ms(base::Duration try_time) {
+    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(try_time).count();
+    return static_cast<uint32_t>(std::clamp<int64_t>(ms * 9 / 10, 1, 3'600'000));
+}
+
 template <typename Request, typename Response>
 void start(Core& core,
            typename UnaryRequest<Request, Response>::Method method,
@@ -41,12 +50,14 @@ void start(Core& core,
            const StartOptions& options,
            Callback<Response> done) {
     using Running = UnaryRequest<Request, Response>;
-    const typename Running::Parameters parameters{
-        .method = method,
-        .repeat = repeat,
-        .deadline =
-            options.deadline > base::Duration::zero() ? options.deadline : core.options.deadline,
-        .may_exist_already = options.may_exist_already};
+    const base::Duration deadline =
+        options.deadline > base::Duration::zero() ? options.deadline : core.options.deadline;
+    request.mutable_options()->set_deadline_ms(
+        node_deadline_ms(std::min(deadline, core.options.retry.try_timeout)));
+    const typename Running::Parameters parameters{.method = method,
+                                                  .repeat = repeat,
+                                                  .deadline = deadline,
+                                                  .may_exist_already = options.may_exist_already};
     std::make_shared<Running>(core, parameters, std::move(request), std::move(done))->start();
 }
 

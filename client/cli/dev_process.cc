@@ -29,10 +29,7 @@ bool is_executable(const std::string& path) {
 absl::StatusOr<std::string> find_starlingd(const std::string& executable, const std::string& path) {
     std::vector<std::string> places;
     if (const size_t slash = executable.rfind('/'); slash != std::string::npos) {
-        const std::string beside = executable.substr(0, slash);
-        places.push_back(beside + "/starlingd");
-        // As in a build directory.
-        places.push_back(beside + "/../node/daemon/starlingd");
+        places.push_back(executable.substr(0, slash) + "/starlingd");
     }
     for (const auto part : absl::StrSplit(path, ':')) {
         places.push_back(std::string(part) + "/starlingd");

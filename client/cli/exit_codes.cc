@@ -17,15 +17,15 @@ int exit_code_of(const absl::Status& status) {
     if (why == base::reason::key_not_found) {
         return exit_not_found;
     }
+    if (why == base::reason::overloaded || why == base::reason::disk_full) {
+        return exit_try_later;
+    }
     switch (status.code()) {
         case absl::StatusCode::kDeadlineExceeded:
             return exit_quorum_missed;
         case absl::StatusCode::kUnavailable:
             return exit_unavailable;
         case absl::StatusCode::kResourceExhausted:
-            return why == base::reason::overloaded || why == base::reason::disk_full
-                       ? exit_try_later
-                       : exit_refused;
         case absl::StatusCode::kInvalidArgument:
         case absl::StatusCode::kNotFound:
         case absl::StatusCode::kAlreadyExists:

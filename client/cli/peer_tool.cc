@@ -26,8 +26,10 @@ absl::StatusOr<JoinAnswer> read_answer(const peer::Envelope& envelope) {
                                                   : absl::StatusCode::kUnknown;
         return base::make_error(code, done.reason(), done.message());
     }
-    return JoinAnswer{
-        .node_id = envelope.from(), .cluster_id = done.cluster(), .member_count = done.members()};
+    return JoinAnswer{.node_id = envelope.from(),
+                      .cluster_id = done.cluster(),
+                      .member_count = done.members(),
+                      .client_address = done.message()};
 }
 
 // Lives on its loop, which runs until there is an answer.

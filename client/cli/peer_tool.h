@@ -24,6 +24,8 @@ struct JoinAnswer {
     uint64_t node_id = 0;
     uint64_t cluster_id = 0;
     uint32_t member_count = 0;
+    // Of the node; empty: it did not say.
+    std::string client_address = {};
 };
 
 // Blocks. What the node answered; permission_denied (wrong_secret), unavailable: it was not
