@@ -1,0 +1,301 @@
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "client/cli/commands.h"
+#include "client/cli/dev_folder.h"
+#include "client/cli/dev_process.h"
+#include "client/cli/exit_codes.h"
+#include "client/error.h"
+#include "tests/unit/client/fake_service.h"
+
+namespace starling::client {
+namespace {
+
+using testing::HasSubstr;
+
+class CliTest : public testing::Test {
+  protected:
+    CliTest() {
+        std::string pattern = testing::TempDir() + "/starling_cli_XXXXXX";
+        folder_ = ::mkdtemp(pattern.data());
+    }
+    ~CliTest() override { std::filesystem::remove_all(folder_); }
+
+    // Against the fake node, unless `words` name another.
+    int run(std::vector<std::string> words, const std::string& input = "") {
+        std::istringstream in(input);
+        std::ostringstream out;
+        std::ostringstream err;
+        Terminal terminal{.in = in,
+                          .out = out,
+                          .err = err,
+                          .variable = [this](const char* name) { return variables_[name]; },
+                          .working_directory = folder_,
+                          .executable = ""};
+        const int code = run_starling(words, terminal);
+        out_ = out.str();
+        err_ = err.str();
+        return code;
+    }
+    int ask(std::vector<std::string> words, const std::string& input = "") {
+        words.insert(words.begin(), {"--addr", server_.address()});
+        return run(std::move(words), input);
+    }
+    void answer_with(std::vector<std::string> values) {
+        server_.service.on_get = [values](auto*, const auto&, v1::GetResponse& answer) {
+            for (const std::string& value : values) {
+                answer.add_values()->set_value(value);
+            }
+            answer.set_context("\x01\xab");
+            return grpc::Status::OK;
+        };
+    }
+
+    FakeServer server_;
+    std::map<std::string, std::string> variables_;
+    std::string folder_;
+    std::string out_;
+    std::string err_;
+};
+
+TEST_F(CliTest, APutIsSilentAndTakesItsOperandsBothWays) {
+    EXPECT_EQ(ask({"put", "k", "v"}), exit_ok);
+    EXPECT_EQ(out_ + err_, "");
+    EXPECT_EQ(ask({"put", "-k", "k", "-v", "v"}), exit_ok);
+    EXPECT_EQ(ask({"put", "--key", "k", "--value", "v"}), exit_ok);
+    const auto puts = server_.service.puts();
+    ASSERT_EQ(puts.size(), 3u);
+    for (const v1::PutRequest& put : puts) {
+        EXPECT_EQ(put.key(), "k");
+        EXPECT_EQ(put.value(), "v");
+        EXPECT_FALSE(put.has_context());
+    }
+}
+
+TEST_F(CliTest, AValueMayComeFromStandardInputWithAnyBytes) {
+    const std::string bytes("\0\n\xff-", 4);
+    EXPECT_EQ(ask({"put", "k", "-"}, bytes), exit_ok);
+    ASSERT_EQ(server_.service.puts().size(), 1u);
+    EXPECT_EQ(server_.service.puts()[0].value(), bytes);
+}
+
+TEST_F(CliTest, AValueMayBeEmptyOrLookLikeJson) {
+    EXPECT_EQ(ask({"put", "k", ""}), exit_ok);
+    EXPECT_EQ(ask({"put", "k", "{\"sku\":1}"}), exit_ok);
+    EXPECT_EQ(ask({"put", "k", "[1,2]"}), exit_ok);
+    const auto puts = server_.service.puts();
+    ASSERT_EQ(puts.size(), 3u);
+    EXPECT_EQ(puts[0].value(), "");
+    EXPECT_EQ(puts[1].value(), "{\"sku\":1}");
+    EXPECT_EQ(puts[2].value(), "[1,2]");
+}
+
+TEST_F(CliTest, OptionsReachTheRequest) {
+    EXPECT_EQ(ask({"put",
+                   "k",
+                   "v",
+                   "-c",
+                   "01aB",
+                   "--namespace",
+                   "carts",
+                   "--w",
+                   "2",
+                   "--request-timeout",
+                   "700ms"}),
+              exit_ok);
+    EXPECT_EQ(ask({"delete", "k", "--blind", "--explain"}), exit_ok);
+    EXPECT_EQ(ask({"get", "k", "--consistency", "one"}), exit_ok + exit_not_found);
+    const v1::PutRequest put = server_.service.puts().at(0);
+    EXPECT_EQ(put.context(), "\x01\xab");
+    EXPECT_EQ(put.options().namespace_(), "carts");
+    EXPECT_EQ(put.options().quorum(), 2u);
+    EXPECT_LT(put.options().deadline_ms(), 700u);
+    EXPECT_TRUE(server_.service.deletes().at(0).blind());
+    EXPECT_TRUE(server_.service.deletes().at(0).options().explain());
+    EXPECT_EQ(server_.service.gets().at(0).options().quorum(), 1u);
+}
+
+TEST_F(CliTest, AGetPrintsTheValueAndANewline) {
+    answer_with({"v"});
+    EXPECT_EQ(ask({"get", "k"}), exit_ok);
+    EXPECT_EQ(out_, "v\n");
+    EXPECT_EQ(ask({"get", "-k", "k", "--output", "raw"}), exit_ok);
+    EXPECT_EQ(out_, "v");
+}
+
+TEST_F(CliTest, SiblingsArePrintedOnePerLineWithAHint) {
+    answer_with({"a", "b"});
+    EXPECT_EQ(ask({"get", "k"}), exit_ok);
+    EXPECT_EQ(out_, "a\nb\n");
+    EXPECT_THAT(err_, HasSubstr("2 siblings"));
+    EXPECT_THAT(err_, HasSubstr("-c 01ab"));
+}
+
+TEST_F(CliTest, JsonHoldsAnyBytes) {
+    answer_with({"text", std::string("\xff\x00", 2)});
+    EXPECT_EQ(ask({"get", "k", "--output", "json"}), exit_ok);
+    const auto json = nlohmann::json::parse(out_);
+    EXPECT_EQ(json["values"][0]["value"], "text");
+    EXPECT_EQ(json["values"][0]["encoding"], "utf8");
+    EXPECT_EQ(json["values"][1]["value"], "/wA=");
+    EXPECT_EQ(json["values"][1]["encoding"], "base64");
+    EXPECT_EQ(json["context"], "01ab");
+    EXPECT_EQ(ask({"put", "k", "v", "--output", "json"}), exit_ok);
+    EXPECT_EQ(nlohmann::json::parse(out_)["message"], "Ok");
+}
+
+TEST_F(CliTest, AnAbsentKeyIsNotFound) {
+    EXPECT_EQ(ask({"get", "k"}), exit_not_found);
+    EXPECT_EQ(out_, "");
+    EXPECT_THAT(err_, HasSubstr("Key not found"));
+    EXPECT_EQ(ask({"rm", "k"}), exit_ok);
+    EXPECT_EQ(ask({"del", "-k", "k"}), exit_ok);
+    EXPECT_EQ(server_.service.deletes().size(), 2u);
+}
+
+TEST_F(CliTest, EachRefusalHasItsExitCodeAndOneLine) {
+    const auto put_refused_with = [this](
+                                      grpc::StatusCode code, std::string_view why, bool unknown) {
+        server_.service.on_put = [=](grpc::ServerContext* call, const auto&, auto&) {
+            return refuse(call, code, std::string(why), unknown, "because");
+        };
+        const int exit_code = ask({"--request-timeout", "300ms", "put", "k", "v"});
+        EXPECT_EQ(std::count(err_.begin(), err_.end(), '\n'), 1);
+        EXPECT_THAT(err_, HasSubstr("because"));
+        return exit_code;
+    };
+    using grpc::StatusCode;
+    namespace reason = base::reason;
+    EXPECT_EQ(put_refused_with(StatusCode::UNAVAILABLE, reason::quorum_not_reached, true),
+              exit_quorum_missed);
+    EXPECT_THAT(err_, HasSubstr("outcome unknown"));
+    EXPECT_EQ(put_refused_with(StatusCode::INVALID_ARGUMENT, reason::key_empty, false),
+              exit_refused);
+    EXPECT_EQ(put_refused_with(StatusCode::NOT_FOUND, reason::unknown_namespace, false),
+              exit_refused);
+    EXPECT_EQ(put_refused_with(StatusCode::RESOURCE_EXHAUSTED, reason::overloaded, false),
+              exit_try_later);
+    EXPECT_EQ(put_refused_with(StatusCode::RESOURCE_EXHAUSTED, reason::disk_full, false),
+              exit_try_later);
+    EXPECT_EQ(put_refused_with(StatusCode::RESOURCE_EXHAUSTED, reason::too_many_siblings, false),
+              exit_refused);
+    EXPECT_EQ(put_refused_with(StatusCode::UNAVAILABLE, reason::no_owner, false), exit_unavailable);
+}
+
+TEST_F(CliTest, WhereNothingListensItIsUnavailable) {
+    server_.stop();
+    EXPECT_EQ(ask({"--request-timeout", "2s", "put", "k", "v"}), exit_unavailable);
+    EXPECT_THAT(err_, HasSubstr(server_.address()));
+    EXPECT_EQ(ask({"--request-timeout", "2s", "ping"}), exit_unavailable);
+}
+
+TEST_F(CliTest, MistakesOnTheCommandLineAreUsageErrors) {
+    const std::vector<std::vector<std::string>> mistakes = {
+        {},
+        {"frobnicate"},
+        {"get"},
+        {"put", "k"},
+        {"get", "k", "extra"},
+        {"get", "k", "--unknown"},
+        {"get", "k", "--output", "xml"},
+        {"get", "k", "--r", "0"},
+        {"get", "k", "--consistency", "some"},
+        {"get", "k", "--consistency", "all", "--r", "2"},
+        {"get", "k", "--request-timeout", "soon"},
+        {"get", "k", "--request-timeout", "0"},
+        {"get", "k", "--addr", "nonsense"},
+        {"get", "k", "-p", "65536"},
+        {"get", "k", "-p", "4000", "--addr", "127.0.0.1:4000"},
+        {"put", "k", "v", "-c", "00", "--blind"},
+        {"namespace"},
+        {"join-cluster", "-p", "4002"},
+        {"join-cluster", "--known-cluster-node", "127.0.0.1:4001"},
+        {"dev"},
+        {"dev", "kill"},
+        {"dev", "up", "0"},
+        {"dev", "up", "99"},
+    };
+    for (const auto& words : mistakes) {
+        EXPECT_EQ(run(words), exit_usage) << testing::PrintToString(words) << err_;
+        EXPECT_EQ(out_, "");
+        EXPECT_EQ(std::count(err_.begin(), err_.end(), '\n'), 1) << err_;
+    }
+}
+
+TEST_F(CliTest, AContextThatIsNotHexadecimalIsRefusedBeforeAnythingIsSent) {
+    EXPECT_EQ(ask({"put", "k", "v", "-c", "xyz"}), exit_refused);
+    EXPECT_THAT(err_, HasSubstr("malformed_context"));
+    EXPECT_TRUE(server_.service.puts().empty());
+}
+
+TEST_F(CliTest, VersionAndHelpAreNoErrors) {
+    EXPECT_EQ(run({"--version"}), exit_ok);
+    EXPECT_THAT(out_, HasSubstr("starling 0."));
+    EXPECT_EQ(run({"-V"}), exit_ok);
+    EXPECT_EQ(run({"--help"}), exit_ok);
+    EXPECT_THAT(out_, HasSubstr("join-cluster"));
+}
+
+TEST_F(CliTest, PingAnswersPong) {
+    EXPECT_EQ(ask({"ping"}), exit_ok);
+    EXPECT_EQ(out_, "PONG\n");
+}
+
+TEST_F(CliTest, StatusAddsUpWhatTheNodesSay) {
+    server_.service.status_answer.set_node_id(7);
+    server_.service.status_answer.set_hints(3);
+    server_.service.status_answer.set_groups_dirty(2);
+    v1::Member& own = *server_.service.status_answer.add_members();
+    own.set_node_id(7);
+    own.set_liveness("alive");
+    v1::Member& dead = *server_.service.status_answer.add_members();
+    dead.set_node_id(8);
+    dead.set_liveness("dead");
+    EXPECT_EQ(ask({"status"}), exit_ok);
+    EXPECT_THAT(out_, HasSubstr("hints 3, dirty ranges 2, seats filling 0; 1 nodes do not answer"));
+    EXPECT_EQ(ask({"status", "--output", "json"}), exit_ok);
+    const auto json = nlohmann::json::parse(out_);
+    EXPECT_EQ(json["hints"], 3);
+    EXPECT_EQ(json["nodes_silent"], 1);
+}
+
+TEST_F(CliTest, DevCommandsWithoutAClusterSayHowToMakeOne) {
+    for (const char* command : {"kill", "revive"}) {
+        EXPECT_EQ(run({"dev", command, "1"}), exit_refused);
+        EXPECT_THAT(err_, HasSubstr("starling dev up"));
+    }
+    EXPECT_EQ(run({"dev", "down"}), exit_refused);
+    EXPECT_EQ(run({"dev", "status"}), exit_refused);
+    EXPECT_FALSE(std::filesystem::exists(folder_ + "/starling-dev"));
+}
+
+TEST_F(CliTest, CommandsUseTheNodesOfTheFoldersDevCluster) {
+    std::filesystem::create_directory(folder_ + "/starling-dev");
+    const int port = std::stoi(server_.address().substr(server_.address().rfind(':') + 1));
+    std::ofstream(folder_ + "/starling-dev/cluster.json")
+        << "{\"base_port\": " << port - 2 << ", \"node_count\": 2}";
+    EXPECT_EQ(run({"put", "k", "v"}), exit_ok) << err_;
+    EXPECT_EQ(server_.service.puts().size(), 1u);
+    EXPECT_EQ(run({"dev", "status"}), exit_ok);
+    EXPECT_THAT(out_, HasSubstr("node 2  " + server_.address() + "  does not run"));
+}
+
+TEST_F(CliTest, AProcessCountsAsANodeOnlyWithTheNodesConfiguration) {
+    EXPECT_FALSE(runs_as_node(::getpid(), "/nowhere/config.toml"));
+    std::filesystem::create_directories(folder_ + "/starling-dev/node_1");
+    std::ofstream(folder_ + "/starling-dev/cluster.json") << R"({"base_port":5000,"node_count":1})";
+    std::ofstream(folder_ + "/starling-dev/node_1/pid") << ::getpid();
+    EXPECT_EQ(run({"dev", "kill", "1"}), exit_refused);
+    EXPECT_THAT(err_, HasSubstr("node 1 does not run"));
+}
+
+}  // namespace
+}  // namespace starling::client
