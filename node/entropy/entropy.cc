@@ -10,7 +10,10 @@ Entropy::Entropy(EntropyOptions options,
                  env::EventLoop& loop,
                  env::Random& random)
     : runtime_{.options = options, .host = host, .groups = groups, .loop = loop, .random = random},
-      responder_(runtime_),
+      responder_(runtime_,
+                 [this](GroupId group, base::NodeId peer, bool is_equal) {
+                     scheduler_.on_checked_by(group, peer, is_equal);
+                 }),
       scheduler_(runtime_) {}
 
 Entropy::~Entropy() {

@@ -59,8 +59,10 @@ void Responder::on_check(Asker asker, const peer::EntropyCheck& check) {
     const absl::StatusOr<GroupSummary> own = runtime_.groups.summary(asker.group);
     if (!own.ok()) return fail(asker, own.status());
     const SummaryHashes theirs{.frontier = check.frontier_hash(), .root = check.root_hash()};
-    asker.answer.mutable_checked()->set_is_equal(hashes_of(*own) == theirs);
+    const bool is_equal = hashes_of(*own) == theirs;
+    asker.answer.mutable_checked()->set_is_equal(is_equal);
     reply(asker);
+    checked_(asker.group, asker.node, is_equal);
 }
 
 void Responder::on_summary(Asker asker) {

@@ -5,7 +5,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
+
+#include "absl/functional/any_invocable.h"
 
 #include "base/ids.h"
 #include "node/entropy/runtime.h"
@@ -14,7 +17,11 @@ namespace starling::node {
 
 class Responder {
   public:
-    explicit Responder(EntropyRuntime& runtime) : runtime_(runtime) {}
+    // Hears the outcome of each comparison of frontier and tree that another node asked for.
+    using Checked = absl::AnyInvocable<void(GroupId, base::NodeId, bool is_equal)>;
+
+    Responder(EntropyRuntime& runtime, Checked checked)
+        : runtime_(runtime), checked_(std::move(checked)) {}
 
     // REQUIRES: the message is a question. One that makes no sense, or comes while too many are
     // being answered, is answered by `failed`.
@@ -41,6 +48,7 @@ class Responder {
     void fail(Asker& asker, const absl::Status& status);
 
     EntropyRuntime& runtime_;
+    Checked checked_;
     uint32_t serving_ = 0;
     Lifeline lifeline_;
 };

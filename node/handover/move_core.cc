@@ -455,7 +455,7 @@ std::string MoveCore::fingerprint() const {
                      static_cast<uint8_t>((seat.is_nearly ? 1 : 0) | (seat.is_fenced ? 2 : 0) |
                                           (seat.is_resting ? 4 : 0) | (seat.offer ? 8 : 0) |
                                           (seat.job ? 16 : 0) | (seat.released ? 32 : 0)));
-        base::put_varint(out, seat.refusals);
+        base::put_varint(out, seat.turn);
         if (seat.offer) {
             base::put_u64(out, seat.offer->to.raw());
             base::put_u8(out, static_cast<uint8_t>(seat.offer->phase));

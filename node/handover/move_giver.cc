@@ -30,7 +30,7 @@ std::optional<base::NodeId> MoveCore::choose_successor(base::SeatIndex seat) con
         if (move.seat != seat || move.from != config_.self) continue;
         const std::vector<base::NodeId> lacking = targets_without_seat(targets_, known_);
         const auto planned = std::find(lacking.begin(), lacking.end(), move.to) - lacking.begin();
-        const size_t turn = static_cast<size_t>(planned) + seats_[at(seat)].refusals;
+        const size_t turn = static_cast<size_t>(planned) + seats_[at(seat)].turn;
         const base::NodeId to = lacking[turn % lacking.size()];
         return is_offered_another(seat, to) ? move.to : to;
     }
@@ -56,7 +56,6 @@ bool MoveCore::is_wanted(base::SeatIndex seat, base::NodeId to) const {
 
 void MoveCore::make_offer(base::SeatIndex seat, base::NodeId to, Offer::Phase phase) {
     seats_[at(seat)].offer = Offer{.to = to, .phase = phase};
-    seats_[at(seat)].repetition = 0;
     wants_to_speak(seat);
     effects_.timers.push_back({.seat = seat, .timer = MoveTimer::patience});
 }
@@ -69,9 +68,11 @@ void MoveCore::end_offer(base::SeatIndex seat, bool is_refused) {
     }
     volatile_part.offer.reset();
     if (is_refused) {
-        ++volatile_part.refusals;
+        const size_t others = targets_without_seat(targets_, known_).size();
+        volatile_part.turn =
+            others == 0 ? 0 : (volatile_part.turn + 1) % static_cast<uint32_t>(others);
         volatile_part.is_resting = true;
-        volatile_part.repetition = std::min(volatile_part.refusals, 8u);
+        ++volatile_part.repetition;
         arm(seat);
     }
 }
