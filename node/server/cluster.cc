@@ -101,6 +101,11 @@ void Cluster::join_for_tool(const peer::GossipMessage& request,
                  gossip::make_join_done(status,
                                         identity_.cluster.id,
                                         static_cast<uint32_t>(gossip_.membership().active_count()));
+             if (status.ok()) {
+                 // Where the tool may watch the views of the members.
+                 envelope.mutable_gossip()->mutable_join_done()->set_message(
+                     own_record().client_address);
+             }
              answer(envelope.SerializeAsString());
          });
 }
