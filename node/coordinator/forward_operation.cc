@@ -161,6 +161,7 @@ void ForwardOperation::try_next() {
     }
     tried_.push_back(chosen);
     may_have_begun_ = true;
+    unanswered_.push_back(chosen);
     peer::ReplicaMessage message = new_message();
     *message.mutable_forward() = to_message(request_, time_left());
     send(chosen, std::move(message));
@@ -172,9 +173,17 @@ void ForwardOperation::on_reply(base::NodeId from, const peer::ReplicaMessage& m
     }
     absl::StatusOr<PutResult> result =
         from_message(message.forward_reply(), from, group_.partition);
+    if (const auto at = std::find(unanswered_.begin(), unanswered_.end(), from); at != unanswered_.end()) {
+        unanswered_.erase(at);
+    }
     if (!result.ok() && may_try_elsewhere(result.status())) {
         last_refusal_ = result.status();
         try_next();
+        return;
+    }
+    if (!result.ok() && !absl::IsDeadlineExceeded(result.status()) && !unanswered_.empty()) {
+        // A refusal says that nothing was written; another holder may have done so.
+        last_refusal_ = result.status();
         return;
     }
     if (result.ok()) {

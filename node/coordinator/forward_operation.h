@@ -37,6 +37,8 @@ class ForwardOperation final : public Operation {
     // Holders that have been asked in this round, and those of all rounds that never answered.
     std::vector<base::NodeId> tried_;
     bool may_have_begun_ = false;
+    // Holders that were asked and have not answered, once for each time: they may have written.
+    std::vector<base::NodeId> unanswered_;
     absl::Status last_refusal_;
 };
 
