@@ -57,8 +57,6 @@ class Client {
     absl::StatusOr<v1::GetResponse> get(std::string key, RequestOptions options = {});
 
   private:
-    friend class BatchStream;
-
     explicit Client(std::unique_ptr<Core> core);
 
     const std::unique_ptr<Core> core_;

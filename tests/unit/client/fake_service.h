@@ -99,59 +99,12 @@ class FakeService final : public v1::KV::Service, public v1::Admin::Service {
                                  v1::CreateNamespaceResponse* response) override {
         return on_create(call, request->namespace_(), *response->mutable_namespace_());
     }
-    grpc::Status Batch(
-        grpc::ServerContext* call,
-        grpc::ServerReaderWriter<v1::BatchResponse, v1::BatchRequest>* stream) override {
-        v1::BatchRequest request;
-        while (stream->Read(&request)) {
-            v1::BatchResponse response;
-            for (const v1::BatchOperation& operation : request.operations()) {
-                v1::BatchResult& result = *response.add_results();
-                result.set_number(operation.number());
-                answer(call, operation, result);
-            }
-            if (breaks_streams) {
-                return {grpc::StatusCode::UNAVAILABLE, "broken"};
-            }
-            stream->Write(response);
-        }
-        return grpc::Status::OK;
-    }
-
-    std::atomic<bool> breaks_streams{false};
-    // The reason with which sub-requests of batches are refused; empty: they are answered.
-    std::string batch_refusal;
 
   private:
     template <typename Message>
     void note(std::vector<Message>& seen, const Message& message) {
         absl::MutexLock lock(&mutex_);
         seen.push_back(message);
-    }
-
-    void answer(grpc::ServerContext* call,
-                const v1::BatchOperation& operation,
-                v1::BatchResult& result) {
-        if (!batch_refusal.empty()) {
-            result.mutable_error()->set_code(grpc::StatusCode::UNAVAILABLE);
-            result.mutable_error()->set_reason(batch_refusal);
-        }
-        if (operation.has_put()) {
-            note(puts_, operation.put());
-            if (batch_refusal.empty()) {
-                on_put(call, operation.put(), *result.mutable_write());
-            }
-        } else if (operation.has_get()) {
-            note(gets_, operation.get());
-            if (batch_refusal.empty()) {
-                on_get(call, operation.get(), *result.mutable_get());
-            }
-        } else {
-            note(deletes_, operation.delete_());
-            if (batch_refusal.empty()) {
-                on_delete(call, operation.delete_(), *result.mutable_write());
-            }
-        }
     }
 
     absl::Mutex mutex_;
