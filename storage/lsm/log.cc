@@ -226,6 +226,8 @@ void Log::forget_before(uint64_t number) {
 
 void Log::close() {
     absl::MutexLock lock(&file_mutex_);
+    // A writer that is late finds the log closed, not a file that is gone.
+    fail(absl::FailedPreconditionError("the log is closed")).IgnoreError();
     full_files_.clear();
     file_.reset();
 }
