@@ -39,14 +39,16 @@ struct NodeOptions {
     uint32_t siblings_max = 64;
 
     base::Duration deadline_default = std::chrono::seconds(2);
-    base::Duration deadline_max = std::chrono::seconds(60);
+    base::Duration deadline_max = std::chrono::seconds(30);
     // How long a replica may be silent before a stand-in takes its write as a hint.
     base::Duration hint_after = std::chrono::milliseconds(250);
     // How often waiting hints are tried.
     base::Duration hint_interval = std::chrono::milliseconds(500);
-    // A request id older than this is refused: its outcome is forgotten.
-    base::Duration request_window = std::chrono::minutes(10);
-    base::Duration clock_drift_max = std::chrono::seconds(10);
+    // A request id older than this is refused: its outcome is forgotten. A record remembers every request it
+    // superseded for so long, so a longer window lowers how often one key can be written (docs/limits.md).
+    // At least deadline_max, within which clients retry.
+    base::Duration request_window = std::chrono::seconds(30);
+    base::Duration clock_drift_max = std::chrono::seconds(5);
     // How often a group is compared with each other holder.
     base::Duration entropy_interval = std::chrono::seconds(10);
     base::Duration gossip_probe_interval = std::chrono::seconds(1);
