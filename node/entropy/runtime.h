@@ -22,6 +22,8 @@ class EntropyHost {
   public:
     // May be lost. Never delivers to this node itself before it returns.
     virtual void send(base::NodeId to, peer::EntropyMessage message) = 0;
+    // This node has seen every write of the group that `peer` had seen `ago`.
+    virtual void caught_up_with(GroupId /*group*/, base::NodeId /*peer*/, base::Duration /*ago*/) {}
 
   protected:
     ~EntropyHost() = default;

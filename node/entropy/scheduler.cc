@@ -138,6 +138,7 @@ void Scheduler::compare(const Key& key) {
     Pair& pair = pairs_.at(key);
     ++running_;
     pair.running = std::make_unique<Comparison>();
+    pair.running->begun = runtime_.loop.now();
     if (std::exchange(pair.is_pull_wanted, false)) return pull(key);
     check(key, pair);
 }
@@ -159,6 +160,7 @@ void Scheduler::check(const Key& key, Pair& pair) {
             if (!status.ok()) return finish(key, false);
             if (!answer->checked().is_equal()) return pull(key);
             ++runtime_.counters.checks_equal;
+            tell_caught_up(key);
             finish(key, true);
         });
 }
@@ -171,6 +173,7 @@ void Scheduler::pull(const Key& key) {
                                       key.second,
                                       SyncSession::Mode::hasty,
                                       [this, key](absl::StatusOr<SyncResult> result) {
+                                          if (result.ok()) tell_caught_up(key);
                                           if (result.ok() && result->is_peer_behind) {
                                               peer::EntropyMessage hint;
                                               hint.set_partition(key.first.partition.raw());
@@ -181,6 +184,11 @@ void Scheduler::pull(const Key& key) {
                                           finish(key, false);
                                       });
     running.session->start();
+}
+
+void Scheduler::tell_caught_up(const Key& key) {
+    const base::Duration ago = runtime_.loop.now() - pairs_.at(key).running->begun;
+    runtime_.host.caught_up_with(key.first, key.second, ago);
 }
 
 void Scheduler::finish(const Key& key, bool is_equal) {

@@ -38,6 +38,7 @@ class Scheduler {
     using Key = std::pair<GroupId, base::NodeId>;
     // One comparison under way.
     struct Comparison {
+        base::MonotonicTime begun;
         std::unique_ptr<Exchange> check;
         std::unique_ptr<SyncSession> session;
     };
@@ -58,6 +59,8 @@ class Scheduler {
     void compare(const Key& key);
     void check(const Key& key, Pair& pair);
     void pull(const Key& key);
+    // The peer's frontier, as it was after the comparison began, is covered by ours.
+    void tell_caught_up(const Key& key);
     void finish(const Key& key, bool is_equal);
 
     EntropyRuntime& runtime_;

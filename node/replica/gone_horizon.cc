@@ -12,6 +12,10 @@ void GoneHorizon::note(GroupId group,
     if (!seen.contains(minted)) {
         return;
     }
+    note_caught_up(group, owner, wall_ms);
+}
+
+void GoneHorizon::note_caught_up(GroupId group, base::NodeId owner, uint64_t wall_ms) {
     uint64_t& covered = covered_ms_[{group, owner}];
     covered = std::max(covered, wall_ms);
 }

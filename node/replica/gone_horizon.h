@@ -28,6 +28,9 @@ class GoneHorizon {
               const Frontier& minted,
               const Frontier& seen);
 
+    // The same, learned otherwise: all that `owner` had minted at that time has been seen.
+    void note_caught_up(GroupId group, base::NodeId owner, uint64_t wall_ms);
+
     // Requests created before this Unix time (ms) may be forgotten. 0 while an owner has not been
     // heard of.
     uint64_t forget_before(GroupId group,

@@ -238,6 +238,7 @@ bool Shard::freeze() {
 
 void Shard::enter_cluster(const Identity& identity) {
     identity_ = identity;
+    identity_.shard = index_;
     seats_ = std::make_unique<SeatView>(identity_.cluster.partition_count,
                                         static_cast<uint8_t>(identity_.cluster.seats));
     mover_->enter_cluster(identity_.cluster.id);
@@ -284,6 +285,12 @@ void Shard::send(base::NodeId to, peer::EntropyMessage message) {
     peer::Envelope envelope;
     *envelope.mutable_entropy() = std::move(message);
     send_envelope(to, std::move(envelope));
+}
+
+void Shard::caught_up_with(GroupId group, base::NodeId peer, base::Duration ago) {
+    const uint64_t now = now_ms();
+    const uint64_t passed = in_ms(ago) + 1;
+    horizon_.note_caught_up(group, peer, now > passed ? now - passed : 0);
 }
 
 void Shard::send_envelope(base::NodeId to, peer::Envelope envelope) {

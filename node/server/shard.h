@@ -129,6 +129,7 @@ class Shard final : private ReplicaHost, private HandoverHost, private EntropyHo
     void drop(base::PartitionId partition, uint8_t replicas_max, HandoverHost::Done done) override;
     // EntropyHost
     void send(base::NodeId to, peer::EntropyMessage message) override;
+    void caught_up_with(GroupId group, base::NodeId peer, base::Duration ago) override;
 
     void make_parts();
     void send_envelope(base::NodeId to, peer::Envelope envelope);
