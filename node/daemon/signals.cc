@@ -26,11 +26,13 @@ bool is_ignored(int signal) {
 
 Signals::Signals(base::Duration stop_timeout) : stop_timeout_(stop_timeout) {
     sigemptyset(&set_);
-    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
-        // What nohup or a shell has switched off stays off.
-        if (signal == SIGTERM || !is_ignored(signal)) {
-            sigaddset(&set_, signal);
-        }
+    sigaddset(&set_, SIGTERM);
+    // A shell has this ignored in what it starts in the background, but a script that sends it
+    // means it.
+    sigaddset(&set_, SIGINT);
+    // nohup has this ignored, and means it.
+    if (!is_ignored(SIGHUP)) {
+        sigaddset(&set_, SIGHUP);
     }
     // Ends the thread when all is done.
     sigaddset(&set_, SIGUSR2);
