@@ -178,7 +178,9 @@ void Operations::check_error(std::string_view what, KeyIndex key, const absl::St
     const bool about_time =
         reason == base::reason::invalid_request_id || reason == base::reason::request_too_old;
     const FaultOptions& faults = world_.options.faults;
-    const bool clocks_fail = faults.clock_jumps || faults.clock_strobes;
+    // Drift adds up: after a while it exceeds every bound.
+    const bool clocks_fail =
+        faults.clock_jumps || faults.clock_strobes || faults.drift_per_million_max > 0;
     if (is_honest_failure(status) || not_yet_known || (about_time && clocks_fail)) return;
     world_.verdict.report("I19",
                           fmt::format("a valid {} of key {} was answered with {}",
