@@ -34,7 +34,7 @@ struct ClientOptions {
     uint32_t connections_per_endpoint = 1;
     // Of a request that names none, all its tries included.
     base::Duration deadline = std::chrono::seconds(5);
-    RetryPolicy retry;
+    RetryPolicy retry = {};
     // The longest answer that is taken.
     size_t message_bytes_max = 64u << 20;
     // Requests under way; one more is refused with resource_exhausted.
