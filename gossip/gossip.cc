@@ -233,13 +233,7 @@ void Gossip::on_join_request(const peer::JoinRequest& request) {
         ++stats_.messages_malformed;
         return;
     }
-    const bool is_busy = join_.state() == JoinCore::State::asking ||
-                         join_.state() == JoinCore::State::adopting || is_removed();
-    absl::Status status =
-        is_busy ? base::make_error(absl::StatusCode::kUnavailable,
-                                   base::reason::stopping,
-                                   "the node that was asked is about to leave its cluster")
-                : check_join(*offer, cluster_, known_joiner(offer->record));
+    const absl::Status status = admit(*offer);
     peer::GossipMessage message;
     if (status.ok()) {
         granted_until_ = loop_.now() + options_.join_timeout;
@@ -249,6 +243,21 @@ void Gossip::on_join_request(const peer::JoinRequest& request) {
         *message.mutable_join_reply() = make_refusal(request.nonce(), status);
     }
     send(offer->record.peer_address, offer->record.id, std::move(message));
+}
+
+absl::Status Gossip::admit(const JoinOffer& offer) const {
+    if (offer.record.id == own_.id && offer.record.peer_address == own_.peer_address) {
+        return base::make_error(absl::StatusCode::kInvalidArgument,
+                                base::reason::unknown_node,
+                                "that address is this node's own; name one of another node");
+    }
+    if (join_.state() == JoinCore::State::asking || join_.state() == JoinCore::State::adopting ||
+        is_removed()) {
+        return base::make_error(absl::StatusCode::kUnavailable,
+                                base::reason::stopping,
+                                "the node that was asked is about to leave its cluster");
+    }
+    return check_join(offer, cluster_, known_joiner(offer.record));
 }
 
 void Gossip::on_join_announce(const peer::JoinAnnounce& announce) {
@@ -432,8 +441,10 @@ void Gossip::join(const env::Address& address, JoinCallback done) {
         refuse(absl::StatusCode::kFailedPrecondition,
                base::reason::stopping,
                "the node is not running");
-    } else if (!is_address(address)) {
-        refuse(absl::StatusCode::kInvalidArgument, {}, "the address is empty or too long");
+    } else if (!is_address(address) || address == own_.peer_address) {
+        refuse(absl::StatusCode::kInvalidArgument,
+               base::reason::unknown_node,
+               "the address must be another node's, of at most 255 bytes");
     } else if (join_callback_) {
         refuse(absl::StatusCode::kUnavailable, base::reason::overloaded, "a join is under way");
     } else if (membership_.active_count() > 1) {
@@ -547,7 +558,7 @@ void Gossip::run(SwimCore::Effects& effects) {
         }
     }
     effects.changes.clear();
-    if (started_) arm_swim();
+    if (started_ && !is_removed()) arm_swim();
 }
 
 void Gossip::send(const env::Address& to, base::NodeId to_node, peer::GossipMessage message) {
@@ -615,6 +626,8 @@ void Gossip::push_now() {
     push_records_.clear();
     push_items_.clear();
 
+    if (is_removed()) return;
+
     const size_t members = membership_.active_count();
     const bool is_small = members <= options_.push_to_all_max;
     const auto fanout = static_cast<size_t>(std::ceil(std::log(static_cast<double>(members + 1)))) +
@@ -628,6 +641,7 @@ void Gossip::push_now() {
 }
 
 void Gossip::exchange_now() {
+    if (is_removed()) return;
     arm_exchange();
     const std::vector<base::NodeId> chosen = random_others(1);
     if (!chosen.empty()) {
@@ -678,7 +692,8 @@ void Gossip::persist_soon() {
 
 void Gossip::persist_now() {
     persist_timer_.cancel();
-    // The host is replacing our state by the new cluster's, and must not find the old one written over it.
+    // The host is replacing our state by the new cluster's, and must not find the old one written
+    // over it.
     if (join_.state() == JoinCore::State::adopting) return;
     is_dirty_ = false;
     host_.persist(membership_.encode_state());

@@ -167,6 +167,7 @@ class Gossip {
     void check_identity(const MemberRecord& seen);
     void own_changed();
     bool is_removed() const;
+    absl::Status admit(const JoinOffer& offer) const;
     KnownJoiner known_joiner(const MemberRecord& record) const;
 
     void run(SwimCore::Effects& effects);

@@ -216,6 +216,9 @@ TEST(GossipTest, ACertificateCannotBeUndoneByTheNodeThatComesBack) {
     on(cluster[3], [](Gossip& gossip) {
         EXPECT_EQ(base::reason_of(gossip.set_payload("still here")), reason_removed);
     });
+    const uint64_t sent = cluster[3].gossip->stats().messages_sent;
+    cluster.run_for(60s);
+    EXPECT_EQ(cluster[3].gossip->stats().messages_sent, sent) << "a removed node falls silent";
 }
 
 TEST(GossipTest, ACertificateSurvivesTheRestartOfAll) {
@@ -348,6 +351,34 @@ TEST(GossipTest, MalformedMessagesChangeNothingAndAreCounted) {
     EXPECT_EQ(cluster[0].gossip->membership().hash(), hash);
 }
 
+TEST(GossipTest, DamagedMessagesBringNobodyDown) {
+    TestCluster cluster(21);
+    cluster.start_members(4);
+    env::SimRandom random(4711);
+    cluster.damage = [&](std::string& content) {
+        if (content.empty() || !random.chance(300'000)) return;
+        if (random.chance(200'000)) content.resize(random.below(content.size()));
+        for (uint64_t i = random.below(4); i > 0 && !content.empty(); --i) {
+            content[random.below(content.size())] = static_cast<char>(random.below(256));
+        }
+    };
+    for (int i = 0; i < 200; ++i) {
+        on(cluster[random.below(4)], [&](Gossip& gossip) {
+            if (gossip.is_certified_dead(gossip.own().id)) return;
+            ASSERT_TRUE(gossip.set_payload(std::string(random.below(50), 'p')).ok());
+            ASSERT_TRUE(gossip.set_item("k" + std::to_string(i % 7), 1, "v").ok());
+        });
+        cluster.run_for(1s);
+    }
+    uint64_t refused = 0;
+    for (size_t i = 0; i < 4; ++i) {
+        const Membership& state = cluster[i].gossip->membership();
+        refused += cluster[i].gossip->stats().messages_malformed;
+        EXPECT_EQ(Membership::decode_state(state.encode_state()).value(), state);
+    }
+    EXPECT_GT(refused, 0u);
+}
+
 TEST(GossipTest, AStoppedGossipCallsNobody) {
     TestCluster cluster(20);
     cluster.start_members(2);
@@ -447,6 +478,18 @@ TEST(GossipJoinTest, AnotherClusterNameIsRefusedByTheMemberThatIsAsked) {
     EXPECT_EQ(base::reason_of(*result), base::reason::wrong_cluster);
     EXPECT_EQ(joiner.identity.name, "gaggle");
     EXPECT_EQ(cluster[0].gossip->members().size(), 2u);
+}
+
+TEST(GossipJoinTest, ANodeCannotJoinItself) {
+    TestCluster cluster(40);
+    TestNode& joiner = add_single(cluster);
+    const auto direct = join(cluster, joiner, joiner.record.peer_address);
+    EXPECT_TRUE(absl::IsInvalidArgument(*direct));
+    // Through another name of the same address.
+    cluster.add_alias("localhost:4000", joiner.record.peer_address);
+    const auto alias = join(cluster, joiner, "localhost:4000");
+    EXPECT_TRUE(absl::IsInvalidArgument(*alias));
+    EXPECT_FALSE(joiner.gossip->joining());
 }
 
 TEST(GossipJoinTest, NobodyAtTheAddressIsATimeOut) {

@@ -4,6 +4,7 @@
 // cuts. Messages pass through their encoding, and through the checks that a node's envelope makes.
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -122,6 +123,10 @@ class TestCluster {
     // One direction.
     void cut(const TestNode& from, const TestNode& to) { cuts_.insert({from.id, to.id}); }
     void heal() { cuts_.clear(); }
+    // Another name of an address.
+    void add_alias(const env::Address& alias, const env::Address& address) {
+        aliases_[alias] = address;
+    }
 
     void deliver(TestNode& from, const env::Address& to, base::NodeId to_node, std::string bytes);
 
@@ -159,6 +164,8 @@ class TestCluster {
 
     env::SimScheduler scheduler;
     uint32_t loss_per_million = 0;
+    // What the wire does to the bytes of a message.
+    std::function<void(std::string&)> damage;
     uint64_t messages = 0;
     uint64_t bytes = 0;
 
@@ -168,6 +175,7 @@ class TestCluster {
     env::SimRandom wire_;
     std::vector<std::unique_ptr<TestNode>> nodes_;
     std::set<std::pair<base::NodeId, base::NodeId>> cuts_;
+    std::map<env::Address, env::Address> aliases_;
 };
 
 inline TestNode::TestNode(TestCluster& owner, base::NodeId node)
@@ -237,9 +245,12 @@ inline void TestCluster::deliver(TestNode& from,
     ++messages;
     bytes += content.size();
     if (wire_.chance(loss_per_million)) return;
+    if (damage) damage(content);
+    const auto alias = aliases_.find(to);
+    const env::Address& address = alias == aliases_.end() ? to : alias->second;
     TestNode* receiver = nullptr;
     for (const auto& node : nodes_) {
-        if (node->record.peer_address == to && node->gossip) receiver = node.get();
+        if (node->record.peer_address == address && node->gossip) receiver = node.get();
     }
     if (receiver == nullptr || cuts_.contains({from.id, receiver->id})) return;
     const base::ClusterId cluster_id = from.identity.id;
