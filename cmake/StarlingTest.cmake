@@ -1,8 +1,8 @@
 # starling_test(NAME SOURCES ... DEPENDS module targets... LIBRARIES ...) makes one GoogleTest binary
-# `NAME` and registers each of its tests with CTest.
+# `NAME` and registers each of its tests with CTest. SERIAL: nothing else runs beside them.
 include(GoogleTest)
 function(starling_test NAME)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPENDS;LIBRARIES;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "SERIAL" "TIMEOUT" "SOURCES;DEPENDS;LIBRARIES;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
@@ -15,7 +15,7 @@ function(starling_test NAME)
   target_link_libraries(${NAME} PRIVATE ${ARG_DEPENDS} ${ARG_LIBRARIES} GTest::gmock GTest::gtest_main
                         rapidcheck rapidcheck_gtest starling_warnings)
   gtest_discover_tests(${NAME} DISCOVERY_MODE PRE_TEST
-                       PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+                       PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}" RUN_SERIAL ${ARG_SERIAL})
 endfunction()
 
 # Fails the configure step when a test file belongs to no target.
