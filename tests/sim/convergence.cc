@@ -81,6 +81,7 @@ std::string Convergence::check() {
         machine->node().status([&answer](auto report) { answer = std::move(report); });
     }
     scheduler_.run_for(answer_within);
+    if (std::string why_not = check_rings(); !why_not.empty()) return why_not;
     for (const auto& [machine, answer] : answers) {
         if (!answer || !answer->ok()) {
             return fmt::format("{} does not tell its status: {}",
@@ -90,7 +91,6 @@ std::string Convergence::check() {
         if (std::string why_not = check_status(*machine, **answer); !why_not.empty())
             return why_not;
     }
-    if (std::string why_not = check_rings(); !why_not.empty()) return why_not;
     return check_replicas();
 }
 

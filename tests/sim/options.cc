@@ -53,9 +53,10 @@ void draw_cluster(RunOptions& options, const Asked& asked) {
     node.cluster_name = "simulated";
     node.cluster_secret = "a secret of the simulation only";
     node.engine = "lsm";
-    node.partition_count = draw.one_of(std::array<uint32_t, 8>{1, 4, 8, 8, 16, 16, 64, 256});
+    node.partition_count =
+        draw.one_of(std::array<uint32_t, 10>{1, 1, 4, 8, 8, 16, 16, 32, 64, 256});
     // Groups are compared pair by pair: with many of them a small simulation does little else.
-    if (options.nodes > 5) node.partition_count = std::min(node.partition_count, 64u);
+    if (options.nodes > 3) node.partition_count = std::min(node.partition_count, 64u);
     node.seat_count = draw.one_of(std::array<uint32_t, 8>{1, 2, 3, 3, 3, 3, 3, 3});
     node.hint_bytes_max = draw.chance(15) ? 0 : draw.chance(20) ? 4096 : 1u << 20;
     node.value_bytes_max = 2u << 20;
@@ -213,6 +214,11 @@ RunOptions draw_options(const Asked& asked) {
     draw_cluster(options, asked);
     draw_faults(options);
     draw_workload(options);
+    // A request must fit into what a shard may have under way: a quarter of its share.
+    if (options.workload.nasty_keys) {
+        options.node.memory_bytes_max =
+            std::max<uint64_t>(options.node.memory_bytes_max, (1u << 20) * options.shards);
+    }
     return options;
 }
 

@@ -101,9 +101,10 @@ void Workload::begin_operation(Session& session) {
     const KeyIndex key = draw_key();
     if (in_hundred(what_.invalid)) return begin_invalid(session, key);
     if (in_hundred(what_.races)) {
-        for (const auto& rival : sessions_) {
-            if (rival.get() == &session || in_hundred(50))
-                begin_put(*rival, key, in_hundred(what_.deletes));
+        const uint64_t rivals = 2 + random_.below(3);
+        for (uint64_t i = 0; i < rivals; ++i) {
+            Session& rival = *sessions_[random_.below(sessions_.size())];
+            begin_put(rival, key, in_hundred(what_.deletes));
         }
         return;
     }
