@@ -1,6 +1,7 @@
 // starlingd: one node as a process. Arguments, configuration, secret; then Process does the rest
 // until a signal comes.
 
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -27,6 +28,8 @@ using starling::node::Config;
 using starling::node::log_line;
 
 constexpr size_t config_bytes_max = 1u << 20;
+// How often a starting node is asked whether it serves.
+constexpr std::chrono::milliseconds serving_poll(5);
 
 std::string text_of(const absl::Status& status) {
     return std::string(status.message());
@@ -81,6 +84,16 @@ void warn_of_exposure(const Config& config) {
     }
 }
 
+// Once the node serves; not at all when it is told to stop before.
+absl::Status announce(starling::node::Process& process, starling::node::Signals& signals) {
+    while (!process.is_serving()) {
+        if (signals.wait_for(serving_poll) != 0) {
+            return absl::OkStatus();
+        }
+    }
+    return process.announce();
+}
+
 int serve(Config config, starling::node::Signals& signals) {
     if (fit_connections(config, starling::node::raise_descriptor_limit())) {
         log_line("warning",
@@ -103,6 +116,10 @@ int serve(Config config, starling::node::Signals& signals) {
     warn_of_exposure(config);
     starling::node::Process process(std::move(config), *std::move(secret));
     if (const absl::Status status = process.start(); !status.ok()) {
+        log_line("error", fmt::format("cannot start: {}", text_of(status)));
+        return starling::node::exit_failed;
+    }
+    if (const absl::Status status = announce(process, signals); !status.ok()) {
         log_line("error", fmt::format("cannot start: {}", text_of(status)));
         return starling::node::exit_failed;
     }

@@ -80,10 +80,7 @@ absl::Status Process::start() {
     STARLING_RETURN_IF_ERROR(listen());
     STARLING_RETURN_IF_ERROR(make_directories(files_, config_.node.data_directory));
     STARLING_RETURN_IF_ERROR(start_node());
-    STARLING_RETURN_IF_ERROR(start_doors());
-    STARLING_RETURN_IF_ERROR(write_addresses());
-    log_start();
-    return absl::OkStatus();
+    return start_doors();
 }
 
 absl::Status Process::listen() {
@@ -164,7 +161,7 @@ absl::Status Process::write_addresses() {
     return env::replace_file(files_, addresses_file_, page.dump(2) + "\n");
 }
 
-void Process::log_start() {
+absl::Status Process::announce() {
     log_line(
         "info",
         fmt::format("starlingd {} serves: engine {}, {} shards, clients {}, peers {}, http {}, "
@@ -178,6 +175,7 @@ void Process::log_start() {
                     config_.node.data_directory,
                     to_string(node_->id()),
                     to_string(node_->cluster())));
+    return write_addresses();
 }
 
 absl::Status Process::stop() {

@@ -36,8 +36,13 @@ class Process {
     // Stops what start() has begun.
     ~Process();
 
-    // Serves when OK. The message of an error is for people.
+    // The message of an error is for people. After OK the node will serve by itself: at once, or
+    // when a new cluster's first state is durable.
     absl::Status start();
+    bool is_serving() const { return node_->is_ready(); }
+    // Tells the log, and whoever waits for DATA_DIR/addresses.json, that the node serves, and
+    // where.
+    absl::Status announce();
     // Once, after start() was OK. An error says what could not be finished; the process is over all
     // the same.
     absl::Status stop();
@@ -47,7 +52,6 @@ class Process {
     absl::Status start_node();
     absl::Status start_doors();
     absl::Status write_addresses();
-    void log_start();
     absl::Status stop_node();
     void end_threads();
 

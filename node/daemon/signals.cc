@@ -49,6 +49,12 @@ Signals::~Signals() {
     thread_.join();
 }
 
+int Signals::wait_for(base::Duration patience) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, patience, [this] { return first_ != 0; });
+    return first_;
+}
+
 int Signals::wait() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return first_ != 0; });

@@ -22,7 +22,9 @@ class Signals {
     Signals(const Signals&) = delete;
     Signals& operator=(const Signals&) = delete;
 
-    // Returns the first signal's number.
+    // The first signal's number, or 0 when none has come within `patience`.
+    int wait_for(base::Duration patience);
+    // As above, however long it takes.
     int wait();
 
   private:
