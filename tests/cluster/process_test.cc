@@ -159,7 +159,7 @@ TEST(ProcessTest, SigtermAndSigintEndTheProcessInOrder) {
 
 TEST(ProcessTest, NonsenseOnThePeerPortChangesNothing) {
     TestCluster cluster(few_partitions);
-    ASSERT_NO_FATAL_FAILURE(cluster.form(2));
+    ASSERT_NO_FATAL_FAILURE(cluster.form(3));
     TestNode& node = cluster.node(0);
     std::mt19937 random(7);
     for (int round = 0; round < 30; ++round) {

@@ -75,7 +75,7 @@ TEST(RefusalsTest, UnknownNamespacesAndImpossibleQuorumsAreRefusedByName) {
 
 TEST(RefusalsTest, AMemberDoesNotJoinAgain) {
     TestCluster cluster(few_partitions);
-    ASSERT_NO_FATAL_FAILURE(cluster.form(2));
+    ASSERT_NO_FATAL_FAILURE(cluster.form(3));
     TestNode& lone = cluster.add_node();
     expect_refused(cluster.node(1).admin()->join(lone.peer_address()).status(),
                    StatusCode::kFailedPrecondition,

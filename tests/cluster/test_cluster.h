@@ -75,7 +75,7 @@ class TestCluster {
 
     // A node of its own, running. `secret`: another one than the cluster's.
     TestNode& add_node(const std::string& secret = "");
-    // `count` nodes, of which the others join the first, at rest. Asserts.
+    // `count` nodes, of which the others join the first, at rest: at least as many as copies.
     void form(size_t count);
 
     size_t size() const { return nodes_.size(); }
