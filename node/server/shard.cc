@@ -219,6 +219,11 @@ void Shard::update_entropy_peers() {
 }
 
 void Shard::set_member_seats(base::NodeId node, std::vector<HeldSeat> held) {
+    // The mover knows its own seats first. What comes round by the record may be older: while a cluster is
+    // entered, the seats of the former one, which would stand for those of the new one's holders for ever.
+    if (node == identity_.node) {
+        return;
+    }
     std::erase_if(held, [this](const HeldSeat& seat) { return !is_own(seat.partition.raw()); });
     const std::vector<base::PartitionId> changed = seats_->update(node, std::move(held));
     if (!changed.empty()) {
