@@ -96,6 +96,7 @@ void Machine::make_life() {
     life_ = std::make_unique<Life>(Life{.loops = {},
                                         .workers = nullptr,
                                         .transport = nullptr,
+                                        .tap = nullptr,
                                         .random = process_.fork_random("node"),
                                         .node = nullptr});
     node::NodeEnvironment environment;
@@ -111,7 +112,8 @@ void Machine::make_life() {
         address_,
         env::SimTransport::Options{.secret = world_.options.node.cluster_secret});
     environment.workers = life_->workers.get();
-    environment.transport = life_->transport.get();
+    life_->tap = std::make_unique<FrameTap>(*life_->transport, world_.trace, name());
+    environment.transport = life_->tap.get();
     environment.wall_clock = &wall_clock_;
     environment.random = &life_->random;
     environment.files = &files_;

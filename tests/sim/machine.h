@@ -21,6 +21,7 @@
 #include "env/sim/transport.h"
 #include "env/sim/workers.h"
 #include "node/server/node.h"
+#include "tests/sim/frame_tap.h"
 #include "tests/sim/options.h"
 #include "tests/sim/trace.h"
 
@@ -77,6 +78,7 @@ class Machine {
         std::vector<std::unique_ptr<env::SimLoop>> loops;
         std::unique_ptr<env::SimWorkers> workers;
         std::unique_ptr<env::SimTransport> transport;
+        std::unique_ptr<FrameTap> tap;
         env::SimRandom random;
         std::unique_ptr<node::Node> node;
     };

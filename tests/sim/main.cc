@@ -1,6 +1,6 @@
 // starling-sim: runs simulated clusters.
 //
-//   starling-sim --seed N [--nodes K] [--minutes M] [--trace]
+//   starling-sim --seed N [--nodes K] [--minutes M] [--trace | --frames]
 //   starling-sim --seeds A..B [--nodes K] [--minutes M] [--jobs J] [--twice]
 //   starling-sim --planted NAME --seeds A..B        (builds with STARLING_PLANTED_BUGS only)
 //
@@ -38,6 +38,7 @@ struct Arguments {
     uint32_t jobs = 1;
     bool twice = false;
     bool trace = false;
+    bool frames = false;
     bool quiet = false;
     std::string planted;
 };
@@ -127,9 +128,10 @@ bool run_seed(const Arguments& arguments, uint64_t seed, bool verbose) {
         draw_options({.seed = seed, .nodes = arguments.nodes, .duration = arguments.duration});
     if (verbose) fmt::print("{}", to_string(options));
     const double cpu_before = cpu_seconds();
-    const RunResult result =
-        Simulation(options, {.lines_max = arguments.trace ? size_t{1} : 0, .live = arguments.trace})
-            .run();
+    const Simulation::TraceOptions trace{.lines_max = arguments.trace ? size_t{1} : 0,
+                                         .live = arguments.trace,
+                                         .frames = arguments.frames};
+    const RunResult result = Simulation(options, trace).run();
     const double cpu = cpu_seconds() - cpu_before;
     bool clean = result.ok();
     if (clean && arguments.twice) {
@@ -236,6 +238,9 @@ bool parse_arguments(int count, char** words, Arguments& arguments) {
             arguments.twice = true;
         } else if (word == "--trace") {
             arguments.trace = true;
+        } else if (word == "--frames") {
+            arguments.trace = true;
+            arguments.frames = true;
         } else if (word == "--quiet") {
             arguments.quiet = true;
         } else if (i + 1 == count) {
@@ -321,7 +326,7 @@ int main(int count, char** words) {
         fmt::print(stderr,
                    "usage: starling-sim (--seed N | --seeds A..B) [--nodes 1..9] [--minutes M] "
                    "[--jobs J] [--twice] "
-                   "[--trace] [--quiet] [--planted NAME]\n");
+                   "[--trace] [--frames] [--quiet] [--planted NAME]\n");
         return 2;
     }
     if (!arguments.planted.empty() && !starling::sim::plant(arguments.planted)) return 2;

@@ -33,6 +33,7 @@ Simulation::Simulation(const RunOptions& options, TraceOptions trace)
       network_(scheduler_, random_.fork("network")),
       oracle_(verdict_) {
     if (trace.live) trace_.set_live(stdout);
+    trace_.set_frames(trace.frames);
     verdict_.set_listener([this](const Violation& violation) {
         trace_.add("VIOLATION {}: {}", violation.invariant, violation.what);
     });

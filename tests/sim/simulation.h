@@ -45,6 +45,7 @@ class Simulation {
         // 0: no trace.
         size_t lines_max = 0;
         bool live = false;
+        bool frames = false;
     };
 
     Simulation(const RunOptions& options, TraceOptions trace);

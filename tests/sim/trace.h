@@ -27,6 +27,9 @@ class Trace {
 
     // Also writes each line to `out` at once.
     void set_live(std::FILE* out) { live_ = out; }
+    // Also the frames between nodes.
+    void set_frames(bool shown) { shows_frames_ = shown; }
+    bool shows_frames() const { return on() && shows_frames_; }
 
     template <typename... Args>
     void add(fmt::format_string<Args...> format, Args&&... args) {
@@ -47,6 +50,7 @@ class Trace {
     const env::SimScheduler& scheduler_;
     const size_t lines_max_;
     std::FILE* live_ = nullptr;
+    bool shows_frames_ = false;
     std::deque<std::string> lines_;
 };
 
