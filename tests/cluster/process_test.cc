@@ -147,7 +147,7 @@ TEST(ProcessTest, AfterAnOrderlyStopTheDataIsThereAgain) {
     }
 }
 
-TEST(ProcessTest, SigtermAndSigintEndTheProcessInOrder) {
+TEST(ProcessTest, SigtermEndsTheProcessInOrderAndRemovesItsAddresses) {
     TestCluster cluster(few_partitions);
     TestNode& node = cluster.add_node();
     EXPECT_EQ(node.terminate(), 0);
