@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "base/codec.h"
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "node/server/namespaces.h"
@@ -30,6 +31,25 @@ PeerHealth health_of(gossip::Liveness liveness) {
             return PeerHealth::dead;
     }
     return PeerHealth::dead;
+}
+
+// The seats a node holds, and in which cluster: a node that joins was the holder of all seats of a
+// cluster of its own, at the epochs that the first holders here have too.
+std::string encode_seats_payload(base::ClusterId cluster, const std::vector<HeldSeat>& held) {
+    std::string out;
+    base::put_u64(out, cluster.raw());
+    return out.append(encode_held_seats(held));
+}
+
+absl::StatusOr<std::vector<HeldSeat>> decode_seats_payload(std::string_view payload,
+                                                           const gossip::ClusterIdentity& cluster) {
+    base::Reader in(payload);
+    const base::ClusterId told(in.u64());
+    if (in.failed() || told != cluster.id) {
+        return std::vector<HeldSeat>();
+    }
+    return decode_held_seats(
+        in.rest(), cluster.partition_count, static_cast<uint8_t>(cluster.seats));
 }
 
 bool operator_equal(const ring::PlacementMember& a, const ring::PlacementMember& b) {
@@ -118,7 +138,8 @@ void Cluster::set_own_seats(const std::vector<HeldSeat>& held) {
     if (!gossip_.started()) {
         return;
     }
-    const absl::Status status = gossip_.set_payload(encode_held_seats(held));
+    const absl::Status status =
+        gossip_.set_payload(encode_seats_payload(identity_.cluster.id, held));
     if (!status.ok()) {
         host_.log("error",
                   fmt::format("the seats of this node cannot be announced: {}", status.ToString()));
@@ -142,9 +163,7 @@ void Cluster::send(const env::Address& to, base::NodeId to_node, peer::GossipMes
 
 void Cluster::take_seats(const gossip::MemberRecord& record) {
     absl::StatusOr<std::vector<HeldSeat>> held =
-        decode_held_seats(record.payload,
-                          identity_.cluster.partition_count,
-                          static_cast<uint8_t>(identity_.cluster.seats));
+        decode_seats_payload(record.payload, identity_.cluster);
     if (!held.ok()) {
         host_.log("warning",
                   fmt::format("the seats of node {} do not decode: {}",

@@ -77,7 +77,8 @@ absl::Status Node::Impl::check_options() const {
 absl::Status Node::Impl::open_shards() {
     STARLING_RETURN_IF_ERROR(environment_.files->create_directory(options_.data_directory));
     // Else a power loss may take the directory's own name, with all that was synced in it.
-    const absl::Status synced = environment_.files->sync_directory(parent_of(options_.data_directory));
+    const absl::Status synced =
+        environment_.files->sync_directory(parent_of(options_.data_directory));
     if (!synced.ok() && !absl::IsPermissionDenied(synced)) {
         return synced;
     }
@@ -148,7 +149,14 @@ absl::StatusOr<Identity> Node::Impl::settle_identity() {
                                   load_identity(shards_[index]->engine()));
         if (stored.has_value()) {
             STARLING_RETURN_IF_ERROR(check_stored(*stored, index));
-            if (first.has_value() && stored->node != first->node) {
+            // Shard 0 is always the first to get it.
+            if (!first.has_value()) {
+                return absl::DataLossError(
+                    fmt::format("shard 0 in {} is empty, but shard {} has data of a node",
+                                options_.data_directory,
+                                index));
+            }
+            if (stored->node != first->node) {
                 return absl::FailedPreconditionError(fmt::format(
                     "shard {} in {} belongs to another node", index, options_.data_directory));
             }
@@ -190,7 +198,7 @@ absl::Status Node::Impl::start() {
     STARLING_RETURN_IF_ERROR(cluster_->start(identity, membership.value_or("")));
     for (uint32_t index = 0; index < shard_count(); ++index) {
         on_shard(index, [](Shard& shard) { shard.start(); });
-        seats_changed(index, shards_[index]->held());
+        seats_changed(index, identity.cluster.id, shards_[index]->held());
     }
     phase_ = Phase::seating;
     serve_when_seated(cluster_->gossip().membership().members().size() == 1);
@@ -355,8 +363,13 @@ void Node::Impl::send_frame(const env::Address& to, std::string frame) {
     });
 }
 
-void Node::Impl::seats_changed(uint32_t shard, std::vector<HeldSeat> held) {
-    auto task = [this, shard, held = std::move(held)]() mutable {
+void Node::Impl::seats_changed(uint32_t shard,
+                               base::ClusterId cluster,
+                               std::vector<HeldSeat> held) {
+    auto task = [this, shard, cluster, held = std::move(held)]() mutable {
+        if (cluster.raw() != cluster_id_) {
+            return;
+        }
         held_[shard] = std::move(held);
         std::vector<HeldSeat> all;
         for (const std::vector<HeldSeat>& part : held_) {
@@ -437,16 +450,23 @@ void Node::Impl::enter_cluster(const Identity& identity,
             shards_[0]->commit(
                 batch,
                 [this, identity, unfreeze, done = std::move(done)](absl::Status status) mutable {
-                    if (status.ok()) {
-                        cluster_id_ = identity.cluster.id.raw();
-                        for (uint32_t index = 0; index < shard_count(); ++index) {
-                            Identity own = identity;
-                            own.shard = index;
-                            on_shard(index, [own](Shard& shard) { shard.enter_cluster(own); });
-                        }
+                    if (!status.ok()) {
+                        unfreeze();
+                        done(std::move(status));
+                        return;
                     }
-                    unfreeze();
-                    done(std::move(status));
+                    cluster_id_ = identity.cluster.id.raw();
+                    held_.assign(shard_count(), {});
+                    // Only when none of them announces seats of the old cluster any more.
+                    ask_all<bool>(
+                        [identity](Shard& shard) {
+                            shard.enter_cluster(identity);
+                            shard.unfreeze();
+                            return true;
+                        },
+                        [done = std::move(done)](const std::vector<bool>&) mutable {
+                            done(absl::OkStatus());
+                        });
                 });
         });
 }
@@ -538,6 +558,10 @@ void Node::Impl::list_namespaces(Callback<std::vector<NamespaceInfo>> done) {
 
 void Node::Impl::stop(std::function<void(absl::Status)> done) {
     loop0().post([this, done = std::move(done)] {
+        if (phase_ == Phase::constructed || phase_ == Phase::starting) {
+            done(absl::OkStatus());  // Never started, or not as a whole: nothing is under way.
+            return;
+        }
         phase_ = Phase::stopping;
         ask_all<bool>(
             [](Shard& shard) {

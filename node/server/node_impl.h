@@ -43,7 +43,9 @@ class Node::Impl final : private ShardHost, private ClusterHost {
 
     // ShardHost, on the shards' loops
     void send_frame(const env::Address& to, std::string frame) override;
-    void seats_changed(uint32_t shard, std::vector<HeldSeat> held) override;
+    void seats_changed(uint32_t shard,
+                       base::ClusterId cluster,
+                       std::vector<HeldSeat> held) override;
     void log(std::string_view severity, std::string_view line) override;
     // ClusterHost, on loop 0
     void view_changed(ClusterViewPtr view) override;

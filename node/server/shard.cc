@@ -219,8 +219,9 @@ void Shard::update_entropy_peers() {
 }
 
 void Shard::set_member_seats(base::NodeId node, std::vector<HeldSeat> held) {
-    // The mover knows its own seats first. What comes round by the record may be older: while a cluster is
-    // entered, the seats of the former one, which would stand for those of the new one's holders for ever.
+    // The mover knows its own seats first. What comes round by the record may be older: while a
+    // cluster is entered, the seats of the former one, which would stand for those of the new one's
+    // holders for ever.
     if (node == identity_.node) {
         return;
     }
@@ -326,7 +327,7 @@ void Shard::commit(const storage::WriteBatch& batch, absl::AnyInvocable<void(abs
 }
 
 void Shard::seats_changed() {
-    host_.seats_changed(index_, mover_->held());
+    host_.seats_changed(index_, identity_.cluster.id, mover_->held());
 }
 
 void Shard::drop(base::PartitionId partition, uint8_t replicas_max, HandoverHost::Done done) {

@@ -34,7 +34,10 @@ namespace starling::node {
 class ShardHost {
   public:
     virtual void send_frame(const env::Address& to, std::string frame) = 0;
-    virtual void seats_changed(uint32_t shard, std::vector<HeldSeat> held) = 0;
+    // `held` in `cluster`: what was held in a former one is no news.
+    virtual void seats_changed(uint32_t shard,
+                               base::ClusterId cluster,
+                               std::vector<HeldSeat> held) = 0;
     virtual void log(std::string_view severity, std::string_view line) = 0;
 
   protected:
