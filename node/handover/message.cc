@@ -9,7 +9,7 @@ namespace starling::node {
 
 static_assert(static_cast<int>(MoveKind::offer) == peer::HandoverMessage::OFFER);
 static_assert(static_cast<int>(MoveKind::permit_ask) == peer::HandoverMessage::PERMIT_ASK);
-static_assert(static_cast<int>(MoveKind::compared) == peer::HandoverMessage::COMPARED);
+static_assert(static_cast<int>(MoveKind::alive) == peer::HandoverMessage::ALIVE);
 
 void to_proto(const AddressedMove& move, peer::HandoverMessage& out) {
     const MoveMessage& message = move.message;
@@ -29,7 +29,7 @@ absl::StatusOr<AddressedMove> from_proto(const peer::HandoverMessage& in,
                                          uint32_t partition_count,
                                          uint8_t seat_count) {
     if (in.kind() < static_cast<int>(MoveKind::offer) ||
-        in.kind() > static_cast<int>(MoveKind::compared)) {
+        in.kind() > static_cast<int>(MoveKind::alive)) {
         return absl::InvalidArgumentError(
             fmt::format("unknown kind {}", static_cast<int>(in.kind())));
     }
@@ -67,7 +67,8 @@ std::string to_string(const MoveMessage& message) {
                                             "declined",
                                             "held",
                                             "compare",
-                                            "compared"};
+                                            "compared",
+                                            "alive"};
     std::string out = fmt::format("{} seat {} at {}",
                                   names[static_cast<size_t>(message.kind)],
                                   message.seat.raw(),

@@ -31,6 +31,7 @@ enum class MoveKind : uint8_t {
     held = 11,            // I hold the seat at `epoch`
     compare = 12,         // giver to a later holder: make sure you have all I have
     compared = 13,        // holder: I do
+    alive = 14,           // I am in another life than the one you spoke to; nothing else
 };
 
 struct MoveMessage {

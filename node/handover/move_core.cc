@@ -33,7 +33,18 @@ void MoveCore::restore(SeatRecords records) {
         wants_to_speak(index(seat));
     }
     react_all();
-    drop_unneeded();
+    if (may_have_leftovers()) {
+        drop_unneeded();
+    }
+}
+
+// A drop may have been cut off by the end of the last life.
+bool MoveCore::may_have_leftovers() const {
+    const uint8_t lowest = lowest_active_seat();
+    return lowest == seat_count_max ||
+           std::any_of(durable_.begin(), durable_.begin() + lowest, [](const SeatRecord& record) {
+               return record.highest.has_value();
+           });
 }
 
 void MoveCore::found() {
@@ -92,6 +103,7 @@ void MoveCore::receive(base::NodeId from, const MoveMessage& message) {
         case MoveKind::compared:
             return on_compared(message);
         case MoveKind::held:
+        case MoveKind::alive:
             return;
     }
 }

@@ -198,6 +198,7 @@ class MoveCore {
     void start_job(base::SeatIndex seat, SyncKind kind, base::NodeId from, const Epoch& epoch);
     void end_job(base::SeatIndex seat);
     void drop_unneeded();
+    bool may_have_leftovers() const;
     // seat_count_max when no seat is active.
     uint8_t lowest_active_seat() const;
     // The seat is known held at a later epoch.

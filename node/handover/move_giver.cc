@@ -9,11 +9,12 @@ namespace starling::node {
 void MoveCore::consider_offer(base::SeatIndex seat) {
     Seat& volatile_part = seats_[at(seat)];
     if (targets_.empty()) return;
+    if (volatile_part.offer && !is_wanted(seat, volatile_part.offer->to)) {
+        end_offer(seat, false);
+    }
     if (volatile_part.offer) {
-        if (!is_wanted(seat, volatile_part.offer->to)) {
-            end_offer(seat, false);
-        } else if (volatile_part.offer->phase == Offer::Phase::accepted &&
-                   volatile_part.offer->is_nearly) {
+        const Offer& offer = *volatile_part.offer;
+        if (offer.phase == Offer::Phase::accepted && offer.is_nearly) {
             start_asking(seat);
         }
         return;

@@ -123,12 +123,18 @@ void Mover::view_changed(const SeatView& view, std::span<const base::PartitionId
     }
 }
 
-// A message of an earlier life of its sender, or to an earlier life of this node, is past.
+// A message of an earlier life of its sender, or to an earlier life of this node, is past. The
+// latter's sender is told: it might go on for ever, and this node may have nothing else to say to
+// it.
 bool Mover::is_current(base::NodeId from, const AddressedMove& move) {
-    if (move.to_generation != 0 && move.to_generation != options_.generation) return false;
     uint32_t& heard = generations_[from];
     if (move.from_generation < heard) return false;
     heard = move.from_generation;
+    if (move.to_generation != 0 && move.to_generation != options_.generation) {
+        send(move.partition,
+             {.to = from, .message = {.kind = MoveKind::alive, .seat = {}, .epoch = {}}});
+        return false;
+    }
     return true;
 }
 

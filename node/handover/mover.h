@@ -83,9 +83,9 @@ class Mover {
     // Those of another cluster, and of partitions of other shards, are passed over. data_loss:
     // nothing was restored.
     absl::Status restore(const std::vector<std::pair<base::PartitionId, std::string>>& stored);
-    // The only node of a cluster that it made: takes the seats of each partition that it has nothing
-    // stored of, which is all of them at first, and what a crash in the middle has left later. OK
-    // once that is durable.
+    // The only node of a cluster that it made: takes the seats of each partition that it has
+    // nothing stored of, which is all of them at first, and what a crash in the middle has left
+    // later. OK once that is durable.
     void found(Done done);
     // The node, without data, becomes a member of another cluster: it forgets all seats. What is
     // stored belongs to the former cluster and stays ignored.
