@@ -37,8 +37,11 @@ absl::Status HintStore::load() {
 void HintStore::keep(HintKey key, std::string_view record, Done done) {
     const std::string storage_key = storage_keys::hint(key);
     const uint64_t size = storage_key.size() + record.size();
-    if (!hints_.contains(key)) {
-        if (bytes_ + size > bytes_max_) {
+    const auto known = hints_.find(key);
+    const uint64_t size_before = known == hints_.end() ? 0 : known->second;
+    // A whole write takes the place of a reference to it: the record that refers to may go.
+    if (size > size_before) {
+        if (bytes_ - size_before + size > bytes_max_) {
             done(base::make_error(absl::StatusCode::kResourceExhausted,
                                   base::reason::overloaded,
                                   "the hint budget (hint_bytes_max) is spent"));
@@ -50,8 +53,8 @@ void HintStore::keep(HintKey key, std::string_view record, Done done) {
             done(std::move(status));
             return;
         }
-        hints_.emplace(std::move(key), size);
-        bytes_ += size;
+        hints_.insert_or_assign(std::move(key), size);
+        bytes_ = bytes_ - size_before + size;
     }
     commits_.when_durable(std::move(done));
 }

@@ -81,11 +81,16 @@ void Replica::write(
     store_.update(
         group,
         std::move(key),
-        [this, group, dot, incoming = std::move(record)](Record& local, Frontier& frontier) {
+        [this, group, dot, incoming = std::move(record)](Record& local,
+                                                         Frontier& frontier) mutable {
+            // Asked again: the group may have been given away while the disk was read.
+            if (!host_.stores(group)) {
+                return no_part(group.partition);
+            }
             if (dot.has_value() && frontier.contains(*dot)) {
                 return absl::OkStatus();
             }
-            merge(local, incoming, frontier);
+            merge(local, std::move(incoming), frontier);
             forget_old_requests(group, local);
             return absl::OkStatus();
         },

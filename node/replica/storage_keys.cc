@@ -1,6 +1,7 @@
 #include "node/replica/storage_keys.h"
 
 #include "base/codec.h"
+#include "node/replica/seat_set.h"
 
 namespace starling::node::storage_keys {
 
@@ -107,7 +108,7 @@ std::optional<HintKey> parse_hint(std::string_view storage_key) {
     key.seat = base::SeatIndex(in.u8());
     key.dot = read_dot(in);
     key.key = std::string(in.rest());
-    if (in.failed()) {
+    if (in.failed() || key.seat.raw() >= seat_count_max) {
         return std::nullopt;
     }
     return key;

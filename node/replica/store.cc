@@ -82,7 +82,10 @@ template <typename T>
 void ReplicaStore::on_worker(absl::AnyInvocable<T()> job, absl::AnyInvocable<void(T)> done) {
     ++jobs_open_;
     workers_.submit([this, job = std::move(job), done = std::move(done)]() mutable {
-        loop_.post([this, result = job(), done = std::move(done)]() mutable {
+        T result = job();
+        // What it holds of the engine (a snapshot) must be gone before the loop may close that.
+        job = nullptr;
+        loop_.post([this, result = std::move(result), done = std::move(done)]() mutable {
             --jobs_open_;
             done(std::move(result));
         });
@@ -133,22 +136,29 @@ void ReplicaStore::start_rebuild() {
             STARLING_RETURN_IF_ERROR(iterator->status());
             return rebuilt;
         },
-        [this](absl::StatusOr<Rebuilt> rebuilt) {
-            if (!rebuilt.ok()) {
-                return;  // The trees stay unready; reads of the damaged record name the damage.
+        [this](const absl::StatusOr<Rebuilt>& rebuilt) { finish_rebuild(rebuilt); });
+}
+
+void ReplicaStore::finish_rebuild(const absl::StatusOr<Rebuilt>& rebuilt) {
+    rebuilding_ = false;
+    if (rebuilt.ok()) {
+        for (const auto& [id, added] : *rebuilt) {
+            if (dropping_.contains(id)) {
+                continue;
             }
-            for (const auto& [id, added] : *rebuilt) {
-                Group& group = group_at(id);
-                for (size_t bucket = 0; bucket < bucket_count; ++bucket) {
-                    group.buckets[bucket] += added.buckets[bucket];
-                }
-                group.record_count += added.record_count;
+            Group& group = group_at(id);
+            for (size_t bucket = 0; bucket < bucket_count; ++bucket) {
+                group.buckets[bucket] += added.buckets[bucket];
             }
-            rebuilding_ = false;
-            for (absl::AnyInvocable<void()>& task : std::exchange(after_rebuild_, {})) {
-                task();
-            }
-        });
+            group.record_count += added.record_count;
+        }
+    } else {
+        // The trees stay unready; reads of the damaged record name the damage.
+        damage_ = rebuilt.status();
+    }
+    for (absl::AnyInvocable<void()>& task : std::exchange(after_rebuild_, {})) {
+        task();
+    }
 }
 
 ReplicaStore::Group& ReplicaStore::group_at(GroupId group) {
@@ -197,6 +207,10 @@ void ReplicaStore::with_record(GroupId group, std::string key, ReadCallback use)
         return;
     }
     loading_[storage_key].push_back(std::move(use));
+    load_record(storage_key);
+}
+
+void ReplicaStore::load_record(const std::string& storage_key) {
     on_worker<absl::StatusOr<std::optional<std::string>>>(
         [this, storage_key] { return engine_.get(storage_key); },
         [this, storage_key](absl::StatusOr<std::optional<std::string>> loaded) {
@@ -210,17 +224,36 @@ void ReplicaStore::finish_load(const std::string& storage_key,
     STARLING_CHECK(loading != loading_.end());
     std::deque<ReadCallback> waiters = std::move(loading->second);
     loading_.erase(loading);
-    for (ReadCallback& use : waiters) {
+    const uint64_t applied_before = commits_.applied();
+    while (!waiters.empty()) {
         // What an earlier waiter changed is in memory now; what none changed is as it was loaded.
         absl::StatusOr<std::optional<std::string>> current = engine_.get_from_memory(storage_key);
         if (!current.ok() && absl::IsUnavailable(current.status())) {
+            if (commits_.applied() != applied_before) {
+                // Changed, perhaps, and flushed to the disk since.
+                load_again(storage_key, std::move(waiters));
+                return;
+            }
             current = loaded;
         }
+        ReadCallback use = std::move(waiters.front());
+        waiters.pop_front();
         if (current.ok()) {
             use(decode_stored(*current));
         } else {
             use(current.status());
         }
+    }
+}
+
+void ReplicaStore::load_again(const std::string& storage_key, std::deque<ReadCallback> waiters) {
+    const auto [place, is_new] = loading_.try_emplace(storage_key);
+    std::deque<ReadCallback>& queue = place->second;
+    queue.insert(queue.begin(),
+                 std::make_move_iterator(waiters.begin()),
+                 std::make_move_iterator(waiters.end()));
+    if (is_new) {
+        load_record(storage_key);
     }
 }
 
@@ -291,10 +324,17 @@ void ReplicaStore::update(
                 });
 }
 
+absl::Status ReplicaStore::check_not_dropping(GroupId group) const {
+    return dropping_.contains(group)
+               ? absl::UnavailableError("the data of the group is being removed here")
+               : absl::OkStatus();
+}
+
 absl::Status ReplicaStore::apply_change(GroupId id,
                                         const std::string& key,
                                         Record record,
                                         Change& change) {
+    STARLING_RETURN_IF_ERROR(check_not_dropping(id));
     Group& group = group_at(id);
     const bool existed = !is_empty(record);
     const uint64_t digest_before = existed ? record_digest(key, record) : 0;
@@ -335,12 +375,24 @@ absl::Status ReplicaStore::apply_change(GroupId id,
 }
 
 void ReplicaStore::drop(GroupId group, Done done) {
+    groups_.erase(group);
+    dropping_.insert(group);
+    Done end = [this, group, done = std::move(done)](absl::Status status) mutable {
+        // After an error the disk may have records of it still, so that it stays closed.
+        if (status.ok()) {
+            dropping_.erase(group);
+        }
+        done(std::move(status));
+    };
     if (rebuilding_) {
         after_rebuild_.push_back(
-            [this, group, done = std::move(done)]() mutable { drop(group, std::move(done)); });
-        return;
+            [this, group, end = std::move(end)]() mutable { drop_now(group, std::move(end)); });
+    } else {
+        drop_now(group, std::move(end));
     }
-    groups_.erase(group);
+}
+
+void ReplicaStore::drop_now(GroupId group, Done done) {
     storage::WriteBatch batch;
     batch.remove(storage_keys::frontier(group));
     if (absl::Status status = commits_.apply(batch); !status.ok()) {
@@ -480,6 +532,10 @@ void ReplicaStore::merge_records(GroupId group, std::vector<KeyRecord> records, 
 }
 
 void ReplicaStore::unite_frontier(GroupId id, Frontier frontier, Done done) {
+    if (absl::Status status = check_not_dropping(id); !status.ok()) {
+        done(std::move(status));
+        return;
+    }
     Group& group = group_at(id);
     frontier.unite(group.frontier);
     if (frontier != group.frontier) {

@@ -10,7 +10,8 @@
 // 2. A record and the frontier that covers it are written in one batch (I9).
 // 3. A group's frontier leaves the disk before its first record does, and is not used again until
 // it is empty
-//    (drop): a frontier without its records would refuse them for ever.
+//    (drop): a frontier without its records would refuse them for ever. Changes that come
+//    meanwhile are refused (unavailable).
 //
 // Owned by the shard's loop; callbacks run on it, possibly before the call returns.
 
@@ -23,6 +24,7 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
 
@@ -57,7 +59,8 @@ class ReplicaStore final : public GroupAccess {
     void use_sequence(GroupId group) { ++sequences_[group]; }
     const Frontier& frontier(GroupId group);
 
-    // Removes all data of a group from the disk, in pages. The group is unknown from the call on.
+    // Removes all data of a group from the disk, in pages. The group is unknown from the call on
+    // and takes no change until `done`.
     void drop(GroupId group, Done done);
 
     CommitQueue& commits() { return commits_; }
@@ -68,7 +71,9 @@ class ReplicaStore final : public GroupAccess {
     bool has_records() const { return has_records_; }
     // No job of the store's is on a worker, and nothing waits for the disk.
     bool is_idle() const { return jobs_open_ == 0 && commits_.is_idle(); }
-    bool trees_ready() const { return !rebuilding_; }
+    bool trees_ready() const { return !rebuilding_ && damage_.ok(); }
+    // data_loss when the scan of the disk that rebuilds the trees met damage.
+    const absl::Status& damage() const { return damage_; }
 
     // GroupAccess
     std::vector<GroupId> groups_of(base::PartitionId partition) override;
@@ -93,13 +98,19 @@ class ReplicaStore final : public GroupAccess {
 
     Group& group_at(GroupId group);
     void with_record(GroupId group, std::string key, ReadCallback use);
+    void load_record(const std::string& storage_key);
+    // In front of those that came meanwhile.
+    void load_again(const std::string& storage_key, std::deque<ReadCallback> waiters);
     void finish_load(const std::string& storage_key,
                      absl::StatusOr<std::optional<std::string>> loaded);
     void note_unsynced(const std::string& storage_key);
     // The commit that a read of the key has to wait for; 0 for none.
     uint64_t unsynced_commit(const std::string& storage_key);
     absl::Status apply_change(GroupId group, const std::string& key, Record record, Change& change);
+    absl::Status check_not_dropping(GroupId group) const;
     void start_rebuild();
+    void finish_rebuild(const absl::StatusOr<Rebuilt>& rebuilt);
+    void drop_now(GroupId group, Done done);
     void drop_page(GroupId group, Done done);
     // Runs `job` on a worker and `done` with its result on the loop.
     template <typename T>
@@ -119,9 +130,12 @@ class ReplicaStore final : public GroupAccess {
     // so.
     absl::flat_hash_map<std::string, uint64_t> unsynced_;
     std::deque<std::pair<uint64_t, std::string>> unsynced_order_;
+    absl::btree_set<GroupId> dropping_;
     uint64_t jobs_open_ = 0;
     std::atomic<bool> has_records_ = false;
     bool rebuilding_ = false;
+    // Why the trees cannot be rebuilt.
+    absl::Status damage_;
     // Drops that wait for the rebuild, whose snapshot still has the records.
     std::vector<absl::AnyInvocable<void()>> after_rebuild_;
 };
