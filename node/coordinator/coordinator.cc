@@ -37,6 +37,9 @@ absl::StatusOr<uint32_t> choose_quorum(uint32_t asked,
 
 constexpr std::string_view id_prefix = "id:";
 
+// What an operation takes beside its bytes: itself, its entry, its callback, its messages.
+constexpr uint64_t operation_overhead_bytes = 4096;
+
 }  // namespace
 
 Coordinator::Coordinator(CoordinatorContext context) : context_(std::move(context)) {
@@ -85,9 +88,11 @@ absl::StatusOr<NamespaceInfo> Coordinator::find_namespace(const std::string& nam
     const auto& namespaces = context_.view->namespaces;
     if (name.starts_with(id_prefix)) {
         uint64_t raw = 0;
-        std::from_chars(name.data() + id_prefix.size(), name.data() + name.size(), raw, 16);
+        const char* const end = name.data() + name.size();
+        const auto parsed = std::from_chars(name.data() + id_prefix.size(), end, raw, 16);
+        const bool is_id = parsed.ec == std::errc() && parsed.ptr == end;
         for (const auto& [known_name, info] : namespaces) {
-            if (info.id.raw() == raw) {
+            if (is_id && info.id.raw() == raw) {
                 return info;
             }
         }
@@ -139,8 +144,8 @@ void Coordinator::coordinate_put(PutRequest request,
                                  bool may_forward,
                                  KvService::PutCallback done) {
     const auto refuse = [&](absl::Status status) { done(std::move(status)); };
-    const uint64_t bytes =
-        request.key.size() + request.value.size() + request.context.value_or("").size();
+    const uint64_t bytes = operation_overhead_bytes + request.key.size() + request.value.size() +
+                           (request.context.has_value() ? request.context->size() : 0);
     if (absl::Status status = admit(bytes); !status.ok()) {
         return refuse(std::move(status));
     }
@@ -182,7 +187,7 @@ void Coordinator::coordinate_put(PutRequest request,
 
     const GroupId group = group_for(*name_space, request.key);
     const base::Duration deadline = deadline_of(request.options);
-    const uint64_t id = context_.random.next_id();
+    const uint64_t id = Operation::draw_id(context_.random);
     const bool holds = !context_.host.held_seats(group.partition).below(group.replicas).empty();
     if (!holds && !may_forward) {
         return refuse(base::make_error(absl::StatusCode::kUnavailable,
@@ -209,7 +214,7 @@ void Coordinator::coordinate_put(PutRequest request,
 }
 
 void Coordinator::get(GetRequest request, KvService::GetCallback done) {
-    const uint64_t bytes = request.key.size();
+    const uint64_t bytes = operation_overhead_bytes + request.key.size();
     if (absl::Status status = admit(bytes); !status.ok()) {
         return done(std::move(status));
     }
@@ -232,8 +237,12 @@ void Coordinator::get(GetRequest request, KvService::GetCallback done) {
                  .group_key = {},
                  .answers_wanted = *quorum};
     plan.group_key = group_key(name_space->id, plan.request.key);
-    run(std::make_shared<GetOperation>(
-            context_, context_.random.next_id(), group, deadline, std::move(plan), std::move(done)),
+    run(std::make_shared<GetOperation>(context_,
+                                       Operation::draw_id(context_.random),
+                                       group,
+                                       deadline,
+                                       std::move(plan),
+                                       std::move(done)),
         bytes);
 }
 
@@ -251,25 +260,35 @@ void Coordinator::retire(uint64_t id) {
     }
 }
 
-void Coordinator::on_message(base::NodeId from, const peer::ReplicaMessage& message) {
-    if (message.has_forward()) {
-        coordinate_put(from_message(message.forward()),
-                       /*may_forward=*/false,
-                       [this,
-                        from,
-                        partition = message.partition(),
-                        replicas = message.replicas(),
-                        operation = message.operation()](const absl::StatusOr<PutResult>& result) {
-                           peer::ReplicaMessage answer;
-                           answer.set_partition(partition);
-                           answer.set_replicas(replicas);
-                           answer.set_operation(operation);
-                           *answer.mutable_forward_reply() = to_message(result);
-                           context_.host.send(from, std::move(answer));
-                       });
+void Coordinator::on_forward(base::NodeId from, const peer::ReplicaMessage& message) {
+    auto answer = [this,
+                   from,
+                   partition = message.partition(),
+                   replicas = message.replicas(),
+                   operation = message.operation()](const absl::StatusOr<PutResult>& result) {
+        peer::ReplicaMessage reply;
+        reply.set_partition(partition);
+        reply.set_replicas(replicas);
+        reply.set_operation(operation);
+        *reply.mutable_forward_reply() = to_message(result);
+        context_.host.send(from, std::move(reply));
+    };
+    // The message's partition chose this shard; a key of another one is not this shard's to write.
+    const base::PartitionId partition =
+        ring::partition_of(message.forward().key(), context_.view->partition_count);
+    if (partition.raw() != message.partition()) {
+        answer(invalid(base::reason::invalid_request, "the key is not of the message's partition"));
         return;
     }
-    const auto found = operations_.find(message.operation());
+    coordinate_put(from_message(message.forward()), /*may_forward=*/false, std::move(answer));
+}
+
+void Coordinator::on_message(base::NodeId from, const peer::ReplicaMessage& message) {
+    if (message.has_forward()) {
+        on_forward(from, message);
+        return;
+    }
+    const auto found = operations_.find(Operation::id_of(message.operation()));
     if (found == operations_.end()) {
         return;
     }

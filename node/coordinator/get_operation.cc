@@ -92,7 +92,7 @@ void GetOperation::on_reply(base::NodeId from, const peer::ReplicaMessage& messa
     if (message.has_read_reply()) {
         on_read_reply(from, message.read_reply());
     } else if (message.has_write_reply()) {
-        on_repair_reply(from, message.write_reply());
+        on_repair_reply(from, message);
     }
 }
 
@@ -128,12 +128,12 @@ void GetOperation::on_read_reply(base::NodeId from, const peer::ReadReply& reply
     after_answer();
 }
 
-void GetOperation::on_repair_reply(base::NodeId from, const peer::WriteReply& reply) {
-    if (reply.has_refusal()) {
+void GetOperation::on_repair_reply(base::NodeId from, const peer::ReplicaMessage& message) {
+    if (message.write_reply().has_refusal()) {
         return;
     }
     for (const Repair& repair : repairs_) {
-        if (repair.node == from) {
+        if (repair.node == from && message.operation() == (id() | repair.attempt)) {
             core_.repaired(from, repair.digest);
         }
     }
@@ -172,8 +172,9 @@ void GetOperation::repair_stale() {
 
 void GetOperation::repair(base::NodeId node, uint64_t digest) {
     ++repairs_sent_;
+    const auto attempt = static_cast<uint8_t>(repairs_sent_);
     std::erase_if(repairs_, [&](const Repair& repair) { return repair.node == node; });
-    repairs_.push_back({.node = node, .digest = digest});
+    repairs_.push_back({.node = node, .digest = digest, .attempt = attempt});
     if (node == self()) {
         context_.replica.write(
             group_,
@@ -188,7 +189,7 @@ void GetOperation::repair(base::NodeId node, uint64_t digest) {
             });
         return;
     }
-    peer::ReplicaMessage message = new_message();
+    peer::ReplicaMessage message = new_message(attempt);
     message.mutable_write()->set_key(plan_.group_key);
     message.mutable_write()->set_record(wire::encode(core_.result()));
     *message.mutable_write()->mutable_minted() = context_.replica.minted_report(group_);

@@ -44,7 +44,7 @@ class GetOperation final : public Operation {
     void read_here();
     void ask(base::NodeId node);
     void on_read_reply(base::NodeId from, const peer::ReadReply& reply);
-    void on_repair_reply(base::NodeId from, const peer::WriteReply& reply);
+    void on_repair_reply(base::NodeId from, const peer::ReplicaMessage& message);
     void after_answer();
     void repair_stale();
     void repair(base::NodeId node, uint64_t digest);
@@ -61,10 +61,12 @@ class GetOperation final : public Operation {
     // Of this node's own record; 0 when it has none, or holds no seat.
     uint64_t local_digest_ = 0;
 
-    // What each node was last sent, to be counted when it answers.
+    // What each node was last sent, to be counted when it answers that very message: an answer to
+    // an earlier one says nothing about a result that has grown since.
     struct Repair {
         base::NodeId node;
         uint64_t digest = 0;
+        uint8_t attempt = 0;
     };
     std::vector<Repair> repairs_;
     uint32_t repairs_sent_ = 0;

@@ -95,12 +95,17 @@ void HintCourier::deliver(const HintKey& hint, base::NodeId holder) {
         if (is_reference) {
             context_.store.read(
                 hint.group, hint.key, [this, hint, holder](absl::StatusOr<Record> record) {
-                    if (!stopped_) {
-                        deliver_record(hint,
-                                       holder,
-                                       std::move(record).value_or(Record{}),
-                                       /*is_whole_write=*/false);
+                    if (stopped_) {
+                        return;
                     }
+                    if (record.ok() && *record == Record{}) {
+                        // What it refers to is gone from here, with the seat.
+                        context_.hints.remove(hint);
+                    }
+                    deliver_record(hint,
+                                   holder,
+                                   std::move(record).value_or(Record{}),
+                                   /*is_whole_write=*/false);
                 });
             return;
         }

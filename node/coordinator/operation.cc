@@ -47,11 +47,11 @@ void Operation::finish() {
     context_.retire(id_);
 }
 
-peer::ReplicaMessage Operation::new_message() const {
+peer::ReplicaMessage Operation::new_message(uint8_t attempt) const {
     peer::ReplicaMessage message;
     message.set_partition(group_.partition.raw());
     message.set_replicas(group_.replicas);
-    message.set_operation(id_);
+    message.set_operation(id_ | attempt);
     return message;
 }
 

@@ -26,6 +26,12 @@ class Operation : public std::enable_shared_from_this<Operation> {
     virtual void on_view_changed() = 0;
 
     uint64_t id() const { return id_; }
+    // Messages carry the id; its low byte, 0 in the id itself, tells those of one operation apart
+    // where it matters which of them an answer is for.
+    static uint64_t draw_id(env::Random& random) { return id_of(random.next_id()); }
+    static uint64_t id_of(uint64_t message_operation) {
+        return message_operation & ~uint64_t{0xff};
+    }
     // Nothing more to do: the coordinator has forgotten it.
     bool is_finished() const { return finished_; }
     // Ends it without an answer from others: the node stops.
@@ -39,7 +45,7 @@ class Operation : public std::enable_shared_from_this<Operation> {
     virtual void on_tick() = 0;
     virtual void on_deadline() = 0;
 
-    peer::ReplicaMessage new_message() const;
+    peer::ReplicaMessage new_message(uint8_t attempt = 0) const;
     void send(base::NodeId to, peer::ReplicaMessage message) {
         context_.host.send(to, std::move(message));
     }

@@ -124,16 +124,19 @@ void PutOperation::begin_mint() {
             return op->is_finished() ? absl::CancelledError() : op->change_record(local, frontier);
         },
         [op = shared_as<PutOperation>()] {
-            if (!op->is_finished()) {
-                op->begin_collect();
+            if (!op->is_repeat_) {
+                // Only now: of a batch that the engine refused nothing is left, and its sequence
+                // would be a gap in the frontier for ever.
+                op->context_.store.use_sequence(op->group_);
             }
+            op->begin_collect();
         },
         [op = shared_as<PutOperation>()](absl::Status status) {
             if (op->is_finished()) {
                 return;
             }
             if (!status.ok()) {
-                op->fail(std::move(status));
+                op->on_local_failure(std::move(status));
                 return;
             }
             const SeatSet seats = op->context_.host.held_seats(op->group_.partition);
@@ -141,6 +144,15 @@ void PutOperation::begin_mint() {
             op->core_.acknowledged(op->self(), seats);
             op->after_answer();
         });
+}
+
+void PutOperation::on_local_failure(absl::Status status) {
+    if (phase_ != Phase::minting) {
+        // It is on its way to the others already, and they may yet be enough.
+        outcomes_.set(self(), ReplicaState::refused, {}, elapsed(), std::string(status.message()));
+        return;
+    }
+    fail(std::move(status));
 }
 
 absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
@@ -192,13 +204,13 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
                 fmt::format("the key has {} siblings already: read it and write with that context",
                             plan_.name_space.siblings_max));
         }
-        context_.store.use_sequence(group_);
         frontier.add(*dot_);
         local = std::move(minted);
         result_ = superseded;
     }
-    // The client has seen its own write and what that replaced, not the siblings that happen to be here: a
-    // context with the dot would cover earlier dots of the same actor, so the request's id stands for it.
+    // The client has seen its own write and what that replaced, not the siblings that happen to be
+    // here: a context with the dot would cover earlier dots of the same actor, so the request's id
+    // stands for it.
     if (local.siblings.size() == 1 && local.siblings.front().request == request) {
         result_ = Superseded::by_reading(local);
     } else {
@@ -267,12 +279,17 @@ void PutOperation::on_hint_reply(base::NodeId from, const peer::HintReply& reply
     if (phase_ != Phase::collecting && phase_ != Phase::lingering) {
         return;
     }
-    if (reply.has_refusal() || reply.seat() >= group_.replicas ||
-        !contains(stand_ins_used_, from)) {
-        outcomes_.set(from, ReplicaState::refused, {}, elapsed(), reply.refusal().message());
+    if (reply.seat() >= group_.replicas || !contains(stand_ins_used_, from)) {
         return;
     }
     const base::SeatIndex seat(static_cast<uint8_t>(reply.seat()));
+    if (reply.has_refusal()) {
+        outcomes_.set(from, ReplicaState::refused, {}, elapsed(), reply.refusal().message());
+        if (core_.missing().contains(seat)) {
+            place_hint(seat);  // Another one may have room.
+        }
+        return;
+    }
     const base::NodeId holder = context_.view->holder(group_.partition, seat);
     outcomes_.set(
         from, ReplicaState::hinted, SeatSet::of(seat), elapsed(), "for " + base::to_string(holder));
@@ -316,6 +333,8 @@ void PutOperation::on_tick() {
             for (const base::SeatIndex seat : core_.missing_holders().list()) {
                 send_write(context_.view->holder(group_.partition, seat));
             }
+            // A stand-in that is as silent as the holder is given up for the next one.
+            hints_placed_ = hints_placed_.without(core_.missing());
             place_hints(/*only_dead=*/false);
             return;
         case Phase::lingering:

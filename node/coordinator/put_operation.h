@@ -59,6 +59,7 @@ class PutOperation final : public Operation {
     void mint_when_exchanged();
 
     void begin_mint();
+    void on_local_failure(absl::Status status);
     absl::Status change_record(Record& local, Frontier& frontier);
     void begin_collect();
     void send_write(base::NodeId node);

@@ -16,8 +16,9 @@ class SeatTally {
   public:
     explicit SeatTally(uint32_t replicas) : all_(SeatSet::first(replicas)), replicas_(replicas) {}
 
-    // Seats beyond N do not count. A node counts only when it answers for a seat that nobody has answered for: a
-    // holder and the stand-in that took its write are one copy for the quorum, whichever came first.
+    // Seats beyond N do not count. A node counts only when it answers for a seat that nobody has
+    // answered for: a holder and the stand-in that took its write are one copy for the quorum,
+    // whichever came first.
     void add(base::NodeId node, SeatSet seats) {
         const SeatSet fresh = seats.below(replicas_).without(answered_);
         if (fresh.empty()) {

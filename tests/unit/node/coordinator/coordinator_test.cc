@@ -1,0 +1,402 @@
+#include "node/coordinator/coordinator.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "node/coordinator/forward_operation.h"
+#include "node/coordinator/hint_courier.h"
+#include "tests/unit/node/coordinator/rig.h"
+
+namespace starling::node {
+namespace {
+
+using Kind = peer::ReplicaMessage;
+using testing::CoordinatorRig;
+using ::testing::IsEmpty;
+
+struct CoordinatorTest : ::testing::Test {
+    std::string refusal_of(PutRequest request) {
+        const auto outcome = rig.put(std::move(request));
+        EXPECT_TRUE(outcome->result.has_value());
+        EXPECT_EQ(outcome->calls, 1);
+        EXPECT_THAT(rig.take_sent(), IsEmpty());
+        EXPECT_THAT(rig.store_rig.engine.batches, IsEmpty());
+        EXPECT_EQ(rig.coordinator.operation_count(), 0u);
+        EXPECT_EQ(rig.coordinator.inflight_bytes(), 0u);
+        return outcome->result.has_value() && !outcome->result->ok()
+                   ? base::reason_of(outcome->result->status())
+                   : "accepted";
+    }
+    PutRequest good() { return rig.put_request("k", "value"); }
+
+    CoordinatorRig rig;
+};
+
+TEST_F(CoordinatorTest, EveryBadPutIsRefusedWithItsReasonBeforeAnythingIsWritten) {
+    PutRequest request = good();
+    request.key = "";
+    EXPECT_EQ(refusal_of(request), base::reason::key_empty);
+    request = good();
+    request.key = std::string((64 << 10) + 1, 'k');
+    EXPECT_EQ(refusal_of(request), base::reason::key_too_large);
+    request = good();
+    request.value = std::string((16 << 20) + 1, 'v');
+    EXPECT_EQ(refusal_of(request), base::reason::value_too_large);
+    request = good();
+    request.options.quorum = 4;
+    EXPECT_EQ(refusal_of(request), base::reason::invalid_quorum);
+    request = good();
+    request.request = {};
+    EXPECT_EQ(refusal_of(request), base::reason::invalid_request_id);
+    request = good();
+    request.options.name_space = "nowhere";
+    EXPECT_EQ(refusal_of(request), base::reason::unknown_namespace);
+    request = good();
+    request.context = "a context that nobody issued, long enough to have a tag";
+    EXPECT_THAT(refusal_of(request), ::testing::EndsWith("_context"));
+    request = good();
+    request.expires_ms = 1;
+    EXPECT_EQ(refusal_of(request), base::reason::unimplemented);
+}
+
+TEST_F(CoordinatorTest, ARequestIdFromTheFutureOrOlderThanTheWindowIsRefused) {
+    PutRequest request = good();
+    request.request.created_ms += 10'001;
+    EXPECT_EQ(refusal_of(request), base::reason::invalid_request_id);
+    request.request.created_ms = UINT64_MAX;
+    EXPECT_EQ(refusal_of(request), base::reason::invalid_request_id);
+    request = good();
+    request.request.created_ms -= 600'001;
+    EXPECT_EQ(refusal_of(request), base::reason::request_too_old);
+}
+
+TEST_F(CoordinatorTest, AContextIsGoodForItsOwnKeyOnly) {
+    PutRequest request = good();
+    request.context = rig.put_everywhere("another", "value").context;
+    const auto outcome = rig.put(std::move(request));
+    ASSERT_TRUE(outcome->result.has_value());
+    EXPECT_EQ(base::reason_of(outcome->result->status()), base::reason::forged_context);
+}
+
+TEST_F(CoordinatorTest, ANamespaceIsFoundByItsWholeIdOnly) {
+    const auto reason_for = [&](const std::string& name) {
+        GetRequest request;
+        request.key = "k";
+        request.options.name_space = name;
+        std::string reason = "accepted";
+        rig.coordinator.get(std::move(request), [&](const absl::StatusOr<GetResult>& result) {
+            reason = base::reason_of(result.status());
+        });
+        return reason;
+    };
+    EXPECT_EQ(reason_for("id:0000000000000001"), "accepted");
+    EXPECT_EQ(reason_for("id:1 and more"), base::reason::unknown_namespace);
+    EXPECT_EQ(reason_for("id:"), base::reason::unknown_namespace);
+    EXPECT_EQ(reason_for("id:2"), base::reason::unknown_namespace);
+}
+
+TEST_F(CoordinatorTest, ManySmallRequestsMeetTheMemoryLimitToo) {
+    CoordinatorOptions options;
+    options.inflight_bytes_max = 100'000;
+    CoordinatorRig small(3, true, options);
+    int refused = 0;
+    for (int i = 0; i < 1000; ++i) {
+        const auto outcome = small.get("k");
+        if (outcome->result.has_value()) {
+            EXPECT_EQ(base::reason_of(outcome->result->status()), base::reason::overloaded);
+            ++refused;
+        }
+    }
+    EXPECT_GT(refused, 900);
+    EXPECT_LE(small.coordinator.inflight_bytes(), 100'000u);
+    small.pass(std::chrono::seconds(3));
+    EXPECT_EQ(small.coordinator.inflight_bytes(), 0u);
+}
+
+TEST_F(CoordinatorTest, ANodeThatStopsTakesNoNewRequest) {
+    rig.coordinator.stop_accepting();
+    const auto outcome = rig.get("k");
+    ASSERT_TRUE(outcome->result.has_value());
+    EXPECT_EQ(base::reason_of(outcome->result->status()), base::reason::stopping);
+}
+
+TEST_F(CoordinatorTest, ForwardedWritesAreCoordinatedAndAnswered) {
+    peer::ReplicaMessage question;
+    question.set_partition(0);
+    question.set_replicas(3);
+    question.set_operation(42);
+    PutRequest request = good();
+    request.blind = true;
+    *question.mutable_forward() = to_message(request, std::chrono::seconds(1));
+    const base::NodeId asker(70);
+    rig.coordinator.on_message(asker, question);
+    rig.settle();
+    rig.acknowledge(
+        rig.holder(1), rig.only(rig.take_sent(), rig.holder(1), Kind::kWrite), rig.seat(1));
+    const auto answer = rig.only(rig.take_sent(), asker, Kind::kForwardReply);
+    EXPECT_EQ(answer.operation(), 42u);
+    EXPECT_FALSE(answer.forward_reply().has_refusal());
+    EXPECT_EQ(answer.forward_reply().seats_answered(), 2u);
+}
+
+TEST_F(CoordinatorTest, AForwardedWriteOfAnotherPartitionsKeyIsRefused) {
+    peer::ReplicaMessage question;
+    question.set_partition(1);
+    question.set_replicas(3);
+    question.set_operation(42);
+    *question.mutable_forward() = to_message(good(), std::chrono::seconds(1));
+    rig.coordinator.on_message(base::NodeId(70), question);
+    const auto answer = rig.only(rig.take_sent(), base::NodeId(70), Kind::kForwardReply);
+    EXPECT_TRUE(absl::IsInvalidArgument(wire::get_refusal(answer.forward_reply().refusal())));
+    EXPECT_EQ(rig.coordinator.operation_count(), 0u);
+}
+
+TEST_F(CoordinatorTest, AForwardedWriteIsNeverForwardedAgain) {
+    CoordinatorRig far(5, /*is_holder=*/false);
+    peer::ReplicaMessage question;
+    question.set_replicas(3);
+    question.set_operation(42);
+    *question.mutable_forward() =
+        to_message(far.put_request("k", "value"), std::chrono::seconds(1));
+    far.coordinator.on_message(base::NodeId(70), question);
+    const auto answer = far.only(far.take_sent(), base::NodeId(70), Kind::kForwardReply);
+    EXPECT_EQ(base::reason_of(wire::get_refusal(answer.forward_reply().refusal())),
+              base::reason::no_owner);
+}
+
+// A node without a seat.
+struct ForwardOperationTest : ::testing::Test {
+    void answer(base::NodeId from, const peer::ReplicaMessage& question, const absl::Status& why) {
+        peer::ReplicaMessage reply = rig.answer_to(question);
+        *reply.mutable_forward_reply() = to_message(absl::StatusOr<PutResult>(why));
+        rig.coordinator.on_message(from, reply);
+    }
+    CoordinatorRig rig{5, /*is_holder=*/false};
+};
+
+TEST_F(ForwardOperationTest, AWriteGoesToOneHolderWhoseAnswerIsTheResult) {
+    const auto outcome = rig.put("k", "value");
+    const auto sent = rig.take_sent();
+    ASSERT_EQ(sent.size(), 1u);
+    PutResult result;
+    result.dot = testing::dot(3, 4);
+    result.context = "token";
+    result.receipt.seats_answered = 2;
+    peer::ReplicaMessage reply = rig.answer_to(sent[0].message);
+    *reply.mutable_forward_reply() = to_message(absl::StatusOr<PutResult>(result));
+    rig.coordinator.on_message(sent[0].to, reply);
+    ASSERT_TRUE(outcome->result.has_value() && outcome->result->ok());
+    EXPECT_EQ((*outcome->result)->dot, testing::dot(3, 4));
+    EXPECT_EQ((*outcome->result)->context, "token");
+    EXPECT_EQ((*outcome->result)->receipt.coordinator, sent[0].to);
+    EXPECT_EQ((*outcome->result)->receipt.forwarded_by, rig.peers.node);
+    rig.coordinator.on_message(sent[0].to, reply);
+    EXPECT_EQ(outcome->calls, 1);
+}
+
+TEST_F(ForwardOperationTest, ARefusingOrSilentHolderIsFollowedByTheNextUnderTheSameRequest) {
+    const auto outcome = rig.put("k", "value");
+    const auto first = rig.take_sent();
+    ASSERT_EQ(first.size(), 1u);
+    answer(first[0].to,
+           first[0].message,
+           base::make_error(absl::StatusCode::kUnavailable, base::reason::no_owner, "moved"));
+    const auto second = rig.take_sent();
+    ASSERT_EQ(second.size(), 1u);
+    EXPECT_NE(second[0].to, first[0].to);
+    EXPECT_EQ(second[0].message.forward().request().SerializeAsString(),
+              first[0].message.forward().request().SerializeAsString());
+    rig.pass(std::chrono::milliseconds(300));
+    const auto third = rig.take_sent();
+    ASSERT_EQ(third.size(), 1u);
+    EXPECT_NE(third[0].to, first[0].to);
+    EXPECT_NE(third[0].to, second[0].to);
+    EXPECT_FALSE(outcome->result.has_value());
+}
+
+TEST_F(ForwardOperationTest, AnErrorThatAnotherHolderWouldRepeatEndsIt) {
+    const auto outcome = rig.put("k", "value");
+    const auto sent = rig.take_sent();
+    answer(sent[0].to,
+           sent[0].message,
+           base::make_error(
+               absl::StatusCode::kResourceExhausted, base::reason::too_many_siblings, "full"));
+    ASSERT_TRUE(outcome->result.has_value());
+    EXPECT_EQ(base::reason_of(outcome->result->status()), base::reason::too_many_siblings);
+    EXPECT_THAT(rig.take_sent(), IsEmpty());
+}
+
+TEST_F(ForwardOperationTest, LiveHoldersAreTriedFirst) {
+    rig.set_health(rig.holder(0), PeerHealth::dead);
+    rig.set_health(rig.holder(1), PeerHealth::dead);
+    rig.put("k", "value");
+    const auto sent = rig.take_sent();
+    ASSERT_EQ(sent.size(), 1u);
+    EXPECT_EQ(sent[0].to, rig.holder(2));
+}
+
+TEST_F(ForwardOperationTest, HoldersThatAllRefuseAreNotAskedInARush) {
+    rig.put("k", "value");
+    size_t asked = 0;
+    for (auto sent = rig.take_sent(); !sent.empty(); sent = rig.take_sent()) {
+        ASSERT_LE(++asked, 3u);
+        answer(sent[0].to,
+               sent[0].message,
+               base::make_error(absl::StatusCode::kUnavailable, base::reason::no_owner, "moved"));
+    }
+    EXPECT_EQ(asked, 3u);
+}
+
+TEST_F(ForwardOperationTest, SilenceUntilTheDeadlineLeavesTheOutcomeOpen) {
+    const auto outcome = rig.put("k", "value");
+    rig.pass(std::chrono::seconds(3));
+    ASSERT_TRUE(outcome->result.has_value());
+    EXPECT_EQ(outcome->result->status().code(), absl::StatusCode::kDeadlineExceeded);
+    EXPECT_EQ(rig.coordinator.operation_count(), 0u);
+}
+
+TEST_F(ForwardOperationTest, WithNobodyToAskNothingWasWritten) {
+    rig.change_view([](ClusterView& view) { view.holders.assign(3, base::NodeId()); });
+    const auto outcome = rig.put("k", "value");
+    rig.pass(std::chrono::seconds(3));
+    ASSERT_TRUE(outcome->result.has_value());
+    EXPECT_EQ(outcome->result->status().code(), absl::StatusCode::kUnavailable);
+    EXPECT_EQ(base::reason_of(outcome->result->status()), base::reason::no_owner);
+}
+
+TEST(ForwardMessageTest, ARequestIsReadBackAsWritten) {
+    PutRequest request;
+    request.options = {
+        .name_space = "space", .quorum = 2, .deadline = {}, .sloppy = false, .explain = true};
+    request.key = "k";
+    request.is_delete = true;
+    request.context = "";
+    request.blind = true;
+    request.request = {.created_ms = 1, .random_high = 2, .random_low = 3};
+    const PutRequest read = from_message(to_message(request, std::chrono::seconds(1)));
+    EXPECT_EQ(read.options.name_space, "space");
+    EXPECT_EQ(read.options.quorum, 2u);
+    EXPECT_EQ(read.options.deadline, std::chrono::seconds(1));
+    EXPECT_EQ(read.options.sloppy, false);
+    EXPECT_TRUE(read.options.explain);
+    EXPECT_TRUE(read.is_delete);
+    ASSERT_TRUE(read.context.has_value()) << "an empty context is not an absent one";
+    EXPECT_EQ(*read.context, "");
+    EXPECT_TRUE(read.blind);
+    EXPECT_EQ(read.request, request.request);
+    request.context.reset();
+    EXPECT_FALSE(from_message(to_message(request, {})).context.has_value());
+}
+
+struct HintCourierTest : ::testing::Test {
+    HintCourierTest() { courier.start(); }
+    ~HintCourierTest() override { courier.stop(); }
+
+    HintKey keep(uint64_t sequence, bool is_reference) {
+        const Dot by = testing::dot(8, sequence);
+        HintKey hint{.group = testing::the_group,
+                     .seat = base::SeatIndex(2),
+                     .dot = by,
+                     .key = testing::key("k" + std::to_string(sequence))};
+        const Record record = mint({}, {}, testing::write(by, sequence, "value"));
+        rig.hints.keep(
+            hint, is_reference ? std::string() : wire::encode(record), [](const absl::Status&) {});
+        rig.settle();
+        return hint;
+    }
+    void answer(const testing::Sent& question, SeatSet seats) {
+        peer::ReplicaMessage reply = rig.answer_to(question.message);
+        reply.mutable_write_reply()->set_seats(seats.bits());
+        EXPECT_TRUE(courier.on_reply(question.to, reply));
+    }
+
+    CoordinatorRig rig{5};
+    HintCourier courier{
+        rig.coordinator.context(), rig.store_rig.workers, std::chrono::milliseconds(500)};
+};
+
+TEST_F(HintCourierTest, AHintIsForgottenOnlyWhenItsSeatsHolderHasIt) {
+    const HintKey hint = keep(1, false);
+    courier.kick();
+    auto sent = rig.take_sent();
+    ASSERT_EQ(sent.size(), 1u);
+    EXPECT_EQ(sent[0].to, rig.holder(2));
+    EXPECT_EQ(wire::get_dot(sent[0].message.write().dot()), hint.dot);
+    answer(sent[0], rig.seat(1));
+    EXPECT_TRUE(rig.hints.contains(hint)) << "answered for another seat";
+    courier.kick();
+    sent = rig.take_sent();
+    ASSERT_EQ(sent.size(), 1u);
+    answer(sent[0], rig.seat(2));
+    EXPECT_FALSE(rig.hints.contains(hint));
+}
+
+TEST_F(HintCourierTest, NothingGoesToAHolderThatIsDownOrTwiceAtOnce) {
+    keep(1, false);
+    rig.set_health(rig.holder(2), PeerHealth::dead);
+    courier.kick();
+    EXPECT_THAT(rig.take_sent(), IsEmpty());
+    rig.set_health(rig.holder(2), PeerHealth::alive);
+    courier.kick();
+    courier.kick();
+    EXPECT_EQ(rig.take_sent().size(), 1u);
+}
+
+TEST_F(HintCourierTest, AnAnswerFromAnotherNodeIsNotTheCouriers) {
+    const HintKey hint = keep(1, false);
+    courier.kick();
+    const auto sent = rig.take_sent();
+    peer::ReplicaMessage reply = rig.answer_to(sent[0].message);
+    reply.mutable_write_reply()->set_seats(7);
+    EXPECT_FALSE(courier.on_reply(rig.holder(1), reply));
+    EXPECT_TRUE(rig.hints.contains(hint));
+}
+
+TEST_F(HintCourierTest, WhatIsNotAnsweredIsSentAgain) {
+    keep(1, false);
+    courier.kick();
+    EXPECT_EQ(rig.take_sent().size(), 1u);
+    rig.pass(std::chrono::milliseconds(3100));
+    EXPECT_EQ(rig.take_sent().size(), 1u);
+}
+
+TEST_F(HintCourierTest, NoMoreThanAWindowIsOnItsWayAndAnswersBringTheNext) {
+    for (uint64_t sequence = 1; sequence <= 40; ++sequence) {
+        keep(sequence, false);
+    }
+    courier.kick();
+    size_t delivered = 0;
+    for (auto sent = rig.take_sent(); !sent.empty(); sent = rig.take_sent()) {
+        EXPECT_LE(sent.size(), HintCourier::window);
+        for (const testing::Sent& one : sent) {
+            answer(one, rig.seat(2));
+            ++delivered;
+        }
+    }
+    EXPECT_EQ(delivered, 40u);
+    EXPECT_EQ(rig.hints.count(), 0u);
+}
+
+TEST_F(HintCourierTest, AReferenceBringsTheRecordAsItIsNow) {
+    rig.put_everywhere("k1", "value");
+    rig.pass(std::chrono::milliseconds(300));
+    keep(1, true);
+    courier.kick();
+    rig.settle();
+    const auto sent = rig.take_sent();
+    ASSERT_EQ(sent.size(), 1u);
+    EXPECT_FALSE(sent[0].message.write().has_dot());
+    EXPECT_THAT(testing::values(*decode_record(sent[0].message.write().record())),
+                ::testing::ElementsAre("value"));
+}
+
+TEST_F(HintCourierTest, AReferenceToWhatIsGoneFromHereIsForgotten) {
+    const HintKey hint = keep(1, true);
+    courier.kick();
+    rig.settle();
+    EXPECT_THAT(rig.take_sent(), IsEmpty());
+    EXPECT_FALSE(rig.hints.contains(hint));
+}
+
+}  // namespace
+}  // namespace starling::node

@@ -1,0 +1,190 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "node/coordinator/get_core.h"
+#include "node/coordinator/put_core.h"
+#include "node/coordinator/seat_tally.h"
+#include "tests/unit/node/version/builders.h"
+
+namespace starling::node {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+constexpr base::NodeId a{1};
+constexpr base::NodeId b{2};
+constexpr base::NodeId c{3};
+constexpr base::NodeId d{4};
+
+SeatSet seats(std::initializer_list<uint8_t> list) {
+    SeatSet set;
+    for (const uint8_t seat : list) {
+        set.add(base::SeatIndex(seat));
+    }
+    return set;
+}
+
+TEST(SeatTallyTest, CountsSeatsAndTheNodesTheyAreOn) {
+    SeatTally tally(3);
+    tally.add(a, seats({0, 1}));
+    EXPECT_EQ(tally.seats(), 2u);
+    EXPECT_EQ(tally.nodes(), 1u);
+    tally.add(b, seats({2}));
+    EXPECT_EQ(tally.seats(), 3u);
+    EXPECT_EQ(tally.nodes(), 2u);
+    EXPECT_TRUE(tally.missing().empty());
+}
+
+TEST(SeatTallyTest, TwoAnswersForOneSeatAreOne) {
+    SeatTally tally(3);
+    tally.add(a, seats({0}));
+    tally.add(a, seats({0}));
+    tally.add(b, seats({0}));
+    EXPECT_EQ(tally.seats(), 1u);
+    EXPECT_EQ(tally.nodes(), 1u) << "the seat moved: still one copy that counts";
+}
+
+TEST(SeatTallyTest, SeatsBeyondNAndNoSeatsCountForNothing) {
+    SeatTally tally(3);
+    tally.add(a, seats({3, 15}));
+    tally.add(b, {});
+    EXPECT_EQ(tally.seats(), 0u);
+    EXPECT_EQ(tally.nodes(), 0u);
+    EXPECT_EQ(tally.missing(), seats({0, 1, 2}));
+}
+
+TEST(SeatSetTest, BitsThatNoSeatHasAreLeftOut) {
+    EXPECT_EQ(SeatSet::from_bits(UINT32_MAX).size(), size_t{seat_count_max});
+    EXPECT_EQ(SeatSet::first(3).bits(), 7u);
+    EXPECT_EQ(SeatSet::first(seat_count_max).size(), size_t{seat_count_max});
+    EXPECT_EQ(seats({0, 2}).without(seats({2})), seats({0}));
+    EXPECT_THAT(seats({5, 1}).list(), ElementsAre(base::SeatIndex(1), base::SeatIndex(5)));
+}
+
+TEST(PutCoreTest, ADuplicateAckDoesNotCountTwice) {
+    PutCore core({});
+    core.acknowledged(a, seats({0}));
+    core.acknowledged(a, seats({0}));
+    EXPECT_FALSE(core.is_reached());
+    EXPECT_EQ(core.seats_counted(), 1u);
+    core.acknowledged(b, seats({1}));
+    EXPECT_TRUE(core.is_reached());
+}
+
+TEST(PutCoreTest, SeveralSeatsOfOneNodeAreNotEnoughWhereThereAreOtherNodes) {
+    PutCore core({.replicas = 3, .acks_wanted = 2, .holder_count = 2, .count_hints = true});
+    core.acknowledged(a, seats({0, 1}));
+    EXPECT_EQ(core.seats_counted(), 2u);
+    EXPECT_FALSE(core.is_reached());
+    core.acknowledged(b, seats({2}));
+    EXPECT_TRUE(core.is_reached());
+}
+
+TEST(PutCoreTest, ALoneNodeWithAllSeatsReachesAnyQuorum) {
+    PutCore core({.replicas = 3, .acks_wanted = 3, .holder_count = 1, .count_hints = true});
+    core.acknowledged(a, seats({0, 1, 2}));
+    EXPECT_TRUE(core.is_reached());
+}
+
+TEST(PutCoreTest, AHintCountsForItsSeatOnceAndNotBesideTheHolder) {
+    PutCore core({});
+    core.hinted(d, base::SeatIndex(2));
+    core.hinted(d, base::SeatIndex(2));
+    EXPECT_EQ(core.seats_counted(), 1u);
+    EXPECT_EQ(core.seats_hinted(), 1u);
+    core.acknowledged(c, seats({2}));
+    EXPECT_EQ(core.seats_counted(), 1u);
+    EXPECT_EQ(core.nodes_counted(), 1u) << "holder and stand-in of one seat are one copy";
+    EXPECT_EQ(core.seats_hinted(), 0u);
+    core.acknowledged(a, seats({0}));
+    EXPECT_TRUE(core.is_reached());
+}
+
+TEST(PutCoreTest, HintsDoNotCountInAStrictQuorum) {
+    PutCore core({.replicas = 3, .acks_wanted = 2, .holder_count = 3, .count_hints = false});
+    core.acknowledged(a, seats({0}));
+    core.hinted(d, base::SeatIndex(1));
+    EXPECT_FALSE(core.is_reached());
+    EXPECT_EQ(core.seats_counted(), 1u);
+    EXPECT_EQ(core.seats_hinted(), 0u);
+    core.acknowledged(b, seats({1}));
+    EXPECT_TRUE(core.is_reached());
+}
+
+TEST(PutCoreTest, AHolderThatNeverAnsweredIsMissingAlsoWhenHinted) {
+    PutCore core({});
+    core.acknowledged(a, seats({0}));
+    core.hinted(d, base::SeatIndex(2));
+    EXPECT_EQ(core.missing(), seats({1}));
+    EXPECT_EQ(core.missing_holders(), seats({1, 2}));
+}
+
+struct GetCoreTest : ::testing::Test {
+    static uint64_t digest(const Record& record) {
+        return record == Record{} ? 0 : record_digest("key", record);
+    }
+    uint64_t result_digest() const { return digest(core.result()); }
+
+    const Record old = mint({}, {}, testing::write(testing::dot(1, 1), 1, "old"));
+    const Record fresh =
+        mint(old, Superseded::by_reading(old), testing::write(testing::dot(1, 2), 2, "fresh"));
+    GetCore core{{.replicas = 3, .answers_wanted = 2}};
+};
+
+TEST_F(GetCoreTest, EqualAnswersOfAQuorumSettleTheRead) {
+    core.answered(a, seats({0}), old, digest(old));
+    EXPECT_FALSE(core.is_reached());
+    core.answered_same(b, seats({1}), digest(old));
+    EXPECT_TRUE(core.is_reached());
+    EXPECT_TRUE(core.is_settled(result_digest()));
+    EXPECT_THAT(core.stale(result_digest()), IsEmpty());
+    EXPECT_FALSE(core.all_answered());
+}
+
+TEST_F(GetCoreTest, AnswersThatDifferSettleOnlyWhenEnoughSeatsHoldTheResult) {
+    core.answered(a, seats({0}), old, digest(old));
+    core.answered(b, seats({1}), fresh, digest(fresh));
+    EXPECT_TRUE(core.is_reached());
+    EXPECT_EQ(testing::values(core.result()), testing::values(fresh));
+    EXPECT_FALSE(core.is_settled(result_digest()));
+    EXPECT_THAT(core.stale(result_digest()), ElementsAre(a));
+    core.repaired(a, digest(old));
+    EXPECT_FALSE(core.is_settled(result_digest())) << "repaired with an earlier result";
+    core.repaired(a, result_digest());
+    EXPECT_TRUE(core.is_settled(result_digest()));
+}
+
+TEST_F(GetCoreTest, AThirdAnswerThatAgreesSettlesAsARepairDoes) {
+    core.answered(a, seats({0}), old, digest(old));
+    core.answered(b, seats({1}), fresh, digest(fresh));
+    core.answered(c, seats({2}), fresh, digest(fresh));
+    EXPECT_TRUE(core.is_settled(result_digest()));
+    EXPECT_TRUE(core.all_answered());
+    EXPECT_THAT(core.stale(result_digest()), ElementsAre(a));
+}
+
+TEST_F(GetCoreTest, TwoAnswersForOneSeatAreOne) {
+    core.answered(a, seats({0}), old, digest(old));
+    core.answered(b, seats({0}), old, digest(old));
+    EXPECT_FALSE(core.is_reached());
+    EXPECT_EQ(core.seats_counted(), 1u);
+}
+
+TEST_F(GetCoreTest, AbsentEverywhereIsAnAnswer) {
+    core.answered(a, seats({0}), {}, 0);
+    core.answered(b, seats({1}), {}, 0);
+    EXPECT_TRUE(core.is_settled(result_digest()));
+    EXPECT_EQ(core.result(), Record{});
+}
+
+TEST(GetCoreMinorityTest, AReadOfLessThanAMajoritySettlesAtOnce) {
+    GetCore core({.replicas = 3, .answers_wanted = 1});
+    const Record record = mint({}, {}, testing::write(testing::dot(1, 1), 1, "value"));
+    core.answered(a, seats({0}), record, record_digest("key", record));
+    EXPECT_TRUE(core.is_reached());
+    EXPECT_TRUE(core.is_settled(record_digest("key", record)));
+}
+
+}  // namespace
+}  // namespace starling::node

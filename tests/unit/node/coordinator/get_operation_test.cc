@@ -1,0 +1,184 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/node/coordinator/rig.h"
+
+namespace starling::node {
+namespace {
+
+using Kind = peer::ReplicaMessage;
+using testing::CoordinatorRig;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using testing::values;
+
+struct GetOperationTest : ::testing::Test {
+    std::vector<std::string> found(const CoordinatorRig::GetOutcome& outcome) {
+        std::vector<std::string> out;
+        EXPECT_TRUE(outcome.result.has_value() && outcome.result->ok());
+        if (outcome.result.has_value() && outcome.result->ok()) {
+            for (const SiblingValue& value : (*outcome.result)->values) {
+                out.push_back(value.value);
+            }
+        }
+        return out;
+    }
+    // What a replica holds that saw `before` and one write more.
+    static Record newer(const Record& before, uint64_t sequence, const std::string& value) {
+        return mint(before,
+                    Superseded::by_reading(before),
+                    testing::write(testing::dot(77, sequence), 900 + sequence, value));
+    }
+    CoordinatorRig rig;
+};
+
+TEST_F(GetOperationTest, AsksEveryHolderWithItsOwnDigestAndAnswersAtR) {
+    rig.put_everywhere("k", "value");
+    const auto outcome = rig.get("k");
+    rig.settle();
+    const auto sent = rig.take_sent();
+    EXPECT_EQ(rig.count(sent, Kind::kRead), 2u);
+    const auto question = rig.only(sent, rig.holder(1), Kind::kRead);
+    EXPECT_EQ(question.read().digest(), record_digest(testing::key("k"), *rig.stored("k")));
+    EXPECT_FALSE(outcome->result.has_value());
+    rig.answer_same(rig.holder(1), question, rig.seat(1));
+    EXPECT_THAT(found(*outcome), ElementsAre("value"));
+    EXPECT_EQ((*outcome->result)->receipt.seats_answered, 2u);
+    EXPECT_EQ((*outcome->result)->receipt.repairs_sent, 0u);
+}
+
+TEST_F(GetOperationTest, AnAbsentKeyHasNoValuesAndAContext) {
+    const auto outcome = rig.get("k");
+    rig.settle();
+    rig.answer_read(
+        rig.holder(1), rig.only(rig.take_sent(), rig.holder(1), Kind::kRead), rig.seat(1), {});
+    EXPECT_THAT(found(*outcome), IsEmpty());
+}
+
+TEST_F(GetOperationTest, ReturnsWhatAnotherHasOnlyAfterEnoughSeatsHoldIt) {
+    rig.put_everywhere("k", "old");
+    const Record fresh = newer(*rig.stored("k"), 1, "new");
+    const auto outcome = rig.get("k");
+    rig.settle();
+    rig.answer_read(
+        rig.holder(1), rig.only(rig.take_sent(), rig.holder(1), Kind::kRead), rig.seat(1), fresh);
+    EXPECT_FALSE(outcome->result.has_value()) << "one seat alone has it";
+    rig.settle();
+    EXPECT_THAT(found(*outcome), ElementsAre("new")) << "this replica was repaired";
+    EXPECT_THAT(values(*rig.stored("k")), ElementsAre("new"));
+    EXPECT_EQ((*outcome->result)->receipt.repairs_sent, 1u);
+}
+
+TEST_F(GetOperationTest, AnAnswerToAnEarlierRepairDoesNotCountForAResultThatHasGrown) {
+    // Not a holder, so that all three answers are the test's.
+    CoordinatorRig far(5, /*is_holder=*/false);
+    const Record old = newer({}, 1, "old");
+    const Record fresh = newer(old, 2, "new");
+    const Record newest = newer(fresh, 3, "newest");
+    const auto outcome = far.get("k");
+    auto sent = far.take_sent();
+    ASSERT_EQ(far.count(sent, Kind::kRead), 3u);
+    const auto ask_0 = far.only(sent, far.holder(0), Kind::kRead);
+    const auto ask_1 = far.only(sent, far.holder(1), Kind::kRead);
+    const auto ask_2 = far.only(sent, far.holder(2), Kind::kRead);
+    far.answer_read(far.holder(0), ask_0, far.seat(0), old);
+    far.answer_read(far.holder(1), ask_1, far.seat(1), fresh);
+    const auto first_repair = far.only(far.take_sent(), far.holder(0), Kind::kWrite);
+    far.answer_read(far.holder(2), ask_2, far.seat(2), newest);
+    sent = far.take_sent();
+    const auto second_repair = far.only(sent, far.holder(0), Kind::kWrite);
+    far.acknowledge(far.holder(0), first_repair, far.seat(0));
+    EXPECT_FALSE(outcome->result.has_value()) << "only one seat has the newest";
+    far.acknowledge(far.holder(0), second_repair, far.seat(0));
+    EXPECT_THAT(found(*outcome), ElementsAre("newest"));
+}
+
+TEST_F(GetOperationTest, AReadOfOneSeatDoesNotWaitForRepairs) {
+    rig.put_everywhere("k", "old");
+    rig.take_sent();
+    const auto outcome = rig.get("k", 1);
+    rig.settle();
+    EXPECT_THAT(found(*outcome), ElementsAre("old"));
+    const auto question = rig.only(rig.take_sent(), rig.holder(1), Kind::kRead);
+    rig.answer_read(rig.holder(1), question, rig.seat(1), newer(*rig.stored("k"), 1, "new"));
+    rig.settle();
+    EXPECT_THAT(values(*rig.stored("k")), ElementsAre("new")) << "the late answer repairs it";
+}
+
+TEST_F(GetOperationTest, AStaleReplicaThatAnswersLateIsSentTheResult) {
+    rig.put_everywhere("k", "value");
+    const auto outcome = rig.get("k");
+    rig.settle();
+    const auto sent = rig.take_sent();
+    rig.answer_same(rig.holder(1), rig.only(sent, rig.holder(1), Kind::kRead), rig.seat(1));
+    ASSERT_TRUE(outcome->result.has_value());
+    rig.answer_read(rig.holder(2), rig.only(sent, rig.holder(2), Kind::kRead), rig.seat(2), {});
+    const auto repair = rig.only(rig.take_sent(), rig.holder(2), Kind::kWrite);
+    EXPECT_THAT(values(*decode_record(repair.write().record())), ElementsAre("value"));
+    EXPECT_EQ(rig.coordinator.operation_count(), 1u);
+    rig.acknowledge(rig.holder(2), repair, rig.seat(2));
+    EXPECT_EQ(rig.coordinator.operation_count(), 0u);
+}
+
+TEST_F(GetOperationTest, ARepeatedAnswerAndOneThatDoesNotDecodeCountForNothing) {
+    CoordinatorRig far(5, /*is_holder=*/false);
+    const auto outcome = far.get("k");
+    const auto sent = far.take_sent();
+    const auto question = far.only(sent, far.holder(0), Kind::kRead);
+    far.answer_read(far.holder(0), question, far.seat(0), {});
+    far.answer_read(far.holder(0), question, far.seat(0), {});
+    auto damaged = far.answer_to(far.only(sent, far.holder(1), Kind::kRead));
+    damaged.mutable_read_reply()->set_seats(2);
+    damaged.mutable_read_reply()->set_record("nonsense");
+    far.coordinator.on_message(far.holder(1), damaged);
+    far.answer_same(far.holder(2), far.only(sent, far.holder(2), Kind::kRead), far.seat(2));
+    EXPECT_FALSE(outcome->result.has_value()) << "nobody was told a digest to be equal to";
+}
+
+TEST_F(GetOperationTest, SilentHoldersAreAskedAgainAndTheDeadlineEndsIt) {
+    const auto outcome = rig.get("k");
+    rig.settle();
+    rig.take_sent();
+    rig.pass(std::chrono::milliseconds(300));
+    EXPECT_EQ(rig.count(rig.take_sent(), Kind::kRead), 2u);
+    rig.pass(std::chrono::seconds(3));
+    ASSERT_TRUE(outcome->result.has_value());
+    EXPECT_EQ(outcome->result->status().code(), absl::StatusCode::kUnavailable);
+    EXPECT_EQ(base::reason_of(outcome->result->status()), base::reason::quorum_not_reached);
+    EXPECT_EQ(outcome->calls, 1);
+    EXPECT_EQ(rig.coordinator.operation_count(), 0u);
+}
+
+TEST_F(GetOperationTest, AHolderThatTheViewBringsMidWayIsAskedToo) {
+    const auto outcome = rig.get("k");
+    rig.settle();
+    rig.take_sent();
+    const base::NodeId newcomer(50);
+    rig.set_holder(1, newcomer);
+    const auto question = rig.only(rig.take_sent(), newcomer, Kind::kRead);
+    rig.answer_read(newcomer, question, rig.seat(1), {});
+    EXPECT_TRUE(outcome->result.has_value());
+}
+
+TEST_F(GetOperationTest, WithoutAnyKnownHolderTheReadIsRefusedAtOnce) {
+    CoordinatorRig far(5, /*is_holder=*/false);
+    far.change_view([](ClusterView& view) { view.holders.assign(3, base::NodeId()); });
+    const auto outcome = far.get("k");
+    ASSERT_TRUE(outcome->result.has_value());
+    EXPECT_EQ(base::reason_of(outcome->result->status()), base::reason::no_owner);
+}
+
+TEST_F(GetOperationTest, TheContextOfAReadSupersedesWhatItReturned) {
+    rig.put_everywhere("k", "old");
+    const auto outcome = rig.get("k", 1);
+    rig.settle();
+    ASSERT_TRUE(outcome->result.has_value() && outcome->result->ok());
+    PutRequest request = rig.put_request("k", "new");
+    request.context = (*outcome->result)->context;
+    rig.put(std::move(request));
+    rig.settle();
+    EXPECT_THAT(values(*rig.stored("k")), ElementsAre("new"));
+}
+
+}  // namespace
+}  // namespace starling::node

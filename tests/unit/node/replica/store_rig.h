@@ -1,0 +1,159 @@
+#pragma once
+
+// A replica store on one simulated loop, with an engine whose disk, errors and syncs the test
+// decides.
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "env/sim/loop.h"
+#include "node/replica/hint_store.h"
+#include "node/replica/store.h"
+#include "storage/in_memory/in_memory_engine.h"
+#include "tests/unit/node/version/builders.h"
+
+namespace starling::node::testing {
+
+// Keeps jobs until the test lets them run.
+class HeldWorkers final : public env::Workers {
+  public:
+    void submit(env::Task job) override { jobs_.push_back(std::move(job)); }
+    bool run_one() {
+        if (jobs_.empty()) {
+            return false;
+        }
+        env::Task job = std::move(jobs_.front());
+        jobs_.pop_front();
+        job();
+        return true;
+    }
+    size_t size() const { return jobs_.size(); }
+
+  private:
+    std::deque<env::Task> jobs_;
+};
+
+// Passes everything on to another engine, unless told otherwise.
+class ScriptedEngine final : public storage::Engine {
+  public:
+    explicit ScriptedEngine(std::unique_ptr<storage::Engine> engine) : engine_(std::move(engine)) {}
+
+    absl::StatusOr<std::optional<std::string>> get(std::string_view key,
+                                                   const storage::Snapshot* snapshot) override {
+        ++gets;
+        return engine_->get(key, snapshot);
+    }
+    absl::StatusOr<std::optional<std::string>> get_from_memory(std::string_view key) override {
+        if (is_cold) {
+            return absl::UnavailableError("on the disk");
+        }
+        return engine_->get_from_memory(key);
+    }
+    absl::Status write(const storage::WriteBatch& batch, storage::WriteOptions options) override {
+        if (!write_error.ok()) {
+            return write_error;
+        }
+        batches.emplace_back(batch);
+        // What was just written is in memory.
+        is_cold = false;
+        return engine_->write(batch, options);
+    }
+    absl::Status sync() override {
+        ++syncs;
+        return sync_error.ok() ? engine_->sync() : sync_error;
+    }
+    std::unique_ptr<storage::Iterator> new_iterator(storage::IteratorOptions options) override {
+        return engine_->new_iterator(std::move(options));
+    }
+    std::unique_ptr<storage::Snapshot> snapshot() override { return engine_->snapshot(); }
+    absl::Status background_error() const override { return engine_->background_error(); }
+    storage::EngineStatistics statistics() const override { return engine_->statistics(); }
+    absl::Status close() override { return engine_->close(); }
+
+    // Reads need the disk, until the next write.
+    bool is_cold = false;
+    absl::Status write_error;
+    absl::Status sync_error;
+    size_t gets = 0;
+    size_t syncs = 0;
+    std::vector<storage::WriteBatch> batches;
+
+  private:
+    std::unique_ptr<storage::Engine> engine_;
+};
+
+struct StoreRig {
+    explicit StoreRig(
+        std::unique_ptr<storage::Engine> inner = storage::make_in_memory_engine(nullptr))
+        : engine(std::move(inner)) {
+        EXPECT_TRUE(store.load().ok());
+        settle();
+    }
+
+    // Runs jobs and tasks until there are none.
+    void settle() {
+        do {
+            while (scheduler.run_one()) {
+            }
+        } while (workers.run_one());
+    }
+    // Runs tasks, not jobs.
+    void run_tasks() {
+        while (scheduler.run_one()) {
+        }
+    }
+
+    // A new write by node `writer` that supersedes what is here.
+    Dot write(GroupId id, const std::string& key, uint64_t writer, const std::string& value) {
+        const Dot dot = next_dot(id, writer);
+        store.update(
+            id,
+            key,
+            [&, dot](Record& record, Frontier& frontier) {
+                record = mint(record,
+                              Superseded::by_reading(record),
+                              testing::write(dot, ++requests_, value));
+                frontier.add(dot);
+                return absl::OkStatus();
+            },
+            nullptr,
+            [](const absl::Status&) {});
+        return dot;
+    }
+    Dot next_dot(GroupId id, uint64_t writer) { return dot(writer, ++minted_[{id, writer}]); }
+
+    absl::StatusOr<Record> read(GroupId id, const std::string& key) {
+        absl::StatusOr<Record> found = absl::UnknownError("no answer");
+        store.read(id, key, [&](absl::StatusOr<Record> record) { found = std::move(record); });
+        settle();
+        return found;
+    }
+
+    env::SimScheduler scheduler;
+    env::SimProcess process{scheduler, "node", env::SimRandom(1)};
+    env::SimLoop loop{process};
+    HeldWorkers workers;
+    ScriptedEngine engine;
+    ReplicaStore store{loop, workers, engine};
+
+  private:
+    std::map<std::pair<GroupId, uint64_t>, uint64_t> minted_;
+    uint64_t requests_ = 0;
+};
+
+inline GroupId group(uint16_t partition, uint8_t replicas = 3) {
+    return {base::PartitionId(partition), replicas};
+}
+
+inline std::string key(const std::string& name) {
+    return group_key(base::default_namespace_id, name);
+}
+
+}  // namespace starling::node::testing
