@@ -14,6 +14,8 @@ namespace starling::node {
 
 namespace {
 
+constexpr base::Duration connection_watch_interval = std::chrono::milliseconds(100);
+
 gossip::GossipOptions gossip_options(const NodeOptions& options) {
     gossip::GossipOptions out;
     out.swim.probe_interval = options.gossip_probe_interval;
@@ -131,7 +133,30 @@ void Cluster::join_for_tool(const peer::GossipMessage& request,
 }
 
 void Cluster::join(const std::string& address, absl::AnyInvocable<void(absl::Status)> done) {
-    gossip_.join(address, std::move(done));
+    // Shared by the join and the look at the connection, of which the first to know answers.
+    auto answer = std::make_shared<absl::AnyInvocable<void(absl::Status)>>(std::move(done));
+    gossip_.join(address, [answer](absl::Status status) {
+        if (*answer != nullptr) {
+            std::exchange(*answer, nullptr)(std::move(status));
+        }
+    });
+    watch_connection(address, answer);
+}
+
+void Cluster::watch_connection(const std::string& address,
+                               std::shared_ptr<absl::AnyInvocable<void(absl::Status)>> answer) {
+    if (*answer == nullptr) {
+        return;
+    }
+    // A peer with another secret, or of another version, never answers a frame: only the transport
+    // knows why.
+    absl::Status status = transport_.peer_status(address);
+    if (absl::IsPermissionDenied(status) || absl::IsFailedPrecondition(status)) {
+        std::exchange(*answer, nullptr)(std::move(status));
+        return;
+    }
+    loop_.schedule_after(connection_watch_interval,
+                         [this, address, answer] { watch_connection(address, answer); });
 }
 
 void Cluster::set_own_seats(const std::vector<HeldSeat>& held) {
