@@ -173,7 +173,8 @@ void ForwardOperation::on_reply(base::NodeId from, const peer::ReplicaMessage& m
     }
     absl::StatusOr<PutResult> result =
         from_message(message.forward_reply(), from, group_.partition);
-    if (const auto at = std::find(unanswered_.begin(), unanswered_.end(), from); at != unanswered_.end()) {
+    if (const auto at = std::find(unanswered_.begin(), unanswered_.end(), from);
+        at != unanswered_.end()) {
         unanswered_.erase(at);
     }
     if (!result.ok() && may_try_elsewhere(result.status())) {

@@ -200,10 +200,14 @@ std::string Convergence::check_replicas() {
             if (found.records.empty() && found.summary.frontier.empty()) continue;
             if (!owners_of(ring_.at(group.partition.raw()), group.replicas)
                      .contains(machine->node().id())) {
-                return fmt::format("{} still keeps partition {} (N={}), which it does not hold",
-                                   machine->name(),
-                                   group.partition.raw(),
-                                   group.replicas);
+                return fmt::format(
+                    "{} still keeps {} records of partition {} (N={}), which it does not hold, and "
+                    "has seen {}",
+                    machine->name(),
+                    found.records.size(),
+                    group.partition.raw(),
+                    group.replicas,
+                    node::to_string(found.summary.frontier));
             }
             groups[group].push_back({machine, std::move(found.summary), std::move(found.records)});
         }

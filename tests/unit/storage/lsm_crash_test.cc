@@ -90,8 +90,9 @@ TEST_P(LsmCrashTest, ACrashDuringRecoveryLosesNothingEither) {
 }
 
 TEST_P(LsmCrashTest, AFailedOperationLosesNothingThatWasAcknowledged) {
+    // The runs with single failures find out how many operations there are.
+    uint64_t operations = 1;
     for (const bool for_ever : {false, true}) {
-        uint64_t operations = 1;
         for (uint64_t n = 1; n <= operations; ++n) {
             // A disk that is gone for good shows fewer different faces.
             if (for_ever && n % 4 != 0) {

@@ -1,0 +1,369 @@
+#include "node/entropy/entropy.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+#include "tests/unit/node/entropy/fakes.h"
+
+namespace starling::node {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr GroupId group_a{.partition = base::PartitionId(7), .replicas = 3};
+
+class Replica final : public EntropyHost {
+  public:
+    Replica(base::NodeId id,
+            FakeLoop& loop,
+            FakeRandom& random,
+            FakeNetwork& network,
+            const EntropyOptions& options)
+        : self(id),
+          groups(loop, random),
+          network_(network),
+          entropy(options, *this, groups, loop, random) {
+        connect();
+    }
+    void connect() {
+        network_.connect(self, [this](base::NodeId from, const std::string& bytes) {
+            peer::EntropyMessage message;
+            ASSERT_TRUE(message.ParseFromString(bytes));
+            if (filter && !filter(message)) return;
+            entropy.on_message(from, message);
+        });
+    }
+    void send(base::NodeId to, peer::EntropyMessage message) override {
+        network_.send(self, to, message.SerializeAsString());
+    }
+    Actor actor() const { return {.node = self, .start = 1, .random = self.raw()}; }
+
+    const base::NodeId self;
+    FakeGroups groups;
+    std::function<bool(const peer::EntropyMessage&)> filter;
+
+  private:
+    FakeNetwork& network_;
+
+  public:
+    Entropy entropy;
+};
+
+// Some replicas of one group, and all that was ever written.
+class EntropyTest : public testing::Test {
+  protected:
+    void make(size_t count, uint64_t seed) {
+        replicas_.clear();
+        written_.clear();
+        random_ = FakeRandom(seed);
+        for (uint64_t i = 1; i <= count; ++i) {
+            replicas_.push_back(
+                std::make_unique<Replica>(base::NodeId(i), loop_, random_, network_, options_));
+        }
+    }
+    void watch_all() {
+        for (const auto& replica : replicas_) {
+            std::vector<base::NodeId> others;
+            for (const auto& other : replicas_) {
+                if (other != replica) others.push_back(other->self);
+            }
+            replica->entropy.set_peers(group_a, others);
+        }
+    }
+    std::string random_key() {
+        return group_key(base::default_namespace_id, "key" + std::to_string(random_.below(60)));
+    }
+    // At one replica; perhaps some others hear of it.
+    void write_somewhere() {
+        Replica& at = *replicas_[random_.below(replicas_.size())];
+        const std::string key = random_key();
+        const std::string value =
+            random_.chance(0.2) ? "" : std::string(1 + random_.below(400), 'v');
+        const Dot dot = at.groups.write(group_a, key, at.actor(), value, random_.chance(0.3));
+        written_.emplace_back(key, dot);
+        for (const auto& other : replicas_) {
+            if (other.get() != &at && random_.chance(0.4)) {
+                other->groups.apply(group_a, key, at.groups.groups[group_a].records[key]);
+            }
+        }
+    }
+    // I1: whatever a frontier has, its replica reflects.
+    void expect_frontiers_reflected() {
+        for (const auto& replica : replicas_) {
+            auto& group = replica->groups.groups[group_a];
+            for (const auto& [key, dot] : written_) {
+                if (!group.frontier.contains(dot)) continue;
+                const auto record = group.records.find(key);
+                ASSERT_TRUE(record != group.records.end() && record->second.context.covers(dot))
+                    << to_string(dot) << " is in the frontier of " << to_string(replica->self)
+                    << " and not reflected";
+            }
+        }
+    }
+    bool are_equal() {
+        const auto first = replicas_[0]->groups.summary(group_a);
+        for (const auto& replica : replicas_) {
+            const auto other = replica->groups.summary(group_a);
+            if (other->frontier != first->frontier || other->buckets != first->buckets)
+                return false;
+        }
+        return true;
+    }
+    void expect_equal_records() {
+        for (const auto& replica : replicas_) {
+            auto& own = replica->groups.groups[group_a];
+            auto& first = replicas_[0]->groups.groups[group_a];
+            ASSERT_EQ(own.records.size(), first.records.size());
+            for (const auto& [key, record] : first.records) {
+                EXPECT_EQ(own.records[key].context, record.context);
+                EXPECT_EQ(own.records[key].siblings, record.siblings);
+            }
+            EXPECT_EQ(own.frontier, first.frontier);
+            EXPECT_EQ(own.frontier.gap_count(), 0u);
+        }
+    }
+
+    EntropyOptions options_{.interval = seconds(2),
+                            .retry_min = milliseconds(50),
+                            .request_timeout = milliseconds(50),
+                            .batch_bytes_max = 2000};
+    FakeLoop loop_;
+    FakeRandom random_{1};
+    FakeNetwork network_{loop_, random_};
+    std::vector<std::unique_ptr<Replica>> replicas_;
+    std::vector<std::pair<std::string, Dot>> written_;
+};
+
+TEST_F(EntropyTest, DivergentReplicasBecomeEqual) {
+    for (uint64_t seed = 1; seed <= 15; ++seed) {
+        make(2 + seed % 2, seed);
+        for (int i = 0; i < 200; ++i) {
+            write_somewhere();
+        }
+        watch_all();
+        ASSERT_TRUE(loop_.run_until([&] { return are_equal(); }, seconds(60))) << "seed " << seed;
+        expect_equal_records();
+        expect_frontiers_reflected();
+    }
+}
+
+TEST_F(EntropyTest, LostRepeatedAndReorderedMessagesOnlyDelayIt) {
+    network_.loss = 0.2;
+    network_.duplication = 0.2;
+    network_.delay_max = milliseconds(40);
+    for (uint64_t seed = 100; seed < 108; ++seed) {
+        make(3, seed);
+        for (int i = 0; i < 150; ++i) {
+            write_somewhere();
+        }
+        watch_all();
+        ASSERT_TRUE(loop_.run_until([&] { return are_equal(); }, seconds(300))) << "seed " << seed;
+        expect_equal_records();
+        expect_frontiers_reflected();
+    }
+}
+
+TEST_F(EntropyTest, WritesDuringSessionsNeverMakeAFrontierLie) {
+    for (uint64_t seed = 200; seed < 208; ++seed) {
+        make(3, seed);
+        watch_all();
+        for (int i = 0; i < 300; ++i) {
+            write_somewhere();
+            loop_.run_for(milliseconds(static_cast<int64_t>(random_.below(20))));
+            if (i % 20 == 0) expect_frontiers_reflected();
+        }
+        ASSERT_TRUE(loop_.run_until([&] { return are_equal(); }, seconds(120))) << "seed " << seed;
+        expect_equal_records();
+        expect_frontiers_reflected();
+    }
+}
+
+TEST_F(EntropyTest, AnInterruptedSessionUnitesNothingAndTheNextOneCompletes) {
+    make(2, 5);
+    for (int i = 0; i < 100; ++i) {
+        const std::string key = group_key(base::default_namespace_id, "k" + std::to_string(i));
+        written_.emplace_back(
+            key, replicas_[1]->groups.write(group_a, key, replicas_[1]->actor(), "v", false));
+    }
+    int answers = 0;
+    replicas_[0]->filter = [&](const peer::EntropyMessage& message) {
+        return message.body_case() != peer::EntropyMessage::kFetched || ++answers <= 3;
+    };
+    absl::Status outcome;
+    replicas_[0]->entropy.start_partition_sync(
+        {.partition = group_a.partition, .from = replicas_[1]->self},
+        [&](absl::Status status) { outcome = status; });
+    loop_.run_for(seconds(5));
+    EXPECT_EQ(outcome.code(), absl::StatusCode::kUnavailable);
+    auto& group = replicas_[0]->groups.groups[group_a];
+    EXPECT_GE(group.records.size(), 1u);
+    EXPECT_LT(group.records.size(), 100u);
+    expect_frontiers_reflected();
+    EXPECT_NE(group.frontier, replicas_[1]->groups.groups[group_a].frontier);
+
+    replicas_[0]->filter = nullptr;
+    replicas_[0]->entropy.start_partition_sync(
+        {.partition = group_a.partition, .from = replicas_[1]->self},
+        [&](absl::Status status) { outcome = status; });
+    loop_.run_for(seconds(20));
+    EXPECT_TRUE(outcome.ok()) << outcome;
+    EXPECT_TRUE(are_equal());
+}
+
+TEST_F(EntropyTest, EqualReplicasExchangeLessThanAKibibytePerRound) {
+    make(2, 9);
+    for (int i = 0; i < 500; ++i) {
+        write_somewhere();
+    }
+    watch_all();
+    ASSERT_TRUE(loop_.run_until(
+        [&] {
+            return are_equal() && replicas_[0]->entropy.dirty_count() == 0 &&
+                   replicas_[1]->entropy.dirty_count() == 0;
+        },
+        seconds(60)));
+    network_.bytes_sent = 0;
+    const uint64_t checks =
+        replicas_[0]->entropy.counters().checks + replicas_[1]->entropy.counters().checks;
+    loop_.run_for(seconds(100));
+    const uint64_t rounds =
+        replicas_[0]->entropy.counters().checks + replicas_[1]->entropy.counters().checks - checks;
+    EXPECT_GE(rounds, 30u);
+    // One side's question serves both.
+    EXPECT_LE(rounds, 80u);
+    EXPECT_LT(network_.bytes_sent, rounds * 1024);
+}
+
+TEST_F(EntropyTest, AGroupIsDirtyUntilItWasFoundEqualAndAgainAfterAKick) {
+    make(2, 3);
+    write_somewhere();
+    watch_all();
+    EXPECT_EQ(replicas_[0]->entropy.dirty_count(), 1u);
+    loop_.run_for(seconds(10));
+    EXPECT_EQ(replicas_[0]->entropy.dirty_count(), 0u);
+    network_.loss = 1;
+    replicas_[0]->entropy.kick(replicas_[1]->self);
+    loop_.run_for(seconds(10));
+    EXPECT_EQ(replicas_[0]->entropy.dirty_count(), 1u);
+    network_.loss = 0;
+    loop_.run_for(seconds(10));
+    EXPECT_EQ(replicas_[0]->entropy.dirty_count(), 0u);
+    replicas_[0]->entropy.mark_dirty(group_a, replicas_[1]->self);
+    EXPECT_EQ(replicas_[0]->entropy.dirty_count(), 1u);
+    replicas_[0]->entropy.set_peers(group_a, {});
+    EXPECT_EQ(replicas_[0]->entropy.dirty_count(), 0u);
+}
+
+TEST_F(EntropyTest, ASeatsCopyTakesItsGroupsAndNoOthers) {
+    make(2, 4);
+    const GroupId narrow{.partition = group_a.partition, .replicas = 1};
+    const std::string key = group_key(base::default_namespace_id, "k");
+    replicas_[1]->groups.write(group_a, key, replicas_[1]->actor(), "three", false);
+    replicas_[1]->groups.write(narrow, key, replicas_[1]->actor(), "one", false);
+    absl::Status outcome = absl::UnknownError("not called");
+    replicas_[0]->entropy.start_partition_sync({.partition = group_a.partition,
+                                                .from = replicas_[1]->self,
+                                                .seat = base::SeatIndex(1),
+                                                .is_copy = true},
+                                               [&](absl::Status status) { outcome = status; });
+    loop_.run_for(seconds(1));
+    EXPECT_TRUE(outcome.ok()) << outcome;
+    EXPECT_EQ(replicas_[0]->groups.groups[group_a].records.size(), 1u);
+    EXPECT_EQ(replicas_[0]->groups.groups[group_a].frontier,
+              replicas_[1]->groups.groups[group_a].frontier);
+    EXPECT_FALSE(replicas_[0]->groups.groups.contains(narrow));
+}
+
+TEST_F(EntropyTest, ALargeGroupIsCopiedInPages) {
+    make(2, 6);
+    for (int i = 0; i < 300; ++i) {
+        replicas_[1]->groups.write(group_a,
+                                   group_key(base::default_namespace_id, "k" + std::to_string(i)),
+                                   replicas_[1]->actor(),
+                                   std::string(200, 'x'),
+                                   false);
+    }
+    size_t largest = 0;
+    replicas_[0]->filter = [&](const peer::EntropyMessage& message) {
+        largest = std::max(largest, message.ByteSizeLong());
+        return true;
+    };
+    absl::Status outcome = absl::UnknownError("not called");
+    replicas_[0]->entropy.start_partition_sync(
+        {.partition = group_a.partition, .from = replicas_[1]->self, .is_copy = true},
+        [&](absl::Status status) { outcome = status; });
+    loop_.run_for(seconds(5));
+    EXPECT_TRUE(outcome.ok()) << outcome;
+    EXPECT_TRUE(are_equal());
+    EXPECT_LT(largest, 3000u);
+}
+
+TEST_F(EntropyTest, ACancelledCopyReportsNothing) {
+    make(2, 6);
+    bool is_called = false;
+    const uint64_t sync = replicas_[0]->entropy.start_partition_sync(
+        {.partition = group_a.partition, .from = replicas_[1]->self},
+        [&](absl::Status) { is_called = true; });
+    replicas_[0]->entropy.cancel(sync);
+    loop_.run_for(seconds(10));
+    EXPECT_FALSE(is_called);
+}
+
+TEST_F(EntropyTest, NonsenseFromAPeerEndsTheSessionAndChangesNothing) {
+    make(2, 8);
+    // Answers every question with a page of records nobody asked for.
+    network_.connect(replicas_[1]->self, [&](base::NodeId from, const std::string& bytes) {
+        peer::EntropyMessage question;
+        ASSERT_TRUE(question.ParseFromString(bytes));
+        peer::EntropyMessage answer;
+        answer.set_session(question.session());
+        answer.set_request(question.request());
+        answer.set_partition(question.partition());
+        answer.set_replicas(question.replicas());
+        if (question.has_groups_ask()) {
+            answer.mutable_groups()->add_replicas(3);
+        } else if (question.has_summary_ask()) {
+            Frontier().encode(*answer.mutable_summary()->mutable_frontier());
+            for (size_t i = 0; i < bucket_count; ++i) {
+                answer.mutable_summary()->add_buckets(i == 5 ? 1 : 0);
+            }
+        } else {
+            answer.mutable_bucket()->add_keys("not of this bucket");
+            answer.mutable_bucket()->add_digests(1);
+        }
+        network_.send(base::NodeId(2), from, answer.SerializeAsString());
+    });
+    absl::Status outcome;
+    replicas_[0]->entropy.start_partition_sync(
+        {.partition = group_a.partition, .from = replicas_[1]->self},
+        [&](absl::Status status) { outcome = status; });
+    loop_.run_for(seconds(5));
+    EXPECT_EQ(outcome.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_TRUE(replicas_[0]->groups.groups[group_a].records.empty());
+
+    peer::EntropyMessage malformed;
+    malformed.set_partition(70000);
+    malformed.mutable_fetch();
+    replicas_[0]->entropy.on_message(base::NodeId(2), malformed);
+    EXPECT_EQ(replicas_[0]->entropy.counters().malformed_messages, 1u);
+}
+
+TEST_F(EntropyTest, AQuestionThatCannotBeAnsweredIsAnsweredWithTheReason) {
+    make(2, 8);
+    replicas_[1]->groups.has_tree = false;
+    replicas_[1]->groups.groups[group_a];
+    absl::Status outcome;
+    replicas_[0]->entropy.start_partition_sync(
+        {.partition = group_a.partition, .from = replicas_[1]->self},
+        [&](absl::Status status) { outcome = status; });
+    loop_.run_for(milliseconds(40));
+    EXPECT_EQ(outcome.code(), absl::StatusCode::kUnavailable);
+    EXPECT_NE(std::string(outcome.message()).find("rebuilt"), std::string::npos) << outcome;
+}
+
+}  // namespace
+}  // namespace starling::node

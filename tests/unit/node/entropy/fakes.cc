@@ -1,0 +1,189 @@
+#include "tests/unit/node/entropy/fakes.h"
+
+#include <memory>
+
+namespace starling::node {
+
+env::TimerId FakeLoop::schedule_after(base::Duration delay, env::Task task) {
+    const env::TimerId timer = ++last_timer_;
+    const base::MonotonicTime due = now_ + std::max(delay, base::Duration::zero());
+    dues_[timer] = due;
+    tasks_.emplace(std::make_pair(due, timer), std::move(task));
+    return timer;
+}
+
+bool FakeLoop::cancel(env::TimerId timer) {
+    const auto due = dues_.find(timer);
+    if (due == dues_.end()) return false;
+    tasks_.erase({due->second, timer});
+    dues_.erase(due);
+    return true;
+}
+
+bool FakeLoop::run_one(base::MonotonicTime until) {
+    if (tasks_.empty() || tasks_.begin()->first.first > until) return false;
+    auto entry = tasks_.extract(tasks_.begin());
+    now_ = entry.key().first;
+    dues_.erase(entry.key().second);
+    entry.mapped()();
+    return true;
+}
+
+void FakeLoop::run_for(base::Duration span) {
+    const base::MonotonicTime until = now_ + span;
+    while (run_one(until)) {
+    }
+    now_ = until;
+}
+
+bool FakeLoop::run_until(const std::function<bool()>& is_done, base::Duration limit) {
+    const base::MonotonicTime until = now_ + limit;
+    while (!is_done()) {
+        if (!run_one(until)) return false;
+    }
+    return true;
+}
+
+// SplitMix64.
+uint64_t FakeRandom::next() {
+    state_ += 0x9e3779b97f4a7c15;
+    uint64_t z = state_;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+}
+
+void FakeNetwork::send(base::NodeId from, base::NodeId to, std::string bytes) {
+    ++messages_sent;
+    bytes_sent += bytes.size();
+    const int copies = random_.chance(loss) ? 0 : (random_.chance(duplication) ? 2 : 1);
+    for (int i = 0; i < copies; ++i) {
+        const auto delay =
+            static_cast<int64_t>(random_.below(static_cast<uint64_t>(delay_max.count()) + 1));
+        loop_.schedule_after(base::Duration(delay), [this, from, to, bytes] {
+            const auto handler = handlers_.find(to);
+            if (handler != handlers_.end()) {
+                handler->second(from, bytes);
+            }
+        });
+    }
+}
+
+Dot FakeGroups::write(GroupId group,
+                      const std::string& key,
+                      const Actor& actor,
+                      const std::string& value,
+                      bool is_blind) {
+    Group& here = groups[group];
+    const Record local = here.records[key];
+    const Dot dot{.actor = actor, .sequence = ++minted_[{group, actor}]};
+    NewWrite write{
+        .dot = dot,
+        .request = {.created_ms = 1, .random_high = random_.next(), .random_low = random_.next()},
+        .time = {.wall_ms = 1},
+        .expires_ms = 0,
+        .is_tombstone = value.empty(),
+        .value = value};
+    here.records[key] =
+        mint(local, is_blind ? Superseded{} : Superseded::by_reading(local), std::move(write));
+    here.frontier.add(dot);
+    return dot;
+}
+
+void FakeGroups::apply(GroupId group, const std::string& key, const Record& record) {
+    Group& here = groups[group];
+    merge(here.records[key], record, here.frontier);
+}
+
+void FakeGroups::drop(base::PartitionId partition, uint8_t replicas_max) {
+    std::erase_if(groups, [&](const auto& entry) {
+        return entry.first.partition == partition && entry.first.replicas <= replicas_max;
+    });
+}
+
+void FakeGroups::later(env::Task task) {
+    loop_.schedule_after(base::Duration(static_cast<int64_t>(random_.below(200'000))),
+                         lifeline_.guard(std::move(task)));
+}
+
+std::vector<GroupId> FakeGroups::groups_of(base::PartitionId partition) {
+    std::vector<GroupId> out;
+    for (const auto& [group, content] : groups) {
+        if (group.partition == partition) out.push_back(group);
+    }
+    return out;
+}
+
+absl::StatusOr<GroupSummary> FakeGroups::summary(GroupId group) {
+    if (!has_tree) return absl::UnavailableError("the tree is being rebuilt");
+    GroupSummary summary;
+    const auto found = groups.find(group);
+    if (found == groups.end()) return summary;
+    summary.frontier = found->second.frontier;
+    for (const auto& [key, record] : found->second.records) {
+        summary.buckets[bucket_of(key)] += record_digest(key, record);
+    }
+    return summary;
+}
+
+void FakeGroups::list_bucket(GroupId group, size_t bucket, Callback<std::vector<KeyDigest>> done) {
+    later([this, group, bucket, done = std::move(done)]() mutable {
+        std::vector<KeyDigest> keys;
+        for (const auto& [key, record] : groups[group].records) {
+            if (bucket_of(key) == bucket)
+                keys.push_back({.key = key, .digest = record_digest(key, record)});
+        }
+        done(std::move(keys));
+    });
+}
+
+void FakeGroups::fetch(GroupId group,
+                       std::vector<std::string> keys,
+                       Callback<std::vector<KeyRecord>> done) {
+    later([this, group, keys = std::move(keys), done = std::move(done)]() mutable {
+        std::vector<KeyRecord> records;
+        for (const std::string& key : keys) {
+            const auto found = groups[group].records.find(key);
+            if (found != groups[group].records.end())
+                records.push_back({.key = key, .record = found->second});
+        }
+        done(std::move(records));
+    });
+}
+
+void FakeGroups::scan(GroupId group, std::string from, size_t bytes_max, Callback<ScanPage> done) {
+    later([this, group, from = std::move(from), bytes_max, done = std::move(done)]() mutable {
+        ScanPage page;
+        size_t bytes = 0;
+        const auto& records = groups[group].records;
+        for (auto entry = records.lower_bound(from); entry != records.end(); ++entry) {
+            if (bytes >= bytes_max) {
+                page.next = entry->first;
+                break;
+            }
+            std::string encoded;
+            encode_record(encoded, entry->second);
+            bytes += entry->first.size() + encoded.size();
+            page.records.push_back({.key = entry->first, .record = entry->second});
+        }
+        done(std::move(page));
+    });
+}
+
+void FakeGroups::merge_records(GroupId group, std::vector<KeyRecord> records, Done done) {
+    later([this, group, records = std::move(records), done = std::move(done)]() mutable {
+        for (const KeyRecord& record : records) {
+            apply(group, record.key, record.record);
+        }
+        done(absl::OkStatus());
+    });
+}
+
+void FakeGroups::unite_frontier(GroupId group, Frontier frontier, Done done) {
+    later([this, group, frontier = std::move(frontier), done = std::move(done)]() mutable {
+        groups[group].frontier.unite(frontier);
+        done(absl::OkStatus());
+    });
+}
+
+}  // namespace starling::node

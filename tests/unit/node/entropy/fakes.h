@@ -1,0 +1,121 @@
+#pragma once
+
+// A loop, a network and replicas without threads, disks or real time, for the tests of anti-entropy
+// and hand-over.
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+
+#include "env/event_loop.h"
+#include "env/random.h"
+#include "node/entropy/runtime.h"
+#include "node/replica/group_access.h"
+#include "node/version/record.h"
+
+namespace starling::node {
+
+class FakeLoop final : public env::EventLoop {
+  public:
+    base::MonotonicTime now() const override { return now_; }
+    void post(env::Task task) override { schedule_after(base::Duration::zero(), std::move(task)); }
+    env::TimerId schedule_after(base::Duration delay, env::Task task) override;
+    bool cancel(env::TimerId timer) override;
+    bool in_loop() const override { return true; }
+
+    // Runs all that is due within `span`.
+    void run_for(base::Duration span);
+    // Runs one task; false when there is none.
+    bool run_one(base::MonotonicTime until);
+    bool run_until(const std::function<bool()>& is_done, base::Duration limit);
+
+  private:
+    base::MonotonicTime now_{};
+    env::TimerId last_timer_ = 0;
+    std::map<std::pair<base::MonotonicTime, env::TimerId>, env::Task> tasks_;
+    std::map<env::TimerId, base::MonotonicTime> dues_;
+};
+
+class FakeRandom final : public env::Random {
+  public:
+    explicit FakeRandom(uint64_t seed) : state_(seed) {}
+    uint64_t next() override;
+    bool chance(double probability) {
+        return below(1'000'000) < static_cast<uint64_t>(probability * 1e6);
+    }
+
+  private:
+    uint64_t state_;
+};
+
+// Delivers each message after a random time, so in any order, perhaps twice or not at all.
+class FakeNetwork {
+  public:
+    using Handler = std::function<void(base::NodeId from, const std::string& bytes)>;
+
+    FakeNetwork(FakeLoop& loop, FakeRandom& random) : loop_(loop), random_(random) {}
+    void connect(base::NodeId node, Handler handler) { handlers_[node] = std::move(handler); }
+    void disconnect(base::NodeId node) { handlers_.erase(node); }
+    void send(base::NodeId from, base::NodeId to, std::string bytes);
+
+    double loss = 0;
+    double duplication = 0;
+    base::Duration delay_max = std::chrono::milliseconds(2);
+    uint64_t bytes_sent = 0;
+    uint64_t messages_sent = 0;
+
+  private:
+    FakeLoop& loop_;
+    FakeRandom& random_;
+    std::map<base::NodeId, Handler> handlers_;
+};
+
+// A replica on std::map. What is merged is durable at once; callbacks come later, in any order.
+class FakeGroups final : public GroupAccess {
+  public:
+    struct Group {
+        std::map<std::string, Record> records;
+        Frontier frontier;
+    };
+
+    FakeGroups(FakeLoop& loop, FakeRandom& random) : loop_(loop), random_(random) {}
+
+    // A write by `actor` that supersedes what is here (or nothing), applied here. Returns its dot.
+    Dot write(GroupId group,
+              const std::string& key,
+              const Actor& actor,
+              const std::string& value,
+              bool is_blind);
+    // As a replica gets it from a coordinator.
+    void apply(GroupId group, const std::string& key, const Record& record);
+    void drop(base::PartitionId partition, uint8_t replicas_max);
+
+    std::vector<GroupId> groups_of(base::PartitionId partition) override;
+    absl::StatusOr<GroupSummary> summary(GroupId group) override;
+    void list_bucket(GroupId group, size_t bucket, Callback<std::vector<KeyDigest>> done) override;
+    void fetch(GroupId group,
+               std::vector<std::string> keys,
+               Callback<std::vector<KeyRecord>> done) override;
+    void scan(GroupId group, std::string from, size_t bytes_max, Callback<ScanPage> done) override;
+    void merge_records(GroupId group, std::vector<KeyRecord> records, Done done) override;
+    void unite_frontier(GroupId group, Frontier frontier, Done done) override;
+
+    std::map<GroupId, Group> groups;
+    // While false, summary() is unavailable.
+    bool has_tree = true;
+
+  private:
+    void later(env::Task task);
+
+    FakeLoop& loop_;
+    FakeRandom& random_;
+    std::map<std::pair<GroupId, Actor>, uint64_t> minted_;
+    Lifeline lifeline_;
+};
+
+}  // namespace starling::node

@@ -1,0 +1,286 @@
+#include "node/replica/replica.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "node/replica/wire.h"
+#include "tests/unit/node/replica/store_rig.h"
+
+namespace starling::node {
+namespace {
+
+using testing::dot;
+using ::testing::ElementsAre;
+using testing::group;
+using ::testing::IsEmpty;
+using testing::key;
+using testing::values;
+
+constexpr base::NodeId peer_node{9};
+
+class FakeHost final : public ReplicaHost {
+  public:
+    SeatSet held_seats(base::PartitionId) const override { return held; }
+    bool stores(GroupId) const override { return is_storing; }
+    std::vector<base::NodeId> other_owners(GroupId) const override { return owners; }
+    uint64_t now_ms() const override { return clock_ms; }
+    base::NodeId self() const override { return base::NodeId(1); }
+    void send(base::NodeId to, peer::ReplicaMessage message) override {
+        EXPECT_EQ(to, peer_node);
+        sent.push_back(std::move(message));
+    }
+
+    SeatSet held = SeatSet::of(base::SeatIndex(0));
+    bool is_storing = true;
+    std::vector<base::NodeId> owners = {peer_node};
+    uint64_t clock_ms = 1'000'000;
+    std::vector<peer::ReplicaMessage> sent;
+};
+
+struct ReplicaTest : ::testing::Test {
+    peer::ReplicaMessage message() const {
+        peer::ReplicaMessage out;
+        out.set_partition(1);
+        out.set_replicas(3);
+        out.set_operation(77);
+        return out;
+    }
+    static Record record_of(const Dot& by, const std::string& value) {
+        return mint({}, {}, testing::write(by, by.sequence, value));
+    }
+    static void fill(peer::WriteRequest& write, const Record& record, std::optional<Dot> by) {
+        write.set_key(key("k"));
+        write.set_record(wire::encode(record));
+        if (by.has_value()) {
+            wire::set_dot(*write.mutable_dot(), *by);
+        }
+    }
+    peer::ReplicaMessage write_message(const Record& record, std::optional<Dot> by) const {
+        peer::ReplicaMessage out = message();
+        fill(*out.mutable_write(), record, by);
+        return out;
+    }
+    peer::ReplicaMessage read_message(uint64_t digest = 0) const {
+        peer::ReplicaMessage out = message();
+        out.mutable_read()->set_key(key("k"));
+        out.mutable_read()->set_digest(digest);
+        return out;
+    }
+    // The answer to `question`; fails when there is none, or more than one.
+    peer::ReplicaMessage ask(const peer::ReplicaMessage& question) {
+        host.sent.clear();
+        replica.on_message(peer_node, question);
+        rig.settle();
+        EXPECT_EQ(host.sent.size(), 1u);
+        if (host.sent.size() != 1) {
+            return {};
+        }
+        EXPECT_EQ(host.sent[0].operation(), question.operation());
+        EXPECT_EQ(host.sent[0].partition(), question.partition());
+        EXPECT_EQ(host.sent[0].replicas(), question.replicas());
+        return host.sent[0];
+    }
+
+    testing::StoreRig rig;
+    HintStore hints{rig.store.commits(), rig.engine, 1 << 20};
+    GoneHorizon horizon{1000};
+    FakeHost host;
+    Replica replica{rig.store, hints, horizon, host};
+};
+
+TEST_F(ReplicaTest, AWriteIsAnsweredOnceDurableForTheSeatsHeldThen) {
+    replica.on_message(peer_node, write_message(record_of(dot(9, 1), "value"), dot(9, 1)));
+    EXPECT_THAT(host.sent, IsEmpty());
+    host.held = SeatSet::of(base::SeatIndex(2));
+    rig.settle();
+    ASSERT_EQ(host.sent.size(), 1u);
+    EXPECT_FALSE(host.sent[0].write_reply().has_refusal());
+    EXPECT_EQ(host.sent[0].write_reply().seats(), 4u);
+    EXPECT_THAT(values(*rig.read(group(1), key("k"))), ElementsAre("value"));
+}
+
+TEST_F(ReplicaTest, ANodeThatIsFillingStoresAndCountsForNoSeat) {
+    host.held = {};
+    const auto answer = ask(write_message(record_of(dot(9, 1), "value"), dot(9, 1)));
+    EXPECT_FALSE(answer.write_reply().has_refusal());
+    EXPECT_EQ(answer.write_reply().seats(), 0u);
+    EXPECT_THAT(values(*rig.read(group(1), key("k"))), ElementsAre("value"));
+}
+
+TEST_F(ReplicaTest, ANodeWithoutAPartInTheGroupRefusesAndStoresNothing) {
+    host.is_storing = false;
+    host.held = {};
+    const auto written = ask(write_message(record_of(dot(9, 1), "value"), dot(9, 1)));
+    const absl::Status refusal = wire::get_refusal(written.write_reply().refusal());
+    EXPECT_TRUE(absl::IsUnavailable(refusal));
+    EXPECT_EQ(base::reason_of(refusal), base::reason::no_owner);
+    EXPECT_THAT(rig.engine.batches, IsEmpty());
+    EXPECT_TRUE(ask(read_message()).read_reply().has_refusal());
+}
+
+TEST_F(ReplicaTest, AGroupGivenAwayWhileTheDiskIsReadTakesNoWrite) {
+    rig.engine.is_cold = true;
+    replica.on_message(peer_node, write_message(record_of(dot(9, 1), "value"), dot(9, 1)));
+    host.is_storing = false;
+    host.held = {};
+    rig.settle();
+    ASSERT_EQ(host.sent.size(), 1u);
+    EXPECT_TRUE(host.sent[0].write_reply().has_refusal());
+    EXPECT_THAT(rig.engine.batches, IsEmpty());
+}
+
+TEST_F(ReplicaTest, AWriteSeenBeforeIsAcknowledgedAndChangesNothing) {
+    const Record first = record_of(dot(9, 1), "first");
+    ask(write_message(first, dot(9, 1)));
+    const Record second =
+        mint(first, Superseded::by_reading(first), testing::write(dot(9, 2), 2, "second"));
+    ask(write_message(second, dot(9, 2)));
+    const size_t batches = rig.engine.batches.size();
+    const auto answer = ask(write_message(first, dot(9, 1)));
+    EXPECT_FALSE(answer.write_reply().has_refusal());
+    EXPECT_EQ(answer.write_reply().seats(), 1u);
+    EXPECT_EQ(rig.engine.batches.size(), batches);
+    EXPECT_THAT(values(*rig.read(group(1), key("k"))), ElementsAre("second"));
+}
+
+TEST_F(ReplicaTest, AWriteWhoseRecordDoesNotDecodeIsRefused) {
+    peer::ReplicaMessage question = write_message(record_of(dot(9, 1), "value"), dot(9, 1));
+    for (const std::string& bytes :
+         {std::string(), std::string("nonsense"), question.write().record() + "x"}) {
+        question.mutable_write()->set_record(bytes);
+        const auto answer = ask(question);
+        EXPECT_TRUE(absl::IsInvalidArgument(wire::get_refusal(answer.write_reply().refusal())));
+    }
+    EXPECT_THAT(rig.engine.batches, IsEmpty());
+}
+
+TEST_F(ReplicaTest, AWriteUnderADotItsRecordDoesNotCoverIsRefused) {
+    const auto answer = ask(write_message(record_of(dot(9, 1), "value"), dot(8, 1)));
+    EXPECT_TRUE(absl::IsInvalidArgument(wire::get_refusal(answer.write_reply().refusal())));
+    EXPECT_THAT(rig.engine.batches, IsEmpty());
+}
+
+TEST_F(ReplicaTest, AWriteWhoseKeyNamesNoNamespaceIsRefused) {
+    peer::ReplicaMessage question = write_message(record_of(dot(9, 1), "value"), dot(9, 1));
+    question.mutable_write()->set_key("short");
+    EXPECT_TRUE(ask(question).write_reply().has_refusal());
+    EXPECT_THAT(rig.engine.batches, IsEmpty());
+}
+
+TEST_F(ReplicaTest, AnswersOfOthersAndEmptyMessagesAreNoRequests) {
+    peer::ReplicaMessage reply = message();
+    reply.mutable_write_reply()->set_seats(7);
+    replica.on_message(peer_node, reply);
+    replica.on_message(peer_node, message());
+    rig.settle();
+    EXPECT_THAT(host.sent, IsEmpty());
+}
+
+TEST_F(ReplicaTest, AReadOfAnEqualRecordIsAnsweredWithoutIt) {
+    const Record record = record_of(dot(9, 1), "value");
+    ask(write_message(record, dot(9, 1)));
+    const auto whole = ask(read_message());
+    EXPECT_FALSE(whole.read_reply().same());
+    EXPECT_EQ(values(*decode_record(whole.read_reply().record())), values(record));
+    const auto same = ask(read_message(record_digest(key("k"), record)));
+    EXPECT_TRUE(same.read_reply().same());
+    EXPECT_THAT(same.read_reply().record(), IsEmpty());
+    EXPECT_EQ(same.read_reply().seats(), 1u);
+}
+
+TEST_F(ReplicaTest, AnAbsentKeyIsNeverTheSame) {
+    const auto answer = ask(read_message(record_digest(key("k"), Record{})));
+    EXPECT_FALSE(answer.read_reply().has_refusal());
+    EXPECT_FALSE(answer.read_reply().same());
+    EXPECT_THAT(answer.read_reply().record(), IsEmpty());
+}
+
+TEST_F(ReplicaTest, AReadIsRefusedWhenTheSeatWentWhileTheDiskWasRead) {
+    ask(write_message(record_of(dot(9, 1), "value"), dot(9, 1)));
+    host.sent.clear();
+    rig.engine.is_cold = true;
+    replica.on_message(peer_node, read_message());
+    host.held = {};
+    rig.settle();
+    ASSERT_EQ(host.sent.size(), 1u);
+    EXPECT_TRUE(host.sent[0].read_reply().has_refusal());
+}
+
+TEST_F(ReplicaTest, ASeatBeyondTheGroupsNAnswersNoRead) {
+    host.held = SeatSet::of(base::SeatIndex(3));
+    EXPECT_TRUE(ask(read_message()).read_reply().has_refusal());
+}
+
+TEST_F(ReplicaTest, AnEngineThatFailsIsNamedInTheRefusal) {
+    rig.engine.sync_error = absl::DataLossError("the disk failed");
+    const auto answer = ask(write_message(record_of(dot(9, 1), "value"), dot(9, 1)));
+    EXPECT_TRUE(absl::IsDataLoss(wire::get_refusal(answer.write_reply().refusal())));
+}
+
+TEST_F(ReplicaTest, AHintIsKeptForItsSeatAndAnswered) {
+    peer::ReplicaMessage question = message();
+    question.mutable_hint()->set_seat(2);
+    fill(*question.mutable_hint()->mutable_write(), record_of(dot(9, 1), "value"), dot(9, 1));
+    const auto answer = ask(question);
+    EXPECT_FALSE(answer.hint_reply().has_refusal());
+    EXPECT_EQ(answer.hint_reply().seat(), 2u);
+    EXPECT_TRUE(hints.contains(
+        {.group = group(1), .seat = base::SeatIndex(2), .dot = dot(9, 1), .key = key("k")}));
+    EXPECT_THAT(values(*rig.read(group(1), key("k"))), IsEmpty()) << "kept apart from the data";
+}
+
+TEST_F(ReplicaTest, AHintWithoutItsDotOrForASeatBeyondNIsRefused) {
+    peer::ReplicaMessage question = message();
+    question.mutable_hint()->set_seat(1);
+    fill(*question.mutable_hint()->mutable_write(), record_of(dot(9, 1), "value"), std::nullopt);
+    EXPECT_TRUE(ask(question).hint_reply().has_refusal());
+    for (const uint32_t seat : {3u, 256u, UINT32_MAX}) {
+        question.mutable_hint()->set_seat(seat);
+        fill(*question.mutable_hint()->mutable_write(), record_of(dot(9, 1), "value"), dot(9, 1));
+        EXPECT_TRUE(ask(question).hint_reply().has_refusal()) << seat;
+    }
+    EXPECT_EQ(hints.count(), 0u);
+}
+
+TEST_F(ReplicaTest, SupersededRequestsAreForgottenOnceEveryOwnerWasHeardOfBeyondTheWindow) {
+    // Requests are created at 1, 2, ... ms; the window is 1000 ms.
+    const Record first = record_of(dot(9, 1), "first");
+    const Record second =
+        mint(first, Superseded::by_reading(first), testing::write(dot(9, 2), 2, "second"));
+    ask(write_message(first, dot(9, 1)));
+    peer::ReplicaMessage question = write_message(second, dot(9, 2));
+    ask(question);
+    EXPECT_THAT(rig.read(group(1), key("k"))->gone, ElementsAre(testing::request(1)));
+    // The owner's report: its clock is past the window, and we have seen all it minted.
+    const Record third =
+        mint(second, Superseded::by_reading(second), testing::write(dot(9, 3), 3, "third"));
+    question = write_message(third, dot(9, 3));
+    question.mutable_write()->mutable_minted()->set_wall_ms(host.clock_ms);
+    question.mutable_write()->mutable_minted()->set_frontier(
+        wire::encode(testing::frontier({dot(9, 2), dot(9, 3)})));
+    ask(question);
+    const Record fourth =
+        mint(third, Superseded::by_reading(third), testing::write(dot(9, 4), 4, "fourth"));
+    ask(write_message(fourth, dot(9, 4)));
+    EXPECT_THAT(rig.read(group(1), key("k"))->gone, IsEmpty());
+}
+
+TEST_F(ReplicaTest, AReportThatDoesNotDecodeIsPassedOver) {
+    peer::MintedReport report;
+    report.set_wall_ms(5'000'000);
+    report.set_frontier("nonsense");
+    replica.note_minted(group(1), peer_node, report);
+    EXPECT_EQ(horizon.forget_before(group(1), host.owners, host.clock_ms), 0u);
+}
+
+TEST_F(ReplicaTest, AMintedReportNamesOwnWritesOnly) {
+    ask(write_message(record_of(dot(9, 1), "theirs"), dot(9, 1)));
+    rig.write(group(1), key("own"), 1, "ours");
+    const peer::MintedReport report = replica.minted_report(group(1));
+    EXPECT_EQ(report.wall_ms(), host.clock_ms);
+    EXPECT_EQ(*wire::decode_frontier(report.frontier()), testing::frontier({dot(1, 1)}));
+}
+
+}  // namespace
+}  // namespace starling::node

@@ -1,0 +1,470 @@
+#include "node/replica/store.h"
+
+#include <map>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "env/sim/file_system.h"
+#include "env/sim/workers.h"
+#include "node/replica/storage_keys.h"
+#include "storage/open.h"
+#include "tests/unit/node/replica/store_rig.h"
+
+namespace starling::node {
+namespace {
+
+using ::testing::Contains;
+using testing::dot;
+using ::testing::ElementsAre;
+using testing::group;
+using ::testing::IsEmpty;
+using testing::key;
+using ::testing::UnorderedElementsAre;
+using testing::values;
+
+// The keys a batch changes, removals with a minus.
+std::vector<std::string> changes_of(const storage::WriteBatch& batch) {
+    struct Lister final : storage::WriteBatch::Handler {
+        void put(std::string_view changed, std::string_view) override {
+            keys.emplace_back(changed);
+        }
+        void remove(std::string_view changed) override {
+            keys.push_back("-" + std::string(changed));
+        }
+        std::vector<std::string> keys;
+    };
+    Lister lister;
+    EXPECT_TRUE(storage::WriteBatch::replay(batch.representation(), lister).ok());
+    return lister.keys;
+}
+
+// What the tree of the group should say, from the engine alone.
+BucketDigests scan_buckets(storage::Engine& engine, GroupId id) {
+    BucketDigests buckets{};
+    const std::string lower = storage_keys::record_prefix(id);
+    const auto iterator =
+        engine.new_iterator({.lower = lower, .upper = storage_keys::prefix_end(lower)});
+    for (iterator->seek_to_first(); iterator->valid(); iterator->next()) {
+        const auto parsed = storage_keys::parse_record(iterator->key());
+        const auto record = decode_record(iterator->value());
+        EXPECT_TRUE(record.ok());
+        buckets[bucket_of(parsed->group_key)] += record_digest(parsed->group_key, *record);
+    }
+    return buckets;
+}
+
+struct ReplicaStoreTest : ::testing::Test {
+    // Appends `name` to the log when the change runs, with what it found.
+    void update(const std::string& name, uint64_t writer) {
+        rig.store.update(
+            group(1),
+            key("k"),
+            [this, name, dot = rig.next_dot(group(1), writer)](Record& record, Frontier& frontier) {
+                log.push_back(name + " on " + std::to_string(record.siblings.size()));
+                record = mint(record, {}, testing::write(dot, dot.actor.node.raw(), name));
+                frontier.add(dot);
+                return absl::OkStatus();
+            },
+            nullptr,
+            [this, name](const absl::Status& status) {
+                log.push_back(name + (status.ok() ? " durable" : " failed"));
+            });
+    }
+
+    testing::StoreRig rig;
+    std::vector<std::string> log;
+};
+
+TEST_F(ReplicaStoreTest, ChangesOfAKeyThatIsOnItsWayFromTheDiskRunInTheirOrder) {
+    rig.engine.is_cold = true;
+    update("first", 1);
+    update("second", 2);
+    update("third", 3);
+    EXPECT_THAT(log, IsEmpty());
+    rig.settle();
+    EXPECT_EQ(rig.engine.gets, 1u);
+    EXPECT_THAT(log,
+                ElementsAre("first on 0",
+                            "second on 1",
+                            "third on 2",
+                            "first durable",
+                            "second durable",
+                            "third durable"));
+}
+
+TEST_F(ReplicaStoreTest, AChangeOfAnotherKeyDoesNotWaitForTheDisk) {
+    rig.engine.is_cold = true;
+    update("slow", 1);
+    rig.engine.is_cold = false;
+    rig.write(group(1), key("other"), 2, "value");
+    EXPECT_THAT(rig.store.frontier(group(1)), testing::frontier({dot(2, 1)}));
+    EXPECT_THAT(log, IsEmpty());
+    rig.settle();
+    EXPECT_THAT(log, ElementsAre("slow on 0", "slow durable"));
+}
+
+TEST_F(ReplicaStoreTest, AChangeAfterAFlushInBetweenSeesTheChangeBefore) {
+    rig.engine.is_cold = true;
+    update("first", 1);
+    // Runs behind the first one; until then that has left memory again.
+    rig.store.update(
+        group(1),
+        key("k"),
+        [&](Record&, Frontier&) { return absl::OkStatus(); },
+        [&] { rig.engine.is_cold = true; },
+        [](const absl::Status&) {});
+    update("second", 2);
+    rig.settle();
+    EXPECT_THAT(log, Contains("second on 1"));
+    EXPECT_THAT(values(*rig.read(group(1), key("k"))), UnorderedElementsAre("first", "second"));
+}
+
+TEST_F(ReplicaStoreTest, ARecordAndTheFrontierThatCoversItAreInOneBatch) {
+    rig.write(group(1), key("k"), 1, "value");
+    ASSERT_EQ(rig.engine.batches.size(), 1u);
+    EXPECT_THAT(changes_of(rig.engine.batches[0]),
+                UnorderedElementsAre(storage_keys::record(group(1), key("k")),
+                                     storage_keys::frontier(group(1))));
+}
+
+TEST_F(ReplicaStoreTest, AChangeThatFailsLeavesNothing) {
+    absl::Status ended;
+    rig.store.update(
+        group(1),
+        key("k"),
+        [](Record& record, Frontier& frontier) {
+            record = mint(record, {}, testing::write(dot(1, 1), 1, "value"));
+            frontier.add(dot(1, 1));
+            return absl::CancelledError();
+        },
+        [] { FAIL() << "applied"; },
+        [&](const absl::Status& status) { ended = status; });
+    EXPECT_TRUE(absl::IsCancelled(ended));
+    EXPECT_THAT(rig.engine.batches, IsEmpty());
+    EXPECT_TRUE(rig.store.frontier(group(1)).empty());
+    EXPECT_FALSE(rig.store.has_records());
+}
+
+TEST_F(ReplicaStoreTest, ABatchThatTheEngineRefusesLeavesFrontierAndTreeAsTheyWere) {
+    rig.write(group(1), key("k"), 1, "value");
+    const GroupSummary before = *rig.store.summary(group(1));
+    rig.engine.write_error = absl::UnavailableError("stalled");
+    update("refused", 2);
+    EXPECT_THAT(log, ElementsAre("refused on 1", "refused failed"));
+    EXPECT_EQ(rig.store.summary(group(1))->frontier, before.frontier);
+    EXPECT_EQ(rig.store.summary(group(1))->buckets, before.buckets);
+}
+
+TEST_F(ReplicaStoreTest, AReadReturnsNothingThatACrashCouldTakeBack) {
+    rig.write(group(1), key("k"), 1, "value");
+    std::optional<absl::StatusOr<Record>> found;
+    rig.store.read(group(1), key("k"), [&](absl::StatusOr<Record> record) { found = record; });
+    EXPECT_FALSE(found.has_value());
+    rig.settle();
+    ASSERT_TRUE(found.has_value());
+    EXPECT_THAT(values(**found), ElementsAre("value"));
+    found.reset();
+    rig.store.read(group(1), key("k"), [&](absl::StatusOr<Record> record) { found = record; });
+    EXPECT_TRUE(found.has_value()) << "durable already, in memory: no reason to wait";
+}
+
+TEST_F(ReplicaStoreTest, AReadOfWhatCouldNotBeSyncedIsAnError) {
+    rig.engine.sync_error = absl::DataLossError("the disk failed");
+    rig.write(group(1), key("k"), 1, "value");
+    EXPECT_TRUE(absl::IsDataLoss(rig.read(group(1), key("k")).status()));
+}
+
+TEST_F(ReplicaStoreTest, AChangeThatFindsNothingToDoWaitsForWhatItSaw) {
+    rig.write(group(1), key("k"), 1, "value");
+    bool is_durable = false;
+    rig.store.update(
+        group(1),
+        key("k"),
+        [](Record&, Frontier&) { return absl::OkStatus(); },
+        nullptr,
+        [&](const absl::Status& status) { is_durable = status.ok(); });
+    EXPECT_FALSE(is_durable);
+    rig.settle();
+    EXPECT_TRUE(is_durable);
+    EXPECT_EQ(rig.engine.batches.size(), 1u);
+}
+
+TEST_F(ReplicaStoreTest, ADropTakesTheFrontierFromTheDiskBeforeAnyRecord) {
+    for (int i = 0; i < 300; ++i) {
+        rig.write(group(1), key(std::to_string(i)), 1, "value");
+    }
+    rig.write(group(2), key("other"), 1, "value");
+    rig.settle();
+    rig.engine.batches.clear();
+    const size_t syncs = rig.engine.syncs;
+    bool is_dropped = false;
+    rig.store.drop(group(1), [&](const absl::Status& status) { is_dropped = status.ok(); });
+    ASSERT_EQ(rig.engine.batches.size(), 1u);
+    EXPECT_THAT(changes_of(rig.engine.batches[0]),
+                ElementsAre("-" + storage_keys::frontier(group(1))));
+    while (rig.engine.batches.size() == 1) {
+        ASSERT_TRUE(rig.workers.run_one());
+        rig.run_tasks();
+    }
+    EXPECT_GT(rig.engine.syncs, syncs) << "records went before the frontier's removal was durable";
+    rig.settle();
+    EXPECT_TRUE(is_dropped);
+    EXPECT_EQ(scan_buckets(rig.engine, group(1)), BucketDigests{});
+    EXPECT_THAT(rig.store.groups(), ElementsAre(group(2)));
+    EXPECT_THAT(values(*rig.read(group(2), key("other"))), ElementsAre("value"));
+}
+
+TEST_F(ReplicaStoreTest, AGroupThatIsBeingDroppedTakesNoChangeUntilItIsEmpty) {
+    rig.write(group(1), key("k"), 1, "old");
+    rig.settle();
+    bool is_dropped = false;
+    rig.store.drop(group(1), [&](const absl::Status& status) { is_dropped = status.ok(); });
+    update("meanwhile", 2);
+    absl::Status united;
+    rig.store.unite_frontier(group(1), testing::frontier({dot(3, 1)}), [&](absl::Status status) {
+        united = std::move(status);
+    });
+    EXPECT_TRUE(absl::IsUnavailable(united));
+    rig.settle();
+    EXPECT_EQ(log.back(), "meanwhile failed");
+    EXPECT_TRUE(is_dropped);
+    EXPECT_FALSE(rig.engine.get(storage_keys::frontier(group(1)), nullptr)->has_value());
+    update("afterwards", 2);
+    rig.settle();
+    EXPECT_EQ(log.back(), "afterwards durable");
+    EXPECT_THAT(values(*rig.read(group(1), key("k"))), ElementsAre("afterwards"));
+}
+
+TEST_F(ReplicaStoreTest, ASequenceIsNotUsedAgainAfterADrop) {
+    EXPECT_EQ(rig.store.upcoming_sequence(group(1)), 1u);
+    rig.store.use_sequence(group(1));
+    rig.store.drop(group(1), [](const absl::Status&) {});
+    rig.settle();
+    EXPECT_EQ(rig.store.upcoming_sequence(group(1)), 2u);
+    EXPECT_EQ(rig.store.upcoming_sequence(group(2)), 1u);
+}
+
+TEST_F(ReplicaStoreTest, MergedRecordsAndAUnitedFrontierAreSaidOnceDurable) {
+    Record record = mint({}, {}, testing::write(dot(2, 5), 1, "theirs"));
+    bool is_merged = false;
+    rig.store.merge_records(group(1), {{key("k"), record}}, [&](const absl::Status& status) {
+        is_merged = status.ok();
+    });
+    EXPECT_FALSE(is_merged);
+    rig.settle();
+    EXPECT_TRUE(is_merged);
+    EXPECT_EQ(rig.store.frontier(group(1)), testing::frontier({dot(2, 5)}));
+    bool is_united = false;
+    const Frontier theirs = testing::frontier({dot(2, 1), dot(2, 2), dot(3, 1)});
+    rig.store.unite_frontier(
+        group(1), theirs, [&](const absl::Status& status) { is_united = status.ok(); });
+    EXPECT_FALSE(is_united);
+    rig.settle();
+    EXPECT_TRUE(is_united);
+    EXPECT_TRUE(rig.store.frontier(group(1)).contains(theirs));
+    EXPECT_TRUE(rig.store.frontier(group(1)).contains(dot(2, 5)));
+}
+
+TEST_F(ReplicaStoreTest, AScanReturnsAllRecordsInOrderPageByPage) {
+    for (const char* name : {"c", "a", "e", "b", "d"}) {
+        rig.write(group(1), key(name), 1, std::string(100, name[0]));
+    }
+    rig.write(group(2), key("elsewhere"), 1, "value");
+    std::vector<std::string> names;
+    std::string from;
+    do {
+        absl::StatusOr<ScanPage> page = absl::UnknownError("no answer");
+        rig.store.scan(
+            group(1), from, 300, [&](absl::StatusOr<ScanPage> found) { page = std::move(found); });
+        rig.settle();
+        ASSERT_TRUE(page.ok());
+        EXPECT_LE(page->records.size(), 2u);
+        for (const KeyRecord& record : page->records) {
+            names.emplace_back(split_group_key(record.key).key);
+        }
+        from = page->next;
+    } while (!from.empty());
+    EXPECT_THAT(names, ElementsAre("a", "b", "c", "d", "e"));
+}
+
+TEST_F(ReplicaStoreTest, ABucketListsItsKeysAndFetchReturnsThoseThatExist) {
+    rig.write(group(1), key("k"), 1, "value");
+    absl::StatusOr<std::vector<KeyDigest>> listed;
+    rig.store.list_bucket(group(1), bucket_of(key("k")), [&](auto found) { listed = found; });
+    absl::StatusOr<std::vector<KeyRecord>> fetched;
+    rig.store.fetch(group(1), {key("absent"), key("k")}, [&](auto found) { fetched = found; });
+    rig.settle();
+    ASSERT_TRUE(listed.ok());
+    ASSERT_EQ(listed->size(), 1u);
+    EXPECT_EQ(rig.store.summary(group(1))->buckets[bucket_of(key("k"))], (*listed)[0].digest);
+    ASSERT_TRUE(fetched.ok());
+    ASSERT_EQ(fetched->size(), 1u);
+    EXPECT_EQ((*fetched)[0].key, key("k"));
+}
+
+// A store that is loaded with what the test has put into its engine.
+struct ReplicaStoreLoadTest : ::testing::Test {
+    void put(const std::string& stored_key, const std::string& value) {
+        storage::WriteBatch batch;
+        batch.put(stored_key, value);
+        ASSERT_TRUE(rig.engine.write(batch, {}).ok());
+    }
+
+    testing::StoreRig rig;
+    ReplicaStore store{rig.loop, rig.workers, rig.engine};
+};
+
+TEST_F(ReplicaStoreLoadTest, AFrontierThatDoesNotDecodeIsDataLoss) {
+    put(storage_keys::frontier(group(1)), "\x07 nonsense");
+    EXPECT_TRUE(absl::IsDataLoss(store.load()));
+}
+
+TEST_F(ReplicaStoreLoadTest, ChangesWhileTheTreesAreRebuiltAreCountedOnce) {
+    rig.write(group(1), key("a"), 1, "old");
+    rig.write(group(1), key("b"), 1, "stays");
+    rig.settle();
+    ASSERT_TRUE(store.load().ok());
+    EXPECT_TRUE(absl::IsUnavailable(store.summary(group(1)).status()));
+    for (const char* name : {"a", "c"}) {
+        store.update(
+            group(1),
+            key(name),
+            [sequence = name[0] - 'a' + 1](Record& record, Frontier& frontier) {
+                const Dot fresh = dot(2, static_cast<uint64_t>(sequence));
+                record =
+                    mint(record, Superseded::by_reading(record), testing::write(fresh, 50, "new"));
+                frontier.add(fresh);
+                return absl::OkStatus();
+            },
+            nullptr,
+            [](const absl::Status&) {});
+    }
+    rig.settle();
+    ASSERT_TRUE(store.summary(group(1)).ok());
+    EXPECT_EQ(store.summary(group(1))->buckets, scan_buckets(rig.engine, group(1)));
+    EXPECT_EQ(store.record_count(), 3u);
+}
+
+TEST_F(ReplicaStoreLoadTest, ADropDuringTheRebuildHidesTheGroupAtOnceAndEmptiesItAfterwards) {
+    rig.write(group(1), key("a"), 1, "value");
+    rig.settle();
+    ASSERT_TRUE(store.load().ok());
+    bool is_dropped = false;
+    store.drop(group(1), [&](const absl::Status& status) { is_dropped = status.ok(); });
+    EXPECT_THAT(store.groups(), IsEmpty());
+    rig.settle();
+    EXPECT_TRUE(is_dropped);
+    EXPECT_EQ(store.record_count(), 0u);
+    EXPECT_EQ(store.summary(group(1))->buckets, BucketDigests{});
+    EXPECT_EQ(scan_buckets(rig.engine, group(1)), BucketDigests{});
+}
+
+TEST_F(ReplicaStoreLoadTest, ADamagedRecordLeavesTheTreesUnreadyAndHoldsUpNoDrop) {
+    put(storage_keys::record(group(1), key("damaged")), "nonsense");
+    rig.write(group(2), key("fine"), 1, "value");
+    rig.settle();
+    ASSERT_TRUE(store.load().ok());
+    EXPECT_TRUE(store.has_records());
+    bool is_dropped = false;
+    store.drop(group(2), [&](const absl::Status& status) { is_dropped = status.ok(); });
+    rig.settle();
+    EXPECT_TRUE(is_dropped);
+    EXPECT_FALSE(store.trees_ready());
+    EXPECT_TRUE(absl::IsDataLoss(store.damage()));
+    EXPECT_FALSE(store.summary(group(1)).ok());
+    absl::StatusOr<Record> read;
+    store.read(group(1), key("damaged"), [&](auto found) { read = std::move(found); });
+    rig.settle();
+    EXPECT_TRUE(absl::IsDataLoss(read.status()));
+}
+
+// The LSM on a disk that can lose power, with workers that take their time.
+struct LsmLife {
+    LsmLife(env::SimProcess& process, env::SimFileSystem& files) : loop(process), workers(process) {
+        storage::EngineOptions options;
+        options.memory_bytes_max = 16384;
+        options.block_cache_bytes = 4096;
+        options.block_bytes = 256;
+        options.table_bytes = 2048;
+        options.level_bytes_base = 4096;
+        auto opened = storage::open_engine("/data", options, files, workers);
+        EXPECT_TRUE(opened.ok()) << opened.status();
+        engine = *std::move(opened);
+        store = std::make_unique<ReplicaStore>(loop, workers, *engine);
+        EXPECT_TRUE(store->load().ok());
+    }
+
+    env::SimLoop loop;
+    env::SimWorkers workers;
+    std::unique_ptr<storage::Engine> engine;
+    std::unique_ptr<ReplicaStore> store;
+};
+
+TEST(ReplicaStoreLsmTest, TreesFrontiersAndRecordsAgreeAfterRandomChangesAndPowerLosses) {
+    constexpr uint16_t group_count = 3;
+    constexpr int key_count = 40;
+    env::SimScheduler scheduler;
+    env::SimProcess process(scheduler, "node", env::SimRandom(1));
+    env::SimFileSystem files;
+    env::SimRandom random(20);
+    std::vector<std::pair<GroupId, Dot>> acknowledged;
+    uint64_t request = 0;
+    size_t refused = 0;
+    for (uint64_t number = 1; number <= 8; ++number) {
+        auto life = std::make_unique<LsmLife>(process, files);
+        for (int step = 0; step < 300; ++step) {
+            const GroupId id = group(static_cast<uint16_t>(random.below(group_count)));
+            const std::string name = key(std::to_string(random.below(key_count)));
+            const bool is_delete = random.chance(200'000);
+            auto fresh = std::make_shared<Dot>();
+            life->store->update(
+                id,
+                name,
+                [&, number, id, is_delete, fresh](Record& record, Frontier& frontier) {
+                    *fresh = dot(number, life->store->upcoming_sequence(id));
+                    ++request;
+                    record = mint(record,
+                                  Superseded::by_reading(record),
+                                  is_delete ? testing::removal(*fresh, request)
+                                            : testing::write(*fresh, request, "some value"));
+                    record.gone.clear();
+                    frontier.add(*fresh);
+                    return absl::OkStatus();
+                },
+                [&life, id] { life->store->use_sequence(id); },
+                [&, id, fresh](const absl::Status& status) {
+                    if (status.ok()) {
+                        acknowledged.emplace_back(id, *fresh);
+                    } else {
+                        ++refused;
+                    }
+                });
+            if (random.chance(300'000)) {
+                scheduler.run_for(std::chrono::microseconds(random.below(2000)));
+            }
+        }
+        if (number % 2 == 0) {
+            while (scheduler.run_one()) {
+            }
+            for (uint16_t partition = 0; partition < group_count; ++partition) {
+                const auto summary = life->store->summary(group(partition));
+                ASSERT_TRUE(summary.ok());
+                EXPECT_EQ(summary->buckets, scan_buckets(*life->engine, group(partition)));
+                EXPECT_EQ(summary->frontier.gap_count(), 0u);
+                for (const auto& [id, seen] : acknowledged) {
+                    EXPECT_TRUE(id != group(partition) || summary->frontier.contains(seen));
+                }
+            }
+        }
+        process.crash();
+        life.reset();
+        files.crash(number % 3 == 0 ? env::CrashMode::torn : env::CrashMode::lost, random);
+        process.restart();
+    }
+    EXPECT_GT(acknowledged.size(), 500u);
+    EXPECT_LT(refused, 1000u);
+}
+
+}  // namespace
+}  // namespace starling::node
