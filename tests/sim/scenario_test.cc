@@ -148,7 +148,9 @@ TEST_F(HandoverTest, AClusterGrowsFromOneNodeToThreeWhileItServes) {
         // In the gap of a move too few seats may count for a moment.
         if (written.status.ok()) {
             const ReadOutcome back = read(1);
-            if (back.status.ok()) EXPECT_THAT(back.values, ElementsAre("v" + std::to_string(i)));
+            if (back.status.ok()) {
+                EXPECT_THAT(back.values, ElementsAre("v" + std::to_string(i)));
+            }
         }
     }
     finish();
