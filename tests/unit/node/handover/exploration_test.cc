@@ -106,7 +106,7 @@ TEST(ExplorationTest, OneSeatPassesThroughACrashToItsEnd) {
     expect_sound("one seat", scenario, 1'000'000);
 }
 
-TEST(ExplorationTest, OneSeatMovesOnAtOnceToItsEnd) {
+TEST(ExplorationTest, OneSeatThatMovesOnAtOnce) {
     const Scenario scenario{.nodes = 3,
                             .seat_count = 1,
                             .holders = {0},
@@ -117,7 +117,7 @@ TEST(ExplorationTest, OneSeatMovesOnAtOnceToItsEnd) {
     expect_sound("one seat, moved on", scenario, states_max() * 4);
 }
 
-TEST(ExplorationTest, OneSeatIsDeclinedAndTakenBackToItsEnd) {
+TEST(ExplorationTest, OneSeatIsDeclinedAndTakenBack) {
     const Scenario scenario{.nodes = 2,
                             .seat_count = 1,
                             .holders = {0},
