@@ -102,6 +102,14 @@ std::string describe_counts(const RunResult& result) {
         result.network.corrupted);
     for (const auto& [name, count] : result.faults)
         out += fmt::format(" {} {}", name, count);
+    out += fmt::format(
+        "\n  audits of acknowledgements {}, disks opened {}, keys merged in all orders {} (up to "
+        "{} "
+        "versions)",
+        result.audit.acknowledgements,
+        result.audit.disks_opened,
+        result.audit.keys_merged,
+        result.audit.versions_max);
     out += fmt::format("\n  {} events; at rest {:.1f} s after the last fault\n",
                        result.events,
                        in_seconds(result.convergence));

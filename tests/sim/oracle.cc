@@ -127,6 +127,30 @@ std::vector<WriteId> Oracle::read_answered(KeyIndex index,
     return attempted;
 }
 
+bool Oracle::are_enough(const DurableCopies& copies,
+                        uint32_t quorum,
+                        const node::Receipt& receipt) {
+    return copies.seats.size() >= quorum && copies.machines >= receipt.nodes_answered;
+}
+
+void Oracle::disks_inspected(KeyIndex index,
+                             WriteId id,
+                             uint32_t quorum,
+                             const node::Receipt& receipt,
+                             const DurableCopies& copies) {
+    if (are_enough(copies, quorum, receipt)) return;
+    report("I10",
+           index,
+           fmt::format("acknowledged with W={} by {} seats on {} nodes, but a power cut now leaves "
+                       "it for {} seats on {} machines: {}",
+                       quorum,
+                       receipt.seats_answered,
+                       receipt.nodes_answered,
+                       copies.seats.size(),
+                       copies.machines,
+                       history(index).describe(id)));
+}
+
 void Oracle::replica_inspected(KeyIndex index,
                                const std::vector<std::string>& values,
                                std::string_view where,

@@ -28,6 +28,7 @@
 
 #include "base/ids.h"
 #include "node/api.h"
+#include "node/replica/seat_set.h"
 #include "node/version/record.h"
 #include "tests/sim/history.h"
 #include "tests/sim/verdict.h"
@@ -94,6 +95,22 @@ class Oracle {
                                        const Read& read,
                                        const node::GetResult& result,
                                        const node::Context& context);
+
+    // Where a power cut of all nodes at the moment of an acknowledgement would leave the write.
+    struct DurableCopies {
+        // By their holders, or as hints for them.
+        node::SeatSet seats = {};
+        uint32_t machines = 0;
+    };
+    static bool are_enough(const DurableCopies& copies,
+                           uint32_t quorum,
+                           const node::Receipt& receipt);
+    // All disks were looked at, at the moment when a node acknowledged the write.
+    void disks_inspected(KeyIndex index,
+                         WriteId id,
+                         uint32_t quorum,
+                         const node::Receipt& receipt,
+                         const DurableCopies& copies);
 
     // What one owner's disk holds of a key when the cluster is quiet.
     void replica_inspected(KeyIndex index,

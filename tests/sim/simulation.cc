@@ -80,6 +80,13 @@ bool Simulation::form() {
     }
     if (!find_namespaces()) return false;
     workload_ = std::make_unique<Workload>(scheduler_, random_, options_, name_spaces_, oracle_);
+    audit_ = std::make_unique<DiskAudit>(DiskAudit::World{
+        .cluster = *cluster_,
+        .oracle = oracle_,
+        .verdict = verdict_,
+        .options = options_,
+        .random = random_,
+        .name_space_of = [this](KeyIndex key) { return operations_->name_space_of(key).id; }});
     operations_ = std::make_unique<Operations>(
         Operations::World{
             .scheduler = scheduler_,
@@ -90,7 +97,15 @@ bool Simulation::form() {
             .cluster = *cluster_,
             .oracle = oracle_,
             .started = started_,
-            .fault_active = [this] { return faults_ != nullptr && faults_->is_active(); }},
+            .fault_active = [this] { return faults_ != nullptr && faults_->is_active(); },
+            .put_acknowledged =
+                [this](Machine& by,
+                       KeyIndex key,
+                       WriteId id,
+                       uint32_t quorum,
+                       const node::PutResult& result) {
+                    audit_->put_acknowledged(by, key, id, quorum, result);
+                }},
         name_spaces_);
     faults_ = std::make_unique<FaultSchedule>(FaultWorld{.scheduler = scheduler_,
                                                          .network = network_,
@@ -253,6 +268,7 @@ RunResult Simulation::result() {
     result.convergence = convergence_;
     result.events = scheduler_.events_run();
     result.oracle = oracle_.counts();
+    if (audit_ != nullptr) result.audit = audit_->counts();
     if (operations_ != nullptr) result.operations = operations_->counts();
     result.cluster = cluster_->counts();
     result.network = network_.stats();
