@@ -20,6 +20,10 @@ bool is_empty(const Record& record) {
     return record.siblings.empty() && record.context.empty() && record.gone.empty();
 }
 
+absl::Status being_dropped() {
+    return absl::UnavailableError("the data of the group is being removed here");
+}
+
 absl::StatusOr<Record> decode_stored(const std::optional<std::string>& stored) {
     if (!stored.has_value()) {
         return Record{};
@@ -105,13 +109,27 @@ absl::Status ReplicaStore::load() {
         group_at(*group).frontier = std::move(frontier);
     }
     STARLING_RETURN_IF_ERROR(iterator->status());
+    STARLING_RETURN_IF_ERROR(find_groups_with_records());
+    start_rebuild();
+    return absl::OkStatus();
+}
+
+// A drop that a crash cut off has left records without a frontier: their group must be known, so
+// that it can be dropped again.
+absl::Status ReplicaStore::find_groups_with_records() {
     const auto records = engine_.new_iterator(
         {.lower = storage_keys::records_begin(), .upper = storage_keys::records_end()});
     records->seek_to_first();
-    has_records_ = records->valid();
-    STARLING_RETURN_IF_ERROR(records->status());
-    start_rebuild();
-    return absl::OkStatus();
+    while (records->valid()) {
+        const auto key = storage_keys::parse_record(records->key());
+        if (!key.has_value()) {
+            return absl::DataLossError("a stored record has a key that does not decode");
+        }
+        has_records_ = true;
+        group_at(key->group);
+        records->seek(storage_keys::prefix_end(storage_keys::record_prefix(key->group)));
+    }
+    return records->status();
 }
 
 void ReplicaStore::start_rebuild() {
@@ -305,13 +323,17 @@ void ReplicaStore::update(
                 std::move(name),
                 [this,
                  group,
+                 drops = drops_[group],
                  key = std::move(key),
                  change = std::move(change),
                  applied = std::move(applied),
                  done = std::move(done)](absl::StatusOr<Record> record) mutable {
-                    absl::Status status = record.ok()
-                                              ? apply_change(group, key, *std::move(record), change)
-                                              : std::move(record).status();
+                    absl::Status status = std::move(record).status();
+                    if (drops != drops_[group]) {
+                        status = being_dropped();
+                    } else if (status.ok()) {
+                        status = apply_change(group, key, *std::move(record), change);
+                    }
                     if (!status.ok()) {
                         done(std::move(status));
                         return;
@@ -325,9 +347,7 @@ void ReplicaStore::update(
 }
 
 absl::Status ReplicaStore::check_not_dropping(GroupId group) const {
-    return dropping_.contains(group)
-               ? absl::UnavailableError("the data of the group is being removed here")
-               : absl::OkStatus();
+    return dropping_.contains(group) ? being_dropped() : absl::OkStatus();
 }
 
 absl::Status ReplicaStore::apply_change(GroupId id,
@@ -386,6 +406,7 @@ absl::Status ReplicaStore::apply_change(GroupId id,
 void ReplicaStore::drop(GroupId group, Done done) {
     groups_.erase(group);
     dropping_.insert(group);
+    ++drops_[group];
     Done end = [this, group, done = std::move(done)](absl::Status status) mutable {
         // After an error the disk may have records of it still, so that it stays closed.
         if (status.ok()) {

@@ -345,6 +345,9 @@ void Shard::drop(base::PartitionId partition, uint8_t replicas_max, HandoverHost
         }
     };
     for (const GroupId group : groups) {
+        // A comparison under way would bring back what it has pulled.
+        entropy_->set_peers(group, {});
+        entropy_peers_.erase(group);
         store_->drop(group, finish_one);
     }
     finish_one(absl::OkStatus());

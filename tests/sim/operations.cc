@@ -28,9 +28,10 @@ base::Duration linger_of(const RunOptions& options) {
     return linger;
 }
 
-// Errors that leave nothing behind, whatever happened on the way.
+// Errors that leave nothing behind, whatever happened on the way: each copy of the request is
+// refused, wherever and whenever it arrives.
 bool promises_no_effect(const absl::Status& status) {
-    return absl::IsInvalidArgument(status) || absl::IsNotFound(status);
+    return absl::IsInvalidArgument(status);
 }
 
 // What a node may say to a request that is well formed.
@@ -176,12 +177,12 @@ void Operations::check_error(std::string_view what, KeyIndex key, const absl::St
     // What a node with a wrong clock may say.
     const std::string reason = base::reason_of(status);
     const bool about_time =
-        reason == base::reason::invalid_request_id || reason == base::reason::request_too_old;
+        reason == base::reason::clock_drift || reason == base::reason::request_too_old;
     const FaultOptions& faults = world_.options.faults;
     // Drift adds up: after a while it exceeds every bound.
     const bool clocks_fail =
         faults.clock_jumps || faults.clock_strobes || faults.drift_per_million_max > 0;
-    if (is_honest_failure(status) || not_yet_known || (about_time && clocks_fail)) return;
+    if (about_time ? clocks_fail : is_honest_failure(status) || not_yet_known) return;
     world_.verdict.report("I19",
                           fmt::format("a valid {} of key {} was answered with {}",
                                       what,

@@ -105,8 +105,8 @@ class Operations {
     void get_invalid(node::GetRequest request, std::string_view what, std::function<void()> done);
 
     // No client waits, and no node works on a request.
-    bool is_idle() const { return under_way_ == 0 && link_.under_way() == 0; }
-    uint64_t under_way() const { return under_way_; }
+    bool is_idle() const { return under_way() == 0; }
+    uint64_t under_way() const { return under_way_ + link_.under_way(); }
     const Counts& counts() const { return counts_; }
     const node::NamespaceInfo& name_space_of(KeyIndex key) const;
     base::RequestId next_request();

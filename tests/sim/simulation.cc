@@ -198,6 +198,10 @@ void Simulation::come_to_rest() {
         return;
     }
     trace_.add("at rest");
+    // A timer that was late when faults ended, one that ends a request among them, is still late.
+    const SimTime patience = scheduler_.now() + options_.faults.timer_lateness_max;
+    while (!operations_->is_idle() && scheduler_.now() < patience && verdict_.ok())
+        run_for(milliseconds(100));
     if (!operations_->is_idle()) {
         verdict_.report(
             "I19",

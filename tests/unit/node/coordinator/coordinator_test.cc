@@ -62,9 +62,9 @@ TEST_F(CoordinatorTest, EveryBadPutIsRefusedWithItsReasonBeforeAnythingIsWritten
 TEST_F(CoordinatorTest, ARequestIdFromTheFutureOrOlderThanTheWindowIsRefused) {
     PutRequest request = good();
     request.request.created_ms += 10'001;
-    EXPECT_EQ(refusal_of(request), base::reason::invalid_request_id);
+    EXPECT_EQ(refusal_of(request), base::reason::clock_drift);
     request.request.created_ms = UINT64_MAX;
-    EXPECT_EQ(refusal_of(request), base::reason::invalid_request_id);
+    EXPECT_EQ(refusal_of(request), base::reason::clock_drift);
     request = good();
     request.request.created_ms -= 600'001;
     EXPECT_EQ(refusal_of(request), base::reason::request_too_old);
@@ -192,6 +192,22 @@ TEST_F(ForwardOperationTest, AWriteGoesToOneHolderWhoseAnswerIsTheResult) {
     EXPECT_EQ((*outcome->result)->receipt.forwarded_by, rig.peers.node);
     rig.coordinator.on_message(sent[0].to, reply);
     EXPECT_EQ(outcome->calls, 1);
+}
+
+TEST_F(ForwardOperationTest, AHolderThatCannotWriteNowIsFollowedByTheNext) {
+    for (const auto& [why, code] :
+         {std::pair(base::reason::disk_full, absl::StatusCode::kResourceExhausted),
+          std::pair(base::reason::read_only, absl::StatusCode::kFailedPrecondition),
+          std::pair(base::reason::clock_drift, absl::StatusCode::kUnavailable)}) {
+        const auto outcome = rig.put("k", "value");
+        const auto first = rig.take_sent();
+        ASSERT_EQ(first.size(), 1u);
+        answer(first[0].to, first[0].message, base::make_error(code, why, "not here"));
+        const auto second = rig.take_sent();
+        ASSERT_EQ(second.size(), 1u) << why;
+        EXPECT_NE(second[0].to, first[0].to) << why;
+        EXPECT_FALSE(outcome->result.has_value()) << why;
+    }
 }
 
 TEST_F(ForwardOperationTest, ARefusingOrSilentHolderIsFollowedByTheNextUnderTheSameRequest) {

@@ -239,6 +239,7 @@ TEST_F(GrpcDoorTest, EachErrorOfTheNodeReachesTheClientWithItsReason) {
         {absl::StatusCode::kNotFound, reason::unknown_namespace, false},
         {absl::StatusCode::kInvalidArgument, reason::invalid_quorum, false},
         {absl::StatusCode::kFailedPrecondition, reason::request_too_old, true},
+        {absl::StatusCode::kUnavailable, reason::clock_drift, false},
         {absl::StatusCode::kAborted, reason::request_superseded, false},
         {absl::StatusCode::kUnavailable, reason::quorum_not_reached, true},
         {absl::StatusCode::kUnavailable, reason::no_owner, false},
