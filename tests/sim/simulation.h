@@ -65,6 +65,8 @@ class Simulation {
     Cluster& cluster() { return *cluster_; }
     Operations& operations() { return *operations_; }
     Oracle& oracle() { return oracle_; }
+    // Once formed.
+    DiskAudit& audit() { return *audit_; }
     env::SimNetwork& network() { return network_; }
     env::SimScheduler& scheduler() { return scheduler_; }
     Verdict& verdict() { return verdict_; }
