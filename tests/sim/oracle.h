@@ -17,8 +17,10 @@
 //   are truly concurrent. I8   no request id twice. I6   the context covers each returned dot, and
 //   the dot of each acknowledgement that it meets.
 // For each put: I6 the context covers the dot, or names the request.
-// For all: I7 a dot of a partition belongs to one request; I11 receipts: R or W seats answered, of
-// this partition, stand-ins never counted for R.
+// For a sample of acknowledgements, at the moment when the node gives them (disk_audit.h): I10 a
+// power cut of all nodes would leave the write for W seats, on as many machines as the receipt
+// names. For all: I7 a dot of a partition belongs to one request; I11 receipts: R or W seats
+// answered, of this partition, stand-ins never counted for R.
 
 #include <cstdint>
 #include <map>

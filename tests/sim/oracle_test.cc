@@ -237,6 +237,27 @@ TEST_F(OracleTest, WhatAMajorityReadShowedReplacedDoesNotComeBack) {
     EXPECT_THAT(violated(), ElementsAre("I1", "I3"));
 }
 
+TEST_F(OracleTest, WhatIsAcknowledgedAtWHasToBeOnAsManyDisks) {
+    const WriteId a = put("a");
+    node::Receipt receipt;
+    fill(receipt, 2, 2);
+    node::SeatSet seats = node::SeatSet::of(base::SeatIndex(0));
+    seats.add(base::SeatIndex(2));
+    oracle_.disks_inspected(key_, a, 2, receipt, {.seats = seats, .machines = 2});
+    EXPECT_THAT(violated(), IsEmpty());
+    oracle_.disks_inspected(key_, a, 2, receipt, {.seats = seats, .machines = 1});
+    EXPECT_THAT(violated(), ElementsAre("I10")) << "one machine, where the receipt names two";
+}
+
+TEST_F(OracleTest, OneDiskIsTooFewForAnAcknowledgementAtTwo) {
+    const WriteId a = put("a");
+    node::Receipt receipt;
+    fill(receipt, 2, 2);
+    oracle_.disks_inspected(
+        key_, a, 2, receipt, {.seats = node::SeatSet::of(base::SeatIndex(0)), .machines = 2});
+    EXPECT_THAT(violated(), ElementsAre("I10"));
+}
+
 TEST_F(OracleTest, ConcurrentWritesWithContextBothSurvive) {
     put("a", {.replaces = context});
     put("b", {.replaces = context});

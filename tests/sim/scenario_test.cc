@@ -233,5 +233,18 @@ TEST_F(CrashTest, ANodeThatDiesAgainAndAgainDuringItsStartComesBack) {
     finish();
 }
 
+TEST(DiskAuditTest, AnAuditOfEveryAcknowledgementChangesNothingInTheRun) {
+    for (const uint64_t seed : {2u, 3u, 14u}) {
+        RunOptions options = draw_options({.seed = seed, .nodes = {}, .duration = seconds(30)});
+        options.audit_interval = 1'000'000;
+        const RunResult without = Simulation(options).run();
+        options.audit_interval = 1;
+        const RunResult with = Simulation(options).run();
+        EXPECT_EQ(without.digest, with.digest) << "seed " << seed;
+        EXPECT_GT(with.audit.acknowledgements, 50);
+        EXPECT_GT(with.audit.keys_merged, 0);
+    }
+}
+
 }  // namespace
 }  // namespace starling::sim

@@ -1,0 +1,529 @@
+// One script for each bug of base/planted.h. A script is clean without its bug; with it, in the
+// same process, the oracle says which invariant is violated. So each check is known to be able to
+// fail.
+
+#include <algorithm>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/planted.h"
+#include "node/server/inspect.h"
+#include "tests/sim/scenario.h"
+
+namespace starling::sim {
+namespace {
+
+using base::PlantedBug;
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// Replaces nothing, asks nobody first.
+constexpr Replaces nothing_seen = Replaces::seen;
+
+class Script : public Scenario {
+  public:
+    void TestBody() override {}
+
+    // The violations of the script with this bug, in order; PlantedBug::none for no bug.
+    std::vector<Violation> play(PlantedBug bug, void (Script::*script)()) {
+        base::planted_bug = bug;
+        (this->*script)();
+        if (simulation_->verdict().ok()) simulation_->come_to_rest();
+        std::vector<Violation> found = simulation_->result().violations;
+
+        simulation_.reset();
+        base::planted_bug = PlantedBug::none;
+        return found;
+    }
+
+    // Acknowledgements.
+    void a_put_is_acknowledged_by_three_nodes();
+    void a_stand_in_with_a_slow_disk_keeps_a_hint();
+    void the_coordinator_is_alone();
+    void a_holder_is_asked_twice_while_another_is_away();
+    void a_sync_fails();
+    void the_power_fails_after_many_flushes();
+
+    // Reads.
+    void all_seats_are_asked();
+    void a_node_with_a_hint_reads_alone();
+    void a_read_repairs_its_coordinator();
+    void many_keys_are_read_from_tables();
+
+    // Causality.
+    void three_siblings_are_read();
+    void two_siblings_are_read();
+    void a_node_that_missed_a_delete_is_asked();
+    void a_node_writes_restarts_and_writes();
+    void a_value_is_read();
+    void puts_are_tried_again_through_other_nodes();
+    void a_request_arrives_again_after_it_was_replaced();
+
+    // Replicas.
+    void a_node_crashes_while_it_stores_large_values();
+    void a_node_misses_a_write_and_takes_the_next();
+    void a_hint_is_delivered_to_a_holder_that_dies();
+    void a_value_is_deleted();
+    void a_log_is_damaged_before_its_end();
+
+    // Members and seats.
+    void a_cluster_grows_and_its_founder_is_cut_off();
+    void a_giver_is_cut_off_after_its_seat_has_moved();
+    void a_cluster_grows();
+    void a_cluster_with_many_partitions_rests();
+    void a_node_is_cut_off_and_comes_back();
+
+  private:
+    static RunOptions tiny_memtables(uint32_t nodes);
+    // Replicas learn what they miss from reads only, for a while.
+    static RunOptions slow_repair(uint32_t nodes);
+    // Nobody looks at disks, so that what clients see comes first.
+    static RunOptions unaudited(RunOptions options);
+    // By seat of the only partition, as node 1 sees them.
+    std::vector<uint32_t> holders();
+    uint32_t seats_held_by(uint32_t number);
+    uint64_t hints_kept_by(uint32_t number);
+    void wait_until(const std::function<bool()>& condition);
+    // Forms the cluster and lets all seats find their places.
+    void settle(const RunOptions& options) {
+        form(options);
+        run_for(seconds(10));
+    }
+    // Ends the script's own cuts and goes on with these.
+    void only_isolated(uint32_t number) {
+        heal();
+        isolate(number);
+    }
+    void power_cut();
+};
+
+RunOptions Script::tiny_memtables(uint32_t nodes) {
+    RunOptions options = plain(nodes, nodes);
+    options.node.memory_bytes_max = 256u << 10;
+    options.workload.keys = 200;
+    return options;
+}
+
+RunOptions Script::slow_repair(uint32_t nodes) {
+    RunOptions options = plain(nodes, nodes);
+    options.node.hint_interval = seconds(30);
+    options.node.entropy_interval = seconds(60);
+    return options;
+}
+
+RunOptions Script::unaudited(RunOptions options) {
+    options.audit_interval = 1'000'000;
+    return options;
+}
+
+std::vector<uint32_t> Script::holders() {
+    std::vector<uint32_t> found;
+    machine(1).node().ring([&](absl::StatusOr<std::vector<node::RingPartition>> ring) {
+        ASSERT_TRUE(ring.ok());
+        for (const base::NodeId holder : ring->front().holders) {
+            for (const auto& each : simulation_->cluster().machines()) {
+                if (each->node().id() == holder) found.push_back(each->number());
+            }
+        }
+    });
+    run_for(milliseconds(100));
+    EXPECT_EQ(found.size(), 3);
+    return found;
+}
+
+uint32_t Script::seats_held_by(uint32_t number) {
+    if (!simulation_->cluster().is_member(machine(number))) return 0;
+    node::ShardInspection inside;
+    machine(number).node().inspect(inside);
+    return static_cast<uint32_t>(inside.held.size());
+}
+
+uint64_t Script::hints_kept_by(uint32_t number) {
+    node::ShardInspection inside;
+    machine(number).node().inspect(inside);
+    return inside.hints;
+}
+
+void Script::wait_until(const std::function<bool()>& condition) {
+    for (int i = 0; i < 400'000 && !condition() && simulation_->verdict().ok(); ++i)
+        run_for(microseconds(50));
+    EXPECT_TRUE(condition() || !simulation_->verdict().ok()) << "the script waits in vain";
+}
+
+void Script::power_cut() {
+    for (const auto& each : simulation_->cluster().machines())
+        crash(each->number(), env::CrashMode::lost, milliseconds(100));
+    run_for(seconds(10));
+}
+
+void Script::a_put_is_acknowledged_by_three_nodes() {
+    settle(plain(3, 3));
+    for (uint32_t node = 1; node <= 3; ++node)
+        machine(node).workers().set_slowness(100);
+    put(1, "v", {.w = 3});
+    for (uint32_t node = 1; node <= 3; ++node)
+        machine(node).workers().set_slowness(1);
+}
+
+// Only the coordinator and the stand-in are left to take the write.
+void Script::a_stand_in_with_a_slow_disk_keeps_a_hint() {
+    settle(plain(4, 4));
+    const std::vector<uint32_t> seats = holders();
+    const uint32_t stand_in = 1 + 2 + 3 + 4 - seats[0] - seats[1] - seats[2];
+    crash(seats[1], env::CrashMode::lost, seconds(60));
+    crash(seats[2], env::CrashMode::lost, seconds(60));
+    run_for(seconds(30));
+    machine(stand_in).workers().set_slowness(300);
+    put(seats[0], "v", {.replaces = nothing_seen});
+    machine(stand_in).workers().set_slowness(1);
+    run_for(seconds(40));
+}
+
+void Script::the_coordinator_is_alone() {
+    settle(plain(3, 3));
+    isolate(1);
+    put(1, "v", {.replaces = nothing_seen, .deadline = milliseconds(500)});
+    heal();
+}
+
+// The third seat stays without an answer until its holder is asked again.
+void Script::a_holder_is_asked_twice_while_another_is_away() {
+    settle(plain(3, 3));
+    const std::vector<uint32_t> seats = holders();
+    cut(seats[0], seats[1]);
+    put(seats[0], "v", {.replaces = nothing_seen, .w = 3, .deadline = milliseconds(900)});
+    heal();
+}
+
+void Script::a_sync_fails() {
+    settle(plain(3, 3));
+    machine(1).files().faults().fail_next(env::FileOperation::sync);
+    put(1, "v", {.w = 3, .deadline = milliseconds(500)});
+    crash(1, env::CrashMode::lost, milliseconds(100));
+    run_for(seconds(5));
+}
+
+void Script::the_power_fails_after_many_flushes() {
+    settle(tiny_memtables(3));
+    for (size_t i = 0; i < 60; ++i) {
+        use_key(i % 20);
+        put(1, "v" + std::to_string(i) + std::string(3'000, 'v'), {.w = 3});
+    }
+    power_cut();
+}
+
+void Script::all_seats_are_asked() {
+    settle(plain(3, 3));
+    put(1, "v", {.w = 1});
+    read(2, 3);
+}
+
+// The first node has a note that the third lacks "b"; meanwhile the others have written "c".
+void Script::a_node_with_a_hint_reads_alone() {
+    settle(plain(3, 3));
+    put(1, "a", {.w = 3});
+    cut(1, 3);
+    put(1, "b");
+    run_for(seconds(1));
+    isolate(1);
+    put(2, "c");
+    read(1, 2);
+    heal();
+}
+
+// "x" is on the first node alone, until a read through the second returns it.
+void Script::a_read_repairs_its_coordinator() {
+    settle(slow_repair(3));
+    isolate(1);
+    put(1, "x", {.replaces = nothing_seen, .deadline = milliseconds(300)});
+    only_isolated(3);
+    read(2, 2);
+    only_isolated(1);
+    // Until the second and the third have found one another again.
+    for (int i = 0; i < 5; ++i)
+        read(2, 2);
+    heal();
+}
+
+void Script::many_keys_are_read_from_tables() {
+    settle(unaudited(tiny_memtables(3)));
+    for (size_t i = 0; i < 200; ++i) {
+        use_key(i);
+        put(1, std::string(500, 'v'), {.w = 3});
+    }
+    run_for(seconds(5));
+    for (size_t i = 0; i < 200; ++i) {
+        use_key(i);
+        read(2, 2);
+    }
+}
+
+void Script::three_siblings_are_read() {
+    settle(plain(3, 3));
+    for (uint32_t node = 1; node <= 3; ++node)
+        put(node, "s" + std::to_string(node), {.replaces = nothing_seen});
+    read(1, 3);
+}
+
+void Script::two_siblings_are_read() {
+    settle(plain(3, 3));
+    put(1, "a", {.replaces = nothing_seen});
+    put(2, "b", {.replaces = nothing_seen});
+    read(3, 3);
+}
+
+void Script::a_node_that_missed_a_delete_is_asked() {
+    settle(plain(3, 3));
+    put(1, "v", {.w = 3});
+    cut(1, 3);
+    remove(1);
+    read(2, 3);
+    heal();
+}
+
+// Two keys: on one of them a dot that is there already trips a check of the node itself.
+void Script::a_node_writes_restarts_and_writes() {
+    settle(unaudited(plain(3, 3)));
+    put(1, "a", {.w = 3});
+    crash(1, env::CrashMode::lost, milliseconds(100));
+    run_for(seconds(5));
+    use_key(1);
+    put(1, "b", {.w = 3});
+}
+
+void Script::a_value_is_read() {
+    settle(plain(3, 3));
+    put(1, "a", {.w = 3});
+    read(2, 2);
+}
+
+void Script::puts_are_tried_again_through_other_nodes() {
+    settle(plain(3, 3));
+    for (int i = 0; i < 8; ++i) {
+        simulation_->operations().put({.key = key(),
+                                       .value = "v" + std::to_string(i),
+                                       .replaces = nothing_seen,
+                                       .tries_max = 2,
+                                       .needless_retry = true},
+                                      [](const PutOutcome&) {});
+        run_for(milliseconds(100));
+    }
+    read(1, 3);
+}
+
+// As a frame would that the network repeats, through another node.
+void Script::a_request_arrives_again_after_it_was_replaced() {
+    settle(plain(3, 3));
+    const PutOutcome a = put(1, "a", {.replaces = nothing_seen, .w = 3});
+    const ReadOutcome seen = read(1, 3);
+    put(1, "b", {.replaces = nothing_seen, .context = seen.context, .w = 3});
+    node::PutRequest again;
+    again.key = simulation_->oracle().key(key()).key;
+    again.value = "a";
+    again.context = "";
+    again.request = simulation_->oracle().history(key()).get(a.id).request;
+    machine(2).post([this, again] { machine(2).node().put(again, [](const auto&) {}); });
+    run_for(milliseconds(100));
+    read(3, 3);
+}
+
+// Some of the crashes tear the log between a frontier and the record that it belongs to.
+void Script::a_node_crashes_while_it_stores_large_values() {
+    settle(unaudited(plain(3, 3)));
+    for (int i = 0; i < 40 && simulation_->verdict().ok(); ++i) {
+        // Before it writes, between its writes, before it syncs.
+        simulation_->cluster().crash_at_io(
+            machine(3), 1 + static_cast<uint64_t>(i) % 4, env::CrashMode::torn, milliseconds(50));
+        put(1, std::to_string(i) + std::string(6'000, 'v'), {.replaces = nothing_seen});
+        wait_until([this] { return machine(3).is_up(); });
+        // The first repairs the node, the second sees what that has done.
+        read(1, 3);
+        run_for(milliseconds(100));
+        read(1, 3);
+        put(1, std::to_string(i), {.w = 3});
+    }
+}
+
+void Script::a_node_misses_a_write_and_takes_the_next() {
+    settle(plain(3, 3));
+    cut(1, 3);
+    put(1, "a", {.replaces = nothing_seen});
+    heal();
+    use_key(1);
+    put(1, "b", {.replaces = nothing_seen, .w = 3});
+}
+
+// The stand-in alone has the write for the second seat, which the coordinator does not reach. The
+// holder comes back, and dies again when the stand-in has no hint any more: then it must have the
+// write on its disk. The second put makes durable that the hint is gone, and has the promise of the
+// first one looked at again.
+void Script::a_hint_is_delivered_to_a_holder_that_dies() {
+    settle(plain(4, 4));
+    const std::vector<uint32_t> seats = holders();
+    const uint32_t stand_in = 1 + 2 + 3 + 4 - seats[0] - seats[1] - seats[2];
+    crash(seats[1], env::CrashMode::lost, seconds(40));
+    crash(seats[2], env::CrashMode::lost, seconds(100));
+    cut(seats[0], seats[1]);
+    run_for(seconds(30));
+    put(seats[0], "v", {.replaces = nothing_seen});
+    wait_until([&] { return machine(seats[1]).is_up(); });
+    machine(seats[1]).workers().set_slowness(1'000);
+    wait_until([&] { return hints_kept_by(stand_in) == 0; });
+    crash(seats[1], env::CrashMode::lost, seconds(10));
+    use_key(1);
+    put(seats[0], "w", {.replaces = nothing_seen});
+    heal();
+}
+
+void Script::a_value_is_deleted() {
+    settle(plain(3, 3));
+    put(1, "v", {.w = 3});
+    remove(1, {.w = 3});
+}
+
+// The second node misses what the others wrote; the third starts on a log with a flipped bit.
+void Script::a_log_is_damaged_before_its_end() {
+    settle(plain(3, 3));
+    for (int i = 0; i < 20; ++i)
+        put(1, "v" + std::to_string(i), {.w = 3});
+    cut(1, 2);
+    put(1, "last");
+    crash(3, env::CrashMode::lost, seconds(5));
+    only_isolated(1);
+    const auto started = simulation_->cluster().start_on_damaged_log(machine(3));
+    ASSERT_TRUE(started.has_value());
+    run_for(seconds(1));
+    if (!started->ok()) run_for(seconds(10));
+    read(2, 2);
+    heal();
+}
+
+void Script::a_cluster_grows_and_its_founder_is_cut_off() {
+    form(plain(3, 1));
+    put(1, "v", {.w = 3});
+    simulation_->cluster().bring_up(2);
+    wait_until([this] { return seats_held_by(2) > 0; });
+    cut(1, 2);
+    simulation_->cluster().bring_up(3);
+    wait_until([this] { return seats_held_by(3) > 0; });
+    cut(1, 3);
+    run_for(seconds(1));
+    read(2, 2);
+    heal();
+}
+
+void Script::a_giver_is_cut_off_after_its_seat_has_moved() {
+    form(plain(3, 2));
+    put(1, "a", {.w = 3});
+    run_for(seconds(5));
+    const uint32_t giver = seats_held_by(1) > 1 ? 1 : 2;
+    simulation_->cluster().bring_up(3);
+    wait_until([this] { return seats_held_by(3) > 0; });
+    isolate(giver);
+    run_for(seconds(1));
+    put(3, "b", {.replaces = nothing_seen});
+    read(giver, 2);
+    heal();
+}
+
+void Script::a_cluster_grows() {
+    form(plain(3, 1));
+    put(1, "v", {.w = 3});
+    simulation_->cluster().bring_up(2);
+    simulation_->cluster().bring_up(3);
+}
+
+void Script::a_cluster_with_many_partitions_rests() {
+    RunOptions options = plain(5, 5);
+    options.node.partition_count = 8;
+    settle(options);
+}
+
+void Script::a_node_is_cut_off_and_comes_back() {
+    settle(plain(3, 3));
+    isolate(3);
+    run_for(seconds(30));
+    heal();
+}
+
+struct Scripted {
+    PlantedBug bug;
+    // Of the first violation.
+    std::string_view invariant;
+    void (Script::*script)();
+};
+
+constexpr auto all_scripts = std::to_array<Scripted>({
+    {PlantedBug::ack_before_fsync, "I10", &Script::a_put_is_acknowledged_by_three_nodes},
+    {PlantedBug::hint_acked_before_durable,
+     "I10",
+     &Script::a_stand_in_with_a_slow_disk_keeps_a_hint},
+    {PlantedBug::ack_at_w_minus_1, "I10", &Script::the_coordinator_is_alone},
+    {PlantedBug::duplicate_ack_counts,
+     "I10",
+     &Script::a_holder_is_asked_twice_while_another_is_away},
+    {PlantedBug::read_at_r_minus_1, "I11", &Script::all_seats_are_asked},
+    {PlantedBug::count_hint_for_r, "I1", &Script::a_node_with_a_hint_reads_alone},
+    {PlantedBug::counts_before_ready, "I1", &Script::a_cluster_grows_and_its_founder_is_cut_off},
+    {PlantedBug::fenced_still_answers, "I1", &Script::a_giver_is_cut_off_after_its_seat_has_moved},
+    {PlantedBug::merge_drops_sibling, "I1", &Script::three_siblings_are_read},
+    {PlantedBug::merge_picks_larger_value, "I1", &Script::two_siblings_are_read},
+    {PlantedBug::resurrected_tombstone, "I3", &Script::a_node_that_missed_a_delete_is_asked},
+    {PlantedBug::dot_counter_not_persisted, "I7", &Script::a_node_writes_restarts_and_writes},
+    {PlantedBug::context_without_own_dot, "I6", &Script::a_value_is_read},
+    {PlantedBug::retry_makes_new_dot, "I8", &Script::puts_are_tried_again_through_other_nodes},
+    {PlantedBug::request_ids_forgotten,
+     "I15",
+     &Script::a_request_arrives_again_after_it_was_replaced},
+    {PlantedBug::read_repair_writes_loser, "I1", &Script::a_read_repairs_its_coordinator},
+    {PlantedBug::frontier_outside_batch,
+     "I1",
+     &Script::a_node_crashes_while_it_stores_large_values},
+    {PlantedBug::frontier_over_gap, "I1", &Script::a_node_misses_a_write_and_takes_the_next},
+    {PlantedBug::hint_deleted_before_durable,
+     "I10",
+     &Script::a_hint_is_delivered_to_a_holder_that_dies},
+    {PlantedBug::source_drops_before_comparison, "I13", &Script::a_cluster_grows},
+    {PlantedBug::wal_replay_stops_silently, "I1", &Script::a_log_is_damaged_before_its_end},
+    {PlantedBug::missing_directory_sync, "I10", &Script::the_power_fails_after_many_flushes},
+    {PlantedBug::manifest_not_synced, "I10", &Script::the_power_fails_after_many_flushes},
+    {PlantedBug::fsync_error_swallowed, "I10", &Script::a_sync_fails},
+    {PlantedBug::filter_false_negative, "I1", &Script::many_keys_are_read_from_tables},
+    {PlantedBug::tree_not_updated_on_delete, "I13", &Script::a_value_is_deleted},
+    {PlantedBug::placement_depends_on_order, "I13", &Script::a_cluster_with_many_partitions_rests},
+    {PlantedBug::refutation_same_incarnation, "I13", &Script::a_node_is_cut_off_and_comes_back},
+});
+
+std::string_view name_of(PlantedBug bug) {
+    return base::planted_bug_names[static_cast<size_t>(bug)];
+}
+
+class PlantedBugTest : public ::testing::TestWithParam<Scripted> {};
+
+TEST_P(PlantedBugTest, IsCaughtByItsScriptWhichIsCleanWithoutIt) {
+    const Scripted& scripted = GetParam();
+    Script script;
+    for (const Violation& found : script.play(PlantedBug::none, scripted.script))
+        ADD_FAILURE() << "without the bug: " << found.invariant << ": " << found.what;
+    const std::vector<Violation> found = script.play(scripted.bug, scripted.script);
+    ASSERT_FALSE(found.empty()) << name_of(scripted.bug) << " is not caught";
+    EXPECT_EQ(found.front().invariant, scripted.invariant) << found.front().what;
+}
+
+INSTANTIATE_TEST_SUITE_P(All,
+                         PlantedBugTest,
+                         ::testing::ValuesIn(all_scripts),
+                         [](const auto& test) { return std::string(name_of(test.param.bug)); });
+
+TEST(PlantedBugsTest, EachHasAScript) {
+    for (size_t bug = 1; bug < base::planted_bug_names.size(); ++bug) {
+        EXPECT_EQ(std::ranges::count(all_scripts, static_cast<PlantedBug>(bug), &Scripted::bug), 1)
+            << base::planted_bug_names[bug];
+    }
+}
+
+}  // namespace
+}  // namespace starling::sim
