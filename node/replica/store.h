@@ -63,6 +63,9 @@ class ReplicaStore final : public GroupAccess {
     // and takes no change until `done`.
     void drop(GroupId group, Done done);
 
+    // Of the records that reads hold while they wait for a sync.
+    uint64_t waiting_read_bytes() const { return waiting_read_bytes_; }
+
     CommitQueue& commits() { return commits_; }
     storage::Engine& engine() { return engine_; }
     std::vector<GroupId> groups() const;
@@ -131,6 +134,7 @@ class ReplicaStore final : public GroupAccess {
     absl::flat_hash_map<std::string, uint64_t> unsynced_;
     std::deque<std::pair<uint64_t, std::string>> unsynced_order_;
     absl::btree_set<GroupId> dropping_;
+    uint64_t waiting_read_bytes_ = 0;
     uint64_t jobs_open_ = 0;
     std::atomic<bool> has_records_ = false;
     bool rebuilding_ = false;

@@ -6,6 +6,7 @@
 
 #include "base/planted.h"
 #include "base/status_macros.h"
+#include "node/server/memory_division.h"
 #include "storage/open.h"
 
 namespace starling::node {
@@ -20,7 +21,7 @@ CoordinatorOptions coordinator_options(const NodeOptions& options, uint32_t shar
     CoordinatorOptions out;
     out.key_bytes_max = options.key_bytes_max;
     out.value_bytes_max = options.value_bytes_max;
-    out.inflight_bytes_max = options.memory_bytes_max / 4 / shard_count;
+    out.inflight_bytes_max = MemoryDivision(options).requests / shard_count;
     out.deadline_default = options.deadline_default;
     out.deadline_max = options.deadline_max;
     out.hint_after = options.hint_after;
@@ -32,8 +33,8 @@ CoordinatorOptions coordinator_options(const NodeOptions& options, uint32_t shar
 storage::EngineOptions engine_options(const NodeOptions& options, uint32_t shard_count) {
     storage::EngineOptions out;
     out.engine = options.engine;
-    out.memory_bytes_max = options.memory_bytes_max / 4 / shard_count;
-    out.block_cache_bytes = options.memory_bytes_max / 4 / shard_count;
+    out.memory_bytes_max = MemoryDivision(options).memtables / shard_count;
+    out.block_cache_bytes = MemoryDivision(options).block_cache / shard_count;
     return out;
 }
 
@@ -72,8 +73,12 @@ void Shard::make_parts() {
     store_ = std::make_unique<ReplicaStore>(loop, environment_.workers, *engine_);
     hints_ = std::make_unique<HintStore>(
         store_->commits(), *engine_, options_.hint_bytes_max / shard_count_);
-    replica_ =
-        std::make_unique<Replica>(*store_, *hints_, horizon_, static_cast<ReplicaHost&>(*this));
+    replica_ = std::make_unique<Replica>(
+        *store_,
+        *hints_,
+        horizon_,
+        static_cast<ReplicaHost&>(*this),
+        ReplicaLimits{.peer_bytes_max = MemoryDivision(options_).peer_requests / shard_count_});
     Actor actor{.node = identity_.node, .start = identity_.generation, .random = random_.next()};
     if (STARLING_PLANTED(dot_counter_not_persisted)) {
         actor = {.node = identity_.node, .start = 1, .random = 1};
@@ -364,6 +369,8 @@ ShardStatus Shard::status() const {
     out.records = store_->record_count();
     out.operations = coordinator_->operation_count();
     out.inflight_bytes = coordinator_->inflight_bytes();
+    out.peer_bytes = replica_->peer_bytes();
+    out.peer_requests_refused = replica_->peer_requests_refused();
     out.background_error = engine_->background_error();
     out.engine = engine_->statistics();
     out.entropy = entropy_->counters();

@@ -61,6 +61,9 @@ struct ShardStatus {
     uint64_t records = 0;
     uint64_t operations = 0;
     uint64_t inflight_bytes = 0;
+    // Of peers' requests in progress, and how many were refused for lack of room.
+    uint64_t peer_bytes = 0;
+    uint64_t peer_requests_refused = 0;
     absl::Status background_error;
     storage::EngineStatistics engine;
     EntropyCounters entropy;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "node/server/memory_division.h"
 #include "node/server/node_impl.h"
 #include "node/server/version.h"
 
@@ -50,6 +51,8 @@ void add_shard(StatusReport& report, const ShardStatus& shard) {
     };
     add("starling_operations_under_way", shard.operations);
     add("starling_inflight_bytes", shard.inflight_bytes);
+    add("starling_peer_request_bytes", shard.peer_bytes);
+    add("starling_peer_requests_refused_total", shard.peer_requests_refused);
     add("starling_hints", shard.hints);
     add("starling_hint_bytes", shard.hint_bytes);
     add("starling_groups_dirty", shard.groups_dirty);
@@ -93,13 +96,29 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
     }
     uint64_t engine_memory = 0;
     uint64_t inflight = 0;
+    uint64_t peer_requests = 0;
     for (const ShardStatus& shard : shards) {
         add_shard(report, shard);
         engine_memory += shard.engine.memory_bytes;
         inflight += shard.inflight_bytes;
+        peer_requests += shard.peer_bytes;
     }
-    report.memory = {{"memtables and block cache", engine_memory, options_.memory_bytes_max / 2},
-                     {"requests under way", inflight, options_.memory_bytes_max / 4}};
+    uint64_t frames_in = 0;
+    uint64_t frames_in_dropped = 0;
+    for (const base::ByteLimit& queue : frames_in_) {
+        frames_in += queue.bytes();
+        frames_in_dropped += queue.refused();
+    }
+    const MemoryDivision memory(options_);
+    report.memory = {
+        {"memtables and block cache", engine_memory, memory.memtables + memory.block_cache},
+        {"requests under way", inflight, memory.requests},
+        {"requests of other nodes", peer_requests, memory.peer_requests},
+        {"frames to the transport", frames_out_.bytes(), memory.frames_out},
+        {"frames from the transport", frames_in, memory.frames_in}};
+    report.metrics["starling_frames_out_dropped_total"] =
+        static_cast<double>(frames_out_.refused());
+    report.metrics["starling_frames_in_dropped_total"] = static_cast<double>(frames_in_dropped);
     const gossip::GossipStats gossip = cluster_->gossip().stats();
     report.metrics["starling_gossip_messages_received_total"] =
         static_cast<double>(gossip.messages_received);
