@@ -254,7 +254,8 @@ peer::MintedReport Replica::minted_report(GroupId group) {
 void Replica::note_minted(GroupId group, base::NodeId from, const peer::MintedReport& report) {
     const absl::StatusOr<Frontier> minted = wire::decode_frontier(report.frontier());
     if (minted.ok()) {
-        horizon_.note(group, from, report.wall_ms(), *minted, store_.frontier(group));
+        horizon_.note(
+            group, from, report.wall_ms(), *minted, store_.frontier(group), host_.now_ms());
     }
 }
 

@@ -37,8 +37,11 @@ class ReplicaHost {
     virtual bool stores(GroupId group) const = 0;
     // The nodes, but for this one, that hold or are filling seats of the group.
     virtual std::vector<base::NodeId> other_owners(GroupId group) const = 0;
-    // Unix milliseconds; never goes back in the life of the process.
+    // Unix milliseconds: the time by which request ids age. As RequestClock says, it never goes
+    // back in the life of the process but by a step after which requests_from_ms() has risen.
     virtual uint64_t now_ms() const = 0;
+    // Requests created before this are refused, however young they look.
+    virtual uint64_t requests_from_ms() const { return 0; }
     virtual base::NodeId self() const = 0;
     virtual void send(base::NodeId to, peer::ReplicaMessage message) = 0;
 

@@ -54,7 +54,9 @@ Shard::Shard(uint32_t index,
       random_(random_seed),
       sealer_(options.cluster_secret),
       hybrid_clock_(options.clock_drift_max),
-      horizon_(in_ms(options.request_window + options.clock_drift_max)),
+      horizon_(in_ms(options.request_window + options.clock_drift_max),
+               in_ms(options.clock_drift_max)),
+      request_clock_({.hold = options.request_window, .drift_max = options.clock_drift_max}),
       view_(std::make_shared<ClusterView>()) {}
 
 Shard::~Shard() = default;
@@ -277,7 +279,7 @@ std::vector<base::NodeId> Shard::other_owners(GroupId group) const {
 }
 
 uint64_t Shard::now_ms() const {
-    return base::to_unix_ms(environment_.wall_clock.wall_now());
+    return request_clock_.now_ms(environment_.loop.now(), environment_.wall_clock.wall_now());
 }
 
 void Shard::send(base::NodeId to, peer::ReplicaMessage message) {
@@ -375,6 +377,10 @@ ShardStatus Shard::status() const {
     out.engine = engine_->statistics();
     out.entropy = entropy_->counters();
     out.malformed_messages = malformed_messages_ + mover_->malformed_messages();
+    // A shard without requests looks at its clock here.
+    now_ms();
+    out.clock_behind_ms = request_clock_.behind_ms();
+    out.clock_steps_back = request_clock_.steps_back();
     return out;
 }
 

@@ -22,6 +22,7 @@
 #include "node/entropy/entropy.h"
 #include "node/handover/mover.h"
 #include "node/replica/replica.h"
+#include "node/replica/request_clock.h"
 #include "node/server/identity.h"
 #include "node/server/inspect.h"
 #include "node/server/options.h"
@@ -68,6 +69,9 @@ struct ShardStatus {
     storage::EngineStatistics engine;
     EntropyCounters entropy;
     uint64_t malformed_messages = 0;
+    // See RequestClock.
+    uint64_t clock_behind_ms = 0;
+    uint64_t clock_steps_back = 0;
 };
 
 class Shard final : private ReplicaHost, private HandoverHost, private EntropyHost {
@@ -124,6 +128,7 @@ class Shard final : private ReplicaHost, private HandoverHost, private EntropyHo
     bool stores(GroupId group) const override;
     std::vector<base::NodeId> other_owners(GroupId group) const override;
     uint64_t now_ms() const override;
+    uint64_t requests_from_ms() const override { return request_clock_.floor_ms(); }
     base::NodeId self() const override { return identity_.node; }
     void send(base::NodeId to, peer::ReplicaMessage message) override;
     // HandoverHost
@@ -157,6 +162,8 @@ class Shard final : private ReplicaHost, private HandoverHost, private EntropyHo
     ContextSealer sealer_;
     HybridClock hybrid_clock_;
     GoneHorizon horizon_;
+    // Reading it lets it see what the wall clock does.
+    mutable RequestClock request_clock_;
     bool frozen_ = false;
     uint64_t malformed_messages_ = 0;
     ClusterViewPtr view_;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <chrono>
 
 #include <fmt/format.h>
 
@@ -71,6 +72,7 @@ void add_shard(StatusReport& report, const ShardStatus& shard) {
     add("starling_entropy_records_pulled_total", shard.entropy.records_pulled);
     add("starling_entropy_bytes_pulled_total", shard.entropy.bytes_pulled);
     add("starling_messages_malformed_total", shard.malformed_messages);
+    add("starling_clock_steps_back_total", shard.clock_steps_back);
 }
 
 }  // namespace
@@ -97,11 +99,13 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
     uint64_t engine_memory = 0;
     uint64_t inflight = 0;
     uint64_t peer_requests = 0;
+    uint64_t clock_behind_ms = 0;
     for (const ShardStatus& shard : shards) {
         add_shard(report, shard);
         engine_memory += shard.engine.memory_bytes;
         inflight += shard.inflight_bytes;
         peer_requests += shard.peer_bytes;
+        clock_behind_ms = std::max(clock_behind_ms, shard.clock_behind_ms);
     }
     uint64_t frames_in = 0;
     uint64_t frames_in_dropped = 0;
@@ -119,6 +123,7 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
     report.metrics["starling_frames_out_dropped_total"] =
         static_cast<double>(frames_out_.refused());
     report.metrics["starling_frames_in_dropped_total"] = static_cast<double>(frames_in_dropped);
+    report.metrics["starling_clock_behind_seconds"] = static_cast<double>(clock_behind_ms) / 1000;
     const gossip::GossipStats gossip = cluster_->gossip().stats();
     report.metrics["starling_gossip_messages_received_total"] =
         static_cast<double>(gossip.messages_received);
@@ -140,6 +145,13 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
     }
     if (report.read_only) {
         report.warnings.push_back("this node takes no writes: " + report.read_only_reason);
+    }
+    if (std::chrono::milliseconds(clock_behind_ms) > options_.clock_drift_max) {
+        report.warnings.push_back(fmt::format(
+            "this node's clock went back by {} s: writes may be refused "
+            "(request_too_old) for up to {} s",
+            clock_behind_ms / 1000,
+            (options_.request_window + 2 * options_.clock_drift_max) / std::chrono::seconds(1)));
     }
     return report;
 }

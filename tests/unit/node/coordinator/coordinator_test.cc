@@ -72,6 +72,15 @@ TEST_F(CoordinatorTest, ARequestIdFromTheFutureOrOlderThanTheWindowIsRefused) {
     EXPECT_EQ(refusal_of(request), base::reason::request_too_old);
 }
 
+TEST_F(CoordinatorTest, ARequestMadeBeforeTheClockWasSetBackIsRefusedAndANewOneIsNot) {
+    PutRequest request = good();
+    rig.peers.requests_from = request.request.created_ms + 1;
+    EXPECT_EQ(refusal_of(request), base::reason::request_too_old);
+    request.request.created_ms += 1;
+    const auto outcome = rig.put(std::move(request));
+    EXPECT_FALSE(outcome->result.has_value()) << "it is under way";
+}
+
 TEST_F(CoordinatorTest, AContextIsGoodForItsOwnKeyOnly) {
     PutRequest request = good();
     request.context = rig.put_everywhere("another", "value").context;
