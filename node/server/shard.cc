@@ -374,6 +374,7 @@ ShardStatus Shard::status() const {
     out.peer_bytes = replica_->peer_bytes();
     out.peer_requests_refused = replica_->peer_requests_refused();
     out.background_error = engine_->background_error();
+    out.damage = store_->damage();
     out.engine = engine_->statistics();
     out.entropy = entropy_->counters();
     out.malformed_messages = malformed_messages_ + mover_->malformed_messages();

@@ -66,6 +66,8 @@ struct ShardStatus {
     uint64_t peer_bytes = 0;
     uint64_t peer_requests_refused = 0;
     absl::Status background_error;
+    // data_loss when the rebuild of the hash trees met damage.
+    absl::Status damage;
     storage::EngineStatistics engine;
     EntropyCounters entropy;
     uint64_t malformed_messages = 0;

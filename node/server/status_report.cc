@@ -46,6 +46,9 @@ void add_shard(StatusReport& report, const ShardStatus& shard) {
         report.read_only = true;
         report.read_only_reason = std::string(shard.background_error.message());
     }
+    if (!shard.damage.ok() && report.damage.empty()) {
+        report.damage = std::string(shard.damage.message());
+    }
     auto& metrics = report.metrics;
     const auto add = [&](const char* name, uint64_t value) {
         metrics[name] += static_cast<double>(value);
@@ -54,6 +57,7 @@ void add_shard(StatusReport& report, const ShardStatus& shard) {
     add("starling_inflight_bytes", shard.inflight_bytes);
     add("starling_peer_request_bytes", shard.peer_bytes);
     add("starling_peer_requests_refused_total", shard.peer_requests_refused);
+    add("starling_shards_damaged", shard.damage.ok() ? 0 : 1);
     add("starling_hints", shard.hints);
     add("starling_hint_bytes", shard.hint_bytes);
     add("starling_groups_dirty", shard.groups_dirty);
@@ -145,6 +149,12 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
     }
     if (report.read_only) {
         report.warnings.push_back("this node takes no writes: " + report.read_only_reason);
+    }
+    if (!report.damage.empty()) {
+        report.warnings.push_back(
+            "data on this node's disk is damaged, and its replicas are not "
+            "compared with others: " +
+            report.damage);
     }
     if (std::chrono::milliseconds(clock_behind_ms) > options_.clock_drift_max) {
         report.warnings.push_back(fmt::format(
