@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "gossip/join.h"
+#include "node/server/memory_division.h"
 #include "node/server/namespaces.h"
 #include "ring/placement.h"
 
@@ -16,6 +17,8 @@ namespace starling::node {
 namespace {
 
 constexpr size_t secret_bytes_min = 16;
+// What a frame takes beside its bytes while it waits for another loop.
+constexpr uint64_t queued_frame_overhead_bytes = 512;
 constexpr base::Duration drain_max = std::chrono::seconds(8);
 constexpr base::Duration drain_step = std::chrono::milliseconds(20);
 
@@ -44,7 +47,12 @@ std::string parent_of(std::string directory) {
 Node::Impl::Impl(NodeOptions options, NodeEnvironment environment)
     : options_(std::move(options)),
       environment_(std::move(environment)),
-      held_(environment_.loops.size()) {}
+      held_(environment_.loops.size()),
+      frames_out_(MemoryDivision(options_).frames_out) {
+    for (uint32_t shard = 0; shard < shard_count(); ++shard) {
+        frames_in_.emplace_back(MemoryDivision(options_).frames_in / shard_count());
+    }
+}
 
 Node::Impl::~Impl() = default;
 
@@ -305,10 +313,12 @@ void Node::Impl::on_delivery(const env::Delivery& delivery) {
         ++frames_malformed_;
         return;
     }
-    dispatch(std::move(envelope), delivery.connection);
+    dispatch(std::move(envelope), delivery.frame.size(), delivery.connection);
 }
 
-void Node::Impl::dispatch(peer::Envelope envelope, env::ConnectionId connection) {
+void Node::Impl::dispatch(peer::Envelope envelope,
+                          size_t frame_bytes,
+                          env::ConnectionId connection) {
     // Nobody joins a node that has not founded its cluster yet.
     if (phase_ != Phase::serving && phase_ != Phase::stopping) {
         return;
@@ -348,8 +358,25 @@ void Node::Impl::dispatch(peer::Envelope envelope, env::ConnectionId connection)
         ++frames_malformed_;
         return;
     }
-    on_shard(partition % shard_count(), [from, envelope = std::move(envelope)](Shard& shard) {
-        shard.on_message(from, envelope);
+    pass_on(partition % shard_count(), from, std::move(envelope), frame_bytes);
+}
+
+void Node::Impl::pass_on(uint32_t shard,
+                         base::NodeId from,
+                         peer::Envelope envelope,
+                         size_t frame_bytes) {
+    env::EventLoop& loop = *environment_.loops[shard];
+    if (loop.in_loop()) {
+        shards_[shard]->on_message(from, envelope);
+        return;
+    }
+    const uint64_t bytes = frame_bytes + queued_frame_overhead_bytes;
+    if (!frames_in_[shard].take(bytes)) {
+        return;
+    }
+    loop.post([this, shard, from, bytes, envelope = std::move(envelope)] {
+        shards_[shard]->on_message(from, envelope);
+        frames_in_[shard].give_back(bytes);
     });
 }
 
@@ -358,8 +385,14 @@ void Node::Impl::send_frame(const env::Address& to, std::string frame) {
         environment_.transport->send(to, std::move(frame)).IgnoreError();
         return;
     }
-    loop0().post([this, to, frame = std::move(frame)]() mutable {
+    const uint64_t bytes = frame.size() + queued_frame_overhead_bytes;
+    if (!frames_out_.take(bytes)) {
+        return;
+    }
+    loop0().post([this, to, bytes, frame = std::move(frame)]() mutable {
+        // A peer's full queue loses the frame too.
         environment_.transport->send(to, std::move(frame)).IgnoreError();
+        frames_out_.give_back(bytes);
     });
 }
 

@@ -169,8 +169,11 @@ RunResult Simulation::run() {
 
 void Simulation::come_to_rest() {
     faults_->end();
-    // Operations under way end at their deadlines; machines that are down start.
-    run_for(seconds(10));
+    // Operations under way end at their deadlines, of which a late timer may be the last to know;
+    // machines that are down start.
+    const FaultOptions& faults = options_.faults;
+    const bool timers_are_late = faults.late_timers_per_million > 0;
+    run_for(seconds(10) + (timers_are_late ? faults.timer_lateness_max : base::Duration::zero()));
     Convergence convergence(scheduler_, *cluster_, options_);
     const std::string why_not = convergence.wait();
     convergence_ = convergence.elapsed();
