@@ -103,6 +103,13 @@ absl::Status Node::Impl::open_shards() {
                                                   static_cast<ShardHost&>(*this)));
         STARLING_RETURN_IF_ERROR(
             shards_.back()->open(fmt::format("{}/shard-{}", options_.data_directory, index)));
+        if (index == 0) {
+            // Before the others are made: a refusal leaves no new directory behind.
+            STARLING_ASSIGN_OR_RETURN(const std::optional<Identity> stored,
+                                      load_identity(shards_[0]->engine()));
+            STARLING_RETURN_IF_ERROR(stored.has_value() ? check_stored(*stored, 0)
+                                                        : absl::OkStatus());
+        }
     }
     return absl::OkStatus();
 }
@@ -139,8 +146,9 @@ absl::StatusOr<Identity> Node::Impl::settle_identity() {
     STARLING_ASSIGN_OR_RETURN(const std::optional<Identity> first,
                               load_identity(shards_[0]->engine()));
     Identity identity;
+    // Shard 0 has generation 0 until each shard has an identity: from then on none may be without.
+    const bool is_complete = first.has_value() && first->generation > 0;
     if (first.has_value()) {
-        STARLING_RETURN_IF_ERROR(check_stored(*first, 0));
         identity = *first;
     } else {
         identity.node = base::NodeId(environment_.random->next_id());
@@ -169,10 +177,19 @@ absl::StatusOr<Identity> Node::Impl::settle_identity() {
                     "shard {} in {} belongs to another node", index, options_.data_directory));
             }
             identity.generation = std::max(identity.generation, stored->generation);
+        } else if (is_complete) {
+            return absl::DataLossError(
+                fmt::format("shard {} in {} has lost its data: shard 0 there is that of node {}",
+                            index,
+                            options_.data_directory,
+                            base::to_string(first->node)));
         }
     }
+    if (!first.has_value()) {
+        STARLING_RETURN_IF_ERROR(store_identity(shards_[0]->engine(), identity));
+    }
     ++identity.generation;
-    for (uint32_t index = 0; index < shard_count(); ++index) {
+    for (uint32_t index = shard_count(); index-- > 0;) {
         identity.shard = index;
         STARLING_RETURN_IF_ERROR(store_identity(shards_[index]->engine(), identity));
     }
@@ -436,10 +453,14 @@ void Node::Impl::peer_is_back(base::NodeId node) {
     }
 }
 
-void Node::Impl::persist_membership(std::string state) {
+void Node::Impl::store_membership(const std::string& state, ClusterHost::Done done) {
     storage::WriteBatch batch;
     batch.put(membership_key(), state);
-    shards_[0]->commit(batch, [this](const absl::Status& status) {
+    shards_[0]->commit(batch, std::move(done));
+}
+
+void Node::Impl::persist_membership(std::string state) {
+    store_membership(state, [this](const absl::Status& status) {
         if (!status.ok()) {
             log("warning",
                 fmt::format("the membership could not be stored: {}", status.ToString()));
@@ -552,6 +573,13 @@ void Node::Impl::create_namespace(NamespaceInfo info, Callback<NamespaceInfo> do
             done(not_serving());
             return;
         }
+        if (cluster_->gossip().joining()) {
+            // It would be forgotten with the rest of the former cluster.
+            done(base::make_error(absl::StatusCode::kUnavailable,
+                                  base::reason::stopping,
+                                  "the node is about to join another cluster: ask a member of it"));
+            return;
+        }
         const ClusterViewPtr view = cluster_->view();
         if (absl::Status status = check_namespace(info, view->seat_count); !status.ok()) {
             done(std::move(status));
@@ -569,7 +597,20 @@ void Node::Impl::create_namespace(NamespaceInfo info, Callback<NamespaceInfo> do
             done(std::move(status));
             return;
         }
-        done(std::move(info));
+        // An OK outlives a power loss.
+        store_membership(
+            cluster_->gossip().membership().encode_state(),
+            [info = std::move(info), done = std::move(done)](const absl::Status& status) mutable {
+                if (status.ok()) {
+                    done(std::move(info));
+                    return;
+                }
+                done(absl::UnknownError(
+                    fmt::format("namespace '{}' was made, but may be gone after a "
+                                "power loss: it could not be stored: {}",
+                                info.name,
+                                std::string(status.message()))));
+            });
     });
 }
 

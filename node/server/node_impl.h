@@ -59,6 +59,8 @@ class Node::Impl final : private ShardHost, private ClusterHost {
                        ClusterHost::Done done) override;
     bool holds_data() override;
 
+    // OK once durable.
+    void store_membership(const std::string& state, ClusterHost::Done done);
     absl::Status open_shards();
     absl::StatusOr<Identity> settle_identity();
     absl::Status check_options() const;
