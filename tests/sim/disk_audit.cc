@@ -12,10 +12,9 @@ namespace starling::sim {
 
 namespace {
 
-// One acknowledgement in so many, on average. Opening a disk costs as much as some hundred events.
-constexpr uint64_t audit_interval = 64;
 // One audit in so many looks at the versions of all keys of the partition, on all disks.
 constexpr uint64_t merge_interval = 6;
+constexpr size_t promises_kept_max = 16;
 // The laws are tried on all triples.
 constexpr size_t versions_kept_max = 5;
 
@@ -37,7 +36,7 @@ DiskAudit::DiskAudit(World world)
 }
 
 void DiskAudit::draw_next() {
-    until_next_ = 1 + random_.below(2 * audit_interval);
+    until_next_ = 1 + random_.below(2 * uint64_t{world_.options.audit_interval} - 1);
 }
 
 node::GroupId DiskAudit::group_of(KeyIndex key) const {
@@ -48,11 +47,35 @@ node::GroupId DiskAudit::group_of(KeyIndex key) const {
 void DiskAudit::put_acknowledged(
     Machine& by, KeyIndex key, WriteId id, uint32_t quorum, const node::PutResult& result) {
     // A repeat of what is superseded already has no dot any more.
-    if (result.dot.sequence == 0 || !by.is_up() || --until_next_ > 0) return;
+    if (result.dot.sequence == 0 || !by.is_up()) return;
+    const Promise promise{
+        .key = key, .id = id, .quorum = quorum, .dot = result.dot, .receipt = result.receipt};
+    const bool is_hinted = result.receipt.seats_hinted > 0;
+    if (--until_next_ > 0) {
+        if (is_hinted) remember(promise);
+        return;
+    }
     draw_next();
     ++counts_.acknowledgements;
-    check_durable(by, key, id, quorum, result);
+    cluster_ = by.node().cluster();
+    check_durable(promise, &by);
+    if (!promises_.empty()) check_durable(promises_[random_.below(promises_.size())], nullptr);
+    remember(promise);
     if (random_.below(merge_interval) == 0) check_merges(key);
+}
+
+void DiskAudit::remember(const Promise& promise) {
+    if (promises_.size() == promises_kept_max)
+        promises_.erase(promises_.begin() +
+                        static_cast<ptrdiff_t>(random_.below(promises_kept_max)));
+    promises_.push_back(promise);
+}
+
+void DiskAudit::check_promises() {
+    if (cluster_.is_none()) return;
+    for (const Promise& promise : promises_) {
+        if (world_.verdict.ok()) check_durable(promise, nullptr);
+    }
 }
 
 std::unique_ptr<DiskCopy> DiskAudit::open(Machine& machine, node::GroupId group) {
@@ -70,33 +93,39 @@ void DiskAudit::failed(const Machine& machine, const absl::Status& status) {
                                       status.ToString()));
 }
 
-void DiskAudit::check_durable(
-    Machine& by, KeyIndex key, WriteId id, uint32_t quorum, const node::PutResult& result) {
-    const node::GroupId group = group_of(key);
-    const std::string name = node::group_key(world_.name_space_of(key), world_.oracle.key(key).key);
-    const base::RequestId request = world_.oracle.history(key).get(id).request;
-    const base::ClusterId cluster = by.node().cluster();
-    std::vector<Machine*> machines{&by};
+void DiskAudit::check_durable(const Promise& promise, Machine* first) {
+    const node::GroupId group = group_of(promise.key);
+    const std::string name =
+        node::group_key(world_.name_space_of(promise.key), world_.oracle.key(promise.key).key);
+    const base::RequestId request = world_.oracle.history(promise.key).get(promise.id).request;
+    node::Receipt receipt = promise.receipt;
+    std::vector<Machine*> machines;
+    if (first != nullptr) {
+        machines.push_back(first);
+    } else {
+        // Seats keep what was promised; they may have come together on fewer nodes since.
+        receipt.nodes_answered = 1;
+    }
     for (const auto& machine : world_.cluster.machines()) {
-        if (machine.get() != &by) machines.push_back(machine.get());
+        if (machine.get() != first) machines.push_back(machine.get());
     }
     Oracle::DurableCopies found;
     for (Machine* const machine : machines) {
-        if (Oracle::are_enough(found, quorum, result.receipt)) return;
+        if (Oracle::are_enough(found, promise.quorum, receipt)) return;
         const std::unique_ptr<DiskCopy> disk = open(*machine, group);
         if (disk == nullptr) continue;
         const auto record = disk->record(group, name);
-        auto hinted = disk->hinted(group, name, result.dot);
+        auto copies = disk->hinted(group, name, promise.dot);
         const auto seats =
-            disk->seats(group, cluster, static_cast<uint8_t>(world_.options.node.seat_count));
-        for (const absl::Status& status : {record.status(), hinted.status(), seats.status()}) {
+            disk->seats(group, cluster_, static_cast<uint8_t>(world_.options.node.seat_count));
+        for (const absl::Status& status : {record.status(), copies.status(), seats.status()}) {
             if (!status.ok()) return failed(*machine, status);
         }
-        if (has_write(*record, result.dot, request)) hinted->merge(*seats);
-        if (!hinted->empty()) ++found.machines;
-        found.seats.merge(*hinted);
+        if (has_write(*record, promise.dot, request)) copies->merge(*seats);
+        if (!copies->empty()) ++found.machines;
+        found.seats.merge(*copies);
     }
-    world_.oracle.disks_inspected(key, id, quorum, result.receipt, found);
+    world_.oracle.disks_inspected(promise.key, promise.id, promise.quorum, receipt, found);
 }
 
 void DiskAudit::check_merges(KeyIndex key) {

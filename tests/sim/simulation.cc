@@ -166,11 +166,13 @@ void Simulation::work() {
                                    .task = [this, number] { cluster_->bring_up(number); }});
     }
     if (options_.faults.crashes_in_recovery) cluster_->set_recovery_crashes(300'000);
+    if (options_.faults.damaged_logs) cluster_->set_damaged_logs(500'000);
     faults_->begin();
     workload_->begin(*operations_);
     run_until(end);
     workload_->end();
     cluster_->set_recovery_crashes(0);
+    cluster_->set_damaged_logs(0);
 }
 
 RunResult Simulation::run() {
@@ -184,6 +186,7 @@ RunResult Simulation::run() {
 
 void Simulation::come_to_rest() {
     faults_->end();
+    audit_->check_promises();
     // Operations under way end at their deadlines; machines that are down start.
     run_for(seconds(10));
     Convergence convergence(scheduler_, *cluster_, options_);
