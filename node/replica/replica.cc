@@ -184,7 +184,14 @@ void Replica::read(GroupId group, std::string key, ReadDone done) {
                 std::move(key),
                 [this, group, done = std::move(done)](absl::StatusOr<Record> record) mutable {
                     // Asked again: the seat may have gone while the disk was read.
-                    const SeatSet seats = host_.held_seats(group.partition);
+                    SeatSet seats = host_.held_seats(group.partition);
+                    if (STARLING_PLANTED(count_hint_for_r) && !seats.empty()) {
+                        for (const HintStore::Owner& owner : hints_.owners()) {
+                            if (owner.group == group) {
+                                seats.add(owner.seat);
+                            }
+                        }
+                    }
                     if (!record.ok()) {
                         done(std::move(record).status());
                     } else if (seats.below(group.replicas).empty()) {

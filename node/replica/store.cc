@@ -375,6 +375,9 @@ absl::Status ReplicaStore::apply_change(GroupId id,
     encode_record(before, record);
     STARLING_RETURN_IF_ERROR(change(record, frontier));
 
+    if (STARLING_PLANTED(request_ids_forgotten)) {
+        record.gone.clear();
+    }
     storage::WriteBatch batch;
     std::string after;
     encode_record(after, record);
@@ -383,10 +386,16 @@ absl::Status ReplicaStore::apply_change(GroupId id,
         batch.put(storage_keys::record(id, key), after);
     }
     const bool frontier_changed = frontier != group.frontier;
-    if (frontier_changed && !STARLING_PLANTED(frontier_outside_batch)) {
+    if (frontier_changed) {
         std::string encoded;
         frontier.encode(encoded);
-        batch.put(storage_keys::frontier(id), encoded);
+        if (STARLING_PLANTED(frontier_outside_batch)) {
+            storage::WriteBatch apart;
+            apart.put(storage_keys::frontier(id), encoded);
+            STARLING_RETURN_IF_ERROR(commits_.apply(apart));
+        } else {
+            batch.put(storage_keys::frontier(id), encoded);
+        }
     }
     if (batch.empty()) {
         return absl::OkStatus();

@@ -261,10 +261,6 @@ SeatSet Shard::held_seats(base::PartitionId partition) const {
     if (frozen_) {
         return {};
     }
-    if (STARLING_PLANTED(counts_before_ready) &&
-        mover_->stores(partition, identity_.cluster.seats)) {
-        return SeatSet::first(identity_.cluster.seats);
-    }
     return mover_->counts(partition);
 }
 

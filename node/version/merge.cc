@@ -156,7 +156,7 @@ bool hide(std::vector<Sibling>& siblings, const Hidden& hidden) {
 // Planted bugs: what a wrong merge does to siblings that all should stay.
 void drop_a_good_sibling(Choices& kept, const auto& value_of) {
     if (kept.size() < 2) return;
-    if (STARLING_PLANTED(merge_drops_sibling)) kept.pop_back();
+    if (STARLING_PLANTED(merge_drops_sibling) && kept.size() > 2) kept.pop_back();
     if (STARLING_PLANTED(merge_picks_larger_value)) {
         kept = {*std::max_element(kept.begin(), kept.end(), [&](Choice a, Choice b) {
             return value_of(a) < value_of(b);

@@ -233,7 +233,12 @@ void Operations::try_put(const PutPtr& put, Machine* machine) {
                      machine->name());
     link_.put(*machine,
               put->request,
-              {.answered = [this, put, number](
+              {.given =
+                   [this, put](Machine& by, const absl::StatusOr<node::PutResult>& result) {
+                       if (!result.ok() || !world_.put_acknowledged) return;
+                       world_.put_acknowledged(by, put->key, put->id, put->quorum, *result);
+                   },
+               .answered = [this, put, number](
                                auto result) { put_answered(put, number, std::move(result)); },
                .ended =
                    [this, put](uint32_t delivered, uint32_t) {

@@ -76,6 +76,9 @@ class Operations {
         base::WallTime started;
         // Is a fault at work just now?
         std::function<bool()> fault_active;
+        // A node acknowledges a put of this key and W, at this moment. May be null.
+        std::function<void(Machine&, KeyIndex, WriteId, uint32_t, const node::PutResult&)>
+            put_acknowledged;
     };
     struct Counts {
         uint64_t begun = 0;
