@@ -85,6 +85,14 @@ absl::Status Coordinator::check_request_id(const base::RequestId& request) const
                         "earlier try of it was applied is not known",
                         now_ms - request.created_ms));
     }
+    if (request.created_ms < context_.host.requests_from_ms()) {
+        return base::make_error(
+            absl::StatusCode::kFailedPrecondition,
+            base::reason::request_too_old,
+            fmt::format("the clock of this node was set back, and it takes no request made before "
+                        "{} (Unix ms): whether an earlier try of it was applied is not known",
+                        context_.host.requests_from_ms()));
+    }
     return absl::OkStatus();
 }
 

@@ -210,7 +210,7 @@ void GetOperation::repair(base::NodeId node, uint64_t digest) {
 void GetOperation::answer() {
     GetResult result;
     for (const Sibling& sibling : core_.result().siblings) {
-        if (!sibling.is_tombstone) {
+        if (!sibling.is_tombstone && !core_.result().is_hidden(sibling)) {
             result.values.push_back({.value = sibling.value,
                                      .dot = sibling.dot,
                                      .time = sibling.time,

@@ -197,7 +197,9 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
             .value = std::move(plan_.request.value)};
         dot_ = write.dot;
         time_ = write.time;
-        Record minted = mint(local, superseded, std::move(write));
+        Record minted = plan_.superseded.has_value()
+                            ? mint(local, *plan_.superseded, std::move(write))
+                            : mint_over(local, std::move(write));
         if (!plan_.request.is_delete && live_value_count(minted) > plan_.name_space.siblings_max) {
             return base::make_error(
                 absl::StatusCode::kResourceExhausted,

@@ -31,6 +31,15 @@ absl::StatusOr<Record> decode_stored(const std::optional<std::string>& stored) {
     return decode_record(*stored);
 }
 
+// About what the record takes.
+uint64_t memory_bytes(const Record& record) {
+    uint64_t bytes = sizeof(Record) + record.gone.size() * sizeof(base::RequestId);
+    for (const Sibling& sibling : record.siblings) {
+        bytes += sizeof(Sibling) + sibling.value.size();
+    }
+    return bytes;
+}
+
 storage::IteratorOptions bounds_of(GroupId group) {
     std::string lower = storage_keys::record_prefix(group);
     std::string upper = storage_keys::prefix_end(lower);
@@ -277,26 +286,29 @@ void ReplicaStore::load_again(const std::string& storage_key, std::deque<ReadCal
 
 void ReplicaStore::read(GroupId group, std::string key, ReadCallback done) {
     std::string storage_key = storage_keys::record(group, key);
-    with_record(
-        group,
-        std::move(key),
-        [this, storage_key = std::move(storage_key), done = std::move(done)](
-            absl::StatusOr<Record> record) mutable {
-            const uint64_t commit = unsynced_commit(storage_key);
-            if (commit == 0 || !record.ok()) {
-                done(std::move(record));
-                return;
-            }
-            commits_.when_durable_up_to(
-                commit,
-                [record = std::move(record), done = std::move(done)](absl::Status status) mutable {
-                    if (status.ok()) {
+    with_record(group,
+                std::move(key),
+                [this, storage_key = std::move(storage_key), done = std::move(done)](
+                    absl::StatusOr<Record> record) mutable {
+                    const uint64_t commit = unsynced_commit(storage_key);
+                    if (commit == 0 || !record.ok()) {
                         done(std::move(record));
-                    } else {
-                        done(std::move(status));
+                        return;
                     }
+                    const uint64_t bytes = memory_bytes(*record);
+                    waiting_read_bytes_ += bytes;
+                    commits_.when_durable_up_to(
+                        commit,
+                        [this, bytes, record = std::move(record), done = std::move(done)](
+                            absl::Status status) mutable {
+                            waiting_read_bytes_ -= bytes;
+                            if (status.ok()) {
+                                done(std::move(record));
+                            } else {
+                                done(std::move(status));
+                            }
+                        });
                 });
-        });
 }
 
 void ReplicaStore::note_unsynced(const std::string& storage_key) {

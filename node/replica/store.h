@@ -63,6 +63,9 @@ class ReplicaStore final : public GroupAccess {
     // and takes no change until `done`, and never one that was asked for before.
     void drop(GroupId group, Done done);
 
+    // Of the records that reads hold while they wait for a sync.
+    uint64_t waiting_read_bytes() const { return waiting_read_bytes_; }
+
     CommitQueue& commits() { return commits_; }
     storage::Engine& engine() { return engine_; }
     std::vector<GroupId> groups() const;
@@ -135,6 +138,7 @@ class ReplicaStore final : public GroupAccess {
     // How often each group was dropped: a change that was waiting for the disk meanwhile is for a
     // group that is no more.
     absl::btree_map<GroupId, uint64_t> drops_;
+    uint64_t waiting_read_bytes_ = 0;
     uint64_t jobs_open_ = 0;
     std::atomic<bool> has_records_ = false;
     bool rebuilding_ = false;

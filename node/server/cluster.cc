@@ -244,6 +244,12 @@ void Cluster::identity_conflict(const gossip::MemberRecord& seen) {
                           seen.peer_address));
 }
 
+bool Cluster::holds_data() {
+    const bool has_namespaces =
+        namespaces_in(gossip_.membership(), identity_.cluster.seats).size() > 1;
+    return has_namespaces || host_.holds_data();
+}
+
 void Cluster::adopt_cluster(const gossip::JoinGrant& grant, AdoptDone done) {
     Identity adopted = identity_;
     adopted.cluster = grant.cluster;

@@ -174,15 +174,12 @@ void Operations::check_error(std::string_view what, KeyIndex key, const absl::St
     // A namespace that was made a moment ago is not known everywhere.
     const bool not_yet_known =
         absl::IsNotFound(status) && name_space_of(key).name != name_spaces_.front().name;
-    // What a node with a wrong clock may say.
-    const std::string reason = base::reason_of(status);
-    const bool about_time =
-        reason == base::reason::clock_drift || reason == base::reason::request_too_old;
     const FaultOptions& faults = world_.options.faults;
     // Drift adds up: after a while it exceeds every bound.
     const bool clocks_fail =
         faults.clock_jumps || faults.clock_strobes || faults.drift_per_million_max > 0;
-    if (about_time ? clocks_fail : is_honest_failure(status) || not_yet_known) return;
+    const bool blames_clock = base::reason_of(status) == base::reason::clock_drift;
+    if (blames_clock ? clocks_fail : is_honest_failure(status) || not_yet_known) return;
     world_.verdict.report("I19",
                           fmt::format("a valid {} of key {} was answered with {}",
                                       what,

@@ -431,6 +431,7 @@ TEST_F(GrpcDoorTest, StatusAndRingAreToldWhole) {
     report.hints = 4;
     report.memory = {{.what = "memtables", .bytes_used = 1, .bytes_max = 2}};
     report.warnings = {"1 of 3 copies"};
+    report.damage = "000007.table: block 3";
     node().status_answer = report;
     node().ring_answer =
         std::vector<RingPartition>{{.partition = base::PartitionId(9),
@@ -444,6 +445,7 @@ TEST_F(GrpcDoorTest, StatusAndRingAreToldWhole) {
     EXPECT_EQ(status.hints(), 4u);
     EXPECT_EQ(status.memory(0).bytes_max(), 2u);
     EXPECT_EQ(status.warnings(0), "1 of 3 copies");
+    EXPECT_EQ(status.damage(), "000007.table: block 3");
     grpc::ClientContext ring_context;
     v1::RingResponse ring;
     ASSERT_TRUE(admin_->Ring(&ring_context, {}, &ring).ok());
