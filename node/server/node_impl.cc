@@ -16,7 +16,6 @@ namespace starling::node {
 namespace {
 
 constexpr size_t secret_bytes_min = 16;
-constexpr base::Duration drain_max = std::chrono::seconds(8);
 constexpr base::Duration drain_step = std::chrono::milliseconds(20);
 
 std::string membership_key() {
@@ -609,7 +608,9 @@ void Node::Impl::stop(std::function<void(absl::Status)> done) {
                 shard.coordinator().stop_accepting();
                 return true;
             },
-            [this, done](const std::vector<bool>&) { drain(loop0().now() + drain_max, done); });
+            [this, done](const std::vector<bool>&) {
+                drain(loop0().now() + options_.drain_max, done);
+            });
     });
 }
 
