@@ -109,6 +109,13 @@ void add_key_commands(CLI::App& app, Arguments& arguments) {
     del.alias("del")->alias("rm");
     del.add_option("-k,--key,KEY", arguments.key, "the key")->required();
     add_write_options(del, arguments);
+    CLI::App& batch = add_command(app,
+                                  "batch",
+                                  "many operations, one per line, through one stream",
+                                  arguments,
+                                  Command::batch);
+    batch.add_option("FILE", arguments.batch_file, "where the lines are; '-': standard input")
+        ->required();
 }
 
 void add_cluster_commands(CLI::App& app, Arguments& arguments) {

@@ -16,6 +16,7 @@ enum class Command : uint8_t {
     put,
     get,
     del,
+    batch,
     status,
     ring,
     ping,
@@ -53,6 +54,8 @@ struct Arguments {
     // Hexadecimal.
     std::optional<std::string> context;
     bool blind = false;
+    // "-": standard input.
+    std::string batch_file;
 
     uint32_t replicas = 0;
     std::string policy;

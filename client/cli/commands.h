@@ -14,6 +14,7 @@ namespace starling::client {
 int run_put(Terminal& terminal, const Arguments& arguments, Session& session);
 int run_get(Terminal& terminal, const Arguments& arguments, Session& session);
 int run_delete(Terminal& terminal, const Arguments& arguments, Session& session);
+int run_batch(Terminal& terminal, const Arguments& arguments, Session& session);
 
 int run_ping(Terminal& terminal, const Arguments& arguments, Session& session);
 int run_status(Terminal& terminal, const Arguments& arguments, Session& session);

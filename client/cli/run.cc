@@ -12,6 +12,8 @@ int run_command(Terminal& terminal, const Arguments& arguments, Session& session
             return run_get(terminal, arguments, session);
         case Command::del:
             return run_delete(terminal, arguments, session);
+        case Command::batch:
+            return run_batch(terminal, arguments, session);
         case Command::status:
             return run_status(terminal, arguments, session);
         case Command::ring:

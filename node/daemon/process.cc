@@ -53,6 +53,7 @@ absl::Status make_directories(env::FileSystem& files, const std::string& path) {
 Process::Process(Config config, std::string secret)
     : config_(std::move(config)), addresses_file_(config_.node.data_directory + "/addresses.json") {
     config_.node.cluster_secret = std::move(secret);
+    config_.node.drain_max = config_.stop_timeout / 4;
     const uint32_t shards = config_.shards != 0 ? config_.shards : cores();
     for (uint32_t i = 0; i < shards; ++i) {
         loops_.push_back(std::make_unique<env::PosixLoop>());
@@ -179,7 +180,8 @@ absl::Status Process::announce() {
 }
 
 absl::Status Process::stop() {
-    // Half of the time for requests to finish, the rest for the data to reach the disk.
+    // Half of the time for requests to finish, a quarter for the node to give up the others, the
+    // rest for the data to reach the disk.
     if (!grpc_->drain(config_.stop_timeout / 2)) {
         log_line("warning",
                  "requests are still under way; the node answers or drops them as it stops");

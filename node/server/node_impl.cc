@@ -19,7 +19,6 @@ namespace {
 constexpr size_t secret_bytes_min = 16;
 // What a frame takes beside its bytes while it waits for another loop.
 constexpr uint64_t queued_frame_overhead_bytes = 512;
-constexpr base::Duration drain_max = std::chrono::seconds(8);
 constexpr base::Duration drain_step = std::chrono::milliseconds(20);
 
 std::string membership_key() {
@@ -642,7 +641,9 @@ void Node::Impl::stop(std::function<void(absl::Status)> done) {
                 shard.coordinator().stop_accepting();
                 return true;
             },
-            [this, done](const std::vector<bool>&) { drain(loop0().now() + drain_max, done); });
+            [this, done](const std::vector<bool>&) {
+                drain(loop0().now() + options_.drain_max, done);
+            });
     });
 }
 

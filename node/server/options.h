@@ -55,6 +55,8 @@ struct NodeOptions {
     // As the detector was measured: within 10 s all of 50 nodes know of a dead one, at 5 % loss.
     base::Duration gossip_probe_interval = gossip::SwimOptions().probe_interval;
     uint32_t fills_at_once = 8;
+    // How long a stop waits for requests under way before it gives them up.
+    base::Duration drain_max = std::chrono::seconds(8);
 };
 
 }  // namespace starling::node

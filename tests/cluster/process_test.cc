@@ -1,18 +1,24 @@
 // starlingd as a process: its data directory, its signals, and its peer port before strangers.
 
+#include <atomic>
 #include <csignal>
+#include <deque>
 #include <random>
+#include <thread>
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "env/posix/frame.h"
 #include "env/posix/handshake.h"
+#include "starling/peer/envelope.pb.h"
 #include "tests/cluster/test_cluster.h"
 
 namespace starling::cluster_test {
@@ -58,6 +64,11 @@ class Connection {
   private:
     const int socket_;
 };
+
+uint16_t client_port(const TestNode& node) {
+    return static_cast<uint16_t>(
+        std::stoi(node.client_address().substr(std::string("127.0.0.1:").size())));
+}
 
 void send_raw(uint16_t port, const std::string& bytes) {
     Connection(port).send(bytes);
@@ -208,11 +219,255 @@ TEST(ProcessTest, NonsenseFromAProvenPeerChangesNothing) {
     EXPECT_TRUE(client->put("k", "v").ok());
 }
 
+// Right in form, of the right cluster, from a node that nobody knows, about what makes no sense.
+TEST(ProcessTest, WellFormedNonsenseFromAProvenPeerChangesNothing) {
+    TestCluster cluster(few_partitions);
+    TestNode& node = cluster.add_node();
+    Connected<client::Client> client(cluster.options());
+    for (int i = 0; i < 50; ++i) {
+        ASSERT_TRUE(client->put(fmt::format("key {}", i), "value").ok());
+    }
+    const auto before = node.admin()->status();
+    ASSERT_TRUE(before.ok());
+    std::string frames;
+    const auto add = [&frames](const peer::Envelope& envelope) {
+        const std::string payload = envelope.SerializeAsString();
+        env::append_frame_header(frames, env::FrameKind::data, payload);
+        frames += payload;
+    };
+    for (const uint32_t partition : {0u, 31u, 32u, 65535u, UINT32_MAX}) {
+        for (const uint32_t replicas : {0u, 1u, 3u, 4u, 200u, UINT32_MAX}) {
+            peer::Envelope envelope;
+            envelope.set_cluster(before->cluster_id());
+            envelope.set_from(4711);
+            envelope.set_to(before->node_id());
+            peer::ReplicaMessage& replica = *envelope.mutable_replica();
+            replica.set_partition(partition);
+            replica.set_replicas(replicas);
+            add(envelope);
+            replica.mutable_read();
+            add(envelope);
+            replica.mutable_write();
+            add(envelope);
+            replica.mutable_hint();
+            add(envelope);
+            envelope.mutable_handover()->set_partition(partition);
+            add(envelope);
+            envelope.mutable_entropy()->set_partition(partition);
+            add(envelope);
+            envelope.mutable_gossip();
+            add(envelope);
+            envelope.mutable_gossip()->mutable_delta();
+            add(envelope);
+            envelope.mutable_gossip()->mutable_join_request();
+            add(envelope);
+            envelope.set_cluster(before->cluster_id() + 1);
+            add(envelope);
+        }
+    }
+    ASSERT_NO_FATAL_FAILURE(send_admitted(node.peer_port(), frames));
+    EXPECT_TRUE(node.is_running());
+    for (int i = 0; i < 50; ++i) {
+        const auto read = client->get(fmt::format("key {}", i));
+        ASSERT_TRUE(read.ok()) << read.status();
+        ASSERT_EQ(read->values_size(), 1);
+        EXPECT_EQ(read->values(0).value(), "value");
+    }
+    const auto after = node.admin()->status();
+    ASSERT_TRUE(after.ok());
+    EXPECT_EQ(after->records(), before->records());
+    EXPECT_EQ(after->members_size(), 1);
+    EXPECT_TRUE(client->put("k", "v").ok());
+}
+
+TEST(ProcessTest, FourHundredConnectionsUnderFewDescriptorsLeaveTheNodeAnswering) {
+    TestCluster cluster(few_partitions);
+    TestNode& node = cluster.prepare_node();
+    node.start_with_descriptors(256);
+    ASSERT_TRUE(node.wait_ready()) << read_text(node.folder() + "/log");
+    EXPECT_THAT(read_text(node.folder() + "/log"), HasSubstr("few file descriptors"));
+    const auto expect_answering = [&cluster, &node] {
+        // Each time over connections of its own.
+        Connected<client::Client> client(cluster.options());
+        const auto written = client->put("k", "v");
+        ASSERT_TRUE(written.ok()) << written.status() << read_text(node.folder() + "/log");
+        ASSERT_EQ(client->get("k")->values_size(), 1);
+    };
+    ASSERT_NO_FATAL_FAILURE(expect_answering());
+    for (const uint16_t port : {client_port(node), node.peer_port()}) {
+        for (int i = 0; i < 400; ++i) {
+            Connection opened_and_closed(port);
+        }
+        ASSERT_NO_FATAL_FAILURE(expect_answering());
+        {
+            std::deque<Connection> held;
+            for (int i = 0; i < 400; ++i) {
+                held.emplace_back(port);
+            }
+        }
+        ASSERT_NO_FATAL_FAILURE(expect_answering());
+    }
+    EXPECT_TRUE(node.is_running());
+    EXPECT_EQ(node.terminate(), 0);
+}
+
+TEST(ProcessTest, SigtermUnderLoadKeepsAllThatWasAcknowledged) {
+    TestCluster cluster(few_partitions);
+    TestNode& node = cluster.add_node();
+    std::atomic<bool> is_over = false;
+    std::vector<std::vector<std::string>> acknowledged(4);
+    std::vector<std::thread> writers;
+    for (size_t w = 0; w < acknowledged.size(); ++w) {
+        writers.emplace_back([&, w] {
+            Connected<client::Client> client({.endpoints = {node.client_address()},
+                                              .deadline = Seconds(2),
+                                              .retry = {.tries_max = 1}});
+            for (int i = 0; !is_over; ++i) {
+                const std::string key = fmt::format("{}/{}", w, i);
+                if (client->put(key, key).ok()) {
+                    acknowledged[w].push_back(key);
+                }
+            }
+        });
+    }
+    std::this_thread::sleep_for(Seconds(1));
+    EXPECT_EQ(node.terminate(), 0);
+    is_over = true;
+    for (std::thread& writer : writers) {
+        writer.join();
+    }
+    node.start();
+    ASSERT_TRUE(node.wait_ready());
+    Connected<client::Client> client(cluster.options());
+    for (const auto& keys : acknowledged) {
+        EXPECT_GT(keys.size(), 10u);
+        for (const std::string& key : keys) {
+            const auto read = client->get(key);
+            ASSERT_TRUE(read.ok()) << read.status();
+            ASSERT_EQ(read->values_size(), 1) << key;
+            EXPECT_EQ(read->values(0).value(), key);
+        }
+    }
+}
+
+class StopTest : public ::testing::Test {
+  protected:
+    // A put through node 0 whose quorum is gone, with a deadline far away.
+    void begin_what_cannot_finish() {
+        ASSERT_NO_FATAL_FAILURE(cluster.form(3));
+        cluster.node(1).kill();
+        cluster.node(2).kill();
+        client.emplace(
+            client::ClientOptions{.endpoints = {cluster.node(0).client_address()},
+                                  .deadline = Seconds(30),
+                                  .retry = {.tries_max = 1, .try_timeout = Seconds(30)}});
+        (*client)->put("k", "v", {.request = {.quorum = 3, .sloppy = false}}, [](const auto&) {});
+        Connected<client::Client> other({.endpoints = {cluster.node(0).client_address()}});
+        // Behind it, on the same door.
+        ASSERT_TRUE(other->get("k", {.quorum = 1}).ok());
+    }
+
+    TestCluster cluster{few_partitions};
+    std::optional<Connected<client::Client>> client;
+};
+
+TEST_F(StopTest, SigtermEndsTheProcessInTimeAlthoughARequestCannotFinish) {
+    ASSERT_NO_FATAL_FAILURE(begin_what_cannot_finish());
+    cluster.node(0).process().send_signal(SIGTERM);
+    // stop_timeout is 10 s; beyond it the code is 2.
+    EXPECT_EQ(cluster.node(0).process().wait(Seconds(12)), 0)
+        << read_text(cluster.node(0).folder() + "/log");
+}
+
+TEST_F(StopTest, AStoppingNodeRefusesNewRequestsAndASecondSignalEndsItAtOnce) {
+    ASSERT_NO_FATAL_FAILURE(begin_what_cannot_finish());
+    TestNode& node = cluster.node(0);
+    node.process().send_signal(SIGTERM);
+    Connected<client::Client> other(
+        {.endpoints = {node.client_address()}, .deadline = Seconds(1), .retry = {.tries_max = 1}});
+    EXPECT_TRUE(wait_until(Seconds(3), [&] { return !other->get("k", {.quorum = 1}).ok(); }));
+    EXPECT_TRUE(node.is_running());
+    node.process().send_signal(SIGTERM);
+    EXPECT_EQ(node.process().wait(Seconds(2)), 128 + SIGTERM);
+}
+
+// A small file system of its own; only root may make one.
+class SmallDisk {
+  public:
+    SmallDisk(const std::string& path, const std::string& size) : path_(path) {
+        std::filesystem::create_directories(path_);
+        is_mounted_ = ::mount("tmpfs", path_.c_str(), "tmpfs", 0, ("size=" + size).c_str()) == 0;
+    }
+    ~SmallDisk() {
+        if (is_mounted_) {
+            ::umount2(path_.c_str(), MNT_DETACH);
+        }
+    }
+    SmallDisk(const SmallDisk&) = delete;
+    SmallDisk& operator=(const SmallDisk&) = delete;
+
+    bool is_mounted() const { return is_mounted_; }
+    void resize(const std::string& size) const {
+        EXPECT_EQ(::mount("tmpfs", path_.c_str(), "tmpfs", MS_REMOUNT, ("size=" + size).c_str()),
+                  0);
+    }
+
+  private:
+    const std::string path_;
+    bool is_mounted_ = false;
+};
+
+TEST(ProcessTest, AFullDiskRefusesWritesByNameServesReadsAndHealsWhenThereIsSpace) {
+    TestCluster cluster(few_partitions);
+    TestNode& node = cluster.prepare_node();
+    const SmallDisk disk(node.folder() + "/data", "24m");
+    if (!disk.is_mounted()) {
+        GTEST_SKIP() << "may not mount a file system here";
+    }
+    node.start();
+    ASSERT_TRUE(node.wait_ready()) << read_text(node.folder() + "/log");
+    Connected<client::Client> client(
+        {.endpoints = {node.client_address()}, .deadline = Seconds(3), .retry = {.tries_max = 1}});
+    // What cannot be compressed.
+    std::mt19937 random(10);
+    const std::string value = random_bytes(random, 256u << 10);
+    std::vector<std::string> acknowledged;
+    absl::Status refused;
+    for (int i = 0; i < 400 && base::reason_of(refused) != base::reason::disk_full; ++i) {
+        const std::string key = fmt::format("key {}", i);
+        const auto written = client->put(key, value);
+        if (written.ok()) {
+            acknowledged.push_back(key);
+        } else {
+            refused = written.status();
+        }
+    }
+    EXPECT_EQ(base::reason_of(refused), base::reason::disk_full) << refused;
+    EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_GT(acknowledged.size(), 10u);
+    const auto expect_all_there = [&] {
+        for (const std::string& key : acknowledged) {
+            const auto read = client->get(key);
+            ASSERT_TRUE(read.ok()) << read.status();
+            ASSERT_EQ(read->values_size(), 1) << key;
+            ASSERT_EQ(read->values(0).value(), value);
+        }
+    };
+    ASSERT_NO_FATAL_FAILURE(expect_all_there());
+    disk.resize("200m");
+    EXPECT_TRUE(wait_until(Seconds(30), [&] { return client->put("after", "v").ok(); }))
+        << client->put("after", "v").status();
+    ASSERT_NO_FATAL_FAILURE(expect_all_there());
+    EXPECT_EQ(node.terminate(), 0) << read_text(node.folder() + "/log");
+    node.start();
+    ASSERT_TRUE(node.wait_ready()) << read_text(node.folder() + "/log");
+    ASSERT_NO_FATAL_FAILURE(expect_all_there());
+}
+
 TEST(ProcessTest, NonsenseOnTheClientPortChangesNothing) {
     TestCluster cluster(few_partitions);
     TestNode& node = cluster.add_node();
-    const auto port = static_cast<uint16_t>(
-        std::stoi(node.client_address().substr(std::string("127.0.0.1:").size())));
+    const uint16_t port = client_port(node);
     std::mt19937 random(8);
     for (int round = 0; round < 30; ++round) {
         ASSERT_NO_FATAL_FAILURE(send_raw(port, random_bytes(random, 1 + random() % 5000)));

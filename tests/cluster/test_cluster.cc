@@ -84,6 +84,17 @@ void TestNode::start() {
         folder_ + "/log");
 }
 
+void TestNode::start_with_descriptors(int count) {
+    process_ = std::make_unique<Process>(
+        std::vector<std::string>{"/bin/sh",
+                                 "-c",
+                                 fmt::format("ulimit -n {} && exec \"$0\" \"$@\"", count),
+                                 starlingd_path(),
+                                 "--config-path",
+                                 config_path_},
+        folder_ + "/log");
+}
+
 void TestNode::kill() {
     process_->kill();
 }
@@ -118,16 +129,22 @@ TestCluster::~TestCluster() {
     std::filesystem::remove_all(folder_, ignored);
 }
 
-TestNode& TestCluster::add_node(const std::string& secret) {
+TestNode& TestCluster::add_node(const std::string& secret, const std::optional<std::string>& more) {
+    TestNode& added = prepare_node(secret, more);
+    added.start();
+    EXPECT_TRUE(added.wait_ready()) << read_text(added.folder() + "/log");
+    return added;
+}
+
+TestNode& TestCluster::prepare_node(const std::string& secret,
+                                    const std::optional<std::string>& more) {
     const std::string folder = fmt::format("{}/node_{}", folder_, nodes_.size());
     std::string secret_path = folder_ + "/secret";
     if (!secret.empty()) {
         secret_path = fmt::format("{}/secret_{}", folder_, nodes_.size());
         write_secret(secret_path, secret);
     }
-    nodes_.push_back(std::make_unique<TestNode>(folder, secret_path, more_));
-    nodes_.back()->start();
-    EXPECT_TRUE(nodes_.back()->wait_ready()) << read_text(folder + "/log");
+    nodes_.push_back(std::make_unique<TestNode>(folder, secret_path, more.value_or(more_)));
     return *nodes_.back();
 }
 

@@ -42,10 +42,14 @@ class TestNode {
 
     // REQUIRES: not running.
     void start();
+    // Under `ulimit -n COUNT`.
+    void start_with_descriptors(int count);
     bool is_running() const { return process_ != nullptr && process_->is_running(); }
     void kill();
     // SIGTERM; the exit code, or nothing if it does not end.
     std::optional<int> terminate();
+    // For what the signal does not end at once. REQUIRES: was started.
+    Process& process() { return *process_; }
 
     bool wait_ready(Seconds deadline = Seconds(30));
     const std::string& client_address() const { return client_address_; }
@@ -73,8 +77,12 @@ class TestCluster {
     TestCluster(const TestCluster&) = delete;
     TestCluster& operator=(const TestCluster&) = delete;
 
-    // A node of its own, running. `secret`: another one than the cluster's.
-    TestNode& add_node(const std::string& secret = "");
+    // A node of its own, running. `secret`: another one than the cluster's; `more`: other lines of
+    // configuration than the other nodes'.
+    TestNode& add_node(const std::string& secret = "", const std::optional<std::string>& more = {});
+    // The same, not running yet.
+    TestNode& prepare_node(const std::string& secret = "",
+                           const std::optional<std::string>& more = {});
     // `count` nodes, of which the others join the first, at rest: at least as many as copies.
     void form(size_t count);
 

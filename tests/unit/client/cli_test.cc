@@ -301,5 +301,71 @@ TEST_F(CliTest, AProcessCountsAsANodeOnlyWithTheNodesConfiguration) {
     EXPECT_THAT(err_, HasSubstr("node 1 does not run"));
 }
 
+TEST_F(CliTest, ABatchSendsEachLineAndShowsWhatIsRead) {
+    server_.service.on_operation = [](const v1::BatchOperation& operation) {
+        v1::BatchResult result = FakeService::done(operation);
+        if (operation.has_get()) {
+            result.mutable_get()->add_values()->set_value("found");
+        }
+        return result;
+    };
+    const std::string lines =
+        "put a  two words\n\nget b\ndelete c\n{\"put\": \"d e\", \"value\": \"x\"}\n";
+    EXPECT_EQ(ask({"batch", "-", "--w", "2"}, lines), 0) << err_;
+    EXPECT_EQ(out_, "b\tfound\n");
+    EXPECT_EQ(err_, "");
+    const auto operations = server_.service.operations();
+    ASSERT_EQ(operations.size(), 4u);
+    EXPECT_EQ(operations[0].put().key(), "a");
+    EXPECT_EQ(operations[0].put().value(), " two words");
+    EXPECT_EQ(operations[0].put().options().quorum(), 2u);
+    EXPECT_EQ(operations[1].get().key(), "b");
+    EXPECT_EQ(operations[2].delete_().key(), "c");
+    EXPECT_EQ(operations[3].put().key(), "d e");
+}
+
+TEST_F(CliTest, ABatchFromAFileAnswersInJsonWithTheLine) {
+    std::ofstream(folder_ + "/lines") << "\nput key value\n";
+    EXPECT_EQ(ask({"batch", folder_ + "/lines", "--output", "json"}), 0) << err_;
+    EXPECT_EQ(out_, "{\"line\":2,\"put\":\"key\"}\n");
+    EXPECT_EQ(ask({"batch", folder_ + "/nowhere"}), exit_usage);
+    EXPECT_THAT(err_, HasSubstr("nowhere"));
+}
+
+TEST_F(CliTest, AMistakeInABatchNamesItsLineAndTheOthersGoOn) {
+    const std::vector<std::string> mistakes = {"frob a b",
+                                               "put",
+                                               "put a",
+                                               "get ",
+                                               "{\"put\": \"a\"}",
+                                               "{\"put\": 7, \"value\": \"x\"}",
+                                               "{\"put\": \"a\", \"get\": \"b\"}",
+                                               "{broken"};
+    for (const std::string& mistake : mistakes) {
+        EXPECT_EQ(ask({"batch", "-"}, "get good\n" + mistake + "\nput good value\n"), exit_refused)
+            << mistake;
+        EXPECT_THAT(err_, HasSubstr("line 2: ")) << mistake;
+    }
+    EXPECT_EQ(server_.service.operations().size(), 2 * mistakes.size());
+    EXPECT_EQ(ask({"batch", "-"}, "put k " + std::string(65u << 20, 'v') + "\nget k"),
+              exit_refused);
+    EXPECT_THAT(err_, HasSubstr("line 1: more than"));
+    EXPECT_THAT(err_, HasSubstr("request_too_large"));
+}
+
+TEST_F(CliTest, AnErrorOfABatchGivesItsExitCode) {
+    server_.service.on_operation = [](const v1::BatchOperation& operation) {
+        v1::BatchResult result = FakeService::done(operation);
+        if (operation.has_put()) {
+            result.mutable_error()->set_code(grpc::StatusCode::INVALID_ARGUMENT);
+            result.mutable_error()->set_reason("key_too_large");
+            result.mutable_error()->set_message("the key is too large");
+        }
+        return result;
+    };
+    EXPECT_EQ(ask({"batch", "-"}, "get a\nput b c\n"), exit_refused);
+    EXPECT_THAT(err_, HasSubstr("line 2: the key is too large [key_too_large]"));
+}
+
 }  // namespace
 }  // namespace starling::client
