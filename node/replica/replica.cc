@@ -131,24 +131,23 @@ void Replica::on_write(base::NodeId from, const peer::ReplicaMessage& message) {
           });
 }
 
-void Replica::read(GroupId group, std::string key, ReadDone done) {
+void Replica::read(GroupId group, const std::string& key, ReadDone done) {
     if (host_.held_seats(group.partition).below(group.replicas).empty()) {
         done(no_part(group.partition));
         return;
     }
-    store_.read(group,
-                std::move(key),
-                [this, group, done = std::move(done)](absl::StatusOr<Record> record) mutable {
-                    // Asked again: the seat may have gone while the disk was read.
-                    const SeatSet seats = host_.held_seats(group.partition);
-                    if (!record.ok()) {
-                        done(std::move(record).status());
-                    } else if (seats.below(group.replicas).empty()) {
-                        done(no_part(group.partition));
-                    } else {
-                        done(Answer{.record = *std::move(record), .seats = seats});
-                    }
-                });
+    store_.read(
+        group, key, [this, group, done = std::move(done)](absl::StatusOr<Record> record) mutable {
+            // Asked again: the seat may have gone while the disk was read.
+            const SeatSet seats = host_.held_seats(group.partition);
+            if (!record.ok()) {
+                done(std::move(record).status());
+            } else if (seats.below(group.replicas).empty()) {
+                done(no_part(group.partition));
+            } else {
+                done(Answer{.record = *std::move(record), .seats = seats});
+            }
+        });
 }
 
 void Replica::on_read(base::NodeId from, const peer::ReplicaMessage& message) {
@@ -193,7 +192,7 @@ void Replica::on_hint(base::NodeId from, const peer::ReplicaMessage& message) {
                  .dot = *incoming->dot,
                  .key = incoming->key},
                 request.write().record(),
-                [this, from, answer = std::move(answer)](absl::Status status) mutable {
+                [this, from, answer = std::move(answer)](const absl::Status& status) mutable {
                     if (!status.ok()) {
                         wire::set_refusal(*answer.mutable_hint_reply()->mutable_refusal(), status);
                     }
