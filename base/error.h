@@ -31,6 +31,7 @@ inline constexpr std::string_view namespace_exists = "namespace_exists";
 inline constexpr std::string_view invalid_namespace = "invalid_namespace";
 inline constexpr std::string_view invalid_quorum = "invalid_quorum";
 inline constexpr std::string_view invalid_request_id = "invalid_request_id";
+inline constexpr std::string_view clock_drift = "clock_drift";
 inline constexpr std::string_view request_too_old = "request_too_old";
 inline constexpr std::string_view request_superseded = "request_superseded";
 inline constexpr std::string_view quorum_not_reached = "quorum_not_reached";

@@ -19,7 +19,9 @@ namespace starling::base {
 // A bug is one line here, and one or more points in the code.
 #define STARLING_PLANTED_BUG_LIST(BUG)  \
     BUG(ack_before_fsync)               \
+    BUG(hint_acked_before_durable)      \
     BUG(ack_at_w_minus_1)               \
+    BUG(duplicate_ack_counts)           \
     BUG(read_at_r_minus_1)              \
     BUG(count_hint_for_r)               \
     BUG(counts_before_ready)            \
@@ -30,6 +32,7 @@ namespace starling::base {
     BUG(dot_counter_not_persisted)      \
     BUG(context_without_own_dot)        \
     BUG(retry_makes_new_dot)            \
+    BUG(request_ids_forgotten)          \
     BUG(read_repair_writes_loser)       \
     BUG(frontier_outside_batch)         \
     BUG(frontier_over_gap)              \
@@ -37,6 +40,7 @@ namespace starling::base {
     BUG(source_drops_before_comparison) \
     BUG(wal_replay_stops_silently)      \
     BUG(missing_directory_sync)         \
+    BUG(manifest_not_synced)            \
     BUG(fsync_error_swallowed)          \
     BUG(filter_false_negative)          \
     BUG(tree_not_updated_on_delete)     \

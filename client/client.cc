@@ -62,4 +62,10 @@ absl::StatusOr<v1::GetResponse> Client::get(std::string key, const RequestOption
         [&](GetCallback done) { get(std::move(key), options, std::move(done)); });
 }
 
+absl::StatusOr<std::unique_ptr<Batch>> Client::batch(const BatchOptions& options,
+                                                     Batch::OnAnswer on_answer) {
+    STARLING_RETURN_IF_ERROR(check_options(options));
+    return std::make_unique<Batch>(*core_, options, std::move(on_answer));
+}
+
 }  // namespace starling::client

@@ -24,6 +24,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 
+#include "client/batch.h"
 #include "client/options.h"
 #include "starling/v1/kv.pb.h"
 
@@ -55,6 +56,10 @@ class Client {
                                           const WriteOptions& options = {});
     absl::StatusOr<v1::WriteResponse> del(std::string key, const WriteOptions& options = {});
     absl::StatusOr<v1::GetResponse> get(std::string key, const RequestOptions& options = {});
+
+    // For many operations at once. invalid_argument names the option. Must end before this client.
+    absl::StatusOr<std::unique_ptr<Batch>> batch(const BatchOptions& options,
+                                                 Batch::OnAnswer on_answer);
 
   private:
     explicit Client(std::unique_ptr<Core> core);

@@ -36,12 +36,6 @@ void fill_write(Message& message, Core& core, const WriteOptions& options) {
     fill(*message.mutable_options(), options.request);
 }
 
-// A node gives up a little before the client, whose own "no answer" would say less.
-uint32_t node_deadline_ms(base::Duration try_time) {
-    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(try_time).count();
-    return static_cast<uint32_t>(std::clamp<int64_t>(ms * 9 / 10, 1, 3'600'000));
-}
-
 template <typename Request, typename Response>
 void start(Core& core,
            typename UnaryRequest<Request, Response>::Method method,
@@ -62,6 +56,11 @@ void start(Core& core,
 }
 
 }  // namespace
+
+uint32_t node_deadline_ms(base::Duration try_time) {
+    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(try_time).count();
+    return static_cast<uint32_t>(std::clamp<int64_t>(ms * 9 / 10, 1, 3'600'000));
+}
 
 v1::PutRequest make_put(Core& core,
                         std::string key,

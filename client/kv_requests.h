@@ -17,6 +17,10 @@ v1::PutRequest make_put(Core& core,
 v1::DeleteRequest make_delete(Core& core, std::string key, const WriteOptions& options);
 v1::GetRequest make_get(std::string key, const RequestOptions& options);
 
+// What a node is told of a try's time: a little less, since the client's own "no answer" would say
+// less than the node.
+uint32_t node_deadline_ms(base::Duration try_time);
+
 struct StartOptions {
     // Zero = the client's.
     base::Duration deadline = {};

@@ -16,6 +16,11 @@ namespace {
 
 namespace reason = base::reason;
 
+// Another node's clock may be right, and its disk take writes.
+bool is_of_this_node(std::string_view why) {
+    return why == reason::clock_drift || why == reason::disk_full || why == reason::read_only;
+}
+
 bool is_passing(const absl::Status& status) {
     const std::string why = base::reason_of(status);
     if (why.empty()) {
@@ -47,7 +52,11 @@ bool RetryCore::may_repeat(const Failure& failure) const {
         return false;
     }
     const bool is_safe = repeat_ != Repeat::another_action || !failure.may_have_begun;
-    return is_safe && is_passing(failure.status);
+    return is_safe && (is_passing(failure.status) || may_pass_elsewhere(failure));
+}
+
+bool RetryCore::may_pass_elsewhere(const Failure& failure) const {
+    return endpoint_count_ > 1 && is_of_this_node(base::reason_of(failure.status));
 }
 
 std::optional<base::Duration> RetryCore::fail(Failure failure,
@@ -58,6 +67,9 @@ std::optional<base::Duration> RetryCore::fail(Failure failure,
     endpoints_down_ += failure.is_endpoint_down ? 1 : 0;
     may_exist_ = may_exist_ || (failure.may_have_begun && repeat_ != Repeat::harmless);
     const bool repeats = may_repeat(failure);
+    // When this node will do better is of no interest to the next.
+    const base::Duration retry_after =
+        may_pass_elsewhere(failure) ? base::Duration::zero() : failure.retry_after;
     last_ = std::move(failure.status);
     if (base::reason_of(last_) == reason::request_superseded) {
         may_exist_ = false;
@@ -67,7 +79,7 @@ std::optional<base::Duration> RetryCore::fail(Failure failure,
     }
     base::Duration wait = base::Duration::zero();
     if (!failure.is_endpoint_down || endpoints_down_ >= endpoint_count_) {
-        wait = std::max(backoff_.fail(random), failure.retry_after);
+        wait = std::max(backoff_.fail(random), retry_after);
     }
     if (now + wait >= give_up_at_) {
         return std::nullopt;

@@ -63,6 +63,8 @@ class RetryCore {
 
   private:
     bool may_repeat(const Failure& failure) const;
+    // Another node is known, and the reason was this one's own.
+    bool may_pass_elsewhere(const Failure& failure) const;
 
     const RetryPolicy policy_;
     const Repeat repeat_;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "gossip/membership.h"
 
 namespace starling::gossip {
@@ -234,7 +235,8 @@ void SwimCore::apply_to_self(const LivenessClaim& claim, base::MonotonicTime now
         !claim.incarnation.can_be_refuted()) {
         return;
     }
-    incarnation_ = claim.incarnation.next();
+    incarnation_ = STARLING_PLANTED(refutation_same_incarnation) ? claim.incarnation
+                                                                 : claim.incarnation.next();
     ++refutations_;
     // Lifeguard: to be suspected is a sign that we are slow.
     awareness_.worsen(1);

@@ -189,6 +189,9 @@ struct StatusReport {
     uint64_t records = 0;
     bool read_only = false;
     std::string read_only_reason;
+    // What was found damaged on this node's disk while its hash trees were rebuilt; empty: nothing.
+    // Until the data is replaced, the node compares no group with others.
+    std::string damage;
     std::vector<MemoryShare> memory;
     // Loud one-line warnings for people: "1 of 3 copies", "disk full", ...
     std::vector<std::string> warnings;

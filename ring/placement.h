@@ -22,12 +22,9 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "ring/limits.h"
 
 namespace starling::ring {
-
-inline constexpr uint32_t partition_count_default = 256;
-inline constexpr uint32_t partition_count_max = 32768;
-inline constexpr uint32_t seats_max = 7;
 
 // Top bits of XXH3-64 of the routing key. REQUIRES: partition_count is a power of two, 1..32768.
 base::PartitionId partition_of(std::string_view routing_key, uint32_t partition_count);

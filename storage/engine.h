@@ -5,9 +5,11 @@
 // nothing.
 //
 // 1. A batch is atomic: after a crash all of it is there or none.
-// 2. A write is visible to reads when write() returns, and durable once a sync() that began later
-// is OK
-//    (or write() itself, with .sync). Durability is a prefix: if a batch survived, so did all
+// 2. A write is visible to reads when write() returns OK, and durable once a sync() that began
+// later
+//    is OK. A write that was refused is not visible and never will be, not after a restart either.
+//    (With .sync, write() is both, and its error may be the sync's: then the batch is visible, and
+//    nobody knows whether it will survive.) Durability is a prefix: if a batch survived, so did all
 //    before it.
 // 3. After the first failed sync or background error the engine refuses writes until reopened
 //    (`failed_precondition`, naming the first error); reads go on. A full disk is the exception:
@@ -119,6 +121,7 @@ class Engine {
     // As get(), but answers only what memory can tell: `unavailable` when the disk would have to be
     // read.
     virtual absl::StatusOr<std::optional<std::string>> get_from_memory(std::string_view key) = 0;
+    // OK says nothing about the disk: when that has failed meanwhile, the next sync() says so.
     virtual absl::Status write(const WriteBatch& batch, WriteOptions options = {}) = 0;
     // Makes all earlier writes durable. Calls may overlap; they share syncs.
     virtual absl::Status sync() = 0;

@@ -76,7 +76,7 @@ int run_join_cluster(Terminal& terminal, const Arguments& arguments, Session& se
         return exit_usage;
     }
     env::PosixFileSystem files;
-    auto secret = find_secret(files, terminal, arguments);
+    auto secret = find_secret(files, terminal, arguments, session.addresses().front());
     if (!secret.ok()) {
         return report(terminal, secret.status());
     }

@@ -22,11 +22,21 @@ absl::StatusOr<std::string> read_secret(env::FileSystem& files, const std::strin
     return secret;
 }
 
+bool has_peer(const DevCluster& cluster, const std::string& peer_address) {
+    for (uint32_t node = 1; node <= cluster.node_count; ++node) {
+        if (cluster.peer_address(node) == peer_address) {
+            return true;
+        }
+    }
+    return false;
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> find_secret(env::FileSystem& files,
                                         const Terminal& terminal,
-                                        const Arguments& arguments) {
+                                        const Arguments& arguments,
+                                        const std::string& peer_address) {
     if (!arguments.secret_file.empty()) {
         return read_secret(files, arguments.secret_file);
     }
@@ -34,9 +44,9 @@ absl::StatusOr<std::string> find_secret(env::FileSystem& files,
         !named.empty()) {
         return read_secret(files, named);
     }
-    const std::string dev = DevCluster::secret_path(dev_folder_path(terminal, arguments));
-    if (const auto exists = files.exists(dev); exists.ok() && *exists) {
-        return read_secret(files, dev);
+    const auto dev = read_dev_cluster(dev_folder_path(terminal, arguments));
+    if (dev.ok() && has_peer(*dev, peer_address)) {
+        return read_secret(files, DevCluster::secret_path(dev->folder));
     }
     const std::string home = terminal.variable("HOME");
     if (home.empty()) {

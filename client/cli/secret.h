@@ -12,10 +12,12 @@
 
 namespace starling::client {
 
-// --secret-file, $STARLING_CLUSTER_SECRET_FILE, the dev cluster's of this folder,
-// ~/.starling/cluster_secret; the first that is named or exists. Nothing is made.
+// For the node at `peer_address`: --secret-file, else $STARLING_CLUSTER_SECRET_FILE, else the dev
+// cluster's of this folder if it is one of its nodes, else ~/.starling/cluster_secret. Nothing is
+// made.
 absl::StatusOr<std::string> find_secret(env::FileSystem& files,
                                         const Terminal& terminal,
-                                        const Arguments& arguments);
+                                        const Arguments& arguments,
+                                        const std::string& peer_address);
 
 }  // namespace starling::client

@@ -222,6 +222,7 @@ ordered_json to_json(const v1::StatusResponse& status) {
         {"records", status.records()},
         {"read_only", status.read_only()},
         {"read_only_reason", status.read_only_reason()},
+        {"damage", status.damage()},
         {"memory", std::move(memory)}};
 }
 

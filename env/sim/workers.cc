@@ -1,5 +1,6 @@
 #include "env/sim/workers.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace starling::env {
@@ -26,7 +27,7 @@ void SimWorkers::submit(Task job) {
     ++jobs_submitted_;
     const base::Duration delay = options_.delay_min + random_.exponential(options_.delay_mean);
     process_.scheduler().schedule_after(
-        delay * slowness_,
+        slowness_ == 1 ? delay : std::min(delay * slowness_, slow_delay_max),
         {.owner = process_.owner(), .context = this, .label = &job_label, .task = std::move(job)});
 }
 

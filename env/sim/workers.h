@@ -13,6 +13,9 @@ namespace starling::env {
 
 class SimWorkers final : public Workers {
   public:
+    // A disk that takes longer has failed.
+    static constexpr base::Duration slow_delay_max = std::chrono::seconds(10);
+
     struct Options {
         base::Duration delay_min = std::chrono::microseconds(20);
         // About exponentially distributed, beyond delay_min.
@@ -27,7 +30,8 @@ class SimWorkers final : public Workers {
 
     void submit(Task job) override;
 
-    // A slow disk: delays of jobs submitted from now on are multiplied. 1 is the normal pace.
+    // A slow disk: delays of jobs submitted from now on are multiplied, up to slow_delay_max. 1 is
+    // the normal pace.
     void set_slowness(uint32_t factor) { slowness_ = factor; }
 
     uint64_t jobs_submitted() const { return jobs_submitted_; }

@@ -68,9 +68,13 @@ absl::Status Coordinator::check_request_id(const base::RequestId& request) const
         return static_cast<uint64_t>(duration / std::chrono::milliseconds(1));
     };
     if (request.created_ms > now_ms + in_ms(context_.options.clock_drift_max)) {
-        return invalid(
-            base::reason::invalid_request_id,
-            fmt::format("the request claims to be of {} ms in the future: a clock is wrong",
+        // Not the request's fault for certain, and no promise: a copy of it that arrives later, or
+        // at a node whose clock is right, is taken.
+        return base::make_error(
+            absl::StatusCode::kUnavailable,
+            base::reason::clock_drift,
+            fmt::format("the request claims to be of {} ms in the future: this node's clock or the "
+                        "client's is wrong",
                         request.created_ms - now_ms));
     }
     if (request.created_ms + in_ms(context_.options.request_window) < now_ms) {
@@ -80,6 +84,14 @@ absl::Status Coordinator::check_request_id(const base::RequestId& request) const
             fmt::format("the request is {} ms old, older than the request window: whether an "
                         "earlier try of it was applied is not known",
                         now_ms - request.created_ms));
+    }
+    if (request.created_ms < context_.host.requests_from_ms()) {
+        return base::make_error(
+            absl::StatusCode::kFailedPrecondition,
+            base::reason::request_too_old,
+            fmt::format("the clock of this node was set back, and it takes no request made before "
+                        "{} (Unix ms): whether an earlier try of it was applied is not known",
+                        context_.host.requests_from_ms()));
     }
     return absl::OkStatus();
 }

@@ -12,10 +12,14 @@ namespace {
 
 enum SloppyChoice : uint32_t { as_namespace = 0, strict = 1, sloppy = 2 };
 
-// Whether another holder may do better: this one has no seat, is overloaded, or stops.
+// Whether another holder may do better: this one has no seat, or a wrong clock, or a disk that
+// takes no writes, or it stops. Nothing was written there.
 bool may_try_elsewhere(const absl::Status& status) {
-    return absl::IsUnavailable(status) &&
-           base::reason_of(status) != base::reason::quorum_not_reached;
+    const std::string why = base::reason_of(status);
+    if (why == base::reason::disk_full || why == base::reason::read_only) {
+        return true;
+    }
+    return absl::IsUnavailable(status) && why != base::reason::quorum_not_reached;
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/planted.h"
+#include "node/replica/storage_keys.h"
 #include "node/replica/wire.h"
 
 namespace starling::node {
@@ -170,6 +171,14 @@ void GetOperation::repair_stale() {
     }
 }
 
+// For a planted bug: what this node has itself, which the others may have superseded.
+Record GetOperation::own_record() const {
+    const auto stored =
+        context_.store.engine().get_from_memory(storage_keys::record(group_, plan_.group_key));
+    const bool is_here = stored.ok() && stored->has_value();
+    return is_here ? decode_record(**stored).value_or(Record{}) : Record{};
+}
+
 void GetOperation::repair(base::NodeId node, uint64_t digest) {
     ++repairs_sent_;
     const auto attempt = static_cast<uint8_t>(repairs_sent_);
@@ -179,7 +188,7 @@ void GetOperation::repair(base::NodeId node, uint64_t digest) {
         context_.replica.write(
             group_,
             plan_.group_key,
-            core_.result(),
+            STARLING_PLANTED(read_repair_writes_loser) ? own_record() : core_.result(),
             std::nullopt,
             [op = shared_as<GetOperation>(), digest](const absl::StatusOr<SeatSet>& seats) {
                 if (!op->is_finished() && seats.ok()) {
@@ -191,7 +200,9 @@ void GetOperation::repair(base::NodeId node, uint64_t digest) {
     }
     peer::ReplicaMessage message = new_message(attempt);
     message.mutable_write()->set_key(plan_.group_key);
-    message.mutable_write()->set_record(wire::encode(core_.result()));
+    message.mutable_write()->set_record(STARLING_PLANTED(read_repair_writes_loser)
+                                            ? wire::encode(own_record())
+                                            : wire::encode(core_.result()));
     *message.mutable_write()->mutable_minted() = context_.replica.minted_report(group_);
     send(node, std::move(message));
 }
@@ -199,7 +210,7 @@ void GetOperation::repair(base::NodeId node, uint64_t digest) {
 void GetOperation::answer() {
     GetResult result;
     for (const Sibling& sibling : core_.result().siblings) {
-        if (!sibling.is_tombstone) {
+        if (!sibling.is_tombstone && !core_.result().is_hidden(sibling)) {
             result.values.push_back({.value = sibling.value,
                                      .dot = sibling.dot,
                                      .time = sibling.time,

@@ -51,6 +51,7 @@ class GetOperation final : public Operation {
     void answer();
     void fail(absl::Status status);
     uint64_t result_digest() const;
+    Record own_record() const;
 
     GetPlan plan_;
     KvService::GetCallback done_;

@@ -1,7 +1,7 @@
 #include "node/coordinator/hint_courier.h"
 
+#include <algorithm>
 #include <utility>
-#include <vector>
 
 #include "base/planted.h"
 #include "node/replica/wire.h"
@@ -46,9 +46,31 @@ void HintCourier::run_round() {
     for (const uint64_t operation : lost) {
         end(operation, /*delivered=*/false);
     }
-    for (const HintStore::Owner& owner : context_.hints.owners()) {
+    const std::vector<HintStore::Owner> owners = context_.hints.owners();
+    std::erase_if(last_sent_, [&](const auto& entry) {
+        return !std::binary_search(owners.begin(), owners.end(), entry.first);
+    });
+    for (const HintStore::Owner& owner : owners) {
         deliver_next(owner);
     }
+}
+
+std::vector<HintKey> HintCourier::in_turn(const HintStore::Owner& owner) const {
+    // A window of these may be on their way.
+    constexpr size_t wanted = 2 * window;
+    const auto last = last_sent_.find(owner);
+    if (last == last_sent_.end()) {
+        return context_.hints.next(owner, nullptr, wanted);
+    }
+    std::vector<HintKey> hints = context_.hints.next(owner, &last->second, wanted);
+    // Round to the first again, up to where it began.
+    for (HintKey& hint : context_.hints.next(owner, nullptr, wanted - hints.size())) {
+        if (hint > last->second) {
+            break;
+        }
+        hints.push_back(std::move(hint));
+    }
+    return hints;
 }
 
 void HintCourier::deliver_next(const HintStore::Owner& owner) {
@@ -56,11 +78,12 @@ void HintCourier::deliver_next(const HintStore::Owner& owner) {
     if (holder.is_none() || !context_.view->is_alive(holder) || open_[owner] >= window) {
         return;
     }
-    for (const HintKey& hint : context_.hints.next(owner, nullptr, 2 * window)) {
+    for (const HintKey& hint : in_turn(owner)) {
         if (open_[owner] >= window) {
             return;
         }
         if (!on_their_way_.contains(hint)) {
+            last_sent_[owner] = hint;
             deliver(hint, holder);
         }
     }

@@ -3,11 +3,16 @@
 // Brings hints to the seats they wait for: in small windows, to whoever holds the seat now, until
 // the holder says that it has the write on its disk. Only then is the hint forgotten.
 //
+// The hints of a seat take turns: one that was refused, or not answered, waits until all others of
+// its seat have been tried. A refusal brings no next one before the next round, so that a holder
+// that refuses everything is asked for a window of hints in each interval and no more.
+//
 // Owned by the shard's loop.
 
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <vector>
 
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
@@ -40,6 +45,8 @@ class HintCourier {
     void arm_timer();
     void run_round();
     void deliver_next(const HintStore::Owner& owner);
+    // The next in turn, on their way or not.
+    std::vector<HintKey> in_turn(const HintStore::Owner& owner) const;
     void deliver(const HintKey& hint, base::NodeId holder);
     void deliver_record(const HintKey& hint,
                         base::NodeId holder,
@@ -58,6 +65,8 @@ class HintCourier {
     absl::btree_map<uint64_t, Delivery> deliveries_;
     absl::btree_set<HintKey> on_their_way_;
     std::map<HintStore::Owner, size_t> open_;
+    // The hint of each seat that was sent last.
+    std::map<HintStore::Owner, HintKey> last_sent_;
 };
 
 }  // namespace starling::node

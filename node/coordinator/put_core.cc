@@ -16,6 +16,10 @@ PutCore::PutCore(PutCoreOptions options)
 }
 
 void PutCore::acknowledged(base::NodeId node, SeatSet seats) {
+    if (STARLING_PLANTED(duplicate_ack_counts) && !holders_.missing().empty()) {
+        // Answers are counted, not seats.
+        seats = SeatSet::of(holders_.missing().list().front());
+    }
     holders_.add(node, seats);
     all_.add(node, seats);
 }
@@ -28,7 +32,8 @@ bool PutCore::is_reached() const {
     if (STARLING_PLANTED(ack_at_w_minus_1)) {
         return seats_counted() + 1 >= options_.acks_wanted;
     }
-    return seats_counted() >= options_.acks_wanted && nodes_counted() >= nodes_wanted_;
+    return seats_counted() >= options_.acks_wanted &&
+           (nodes_counted() >= nodes_wanted_ || STARLING_PLANTED(duplicate_ack_counts));
 }
 
 SeatSet PutCore::missing() const {

@@ -162,11 +162,13 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
                                 "this node has given its seat of the partition away");
     }
     merge(local, exchanged_record_, frontier);
-    const base::RequestId& request = plan_.request.request;
+    base::RequestId request = plan_.request.request;
+    if (STARLING_PLANTED(retry_makes_new_dot)) {
+        request.random_low ^= self().raw();
+    }
     result_ = plan_.superseded.value_or(Superseded{});
-    const bool forgets_requests = STARLING_PLANTED(retry_makes_new_dot);
     const Sibling* known = local.find(request);
-    if ((known != nullptr || local.is_gone(request)) && !forgets_requests) {
+    if (known != nullptr || local.is_gone(request)) {
         is_repeat_ = true;
         if (known != nullptr) {
             dot_ = known->dot;
@@ -175,8 +177,7 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
     } else {
         const Superseded superseded =
             plan_.superseded.has_value() ? *plan_.superseded : Superseded::by_reading(local);
-        if (std::binary_search(superseded.requests.begin(), superseded.requests.end(), request) &&
-            !forgets_requests) {
+        if (std::binary_search(superseded.requests.begin(), superseded.requests.end(), request)) {
             return base::make_error(absl::StatusCode::kInvalidArgument,
                                     base::reason::invalid_request_id,
                                     "the context of the request has seen the request itself");
@@ -196,7 +197,9 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
             .value = std::move(plan_.request.value)};
         dot_ = write.dot;
         time_ = write.time;
-        Record minted = mint(local, superseded, std::move(write));
+        Record minted = plan_.superseded.has_value()
+                            ? mint(local, *plan_.superseded, std::move(write))
+                            : mint_over(local, std::move(write));
         if (!plan_.request.is_delete && live_value_count(minted) > plan_.name_space.siblings_max) {
             return base::make_error(
                 absl::StatusCode::kResourceExhausted,
@@ -214,7 +217,7 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
     if (local.siblings.size() == 1 && local.siblings.front().request == request) {
         result_ = Superseded::by_reading(local);
     } else {
-        result_.merge({.context = {}, .requests = {request}});
+        result_.merge({.context = {}, .requests = {plan_.request.request}});
     }
     record_bytes_ = wire::encode(local);
     return absl::OkStatus();

@@ -10,6 +10,7 @@
 
 #include "node/daemon/quantity.h"
 #include "node/doors/address.h"
+#include "ring/limits.h"
 
 namespace starling::node {
 
@@ -215,8 +216,8 @@ void add_identity_keys(std::vector<ConfigKey>& keys) {
                             1,
                             64));
     keys.push_back(partition_count_key());
-    keys.push_back(
-        number_key<uint32_t>("seat_count", STARLING_MEMBER(uint32_t, node.seat_count), 1, 16));
+    keys.push_back(number_key<uint32_t>(
+        "seat_count", STARLING_MEMBER(uint32_t, node.seat_count), 1, ring::seats_max));
     keys.push_back(text_key("cluster_secret_file",
                             "the path of a file",
                             STARLING_MEMBER(std::string, cluster_secret_file),

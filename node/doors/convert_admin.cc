@@ -140,6 +140,7 @@ void fill(v1::StatusResponse& message, const StatusReport& report) {
     message.set_records(report.records);
     message.set_read_only(report.read_only);
     message.set_read_only_reason(report.read_only_reason);
+    message.set_damage(report.damage);
     for (const MemoryShare& share : report.memory) {
         v1::MemoryShare& out = *message.add_memory();
         out.set_what(share.what);

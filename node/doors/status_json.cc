@@ -51,6 +51,7 @@ std::string to_status_json(const StatusReport& report) {
                                {"records", report.records},
                                {"read_only", report.read_only},
                                {"read_only_reason", report.read_only_reason},
+                               {"damage", report.damage},
                                {"memory", std::move(memory)}};
     // What is not UTF-8 in a name must not make the page fail.
     return page.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";

@@ -427,8 +427,7 @@ SeatSet MoveCore::counts() const {
         const SeatState now = durable_[seat].state;
         const bool is_counting =
             now == SeatState::holding && staged_[seat].state == SeatState::holding;
-        if (is_counting || (STARLING_PLANTED(fenced_still_answers) && now == SeatState::fenced) ||
-            (STARLING_PLANTED(counts_before_ready) && now == SeatState::filling)) {
+        if (is_counting || (STARLING_PLANTED(fenced_still_answers) && now == SeatState::fenced)) {
             seats.add(index(seat));
         }
     }

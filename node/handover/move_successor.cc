@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/planted.h"
 #include "node/handover/move_core.h"
 
 namespace starling::node {
@@ -49,6 +50,12 @@ void MoveCore::continue_fill(base::SeatIndex seat) {
     Seat& volatile_part = seats_[at(seat)];
     const SeatRecord& now = durable_[at(seat)];
     if (volatile_part.job) return;
+    if (STARLING_PLANTED(counts_before_ready)) {
+        // Neither copy nor difference: the seat counts as soon as the giver is out of the way.
+        if (volatile_part.is_fenced) return hold(seat);
+        volatile_part.is_nearly = true;
+        return wants_to_speak(seat);
+    }
     if (!volatile_part.is_fenced) {
         if (!volatile_part.is_nearly) {
             start_job(seat, SyncKind::copy, now.peer, now.epoch);

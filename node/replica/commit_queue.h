@@ -23,7 +23,8 @@ class CommitQueue {
 
     CommitQueue(env::EventLoop& loop, env::Workers& workers, storage::Engine& engine);
 
-    // Visible when OK; changed nothing otherwise.
+    // Visible when OK; changed nothing otherwise. OK promises no durability: an engine whose disk
+    // fails says so to when_durable(), and refuses (read_only) what is applied later.
     absl::Status apply(const storage::WriteBatch& batch);
 
     // Calls `done` once all that was applied before is durable, or with the error because of which

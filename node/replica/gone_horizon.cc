@@ -8,11 +8,21 @@ void GoneHorizon::note(GroupId group,
                        base::NodeId owner,
                        uint64_t wall_ms,
                        const Frontier& minted,
-                       const Frontier& seen) {
-    if (!seen.contains(minted)) {
+                       const Frontier& seen,
+                       uint64_t now_ms) {
+    if (is_far_ahead(wall_ms, now_ms)) {
         return;
     }
-    note_caught_up(group, owner, wall_ms);
+    const auto known = covered_ms_.find({group, owner});
+    if (known != covered_ms_.end()) {
+        const bool was_set_back = known->second > wall_ms && known->second - wall_ms > window_ms_;
+        if (was_set_back || is_far_ahead(known->second, now_ms)) {
+            covered_ms_.erase(known);
+        }
+    }
+    if (seen.contains(minted)) {
+        note_caught_up(group, owner, wall_ms);
+    }
 }
 
 void GoneHorizon::note_caught_up(GroupId group, base::NodeId owner, uint64_t wall_ms) {
@@ -26,7 +36,7 @@ uint64_t GoneHorizon::forget_before(GroupId group,
     uint64_t covered = now_ms;
     for (const base::NodeId owner : other_owners) {
         const auto found = covered_ms_.find({group, owner});
-        if (found == covered_ms_.end()) {
+        if (found == covered_ms_.end() || is_far_ahead(found->second, now_ms)) {
             return 0;
         }
         covered = std::min(covered, found->second);

@@ -5,6 +5,11 @@
 // may reach us any time until we have seen all that the owner minted. So an id may be forgotten
 // once every other owner has reported, by a clock of its own that was past the window, minted
 // writes that our frontier covers.
+//
+// An owner's report holds as long as its clock does not go back. One that says it is in the future
+// by more than clocks may differ does not count: when it is set right, the report is void. One that
+// is suddenly far behind what it said before has been set back, and takes old ids again, so its
+// earlier reports are void.
 
 #include <cstdint>
 #include <span>
@@ -19,20 +24,23 @@ namespace starling::node {
 
 class GoneHorizon {
   public:
-    explicit GoneHorizon(uint64_t window_ms) : window_ms_(window_ms) {}
+    explicit GoneHorizon(uint64_t window_ms, uint64_t drift_max_ms = 0)
+        : window_ms_(window_ms), drift_max_ms_(drift_max_ms) {}
 
-    // `owner` had minted `minted` in the group when its clock said `wall_ms`; we have seen `seen`.
+    // `owner` had minted `minted` in the group when its clock said `wall_ms`; we have seen `seen`,
+    // and our clock says `now_ms`.
     void note(GroupId group,
               base::NodeId owner,
               uint64_t wall_ms,
               const Frontier& minted,
-              const Frontier& seen);
+              const Frontier& seen,
+              uint64_t now_ms);
 
     // The same, learned otherwise: all that `owner` had minted at that time has been seen.
     void note_caught_up(GroupId group, base::NodeId owner, uint64_t wall_ms);
 
     // Requests created before this Unix time (ms) may be forgotten. 0 while an owner has not been
-    // heard of.
+    // heard of, or not since our own clock was set back to `now_ms`.
     uint64_t forget_before(GroupId group,
                            std::span<const base::NodeId> other_owners,
                            uint64_t now_ms) const;
@@ -44,7 +52,12 @@ class GoneHorizon {
         friend auto operator<=>(const Key&, const Key&) = default;
     };
 
+    bool is_far_ahead(uint64_t wall_ms, uint64_t now_ms) const {
+        return wall_ms > now_ms && wall_ms - now_ms > drift_max_ms_;
+    }
+
     const uint64_t window_ms_;
+    const uint64_t drift_max_ms_;
     absl::btree_map<Key, uint64_t> covered_ms_;
 };
 

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "base/error.h"
 #include "base/planted.h"
 #include "node/replica/wire.h"
@@ -10,12 +12,24 @@ namespace starling::node {
 
 namespace {
 
+// What a request takes beside its message: callbacks, its place in queues, the answer.
+constexpr uint64_t request_overhead_bytes = 1024;
+
 peer::ReplicaMessage answer_to(const peer::ReplicaMessage& request) {
     peer::ReplicaMessage answer;
     answer.set_partition(request.partition());
     answer.set_replicas(request.replicas());
     answer.set_operation(request.operation());
     return answer;
+}
+
+// Where the answer to `request` says why it is refused.
+peer::Refusal& refusal_in(peer::ReplicaMessage& answer, const peer::ReplicaMessage& request) {
+    if (request.has_write()) {
+        return *answer.mutable_write_reply()->mutable_refusal();
+    }
+    return request.has_read() ? *answer.mutable_read_reply()->mutable_refusal()
+                              : *answer.mutable_hint_reply()->mutable_refusal();
 }
 
 GroupId group_of(const peer::ReplicaMessage& message) {
@@ -56,20 +70,51 @@ absl::StatusOr<IncomingWrite> parse(const peer::WriteRequest& request) {
 
 }  // namespace
 
-Replica::Replica(ReplicaStore& store, HintStore& hints, GoneHorizon& horizon, ReplicaHost& host)
-    : store_(store), hints_(hints), horizon_(horizon), host_(host) {}
+Replica::Replica(ReplicaStore& store,
+                 HintStore& hints,
+                 GoneHorizon& horizon,
+                 ReplicaHost& host,
+                 ReplicaLimits limits)
+    : store_(store),
+      hints_(hints),
+      horizon_(horizon),
+      host_(host),
+      peer_bytes_(limits.peer_bytes_max) {}
 
 void Replica::on_message(base::NodeId from, const peer::ReplicaMessage& message) {
-    switch (message.body_case()) {
-        case peer::ReplicaMessage::kWrite:
-            return on_write(from, message);
-        case peer::ReplicaMessage::kRead:
-            return on_read(from, message);
-        case peer::ReplicaMessage::kHint:
-            return on_hint(from, message);
-        default:
-            return;
+    if (!message.has_write() && !message.has_read() && !message.has_hint()) {
+        return;
     }
+    PeerRequest request{.from = from,
+                        .bytes = request_overhead_bytes + message.ByteSizeLong(),
+                        .answer = answer_to(message)};
+    if (message.has_hint()) {
+        request.answer.mutable_hint_reply()->set_seat(message.hint().seat());
+    }
+    if (!peer_bytes_.take(request.bytes, store_.waiting_read_bytes())) {
+        wire::set_refusal(
+            refusal_in(request.answer, message),
+            base::make_error(absl::StatusCode::kResourceExhausted,
+                             base::reason::overloaded,
+                             fmt::format("{} bytes of other nodes' requests are in progress, {} "
+                                         "are allowed",
+                                         peer_bytes(),
+                                         peer_bytes_.bytes_max())));
+        host_.send(from, std::move(request.answer));
+        return;
+    }
+    if (message.has_write()) {
+        on_write(std::move(request), message);
+    } else if (message.has_read()) {
+        on_read(std::move(request), message);
+    } else {
+        on_hint(std::move(request), message);
+    }
+}
+
+void Replica::answer(PeerRequest request) {
+    peer_bytes_.give_back(request.bytes);
+    host_.send(request.from, std::move(request.answer));
 }
 
 void Replica::write(
@@ -104,30 +149,29 @@ void Replica::write(
         });
 }
 
-void Replica::on_write(base::NodeId from, const peer::ReplicaMessage& message) {
+void Replica::on_write(PeerRequest request, const peer::ReplicaMessage& message) {
     const GroupId group = group_of(message);
-    peer::ReplicaMessage answer = answer_to(message);
     absl::StatusOr<IncomingWrite> incoming = parse(message.write());
     if (!incoming.ok()) {
-        wire::set_refusal(*answer.mutable_write_reply()->mutable_refusal(), incoming.status());
-        host_.send(from, std::move(answer));
+        wire::set_refusal(refusal_in(request.answer, message), incoming.status());
+        answer(std::move(request));
         return;
     }
     write(group,
           std::move(incoming->key),
           std::move(incoming->record),
           incoming->dot,
-          [this, from, group, minted = message.write().minted(), answer = std::move(answer)](
+          [this, group, minted = message.write().minted(), request = std::move(request)](
               absl::StatusOr<SeatSet> seats) mutable {
-              peer::WriteReply& reply = *answer.mutable_write_reply();
+              peer::WriteReply& reply = *request.answer.mutable_write_reply();
               if (seats.ok()) {
-                  note_minted(group, from, minted);
+                  note_minted(group, request.from, minted);
                   reply.set_seats(seats->bits());
                   *reply.mutable_minted() = minted_report(group);
               } else {
                   wire::set_refusal(*reply.mutable_refusal(), seats.status());
               }
-              host_.send(from, std::move(answer));
+              answer(std::move(request));
           });
 }
 
@@ -139,7 +183,14 @@ void Replica::read(GroupId group, const std::string& key, ReadDone done) {
     store_.read(
         group, key, [this, group, done = std::move(done)](absl::StatusOr<Record> record) mutable {
             // Asked again: the seat may have gone while the disk was read.
-            const SeatSet seats = host_.held_seats(group.partition);
+            SeatSet seats = host_.held_seats(group.partition);
+            if (STARLING_PLANTED(count_hint_for_r) && !seats.empty()) {
+                for (const HintStore::Owner& owner : hints_.owners()) {
+                    if (owner.group == group) {
+                        seats.add(owner.seat);
+                    }
+                }
+            }
             if (!record.ok()) {
                 done(std::move(record).status());
             } else if (seats.below(group.replicas).empty()) {
@@ -150,13 +201,13 @@ void Replica::read(GroupId group, const std::string& key, ReadDone done) {
         });
 }
 
-void Replica::on_read(base::NodeId from, const peer::ReplicaMessage& message) {
+void Replica::on_read(PeerRequest request, const peer::ReplicaMessage& message) {
     const std::string key = message.read().key();
     read(group_of(message),
          key,
-         [this, from, key, digest_asked = message.read().digest(), answer = answer_to(message)](
+         [this, key, digest_asked = message.read().digest(), request = std::move(request)](
              absl::StatusOr<Answer> found) mutable {
-             peer::ReadReply& reply = *answer.mutable_read_reply();
+             peer::ReadReply& reply = *request.answer.mutable_read_reply();
              if (!found.ok()) {
                  wire::set_refusal(*reply.mutable_refusal(), found.status());
              } else {
@@ -169,34 +220,33 @@ void Replica::on_read(base::NodeId from, const peer::ReplicaMessage& message) {
                      reply.set_record(wire::encode(found->record));
                  }
              }
-             host_.send(from, std::move(answer));
+             answer(std::move(request));
          });
 }
 
-void Replica::on_hint(base::NodeId from, const peer::ReplicaMessage& message) {
-    peer::ReplicaMessage answer = answer_to(message);
-    const peer::HintRequest& request = message.hint();
-    answer.mutable_hint_reply()->set_seat(request.seat());
-    absl::StatusOr<IncomingWrite> incoming = parse(request.write());
-    if (incoming.ok() && (!incoming->dot.has_value() || request.seat() >= message.replicas())) {
+void Replica::on_hint(PeerRequest request, const peer::ReplicaMessage& message) {
+    const peer::HintRequest& hint = message.hint();
+    absl::StatusOr<IncomingWrite> incoming = parse(hint.write());
+    if (incoming.ok() && (!incoming->dot.has_value() || hint.seat() >= message.replicas())) {
         incoming =
             absl::InvalidArgumentError("a hint without its write's dot, or for a seat beyond N");
     }
     if (!incoming.ok()) {
-        wire::set_refusal(*answer.mutable_hint_reply()->mutable_refusal(), incoming.status());
-        host_.send(from, std::move(answer));
+        wire::set_refusal(refusal_in(request.answer, message), incoming.status());
+        answer(std::move(request));
         return;
     }
     hints_.keep({.group = group_of(message),
-                 .seat = base::SeatIndex(static_cast<uint8_t>(request.seat())),
+                 .seat = base::SeatIndex(static_cast<uint8_t>(hint.seat())),
                  .dot = *incoming->dot,
                  .key = incoming->key},
-                request.write().record(),
-                [this, from, answer = std::move(answer)](const absl::Status& status) mutable {
+                hint.write().record(),
+                [this, request = std::move(request)](const absl::Status& status) mutable {
                     if (!status.ok()) {
-                        wire::set_refusal(*answer.mutable_hint_reply()->mutable_refusal(), status);
+                        wire::set_refusal(*request.answer.mutable_hint_reply()->mutable_refusal(),
+                                          status);
                     }
-                    host_.send(from, std::move(answer));
+                    answer(std::move(request));
                 });
 }
 
@@ -210,7 +260,8 @@ peer::MintedReport Replica::minted_report(GroupId group) {
 void Replica::note_minted(GroupId group, base::NodeId from, const peer::MintedReport& report) {
     const absl::StatusOr<Frontier> minted = wire::decode_frontier(report.frontier());
     if (minted.ok()) {
-        horizon_.note(group, from, report.wall_ms(), *minted, store_.frontier(group));
+        horizon_.note(
+            group, from, report.wall_ms(), *minted, store_.frontier(group), host_.now_ms());
     }
 }
 

@@ -5,6 +5,11 @@
 // those it held when the request came in; a node without a seat still stores what it is sent (it
 // may be filling), and counts for none.
 //
+// What peers ask for is admitted up to a number of bytes: requests in progress, and the records
+// that reads hold while they wait. A request beyond it is refused at once (resource_exhausted,
+// overloaded), so that its coordinator counts this replica as refusing, never as having the write,
+// and may still reach its quorum with the others; it asks again by its timer.
+//
 // Owned by the shard's loop; callbacks run on it, possibly before the call returns.
 
 #include <cstdint>
@@ -14,6 +19,7 @@
 
 #include "absl/functional/any_invocable.h"
 
+#include "base/byte_limit.h"
 #include "node/replica/gone_horizon.h"
 #include "node/replica/hint_store.h"
 #include "node/replica/seat_set.h"
@@ -31,8 +37,11 @@ class ReplicaHost {
     virtual bool stores(GroupId group) const = 0;
     // The nodes, but for this one, that hold or are filling seats of the group.
     virtual std::vector<base::NodeId> other_owners(GroupId group) const = 0;
-    // Unix milliseconds; never goes back in the life of the process.
+    // Unix milliseconds: the time by which request ids age. As RequestClock says, it never goes
+    // back in the life of the process but by a step after which requests_from_ms() has risen.
     virtual uint64_t now_ms() const = 0;
+    // Requests created before this are refused, however young they look.
+    virtual uint64_t requests_from_ms() const { return 0; }
     virtual base::NodeId self() const = 0;
     virtual void send(base::NodeId to, peer::ReplicaMessage message) = 0;
 
@@ -40,13 +49,25 @@ class ReplicaHost {
     ~ReplicaHost() = default;
 };
 
+struct ReplicaLimits {
+    // Of peers' requests in progress and of records that reads hold.
+    uint64_t peer_bytes_max = 64ULL << 20;
+};
+
 class Replica {
   public:
-    Replica(ReplicaStore& store, HintStore& hints, GoneHorizon& horizon, ReplicaHost& host);
+    Replica(ReplicaStore& store,
+            HintStore& hints,
+            GoneHorizon& horizon,
+            ReplicaHost& host,
+            ReplicaLimits limits = {});
 
     // WriteRequest, ReadRequest, HintRequest of a peer: answers with a message that repeats the
     // operation.
     void on_message(base::NodeId from, const peer::ReplicaMessage& message);
+    // Held of peer_bytes_max, and how many requests it has refused.
+    uint64_t peer_bytes() const { return peer_bytes_.bytes() + store_.waiting_read_bytes(); }
+    uint64_t peer_requests_refused() const { return peer_bytes_.refused(); }
 
     // The seats counted for, once the record is durable here. unavailable: this node has no part in
     // the group.
@@ -71,14 +92,23 @@ class Replica {
     void forget_old_requests(GroupId group, Record& record) const;
 
   private:
-    void on_write(base::NodeId from, const peer::ReplicaMessage& message);
-    void on_read(base::NodeId from, const peer::ReplicaMessage& message);
-    void on_hint(base::NodeId from, const peer::ReplicaMessage& message);
+    // One request of a peer, from its admission to its answer.
+    struct PeerRequest {
+        base::NodeId from;
+        uint64_t bytes = 0;
+        peer::ReplicaMessage answer;
+    };
+
+    void on_write(PeerRequest request, const peer::ReplicaMessage& message);
+    void on_read(PeerRequest request, const peer::ReplicaMessage& message);
+    void on_hint(PeerRequest request, const peer::ReplicaMessage& message);
+    void answer(PeerRequest request);
 
     ReplicaStore& store_;
     HintStore& hints_;
     GoneHorizon& horizon_;
     ReplicaHost& host_;
+    base::ByteLimit peer_bytes_;
 };
 
 }  // namespace starling::node

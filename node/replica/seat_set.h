@@ -6,11 +6,13 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "ring/limits.h"
 
 namespace starling::node {
 
 inline constexpr uint8_t seat_count_default = 3;
-inline constexpr uint8_t seat_count_max = 16;
+// A cluster may have as many seats as placement can fill.
+inline constexpr uint8_t seat_count_max = ring::seats_max;
 
 // A set of seats of one partition.
 class SeatSet {

@@ -20,11 +20,24 @@ bool is_empty(const Record& record) {
     return record.siblings.empty() && record.context.empty() && record.gone.empty();
 }
 
+absl::Status being_dropped() {
+    return absl::UnavailableError("the data of the group is being removed here");
+}
+
 absl::StatusOr<Record> decode_stored(const std::optional<std::string>& stored) {
     if (!stored.has_value()) {
         return Record{};
     }
     return decode_record(*stored);
+}
+
+// About what the record takes.
+uint64_t memory_bytes(const Record& record) {
+    uint64_t bytes = sizeof(Record) + record.gone.size() * sizeof(base::RequestId);
+    for (const Sibling& sibling : record.siblings) {
+        bytes += sizeof(Sibling) + sibling.value.size();
+    }
+    return bytes;
 }
 
 storage::IteratorOptions bounds_of(GroupId group) {
@@ -105,13 +118,27 @@ absl::Status ReplicaStore::load() {
         group_at(*group).frontier = std::move(frontier);
     }
     STARLING_RETURN_IF_ERROR(iterator->status());
+    STARLING_RETURN_IF_ERROR(find_groups_with_records());
+    start_rebuild();
+    return absl::OkStatus();
+}
+
+// A drop that a crash cut off has left records without a frontier: their group must be known, so
+// that it can be dropped again.
+absl::Status ReplicaStore::find_groups_with_records() {
     const auto records = engine_.new_iterator(
         {.lower = storage_keys::records_begin(), .upper = storage_keys::records_end()});
     records->seek_to_first();
-    has_records_ = records->valid();
-    STARLING_RETURN_IF_ERROR(records->status());
-    start_rebuild();
-    return absl::OkStatus();
+    while (records->valid()) {
+        const auto key = storage_keys::parse_record(records->key());
+        if (!key.has_value()) {
+            return absl::DataLossError("a stored record has a key that does not decode");
+        }
+        has_records_ = true;
+        group_at(key->group);
+        records->seek(storage_keys::prefix_end(storage_keys::record_prefix(key->group)));
+    }
+    return records->status();
 }
 
 void ReplicaStore::start_rebuild() {
@@ -259,26 +286,29 @@ void ReplicaStore::load_again(const std::string& storage_key, std::deque<ReadCal
 
 void ReplicaStore::read(GroupId group, const std::string& key, ReadCallback done) {
     std::string storage_key = storage_keys::record(group, key);
-    with_record(
-        group,
-        key,
-        [this, storage_key = std::move(storage_key), done = std::move(done)](
-            absl::StatusOr<Record> record) mutable {
-            const uint64_t commit = unsynced_commit(storage_key);
-            if (commit == 0 || !record.ok()) {
-                done(std::move(record));
-                return;
-            }
-            commits_.when_durable_up_to(
-                commit,
-                [record = std::move(record), done = std::move(done)](absl::Status status) mutable {
-                    if (status.ok()) {
+    with_record(group,
+                key,
+                [this, storage_key = std::move(storage_key), done = std::move(done)](
+                    absl::StatusOr<Record> record) mutable {
+                    const uint64_t commit = unsynced_commit(storage_key);
+                    if (commit == 0 || !record.ok()) {
                         done(std::move(record));
-                    } else {
-                        done(std::move(status));
+                        return;
                     }
+                    const uint64_t bytes = memory_bytes(*record);
+                    waiting_read_bytes_ += bytes;
+                    commits_.when_durable_up_to(
+                        commit,
+                        [this, bytes, record = std::move(record), done = std::move(done)](
+                            absl::Status status) mutable {
+                            waiting_read_bytes_ -= bytes;
+                            if (status.ok()) {
+                                done(std::move(record));
+                            } else {
+                                done(std::move(status));
+                            }
+                        });
                 });
-        });
 }
 
 void ReplicaStore::note_unsynced(const std::string& storage_key) {
@@ -305,13 +335,17 @@ void ReplicaStore::update(
                 name,
                 [this,
                  group,
+                 drops = drops_[group],
                  key = std::move(key),
                  change = std::move(change),
                  applied = std::move(applied),
                  done = std::move(done)](absl::StatusOr<Record> record) mutable {
-                    absl::Status status = record.ok()
-                                              ? apply_change(group, key, *std::move(record), change)
-                                              : std::move(record).status();
+                    absl::Status status = std::move(record).status();
+                    if (drops != drops_[group]) {
+                        status = being_dropped();
+                    } else if (status.ok()) {
+                        status = apply_change(group, key, *std::move(record), change);
+                    }
                     if (!status.ok()) {
                         done(std::move(status));
                         return;
@@ -325,9 +359,7 @@ void ReplicaStore::update(
 }
 
 absl::Status ReplicaStore::check_not_dropping(GroupId group) const {
-    return dropping_.contains(group)
-               ? absl::UnavailableError("the data of the group is being removed here")
-               : absl::OkStatus();
+    return dropping_.contains(group) ? being_dropped() : absl::OkStatus();
 }
 
 absl::Status ReplicaStore::apply_change(GroupId id,
@@ -343,6 +375,9 @@ absl::Status ReplicaStore::apply_change(GroupId id,
     encode_record(before, record);
     STARLING_RETURN_IF_ERROR(change(record, frontier));
 
+    if (STARLING_PLANTED(request_ids_forgotten)) {
+        record.gone.clear();
+    }
     storage::WriteBatch batch;
     std::string after;
     encode_record(after, record);
@@ -351,10 +386,16 @@ absl::Status ReplicaStore::apply_change(GroupId id,
         batch.put(storage_keys::record(id, key), after);
     }
     const bool frontier_changed = frontier != group.frontier;
-    if (frontier_changed && !STARLING_PLANTED(frontier_outside_batch)) {
+    if (frontier_changed) {
         std::string encoded;
         frontier.encode(encoded);
-        batch.put(storage_keys::frontier(id), encoded);
+        if (STARLING_PLANTED(frontier_outside_batch)) {
+            storage::WriteBatch apart;
+            apart.put(storage_keys::frontier(id), encoded);
+            STARLING_RETURN_IF_ERROR(commits_.apply(apart));
+        } else {
+            batch.put(storage_keys::frontier(id), encoded);
+        }
     }
     if (batch.empty()) {
         return absl::OkStatus();
@@ -377,6 +418,7 @@ absl::Status ReplicaStore::apply_change(GroupId id,
 void ReplicaStore::drop(GroupId group, Done done) {
     groups_.erase(group);
     dropping_.insert(group);
+    ++drops_[group];
     Done end = [this, group, done = std::move(done)](absl::Status status) mutable {
         // After an error the disk may have records of it still, so that it stays closed.
         if (status.ok()) {

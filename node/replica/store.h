@@ -60,8 +60,11 @@ class ReplicaStore final : public GroupAccess {
     const Frontier& frontier(GroupId group);
 
     // Removes all data of a group from the disk, in pages. The group is unknown from the call on
-    // and takes no change until `done`.
+    // and takes no change until `done`, and never one that was asked for before.
     void drop(GroupId group, Done done);
+
+    // Of the records that reads hold while they wait for a sync.
+    uint64_t waiting_read_bytes() const { return waiting_read_bytes_; }
 
     CommitQueue& commits() { return commits_; }
     storage::Engine& engine() { return engine_; }
@@ -96,6 +99,7 @@ class ReplicaStore final : public GroupAccess {
     // has already been added to the group (sums commute).
     using Rebuilt = std::map<GroupId, Group>;
 
+    absl::Status find_groups_with_records();
     Group& group_at(GroupId group);
     void with_record(GroupId group, const std::string& key, ReadCallback use);
     void load_record(const std::string& storage_key);
@@ -131,6 +135,10 @@ class ReplicaStore final : public GroupAccess {
     absl::flat_hash_map<std::string, uint64_t> unsynced_;
     std::deque<std::pair<uint64_t, std::string>> unsynced_order_;
     absl::btree_set<GroupId> dropping_;
+    // How often each group was dropped: a change that was waiting for the disk meanwhile is for a
+    // group that is no more.
+    absl::btree_map<GroupId, uint64_t> drops_;
+    uint64_t waiting_read_bytes_ = 0;
     uint64_t jobs_open_ = 0;
     std::atomic<bool> has_records_ = false;
     bool rebuilding_ = false;

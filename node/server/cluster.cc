@@ -1,11 +1,13 @@
 #include "node/server/cluster.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "base/codec.h"
 #include "base/error.h"
+#include "base/planted.h"
 #include "base/status_macros.h"
 #include "node/server/namespaces.h"
 #include "node/server/version.h"
@@ -243,6 +245,12 @@ void Cluster::identity_conflict(const gossip::MemberRecord& seen) {
                           seen.peer_address));
 }
 
+bool Cluster::holds_data() {
+    const bool has_namespaces =
+        namespaces_in(gossip_.membership(), identity_.cluster.seats).size() > 1;
+    return has_namespaces || host_.holds_data();
+}
+
 void Cluster::adopt_cluster(const gossip::JoinGrant& grant, AdoptDone done) {
     Identity adopted = identity_;
     adopted.cluster = grant.cluster;
@@ -282,6 +290,11 @@ void Cluster::make_view() {
         if (record.state == gossip::MemberState::member) {
             members.push_back({.node = id, .weight = record.weight, .zone = record.zone});
         }
+    }
+    if (STARLING_PLANTED(placement_depends_on_order)) {
+        std::stable_partition(members.begin(), members.end(), [this](const auto& member) {
+            return member.node == identity_.node;
+        });
     }
     if (!std::equal(
             members.begin(), members.end(), placed_.begin(), placed_.end(), operator_equal)) {

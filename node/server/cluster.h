@@ -79,7 +79,8 @@ class Cluster final : private gossip::GossipHost {
     void item_changed(const std::string& key) override;
     void persist(std::string state) override;
     void identity_conflict(const gossip::MemberRecord& seen) override;
-    bool holds_data() override { return host_.holds_data(); }
+    // Namespaces too: joining another cluster would lose both.
+    bool holds_data() override;
     void adopt_cluster(const gossip::JoinGrant& grant, AdoptDone done) override;
 
     // Ends a join that waits for an answer as soon as the transport knows that there will be none.

@@ -129,7 +129,8 @@ absl::btree_map<std::string, NamespaceInfo> namespaces_in(const gossip::Membersh
             continue;
         }
         absl::StatusOr<NamespaceInfo> info = decode_namespace(item.item.value);
-        if (!info.ok() || !check_namespace(*info, seat_count).ok()) {
+        if (!info.ok() || !check_namespace(*info, seat_count).ok() ||
+            info->id == base::default_namespace_id || key != namespace_item_key(info->id)) {
             continue;
         }
         std::string name = info->name;

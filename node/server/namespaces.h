@@ -25,8 +25,8 @@ std::string encode_namespace(const NamespaceInfo& info);
 absl::StatusOr<NamespaceInfo> decode_namespace(std::string_view bytes);
 
 // By name; of two of one name (made at once on two nodes) the lower id holds it, and the other
-// keeps the name "id:<its id>". Items that do not decode, or do not fit this cluster, are passed
-// over.
+// keeps the name "id:<its id>". Items that do not decode, do not fit this cluster, or are not under
+// their own id are passed over.
 absl::btree_map<std::string, NamespaceInfo> namespaces_in(const gossip::Membership& membership,
                                                           uint32_t seat_count);
 

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "gossip/join.h"
+#include "node/server/memory_division.h"
 #include "node/server/namespaces.h"
 #include "ring/placement.h"
 
@@ -16,6 +17,8 @@ namespace starling::node {
 namespace {
 
 constexpr size_t secret_bytes_min = 16;
+// What a frame takes beside its bytes while it waits for another loop.
+constexpr uint64_t queued_frame_overhead_bytes = 512;
 constexpr base::Duration drain_max = std::chrono::seconds(8);
 constexpr base::Duration drain_step = std::chrono::milliseconds(20);
 
@@ -44,7 +47,12 @@ std::string parent_of(std::string directory) {
 Node::Impl::Impl(NodeOptions options, NodeEnvironment environment)
     : options_(std::move(options)),
       environment_(std::move(environment)),
-      held_(environment_.loops.size()) {}
+      held_(environment_.loops.size()),
+      frames_out_(MemoryDivision(options_).frames_out) {
+    for (uint32_t shard = 0; shard < shard_count(); ++shard) {
+        frames_in_.emplace_back(MemoryDivision(options_).frames_in / shard_count());
+    }
+}
 
 Node::Impl::~Impl() = default;
 
@@ -94,6 +102,13 @@ absl::Status Node::Impl::open_shards() {
                                                   static_cast<ShardHost&>(*this)));
         STARLING_RETURN_IF_ERROR(
             shards_.back()->open(fmt::format("{}/shard-{}", options_.data_directory, index)));
+        if (index == 0) {
+            // Before the others are made: a refusal leaves no new directory behind.
+            STARLING_ASSIGN_OR_RETURN(const std::optional<Identity> stored,
+                                      load_identity(shards_[0]->engine()));
+            STARLING_RETURN_IF_ERROR(stored.has_value() ? check_stored(*stored, 0)
+                                                        : absl::OkStatus());
+        }
     }
     return absl::OkStatus();
 }
@@ -130,8 +145,9 @@ absl::StatusOr<Identity> Node::Impl::settle_identity() {
     STARLING_ASSIGN_OR_RETURN(const std::optional<Identity> first,
                               load_identity(shards_[0]->engine()));
     Identity identity;
+    // Shard 0 has generation 0 until each shard has an identity: from then on none may be without.
+    const bool is_complete = first.has_value() && first->generation > 0;
     if (first.has_value()) {
-        STARLING_RETURN_IF_ERROR(check_stored(*first, 0));
         identity = *first;
     } else {
         identity.node = base::NodeId(environment_.random->next_id());
@@ -160,10 +176,19 @@ absl::StatusOr<Identity> Node::Impl::settle_identity() {
                     "shard {} in {} belongs to another node", index, options_.data_directory));
             }
             identity.generation = std::max(identity.generation, stored->generation);
+        } else if (is_complete) {
+            return absl::DataLossError(
+                fmt::format("shard {} in {} has lost its data: shard 0 there is that of node {}",
+                            index,
+                            options_.data_directory,
+                            base::to_string(first->node)));
         }
     }
+    if (!first.has_value()) {
+        STARLING_RETURN_IF_ERROR(store_identity(shards_[0]->engine(), identity));
+    }
     ++identity.generation;
-    for (uint32_t index = 0; index < shard_count(); ++index) {
+    for (uint32_t index = shard_count(); index-- > 0;) {
         identity.shard = index;
         STARLING_RETURN_IF_ERROR(store_identity(shards_[index]->engine(), identity));
     }
@@ -304,10 +329,12 @@ void Node::Impl::on_delivery(const env::Delivery& delivery) {
         ++frames_malformed_;
         return;
     }
-    dispatch(std::move(envelope), delivery.connection);
+    dispatch(std::move(envelope), delivery.frame.size(), delivery.connection);
 }
 
-void Node::Impl::dispatch(peer::Envelope envelope, env::ConnectionId connection) {
+void Node::Impl::dispatch(peer::Envelope envelope,
+                          size_t frame_bytes,
+                          env::ConnectionId connection) {
     // Nobody joins a node that has not founded its cluster yet.
     if (phase_ != Phase::serving && phase_ != Phase::stopping) {
         return;
@@ -347,8 +374,25 @@ void Node::Impl::dispatch(peer::Envelope envelope, env::ConnectionId connection)
         ++frames_malformed_;
         return;
     }
-    on_shard(partition % shard_count(), [from, envelope = std::move(envelope)](Shard& shard) {
-        shard.on_message(from, envelope);
+    pass_on(partition % shard_count(), from, std::move(envelope), frame_bytes);
+}
+
+void Node::Impl::pass_on(uint32_t shard,
+                         base::NodeId from,
+                         peer::Envelope envelope,
+                         size_t frame_bytes) {
+    env::EventLoop& loop = *environment_.loops[shard];
+    if (loop.in_loop()) {
+        shards_[shard]->on_message(from, envelope);
+        return;
+    }
+    const uint64_t bytes = frame_bytes + queued_frame_overhead_bytes;
+    if (!frames_in_[shard].take(bytes)) {
+        return;
+    }
+    loop.post([this, shard, from, bytes, envelope = std::move(envelope)] {
+        shards_[shard]->on_message(from, envelope);
+        frames_in_[shard].give_back(bytes);
     });
 }
 
@@ -357,8 +401,14 @@ void Node::Impl::send_frame(const env::Address& to, std::string frame) {
         environment_.transport->send(to, std::move(frame)).IgnoreError();
         return;
     }
-    loop0().post([this, to, frame = std::move(frame)]() mutable {
+    const uint64_t bytes = frame.size() + queued_frame_overhead_bytes;
+    if (!frames_out_.take(bytes)) {
+        return;
+    }
+    loop0().post([this, to, bytes, frame = std::move(frame)]() mutable {
+        // A peer's full queue loses the frame too.
         environment_.transport->send(to, std::move(frame)).IgnoreError();
+        frames_out_.give_back(bytes);
     });
 }
 
@@ -402,10 +452,14 @@ void Node::Impl::peer_is_back(base::NodeId node) {
     }
 }
 
-void Node::Impl::persist_membership(std::string state) {
+void Node::Impl::store_membership(const std::string& state, ClusterHost::Done done) {
     storage::WriteBatch batch;
     batch.put(membership_key(), state);
-    shards_[0]->commit(batch, [this](const absl::Status& status) {
+    shards_[0]->commit(batch, std::move(done));
+}
+
+void Node::Impl::persist_membership(std::string state) {
+    store_membership(state, [this](const absl::Status& status) {
         if (!status.ok()) {
             log("warning",
                 fmt::format("the membership could not be stored: {}", status.ToString()));
@@ -518,6 +572,13 @@ void Node::Impl::create_namespace(NamespaceInfo info, Callback<NamespaceInfo> do
             done(not_serving());
             return;
         }
+        if (cluster_->gossip().joining()) {
+            // It would be forgotten with the rest of the former cluster.
+            done(base::make_error(absl::StatusCode::kUnavailable,
+                                  base::reason::stopping,
+                                  "the node is about to join another cluster: ask a member of it"));
+            return;
+        }
         const ClusterViewPtr view = cluster_->view();
         if (absl::Status status = check_namespace(info, view->seat_count); !status.ok()) {
             done(std::move(status));
@@ -535,7 +596,20 @@ void Node::Impl::create_namespace(NamespaceInfo info, Callback<NamespaceInfo> do
             done(std::move(status));
             return;
         }
-        done(std::move(info));
+        // An OK outlives a power loss.
+        store_membership(
+            cluster_->gossip().membership().encode_state(),
+            [info = std::move(info), done = std::move(done)](const absl::Status& status) mutable {
+                if (status.ok()) {
+                    done(std::move(info));
+                    return;
+                }
+                done(absl::UnknownError(
+                    fmt::format("namespace '{}' was made, but may be gone after a "
+                                "power loss: it could not be stored: {}",
+                                info.name,
+                                std::string(status.message()))));
+            });
     });
 }
 

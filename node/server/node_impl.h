@@ -4,11 +4,13 @@
 // them and the loops they live on.
 
 #include <atomic>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/byte_limit.h"
 #include "node/server/cluster.h"
 #include "node/server/node.h"
 #include "node/server/shard.h"
@@ -57,13 +59,16 @@ class Node::Impl final : private ShardHost, private ClusterHost {
                        ClusterHost::Done done) override;
     bool holds_data() override;
 
+    // OK once durable.
+    void store_membership(const std::string& state, ClusterHost::Done done);
     absl::Status open_shards();
     absl::StatusOr<Identity> settle_identity();
     absl::Status check_options() const;
     absl::Status check_stored(const Identity& stored, uint32_t shard) const;
     void serve_when_seated(bool is_new);
     void on_delivery(const env::Delivery& delivery);
-    void dispatch(peer::Envelope envelope, env::ConnectionId connection);
+    void dispatch(peer::Envelope envelope, size_t frame_bytes, env::ConnectionId connection);
+    void pass_on(uint32_t shard, base::NodeId from, peer::Envelope envelope, size_t frame_bytes);
 
     env::EventLoop& loop0() const { return *environment_.loops.front(); }
     uint32_t shard_count() const { return static_cast<uint32_t>(environment_.loops.size()); }
@@ -96,6 +101,13 @@ class Node::Impl final : private ShardHost, private ClusterHost {
 
     // Each owned by its loop.
     std::vector<std::unique_ptr<Shard>> shards_;
+
+    // Frames between loop 0, which the transport lives on, and the others. A frame that finds no
+    // room is dropped and counted, as a network loses one: whoever waits for an answer repeats its
+    // question. Any thread.
+    base::ByteLimit frames_out_;
+    // By shard.
+    std::deque<base::ByteLimit> frames_in_;
 };
 
 }  // namespace starling::node

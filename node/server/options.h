@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/time.h"
+#include "gossip/options.h"
 
 namespace starling::node {
 
@@ -51,7 +52,8 @@ struct NodeOptions {
     base::Duration clock_drift_max = std::chrono::seconds(5);
     // How often a group is compared with each other holder.
     base::Duration entropy_interval = std::chrono::seconds(10);
-    base::Duration gossip_probe_interval = std::chrono::seconds(1);
+    // As the detector was measured: within 10 s all of 50 nodes know of a dead one, at 5 % loss.
+    base::Duration gossip_probe_interval = gossip::SwimOptions().probe_interval;
     uint32_t fills_at_once = 8;
 };
 

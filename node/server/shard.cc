@@ -6,6 +6,7 @@
 
 #include "base/planted.h"
 #include "base/status_macros.h"
+#include "node/server/memory_division.h"
 #include "storage/open.h"
 
 namespace starling::node {
@@ -20,7 +21,7 @@ CoordinatorOptions coordinator_options(const NodeOptions& options, uint32_t shar
     CoordinatorOptions out;
     out.key_bytes_max = options.key_bytes_max;
     out.value_bytes_max = options.value_bytes_max;
-    out.inflight_bytes_max = options.memory_bytes_max / 4 / shard_count;
+    out.inflight_bytes_max = MemoryDivision(options).requests / shard_count;
     out.deadline_default = options.deadline_default;
     out.deadline_max = options.deadline_max;
     out.hint_after = options.hint_after;
@@ -32,8 +33,8 @@ CoordinatorOptions coordinator_options(const NodeOptions& options, uint32_t shar
 storage::EngineOptions engine_options(const NodeOptions& options, uint32_t shard_count) {
     storage::EngineOptions out;
     out.engine = options.engine;
-    out.memory_bytes_max = options.memory_bytes_max / 4 / shard_count;
-    out.block_cache_bytes = options.memory_bytes_max / 4 / shard_count;
+    out.memory_bytes_max = MemoryDivision(options).memtables / shard_count;
+    out.block_cache_bytes = MemoryDivision(options).block_cache / shard_count;
     return out;
 }
 
@@ -53,7 +54,9 @@ Shard::Shard(uint32_t index,
       random_(random_seed),
       sealer_(options.cluster_secret),
       hybrid_clock_(options.clock_drift_max),
-      horizon_(in_ms(options.request_window + options.clock_drift_max)),
+      horizon_(in_ms(options.request_window + options.clock_drift_max),
+               in_ms(options.clock_drift_max)),
+      request_clock_({.hold = options.request_window, .drift_max = options.clock_drift_max}),
       view_(std::make_shared<ClusterView>()) {}
 
 Shard::~Shard() = default;
@@ -72,8 +75,12 @@ void Shard::make_parts() {
     store_ = std::make_unique<ReplicaStore>(loop, environment_.workers, *engine_);
     hints_ = std::make_unique<HintStore>(
         store_->commits(), *engine_, options_.hint_bytes_max / shard_count_);
-    replica_ =
-        std::make_unique<Replica>(*store_, *hints_, horizon_, static_cast<ReplicaHost&>(*this));
+    replica_ = std::make_unique<Replica>(
+        *store_,
+        *hints_,
+        horizon_,
+        static_cast<ReplicaHost&>(*this),
+        ReplicaLimits{.peer_bytes_max = MemoryDivision(options_).peer_requests / shard_count_});
     Actor actor{.node = identity_.node, .start = identity_.generation, .random = random_.next()};
     if (STARLING_PLANTED(dot_counter_not_persisted)) {
         actor = {.node = identity_.node, .start = 1, .random = 1};
@@ -254,10 +261,6 @@ SeatSet Shard::held_seats(base::PartitionId partition) const {
     if (frozen_) {
         return {};
     }
-    if (STARLING_PLANTED(counts_before_ready) &&
-        mover_->stores(partition, identity_.cluster.seats)) {
-        return SeatSet::first(identity_.cluster.seats);
-    }
     return mover_->counts(partition);
 }
 
@@ -272,7 +275,7 @@ std::vector<base::NodeId> Shard::other_owners(GroupId group) const {
 }
 
 uint64_t Shard::now_ms() const {
-    return base::to_unix_ms(environment_.wall_clock.wall_now());
+    return request_clock_.now_ms(environment_.loop.now(), environment_.wall_clock.wall_now());
 }
 
 void Shard::send(base::NodeId to, peer::ReplicaMessage message) {
@@ -349,6 +352,9 @@ void Shard::drop(base::PartitionId partition, uint8_t replicas_max, HandoverHost
         }
     };
     for (const GroupId group : groups) {
+        // A comparison under way would bring back what it has pulled.
+        entropy_->set_peers(group, {});
+        entropy_peers_.erase(group);
         store_->drop(group, finish_one);
     }
     finish_one(absl::OkStatus());
@@ -364,10 +370,17 @@ ShardStatus Shard::status() const {
     out.records = store_->record_count();
     out.operations = coordinator_->operation_count();
     out.inflight_bytes = coordinator_->inflight_bytes();
+    out.peer_bytes = replica_->peer_bytes();
+    out.peer_requests_refused = replica_->peer_requests_refused();
     out.background_error = engine_->background_error();
+    out.damage = store_->damage();
     out.engine = engine_->statistics();
     out.entropy = entropy_->counters();
     out.malformed_messages = malformed_messages_ + mover_->malformed_messages();
+    // A shard without requests looks at its clock here.
+    now_ms();
+    out.clock_behind_ms = request_clock_.behind_ms();
+    out.clock_steps_back = request_clock_.steps_back();
     return out;
 }
 

@@ -22,6 +22,7 @@
 #include "node/entropy/entropy.h"
 #include "node/handover/mover.h"
 #include "node/replica/replica.h"
+#include "node/replica/request_clock.h"
 #include "node/server/identity.h"
 #include "node/server/inspect.h"
 #include "node/server/options.h"
@@ -61,10 +62,18 @@ struct ShardStatus {
     uint64_t records = 0;
     uint64_t operations = 0;
     uint64_t inflight_bytes = 0;
+    // Of peers' requests in progress, and how many were refused for lack of room.
+    uint64_t peer_bytes = 0;
+    uint64_t peer_requests_refused = 0;
     absl::Status background_error;
+    // data_loss when the rebuild of the hash trees met damage.
+    absl::Status damage;
     storage::EngineStatistics engine;
     EntropyCounters entropy;
     uint64_t malformed_messages = 0;
+    // See RequestClock.
+    uint64_t clock_behind_ms = 0;
+    uint64_t clock_steps_back = 0;
 };
 
 class Shard final : private ReplicaHost, private HandoverHost, private EntropyHost {
@@ -121,6 +130,7 @@ class Shard final : private ReplicaHost, private HandoverHost, private EntropyHo
     bool stores(GroupId group) const override;
     std::vector<base::NodeId> other_owners(GroupId group) const override;
     uint64_t now_ms() const override;
+    uint64_t requests_from_ms() const override { return request_clock_.floor_ms(); }
     base::NodeId self() const override { return identity_.node; }
     void send(base::NodeId to, peer::ReplicaMessage message) override;
     // HandoverHost
@@ -154,6 +164,8 @@ class Shard final : private ReplicaHost, private HandoverHost, private EntropyHo
     ContextSealer sealer_;
     HybridClock hybrid_clock_;
     GoneHorizon horizon_;
+    // Reading it lets it see what the wall clock does.
+    mutable RequestClock request_clock_;
     bool frozen_ = false;
     uint64_t malformed_messages_ = 0;
     ClusterViewPtr view_;

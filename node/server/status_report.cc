@@ -1,7 +1,9 @@
 #include <algorithm>
+#include <chrono>
 
 #include <fmt/format.h>
 
+#include "node/server/memory_division.h"
 #include "node/server/node_impl.h"
 #include "node/server/version.h"
 
@@ -44,12 +46,18 @@ void add_shard(StatusReport& report, const ShardStatus& shard) {
         report.read_only = true;
         report.read_only_reason = std::string(shard.background_error.message());
     }
+    if (!shard.damage.ok() && report.damage.empty()) {
+        report.damage = std::string(shard.damage.message());
+    }
     auto& metrics = report.metrics;
     const auto add = [&](const char* name, uint64_t value) {
         metrics[name] += static_cast<double>(value);
     };
     add("starling_operations_under_way", shard.operations);
     add("starling_inflight_bytes", shard.inflight_bytes);
+    add("starling_peer_request_bytes", shard.peer_bytes);
+    add("starling_peer_requests_refused_total", shard.peer_requests_refused);
+    add("starling_shards_damaged", shard.damage.ok() ? 0 : 1);
     add("starling_hints", shard.hints);
     add("starling_hint_bytes", shard.hint_bytes);
     add("starling_groups_dirty", shard.groups_dirty);
@@ -68,6 +76,7 @@ void add_shard(StatusReport& report, const ShardStatus& shard) {
     add("starling_entropy_records_pulled_total", shard.entropy.records_pulled);
     add("starling_entropy_bytes_pulled_total", shard.entropy.bytes_pulled);
     add("starling_messages_malformed_total", shard.malformed_messages);
+    add("starling_clock_steps_back_total", shard.clock_steps_back);
 }
 
 }  // namespace
@@ -93,13 +102,32 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
     }
     uint64_t engine_memory = 0;
     uint64_t inflight = 0;
+    uint64_t peer_requests = 0;
+    uint64_t clock_behind_ms = 0;
     for (const ShardStatus& shard : shards) {
         add_shard(report, shard);
         engine_memory += shard.engine.memory_bytes;
         inflight += shard.inflight_bytes;
+        peer_requests += shard.peer_bytes;
+        clock_behind_ms = std::max(clock_behind_ms, shard.clock_behind_ms);
     }
-    report.memory = {{"memtables and block cache", engine_memory, options_.memory_bytes_max / 2},
-                     {"requests under way", inflight, options_.memory_bytes_max / 4}};
+    uint64_t frames_in = 0;
+    uint64_t frames_in_dropped = 0;
+    for (const base::ByteLimit& queue : frames_in_) {
+        frames_in += queue.bytes();
+        frames_in_dropped += queue.refused();
+    }
+    const MemoryDivision memory(options_);
+    report.memory = {
+        {"memtables and block cache", engine_memory, memory.memtables + memory.block_cache},
+        {"requests under way", inflight, memory.requests},
+        {"requests of other nodes", peer_requests, memory.peer_requests},
+        {"frames to the transport", frames_out_.bytes(), memory.frames_out},
+        {"frames from the transport", frames_in, memory.frames_in}};
+    report.metrics["starling_frames_out_dropped_total"] =
+        static_cast<double>(frames_out_.refused());
+    report.metrics["starling_frames_in_dropped_total"] = static_cast<double>(frames_in_dropped);
+    report.metrics["starling_clock_behind_seconds"] = static_cast<double>(clock_behind_ms) / 1000;
     const gossip::GossipStats gossip = cluster_->gossip().stats();
     report.metrics["starling_gossip_messages_received_total"] =
         static_cast<double>(gossip.messages_received);
@@ -121,6 +149,19 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
     }
     if (report.read_only) {
         report.warnings.push_back("this node takes no writes: " + report.read_only_reason);
+    }
+    if (!report.damage.empty()) {
+        report.warnings.push_back(
+            "data on this node's disk is damaged, and its replicas are not "
+            "compared with others: " +
+            report.damage);
+    }
+    if (std::chrono::milliseconds(clock_behind_ms) > options_.clock_drift_max) {
+        report.warnings.push_back(fmt::format(
+            "this node's clock went back by {} s: writes may be refused "
+            "(request_too_old) for up to {} s",
+            clock_behind_ms / 1000,
+            (options_.request_window + 2 * options_.clock_drift_max) / std::chrono::seconds(1)));
     }
     return report;
 }

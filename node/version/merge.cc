@@ -124,25 +124,39 @@ bool is_all_of_local(const Choices& kept, const Record& local) {
            std::none_of(kept.begin(), kept.end(), [](Choice choice) { return choice.is_incoming; });
 }
 
-// Two retries, each minted where the other request's first copy was and not its own, supersede one
-// another; by their contexts both stand, by memory both are gone. Then the younger request stays.
-// In any other history something that nothing superseded is left, so this happens only then.
-void keep_one_of_all_gone(const Choices& by_contexts,
-                          Choices& kept,
-                          const auto& request_of,
-                          Record& local) {
-    const Choice* youngest = &by_contexts.front();
-    for (const Choice& choice : by_contexts) {
-        if (request_of(*youngest) < request_of(choice)) youngest = &choice;
+// Which requests hid which, on either side: united by request, whatever the dots.
+using Hidden = std::vector<std::pair<base::RequestId, std::vector<base::RequestId>>>;
+
+void collect_hidden(Hidden& out, const Record& record) {
+    for (const Sibling& sibling : record.siblings) {
+        if (!sibling.hidden_by.empty()) out.emplace_back(sibling.request, sibling.hidden_by);
     }
-    kept.push_back(*youngest);
-    std::erase(local.gone, request_of(*youngest));
+}
+
+// True when a sibling learned of another that hides it.
+bool hide(std::vector<Sibling>& siblings, const Hidden& hidden) {
+    bool changed = false;
+    for (const auto& [request, older] : hidden) {
+        const auto at = std::find_if(siblings.begin(), siblings.end(), [&](const Sibling& sibling) {
+            return sibling.request == request;
+        });
+        if (at == siblings.end()) continue;
+        std::vector<base::RequestId> united;
+        std::set_union(at->hidden_by.begin(),
+                       at->hidden_by.end(),
+                       older.begin(),
+                       older.end(),
+                       std::back_inserter(united));
+        changed = changed || united.size() != at->hidden_by.size();
+        at->hidden_by = std::move(united);
+    }
+    return changed;
 }
 
 // Planted bugs: what a wrong merge does to siblings that all should stay.
 void drop_a_good_sibling(Choices& kept, const auto& value_of) {
     if (kept.size() < 2) return;
-    if (STARLING_PLANTED(merge_drops_sibling)) kept.pop_back();
+    if (STARLING_PLANTED(merge_drops_sibling) && kept.size() > 2) kept.pop_back();
     if (STARLING_PLANTED(merge_picks_larger_value)) {
         kept = {*std::max_element(kept.begin(), kept.end(), [&](Choice a, Choice b) {
             return value_of(a) < value_of(b);
@@ -182,7 +196,9 @@ bool merge_into(Record& local, Incoming&& incoming, const Frontier* frontier) {
     const Verdict verdict = judge(local, incoming, frontier);
     const bool gone_grew = unite_gone(local, incoming, verdict);
 
-    const bool both_hold_some = !local.siblings.empty() && !incoming.siblings.empty();
+    Hidden hidden;
+    collect_hidden(hidden, local);
+    collect_hidden(hidden, incoming);
     Choices kept;
     const auto request_of = [&](Choice choice) -> const base::RequestId& {
         return (choice.is_incoming ? incoming : local).siblings[choice.index].request;
@@ -191,18 +207,17 @@ bool merge_into(Record& local, Incoming&& incoming, const Frontier* frontier) {
         verdict.kept.begin(), verdict.kept.end(), std::back_inserter(kept), [&](Choice choice) {
             return !local.is_gone(request_of(choice));
         });
-    if (kept.empty() && !verdict.kept.empty() && both_hold_some) {
-        keep_one_of_all_gone(verdict.kept, kept, request_of, local);
-    }
     collapse_retries(kept, request_of);
     drop_a_good_sibling(kept, [&](Choice choice) -> const std::string& {
         return (choice.is_incoming ? incoming : local).siblings[choice.index].value;
     });
 
     const bool context_grew = local.context.merge(incoming.context);
-    if (is_all_of_local(kept, local)) return gone_grew || context_grew;
-
+    if (is_all_of_local(kept, local)) {
+        return hide(local.siblings, hidden) || gone_grew || context_grew;
+    }
     take(kept, local, std::forward<Incoming>(incoming));
+    hide(local.siblings, hidden);
     return true;
 }
 

@@ -38,7 +38,31 @@ Sibling to_sibling(NewWrite write) {
                    .time = write.time,
                    .expires_ms = write.expires_ms,
                    .is_tombstone = write.is_tombstone,
-                   .value = std::move(write.value)};
+                   .value = std::move(write.value),
+                   .hidden_by = {}};
+}
+
+Record begin_mint(const Record& local, const NewWrite& write) {
+    STARLING_CHECK(!write.request.is_none());
+    STARLING_CHECK(!local.context.covers(write.dot));
+    STARLING_CHECK(local.find(write.request) == nullptr && !local.is_gone(write.request));
+    Record record;
+    record.context = local.context;
+    record.context.add(write.dot);
+    record.gone = local.gone;
+    return record;
+}
+
+// `record.siblings` are those that stay.
+void finish_mint(Record& record, RequestIds fallen, NewWrite write) {
+    sort_unique(fallen);
+    unite(record.gone, fallen);
+    const auto after =
+        std::upper_bound(record.siblings.begin(),
+                         record.siblings.end(),
+                         write.dot,
+                         [](const Dot& dot, const Sibling& sibling) { return dot < sibling.dot; });
+    record.siblings.insert(after, to_sibling(std::move(write)));
 }
 
 // A planted bug: the reader's context covers what was superseded before, and not what was read.
@@ -79,9 +103,15 @@ class Digest {
 }  // namespace
 
 bool Record::has_live_value() const {
-    return std::any_of(siblings.begin(), siblings.end(), [](const Sibling& sibling) {
-        return !sibling.is_tombstone;
+    return std::any_of(siblings.begin(), siblings.end(), [this](const Sibling& sibling) {
+        return !sibling.is_tombstone && !is_hidden(sibling);
     });
+}
+
+bool Record::is_hidden(const Sibling& sibling) const {
+    return std::any_of(sibling.hidden_by.begin(),
+                       sibling.hidden_by.end(),
+                       [this](const base::RequestId& older) { return find(older) != nullptr; });
 }
 
 const Sibling* Record::find(const base::RequestId& request) const {
@@ -119,18 +149,11 @@ void Superseded::merge(const Superseded& other) {
 }
 
 Record mint(const Record& local, const Superseded& superseded, NewWrite write) {
-    STARLING_CHECK(!write.request.is_none());
-    STARLING_CHECK(!local.context.covers(write.dot));
-    STARLING_CHECK(local.find(write.request) == nullptr && !local.is_gone(write.request));
-
     static const Superseded nothing;
     const Superseded& seen = superseded.has_seen(write.request) ? nothing : superseded;
 
-    Record record;
-    record.context = local.context;
+    Record record = begin_mint(local, write);
     record.context.merge(seen.context);
-    record.context.add(write.dot);
-
     RequestIds fallen = seen.requests;
     for (const Sibling& sibling : local.siblings) {
         if (seen.context.covers(sibling.dot) || contains(seen.requests, sibling.request)) {
@@ -139,16 +162,27 @@ Record mint(const Record& local, const Superseded& superseded, NewWrite write) {
             record.siblings.push_back(sibling);
         }
     }
-    sort_unique(fallen);
-    record.gone = local.gone;
-    unite(record.gone, fallen);
+    finish_mint(record, std::move(fallen), std::move(write));
+    return record;
+}
 
-    const auto after =
-        std::upper_bound(record.siblings.begin(),
-                         record.siblings.end(),
-                         write.dot,
-                         [](const Dot& dot, const Sibling& sibling) { return dot < sibling.dot; });
-    record.siblings.insert(after, to_sibling(std::move(write)));
+Record mint_over(const Record& local, NewWrite write) {
+    Record record = begin_mint(local, write);
+    RequestIds fallen;
+    for (const Sibling& sibling : local.siblings) {
+        if (sibling.request < write.request) {
+            fallen.push_back(sibling.request);
+        } else {
+            record.siblings.push_back(sibling);
+        }
+    }
+    for (Sibling& younger : record.siblings) {
+        // Those that hid it and are replaced now hide nothing any more.
+        std::erase_if(younger.hidden_by,
+                      [&](const base::RequestId& older) { return record.find(older) == nullptr; });
+        unite(younger.hidden_by, {write.request});
+    }
+    finish_mint(record, std::move(fallen), std::move(write));
     return record;
 }
 
@@ -180,6 +214,10 @@ uint64_t record_digest(std::string_view key, const Record& record) {
                                             sibling.expires_ms,
                                             sibling.is_tombstone ? 1u : 0u,
                                             base::xxh3_64(sibling.value)});
+        for (const base::RequestId& older : sibling.hidden_by) {
+            digest.add(
+                std::array<uint64_t, 3>{older.created_ms, older.random_high, older.random_low});
+        }
     }
     return digest.value();
 }

@@ -30,6 +30,9 @@ struct Sibling {
     bool is_tombstone = false;
     // Empty for a tombstone.
     std::string value;
+    // Sorted: older requests that replaced this one without knowing its client's write came later
+    // (mint_over). While one of them is in the record, this sibling is not shown.
+    std::vector<base::RequestId> hidden_by = {};
 
     friend bool operator==(const Sibling&, const Sibling&) = default;
 };
@@ -39,9 +42,10 @@ struct Sibling {
 // `context`.
 // 2. `gone` is sorted, and none of its ids is live.
 // 3. A dot that the context covers is live, or a lesser dot of its request is, or its request id is
-// in `gone` (for as
-//    long as that remembers). So a record is decided by context and `gone` alone, and merging is a
-//    join.
+//    in `gone` (for as long as that remembers). So a record's siblings are decided by context and
+//    `gone` alone, and merging is a join.
+// 4. Who replaced whom has no circle: a write that names what it replaces was made after it, one
+//    that does not puts only older requests into `gone`. So something is always left.
 struct Record {
     Context context;
     std::vector<Sibling> siblings;
@@ -50,7 +54,9 @@ struct Record {
     // (forget_requests_before).
     std::vector<base::RequestId> gone;
 
+    // A value that a reader is shown.
     bool has_live_value() const;
+    bool is_hidden(const Sibling& sibling) const;
     const Sibling* find(const base::RequestId& request) const;
     bool is_gone(const base::RequestId& request) const;
 
@@ -95,6 +101,12 @@ struct NewWrite {
 // gone, and `superseded` claims no more of the dot's actor than that actor has minted (a client may
 // have been handed a context by a cluster whose secret leaked).
 Record mint(const Record& local, const Superseded& superseded, NewWrite write);
+
+// R1 for a write whose client names nothing: it replaces all that `local` holds. What is of a
+// younger request it only hides: either a client's clock is wrong, or `write` is a late retry whose
+// first copy the younger one has replaced elsewhere, and then both would be gone. The next write
+// that sees both decides. REQUIRES: as mint().
+Record mint_over(const Record& local, NewWrite write);
 
 // R3: unites `incoming` into `local`. `frontier` is what the local replica has seen of the group;
 // siblings of `incoming` that it has seen and no longer holds stay gone. Adds the dots of incoming

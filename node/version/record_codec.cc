@@ -18,6 +18,7 @@ namespace {
 constexpr uint8_t record_format = 1;
 constexpr uint8_t flag_tombstone = 1;
 constexpr uint8_t flag_expires = 2;
+constexpr uint8_t flag_hidden = 4;
 constexpr size_t checksum_bytes = 4;
 // Actor's index, sequence, request id, wall clock, logical clock, flags.
 constexpr size_t encoded_sibling_bytes_min = 1 + 1 + encoded_request_id_bytes + 1 + 1 + 1;
@@ -26,8 +27,9 @@ size_t encoded_size_about(const Record& record) {
     constexpr size_t fixed = 32;
     size_t size = fixed + record.context.entries().size() * (encoded_actor_bytes + 10) +
                   record.gone.size() * encoded_request_id_bytes;
-    for (const Sibling& sibling : record.siblings)
-        size += 64 + sibling.value.size();
+    for (const Sibling& sibling : record.siblings) {
+        size += 64 + sibling.value.size() + sibling.hidden_by.size() * encoded_request_id_bytes;
+    }
     return size;
 }
 
@@ -49,8 +51,10 @@ void put_sibling(std::string& out, const Context& context, const Sibling& siblin
     base::put_varint(out, sibling.time.logical);
     const uint8_t tombstone = sibling.is_tombstone ? flag_tombstone : 0;
     const uint8_t expires = sibling.expires_ms != 0 ? flag_expires : 0;
-    base::put_u8(out, tombstone | expires);
+    const uint8_t hidden = sibling.hidden_by.empty() ? 0 : flag_hidden;
+    base::put_u8(out, tombstone | expires | hidden);
     if (expires != 0) base::put_varint(out, sibling.expires_ms);
+    if (hidden != 0) put_request_ids(out, sibling.hidden_by);
     if (tombstone == 0) base::put_bytes(out, sibling.value);
 }
 
@@ -75,10 +79,15 @@ Sibling read_sibling(base::Reader& in, const Context& context) {
     if (logical > std::numeric_limits<uint32_t>::max()) in.fail();
     sibling.time.logical = static_cast<uint32_t>(logical);
     const uint8_t flags = in.u8();
-    if ((flags & ~(flag_tombstone | flag_expires)) != 0) in.fail();
+    if ((flags & ~(flag_tombstone | flag_expires | flag_hidden)) != 0) in.fail();
     if ((flags & flag_expires) != 0) {
         sibling.expires_ms = in.varint();
         if (sibling.expires_ms == 0) in.fail();
+    }
+    if ((flags & flag_hidden) != 0) {
+        sibling.hidden_by = read_request_ids(in);
+        // Older requests only, or hiding could go in a circle.
+        if (sibling.hidden_by.empty() || !(sibling.hidden_by.back() < sibling.request)) in.fail();
     }
     sibling.is_tombstone = (flags & flag_tombstone) != 0;
     if (!sibling.is_tombstone) sibling.value = in.bytes();

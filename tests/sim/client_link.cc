@@ -55,6 +55,7 @@ class ClientLink::Copy {
     void answer(absl::StatusOr<Result> result) {
         STARLING_CHECK(!answered_);
         answered_ = true;
+        if (call_->events.given) call_->events.given(*machine_, result);
         link_.send_back(call_, std::move(result));
     }
 

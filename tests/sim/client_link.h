@@ -26,6 +26,8 @@ class ClientLink {
     // What became of one request, however many copies of it arrived.
     template <typename Result>
     struct Events {
+        // A node gives an answer, which has not left it yet. May be null.
+        std::function<void(Machine&, const absl::StatusOr<Result>&)> given = nullptr;
         // The client gets an answer: never, once, or once for each copy.
         std::function<void(absl::StatusOr<Result>)> answered;
         // Once, after which no copy is on its way or being worked on. `unanswered` copies were

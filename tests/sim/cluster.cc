@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "tests/sim/log_damage.h"
+
 namespace starling::sim {
 
 using std::chrono::milliseconds;
@@ -69,7 +71,36 @@ void Cluster::start_later(Machine& machine, base::Duration delay) {
          }});
 }
 
+std::optional<absl::Status> Cluster::start_on_damaged_log(Machine& machine) {
+    const auto shard = random_.below(world_.options.shards);
+    const std::optional<LogDamage> damage = find_log_damage(
+        machine.files(), fmt::format("{}/shard-{}", Machine::data_directory, shard), random_);
+    if (!damage) return std::nullopt;
+    ++counts_.starts_on_damaged_logs;
+    const auto flip = [&] {
+        machine.files().flip_bit(damage->path, damage->offset, damage->bit).IgnoreError();
+    };
+    flip();
+    absl::Status started = machine.start();
+    flip();
+    world_.trace.add("{} starts with a flipped bit at {} of {}: {}",
+                     machine.name(),
+                     damage->offset,
+                     damage->path,
+                     started.ToString());
+    return started;
+}
+
 void Cluster::start(Machine& machine) {
+    if (damaged_logs_per_million_ > 0 && random_.chance(damaged_logs_per_million_)) {
+        const std::optional<absl::Status> started = start_on_damaged_log(machine);
+        if (started && started->ok()) {
+            verdict_.report(
+                "I20",
+                fmt::format("{} starts from a log that is damaged before its end", machine.name()));
+            return;
+        }
+    }
     ++counts_.starts;
     if (random_.chance(recovery_crashes_per_million_)) {
         constexpr uint64_t operations_of_a_start = 60;

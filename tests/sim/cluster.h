@@ -5,6 +5,7 @@
 // to join through a member, again and again until it has.
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "tests/sim/machine.h"
@@ -22,6 +23,7 @@ class Cluster {
         uint64_t joins = 0;
         uint64_t joins_refused = 0;
         uint64_t starts_refused = 0;
+        uint64_t starts_on_damaged_logs = 0;
     };
 
     Cluster(Machine::World world, Verdict& verdict);
@@ -37,6 +39,12 @@ class Cluster {
     void crash_at_io(Machine& machine, uint64_t n, env::CrashMode mode, base::Duration down_for);
     // With this probability a start is followed by a crash at one of its operations on files.
     void set_recovery_crashes(uint32_t per_million) { recovery_crashes_per_million_ = per_million; }
+
+    // With this probability a start is tried on a damaged log first, and must be refused.
+    void set_damaged_logs(uint32_t per_million) { damaged_logs_per_million_ = per_million; }
+    // Flips a bit of a log where a start must notice, starts the machine, and flips it back.
+    // What the start said; none when no log has such a place.
+    std::optional<absl::Status> start_on_damaged_log(Machine& machine);
 
     size_t size() const { return machines_.size(); }
     Machine& machine(uint32_t number) { return *machines_[number - 1]; }
@@ -77,6 +85,7 @@ class Cluster {
     std::vector<State> states_;
     base::ClusterId cluster_;
     uint32_t recovery_crashes_per_million_ = 0;
+    uint32_t damaged_logs_per_million_ = 0;
     Counts counts_;
 };
 

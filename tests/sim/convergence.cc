@@ -256,7 +256,9 @@ void Convergence::inspect_replicas(
             for (const node::KeyRecord& record : found.records) {
                 std::vector<std::string>& values = contents[{found.group, record.key}];
                 for (const node::Sibling& sibling : record.record.siblings) {
-                    if (!sibling.is_tombstone) values.push_back(sibling.value);
+                    if (!sibling.is_tombstone && !record.record.is_hidden(sibling)) {
+                        values.push_back(sibling.value);
+                    }
                 }
             }
         }

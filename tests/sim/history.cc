@@ -47,6 +47,14 @@ void History::settle(WriteId id, SimTime last_mint) {
     if (write.settled == never || write.settled < last_mint) write.settled = last_mint;
 }
 
+void History::show(WriteId id, SimTime now, uint32_t strength) {
+    Write& write = at(id);
+    if (strength <= write.shown_strength) return;
+    if (write.shown == never) shown_.push_back(id);
+    write.shown = now;
+    write.shown_strength = strength;
+}
+
 WriteId History::find_value(std::string_view value) const {
     const auto found = by_value_.find(std::string(value));
     return found == by_value_.end() ? WriteId() : found->second;

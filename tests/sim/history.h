@@ -75,6 +75,10 @@ struct Write {
     bool refused = false;
     // Some read returned it.
     bool was_read = false;
+    // A majority read is answered only when N - R + 1 seats hold what it returns: from this moment
+    // on that many had it, as if it had been acknowledged by them.
+    SimTime shown = never;
+    uint32_t shown_strength = 0;
 
     // Direct edges of "must cover".
     std::vector<WriteId> covers = {};
@@ -90,6 +94,8 @@ class History {
     void settle(WriteId id, SimTime last_mint);
     void refuse(WriteId id) { at(id).refused = true; }
     void mark_read(WriteId id) { at(id).was_read = true; }
+    // A majority read at `now` returned it: see Write::shown.
+    void show(WriteId id, SimTime now, uint32_t strength);
 
     const Write& get(WriteId id) const { return writes_[id.raw() - 1]; }
     size_t size() const { return writes_.size(); }
@@ -98,6 +104,10 @@ class History {
 
     // Acknowledged, and not replaced by an acknowledged write that is at least as strong.
     const std::vector<WriteId>& standing() const { return standing_; }
+    // Shown by majority reads, and not known to have been replaced since.
+    const std::vector<WriteId>& shown() const { return shown_; }
+    // A read that had to return it did not, and rightly so.
+    void forget_shown(WriteId id) { std::erase(shown_, id); }
     // Acknowledged or seen by a read.
     std::vector<WriteId> known() const;
 
@@ -116,6 +126,7 @@ class History {
 
     std::vector<Write> writes_;
     std::vector<WriteId> standing_;
+    std::vector<WriteId> shown_;
     // Writes without context, in order of start.
     std::vector<WriteId> without_context_;
     std::unordered_map<std::string, WriteId> by_value_;

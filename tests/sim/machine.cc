@@ -126,7 +126,7 @@ void Machine::make_life() {
 node::NodeOptions Machine::node_options() const {
     node::NodeOptions options = world_.options.node;
     options.client_address = fmt::format("10.0.0.{}:3001", number_);
-    options.data_directory = "/data";
+    options.data_directory = data_directory;
     return options;
 }
 

@@ -46,6 +46,8 @@ class Machine {
     Machine(const Machine&) = delete;
     Machine& operator=(const Machine&) = delete;
 
+    static constexpr std::string_view data_directory = "/data";
+
     // REQUIRES: down. The node's error, or a crash in recovery (is_up() is false then).
     absl::Status start();
     // REQUIRES: up. Not from the node's own event.

@@ -28,9 +28,10 @@ base::Duration linger_of(const RunOptions& options) {
     return linger;
 }
 
-// Errors that leave nothing behind, whatever happened on the way.
+// Errors that leave nothing behind, whatever happened on the way: each copy of the request is
+// refused, wherever and whenever it arrives.
 bool promises_no_effect(const absl::Status& status) {
-    return absl::IsInvalidArgument(status) || absl::IsNotFound(status);
+    return absl::IsInvalidArgument(status);
 }
 
 // What a node may say to a request that is well formed.
@@ -173,15 +174,12 @@ void Operations::check_error(std::string_view what, KeyIndex key, const absl::St
     // A namespace that was made a moment ago is not known everywhere.
     const bool not_yet_known =
         absl::IsNotFound(status) && name_space_of(key).name != name_spaces_.front().name;
-    // What a node with a wrong clock may say.
-    const std::string reason = base::reason_of(status);
-    const bool about_time =
-        reason == base::reason::invalid_request_id || reason == base::reason::request_too_old;
     const FaultOptions& faults = world_.options.faults;
     // Drift adds up: after a while it exceeds every bound.
     const bool clocks_fail =
         faults.clock_jumps || faults.clock_strobes || faults.drift_per_million_max > 0;
-    if (is_honest_failure(status) || not_yet_known || (about_time && clocks_fail)) return;
+    const bool blames_clock = base::reason_of(status) == base::reason::clock_drift;
+    if (blames_clock ? clocks_fail : is_honest_failure(status) || not_yet_known) return;
     world_.verdict.report("I19",
                           fmt::format("a valid {} of key {} was answered with {}",
                                       what,
@@ -235,7 +233,12 @@ void Operations::try_put(const PutPtr& put, Machine* machine) {
                      machine->name());
     link_.put(*machine,
               put->request,
-              {.answered = [this, put, number](
+              {.given =
+                   [this, put](Machine& by, const absl::StatusOr<node::PutResult>& result) {
+                       if (!result.ok() || !world_.put_acknowledged) return;
+                       world_.put_acknowledged(by, put->key, put->id, put->quorum, *result);
+                   },
+               .answered = [this, put, number](
                                auto result) { put_answered(put, number, std::move(result)); },
                .ended =
                    [this, put](uint32_t delivered, uint32_t) {

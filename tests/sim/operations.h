@@ -76,6 +76,9 @@ class Operations {
         base::WallTime started;
         // Is a fault at work just now?
         std::function<bool()> fault_active;
+        // A node acknowledges a put of this key and W, at this moment. May be null.
+        std::function<void(Machine&, KeyIndex, WriteId, uint32_t, const node::PutResult&)>
+            put_acknowledged;
     };
     struct Counts {
         uint64_t begun = 0;
@@ -102,8 +105,8 @@ class Operations {
     void get_invalid(node::GetRequest request, std::string_view what, std::function<void()> done);
 
     // No client waits, and no node works on a request.
-    bool is_idle() const { return under_way_ == 0 && link_.under_way() == 0; }
-    uint64_t under_way() const { return under_way_; }
+    bool is_idle() const { return under_way() == 0; }
+    uint64_t under_way() const { return under_way_ + link_.under_way(); }
     const Counts& counts() const { return counts_; }
     const node::NamespaceInfo& name_space_of(KeyIndex key) const;
     base::RequestId next_request();

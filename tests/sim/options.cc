@@ -126,6 +126,8 @@ void draw_faults(RunOptions& options) {
     }
     faults.crashes_in_recovery =
         (faults.crashes || faults.crashes_at_io || faults.crashes_of_all) && draw.chance(40);
+    faults.damaged_logs = (faults.crashes || faults.crashes_at_io || faults.crashes_of_all) &&
+                          Draw(options.seed, "options: damaged logs").chance(25);
     if (draw.chance(percent))
         faults.drift_per_million_max = static_cast<int32_t>(draw.between(100, 50'000));
     if (draw.chance(percent / 2)) {
@@ -192,7 +194,8 @@ std::string describe_episodes(const FaultOptions& faults) {
                                    Named{faults.crashes_of_all, "crashes of all"},
                                    Named{faults.slow_disks, "slow disks"},
                                    Named{faults.full_disks, "full disks"},
-                                   Named{faults.failing_syncs, "failing syncs"}}) {
+                                   Named{faults.failing_syncs, "failing syncs"},
+                                   Named{faults.damaged_logs, "damaged logs"}}) {
         if (on) out += fmt::format("{}{}", out.empty() ? "" : ", ", name);
     }
     return out.empty() ? "none" : out;

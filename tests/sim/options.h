@@ -37,6 +37,7 @@ struct FaultOptions {
     bool slow_disks = false;           // 21
     bool full_disks = false;           // 22
     bool failing_syncs = false;        // 24
+    bool damaged_logs = false;         // 25: in one start, then right again
 
     // From start to end of the run.
     int32_t drift_per_million_max = 0;     // 13
@@ -97,6 +98,9 @@ struct RunOptions {
     base::Duration duration = std::chrono::minutes(5);
     // From the end of all faults to equal replicas.
     base::Duration convergence_max = std::chrono::minutes(5);
+    // One acknowledgement in so many, on average, is looked at on the disks. Opening one costs as
+    // much as some hundred events.
+    uint32_t audit_interval = 64;
     base::Duration worker_delay_mean = std::chrono::microseconds(200);
 
     node::NodeOptions node;

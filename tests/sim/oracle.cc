@@ -102,7 +102,8 @@ std::vector<WriteId> Oracle::read_answered(KeyIndex index,
     check_superseded(index, read, attempted);
     bool met = false;
     for (const auto& [id, dot] : of_key.dots) {
-        if (!meets(of_key, read, id)) continue;
+        // Another dot of the same request may be the one that was shown.
+        if (!meets_acknowledged(of_key, read, id)) continue;
         met = true;
         if (!context.covers(dot)) {
             report("I6",
@@ -113,12 +114,41 @@ std::vector<WriteId> Oracle::read_answered(KeyIndex index,
         }
     }
     if (met) ++counts_.reads_meeting;
+    const uint32_t replicas = of_key.key.replicas;
+    if (2 * read.quorum > replicas) {
+        for (const WriteId id : attempted)
+            of_key.history.show(id, read.answered, replicas - read.quorum + 1);
+    }
     // Only what stands is asked for again: the contexts of its superseders cover the rest.
     std::erase_if(of_key.dots, [&](const auto& entry) {
         return std::ranges::find(of_key.history.standing(), entry.first) ==
                of_key.history.standing().end();
     });
     return attempted;
+}
+
+bool Oracle::are_enough(const DurableCopies& copies,
+                        uint32_t quorum,
+                        const node::Receipt& receipt) {
+    return copies.seats.size() >= quorum && copies.machines >= receipt.nodes_answered;
+}
+
+void Oracle::disks_inspected(KeyIndex index,
+                             WriteId id,
+                             uint32_t quorum,
+                             const node::Receipt& receipt,
+                             const DurableCopies& copies) {
+    if (are_enough(copies, quorum, receipt)) return;
+    report("I10",
+           index,
+           fmt::format("acknowledged with W={} by {} seats on {} nodes, but a power cut now leaves "
+                       "it for {} seats on {} machines: {}",
+                       quorum,
+                       receipt.seats_answered,
+                       receipt.nodes_answered,
+                       copies.seats.size(),
+                       copies.machines,
+                       history(index).describe(id)));
 }
 
 void Oracle::replica_inspected(KeyIndex index,
@@ -224,21 +254,42 @@ std::vector<WriteId> Oracle::identify(KeyIndex index,
     return result;
 }
 
+bool Oracle::shares_a_seat(const KeyState& state,
+                           const Read& read,
+                           SimTime since,
+                           uint32_t strength) const {
+    return since < read.sent && (read.quiet || read.quorum + strength > state.key.replicas);
+}
+
+bool Oracle::meets_acknowledged(const KeyState& state, const Read& read, WriteId id) const {
+    const Write& write = state.history.get(id);
+    return shares_a_seat(state, read, write.acknowledged, write.strength);
+}
+
 bool Oracle::meets(const KeyState& state, const Read& read, WriteId id) const {
     const Write& write = state.history.get(id);
-    if (write.acknowledged >= read.sent) return false;
-    return read.quiet || read.quorum + write.strength > state.key.replicas;
+    return meets_acknowledged(state, read, id) ||
+           shares_a_seat(state, read, write.shown, write.shown_strength);
 }
 
 void Oracle::check_presence(KeyIndex index, const Read& read, const std::vector<WriteId>& present) {
-    const KeyState& of_key = state(index);
-    const std::vector<WriteId> wanted =
-        read.quiet ? of_key.history.known() : of_key.history.standing();
+    KeyState& of_key = state(index);
+    std::vector<WriteId> wanted = of_key.history.standing();
+    if (read.quiet) {
+        wanted = of_key.history.known();
+    } else {
+        std::ranges::copy_if(of_key.history.shown(), std::back_inserter(wanted), [&](WriteId id) {
+            return std::ranges::find(wanted, id) == wanted.end();
+        });
+    }
     for (const WriteId id : wanted) {
         const bool must_show = read.quiet || meets(of_key, read, id);
         if (!must_show || of_key.history.get(id).is_delete ||
-            std::ranges::find(present, id) != present.end() ||
-            of_key.history.absence_explained(id, present)) {
+            std::ranges::find(present, id) != present.end()) {
+            continue;
+        }
+        if (of_key.history.absence_explained(id, present)) {
+            of_key.history.forget_shown(id);
             continue;
         }
         report("I1",

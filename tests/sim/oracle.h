@@ -5,8 +5,9 @@
 //
 // A read *meets* an acknowledged write when it was sent after the acknowledgement and its R plus
 // the write's strength (acknowledging seats up to W, hints not counted) exceeds N: their quorums
-// share a seat. When the cluster is quiet every read meets every acknowledged write, hinted or not,
-// and every write ever read.
+// share a seat. What a majority read returned counts from then on as acknowledged by N - R + 1
+// seats: such a read is answered only when they hold it. When the cluster is quiet every read meets
+// every acknowledged write, hinted or not, and every write ever read.
 //
 // For each read:
 //   I2   each value was attempted on this very key, and sent before the read ended; none was
@@ -27,6 +28,7 @@
 
 #include "base/ids.h"
 #include "node/api.h"
+#include "node/replica/seat_set.h"
 #include "node/version/record.h"
 #include "tests/sim/history.h"
 #include "tests/sim/verdict.h"
@@ -94,6 +96,22 @@ class Oracle {
                                        const node::GetResult& result,
                                        const node::Context& context);
 
+    // Where a power cut of all nodes at the moment of an acknowledgement would leave the write.
+    struct DurableCopies {
+        // By their holders, or as hints for them.
+        node::SeatSet seats = {};
+        uint32_t machines = 0;
+    };
+    static bool are_enough(const DurableCopies& copies,
+                           uint32_t quorum,
+                           const node::Receipt& receipt);
+    // All disks were looked at, at the moment when a node acknowledged the write.
+    void disks_inspected(KeyIndex index,
+                         WriteId id,
+                         uint32_t quorum,
+                         const node::Receipt& receipt,
+                         const DurableCopies& copies);
+
     // What one owner's disk holds of a key when the cluster is quiet.
     void replica_inspected(KeyIndex index,
                            const std::vector<std::string>& values,
@@ -122,6 +140,12 @@ class Oracle {
     std::vector<WriteId> identify(KeyIndex index,
                                   SimTime answered,
                                   const std::vector<std::string>& values);
+    bool shares_a_seat(const KeyState& state,
+                       const Read& read,
+                       SimTime since,
+                       uint32_t strength) const;
+    bool meets_acknowledged(const KeyState& state, const Read& read, WriteId id) const;
+    // Acknowledged or shown.
     bool meets(const KeyState& state, const Read& read, WriteId id) const;
     void check_presence(KeyIndex index, const Read& read, const std::vector<WriteId>& present);
     void check_superseded(KeyIndex index, const Read& read, const std::vector<WriteId>& present);

@@ -203,13 +203,38 @@ TEST_F(OracleTest, AnUnknownWriteMayAppearOrNot) {
 
 TEST_F(OracleTest, AnUnknownWriteThatWasReadIsThereWhenAllIsQuiet) {
     send("b");
-    read({"b"});
-    read({});
+    read({"b"}, 1);
+    read({}, 1);
     EXPECT_THAT(violated(), IsEmpty()) << "one replica may have it, the others not yet";
     read_as(
         {},
         {.sent = clock_ + seconds(1), .answered = clock_ + seconds(2), .quorum = 3, .quiet = true});
     EXPECT_THAT(violated(), ElementsAre("I1"));
+}
+
+TEST_F(OracleTest, WhatAMajorityReadReturnedNoLaterOneMisses) {
+    send("b");
+    read({"b"});
+    read({}, 1);
+    EXPECT_THAT(violated(), IsEmpty()) << "R=1 shares no seat with the N-R+1 that had it";
+    read({});
+    EXPECT_THAT(violated(), ElementsAre("I1"));
+}
+
+TEST_F(OracleTest, WhatAMajorityReadReturnedMayBeReplacedLater) {
+    const WriteId b = send("b", {.replaces = context});
+    read({"b"});
+    put("c", {.replaces = context, .seen = {b}});
+    read({"c"});
+    EXPECT_THAT(violated(), IsEmpty());
+}
+
+TEST_F(OracleTest, WhatAMajorityReadShowedReplacedDoesNotComeBack) {
+    const WriteId a = put("a");
+    send("b", {.replaces = context, .seen = {a}});
+    read({"b"});
+    read({"a"});
+    EXPECT_THAT(violated(), ElementsAre("I1", "I3"));
 }
 
 TEST_F(OracleTest, ConcurrentWritesWithContextBothSurvive) {

@@ -14,6 +14,7 @@ RunOptions Scenario::plain(uint32_t nodes, uint32_t nodes_at_start) {
     options.seed = 1;
     options.nodes = nodes;
     options.nodes_at_start = nodes_at_start;
+    options.audit_interval = 1;
     options.node.cluster_name = "scenario";
     options.node.cluster_secret = "a secret of the simulation only";
     options.node.partition_count = 1;
@@ -54,9 +55,10 @@ PutOutcome Scenario::put(uint32_t node, const std::string& value, PutAs as) {
                                    .tries_max = 1,
                                    .through = &machine(node)},
                                   [&](PutOutcome what) { outcome = std::move(what); });
-    for (int i = 0; i < 10'000 && !outcome; ++i)
+    for (int i = 0; i < 10'000 && !outcome && simulation_->verdict().ok(); ++i)
         run_for(milliseconds(1));
-    EXPECT_TRUE(outcome.has_value()) << "the put was never answered";
+    EXPECT_TRUE(outcome.has_value() || !simulation_->verdict().ok())
+        << "the put was never answered";
     return outcome.value_or(PutOutcome{});
 }
 
@@ -83,9 +85,10 @@ ReadOutcome Scenario::read(uint32_t node, uint32_t r) {
     simulation_->operations().read(
         {.key = key(), .quorum = r, .tries_max = 1, .through = &machine(node)},
         [&](ReadOutcome what) { outcome = std::move(what); });
-    for (int i = 0; i < 10'000 && !outcome; ++i)
+    for (int i = 0; i < 10'000 && !outcome && simulation_->verdict().ok(); ++i)
         run_for(milliseconds(1));
-    EXPECT_TRUE(outcome.has_value()) << "the read was never answered";
+    EXPECT_TRUE(outcome.has_value() || !simulation_->verdict().ok())
+        << "the read was never answered";
     return outcome.value_or(ReadOutcome{});
 }
 

@@ -49,9 +49,14 @@ class Scenario : public ::testing::Test {
     void cut(uint32_t a, uint32_t b);
     void heal() { simulation_->network().heal(); }
     void isolate(uint32_t number);
-    KeyIndex key() const { return Oracle::nth_key(0); }
+    // Of the next operations; the first one until another is chosen.
+    KeyIndex key() const { return Oracle::nth_key(key_number_); }
+    void use_key(size_t number) { key_number_ = number; }
 
     std::unique_ptr<Simulation> simulation_;
+
+  private:
+    size_t key_number_ = 0;
 };
 
 }  // namespace starling::sim

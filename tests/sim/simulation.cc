@@ -80,6 +80,13 @@ bool Simulation::form() {
     }
     if (!find_namespaces()) return false;
     workload_ = std::make_unique<Workload>(scheduler_, random_, options_, name_spaces_, oracle_);
+    audit_ = std::make_unique<DiskAudit>(DiskAudit::World{
+        .cluster = *cluster_,
+        .oracle = oracle_,
+        .verdict = verdict_,
+        .options = options_,
+        .random = random_,
+        .name_space_of = [this](KeyIndex key) { return operations_->name_space_of(key).id; }});
     operations_ = std::make_unique<Operations>(
         Operations::World{
             .scheduler = scheduler_,
@@ -90,7 +97,15 @@ bool Simulation::form() {
             .cluster = *cluster_,
             .oracle = oracle_,
             .started = started_,
-            .fault_active = [this] { return faults_ != nullptr && faults_->is_active(); }},
+            .fault_active = [this] { return faults_ != nullptr && faults_->is_active(); },
+            .put_acknowledged =
+                [this](Machine& by,
+                       KeyIndex key,
+                       WriteId id,
+                       uint32_t quorum,
+                       const node::PutResult& result) {
+                    audit_->put_acknowledged(by, key, id, quorum, result);
+                }},
         name_spaces_);
     faults_ = std::make_unique<FaultSchedule>(FaultWorld{.scheduler = scheduler_,
                                                          .network = network_,
@@ -151,11 +166,13 @@ void Simulation::work() {
                                    .task = [this, number] { cluster_->bring_up(number); }});
     }
     if (options_.faults.crashes_in_recovery) cluster_->set_recovery_crashes(300'000);
+    if (options_.faults.damaged_logs) cluster_->set_damaged_logs(500'000);
     faults_->begin();
     workload_->begin(*operations_);
     run_until(end);
     workload_->end();
     cluster_->set_recovery_crashes(0);
+    cluster_->set_damaged_logs(0);
 }
 
 RunResult Simulation::run() {
@@ -169,6 +186,7 @@ RunResult Simulation::run() {
 
 void Simulation::come_to_rest() {
     faults_->end();
+    audit_->check_promises();
     // Operations under way end at their deadlines; machines that are down start.
     run_for(seconds(10));
     Convergence convergence(scheduler_, *cluster_, options_);
@@ -183,6 +201,10 @@ void Simulation::come_to_rest() {
         return;
     }
     trace_.add("at rest");
+    // A timer that was late when faults ended, one that ends a request among them, is still late.
+    const SimTime patience = scheduler_.now() + options_.faults.timer_lateness_max;
+    while (!operations_->is_idle() && scheduler_.now() < patience && verdict_.ok())
+        run_for(milliseconds(100));
     if (!operations_->is_idle()) {
         verdict_.report(
             "I19",
@@ -253,6 +275,7 @@ RunResult Simulation::result() {
     result.convergence = convergence_;
     result.events = scheduler_.events_run();
     result.oracle = oracle_.counts();
+    if (audit_ != nullptr) result.audit = audit_->counts();
     if (operations_ != nullptr) result.operations = operations_->counts();
     result.cluster = cluster_->counts();
     result.network = network_.stats();

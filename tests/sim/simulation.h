@@ -13,6 +13,7 @@
 
 #include "tests/sim/cluster.h"
 #include "tests/sim/convergence.h"
+#include "tests/sim/disk_audit.h"
 #include "tests/sim/faults.h"
 #include "tests/sim/operations.h"
 #include "tests/sim/workload.h"
@@ -27,6 +28,7 @@ struct RunResult {
     base::Duration convergence{0};
     uint64_t events = 0;
     OracleCounts oracle;
+    DiskAuditCounts audit;
     Operations::Counts operations;
     Cluster::Counts cluster;
     env::SimNetworkStats network;
@@ -89,6 +91,7 @@ class Simulation {
     Oracle oracle_;
     std::vector<node::NamespaceInfo> name_spaces_;
     std::unique_ptr<Cluster> cluster_;
+    std::unique_ptr<DiskAudit> audit_;
     std::unique_ptr<FaultSchedule> faults_;
     std::unique_ptr<Workload> workload_;
     std::unique_ptr<Operations> operations_;

@@ -253,6 +253,8 @@ TEST_F(CliTest, StatusAddsUpWhatTheNodesSay) {
     server_.service.status_answer.set_node_id(7);
     server_.service.status_answer.set_hints(3);
     server_.service.status_answer.set_groups_dirty(2);
+    server_.service.status_answer.set_damage("block 3");
+    server_.service.status_answer.add_warnings("the data is damaged: block 3");
     v1::Member& own = *server_.service.status_answer.add_members();
     own.set_node_id(7);
     own.set_liveness("alive");
@@ -261,10 +263,12 @@ TEST_F(CliTest, StatusAddsUpWhatTheNodesSay) {
     dead.set_liveness("dead");
     EXPECT_EQ(ask({"status"}), exit_ok);
     EXPECT_THAT(out_, HasSubstr("hints 3, dirty ranges 2, seats filling 0; 1 nodes do not answer"));
+    EXPECT_THAT(out_, HasSubstr("warning of 0000000000000007: the data is damaged: block 3"));
     EXPECT_EQ(ask({"status", "--output", "json"}), exit_ok);
     const auto json = nlohmann::json::parse(out_);
     EXPECT_EQ(json["hints"], 3);
     EXPECT_EQ(json["nodes_silent"], 1);
+    EXPECT_EQ(json["nodes"][0]["damage"], "block 3");
 }
 
 TEST_F(CliTest, DevCommandsWithoutAClusterSayHowToMakeOne) {

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,8 @@ class FakeService final : public v1::KV::Service, public v1::Admin::Service {
         std::function<grpc::Status(grpc::ServerContext*, const v1::GetRequest&, v1::GetResponse&)>;
     using OnDelete = std::function<grpc::Status(
         grpc::ServerContext*, const v1::DeleteRequest&, v1::WriteResponse&)>;
+    using BatchCall = grpc::ServerReaderWriter<v1::BatchResponse, v1::BatchRequest>;
+    using OnBatch = std::function<grpc::Status(grpc::ServerContext*, BatchCall&)>;
     using OnCreate =
         std::function<grpc::Status(grpc::ServerContext*, const v1::Namespace&, v1::Namespace&)>;
 
@@ -48,7 +51,41 @@ class FakeService final : public v1::KV::Service, public v1::Admin::Service {
         made = wanted;
         return grpc::Status::OK;
     };
+    // One operation of a stream; nullopt: no answer.
+    std::function<std::optional<v1::BatchResult>(const v1::BatchOperation&)> on_operation =
+        [](const v1::BatchOperation& operation) { return done(operation); };
+    OnBatch on_batch = [this](grpc::ServerContext* call, BatchCall& stream) {
+        return serve_batch(call, stream);
+    };
     v1::StatusResponse status_answer;
+
+    static v1::BatchResult done(const v1::BatchOperation& operation) {
+        v1::BatchResult result;
+        result.set_number(operation.number());
+        operation.has_get() ? static_cast<void>(result.mutable_get())
+                            : static_cast<void>(result.mutable_write());
+        return result;
+    }
+    grpc::Status serve_batch(grpc::ServerContext*, BatchCall& stream) {
+        v1::BatchRequest request;
+        while (stream.Read(&request)) {
+            v1::BatchResponse response;
+            for (const v1::BatchOperation& operation : request.operations()) {
+                note(operations_, operation);
+                if (auto result = on_operation(operation)) {
+                    *response.add_results() = *std::move(result);
+                }
+            }
+            if (response.results_size() > 0 && !stream.Write(response)) {
+                break;
+            }
+        }
+        return grpc::Status::OK;
+    }
+    std::vector<v1::BatchOperation> operations() {
+        absl::MutexLock lock(&mutex_);
+        return operations_;
+    }
 
     std::vector<v1::PutRequest> puts() {
         absl::MutexLock lock(&mutex_);
@@ -81,6 +118,9 @@ class FakeService final : public v1::KV::Service, public v1::Admin::Service {
         note(deletes_, *request);
         return on_delete(call, *request, *response);
     }
+    grpc::Status Batch(grpc::ServerContext* call, BatchCall* stream) override {
+        return on_batch(call, *stream);
+    }
     grpc::Status Ping(grpc::ServerContext*,
                       const v1::PingRequest*,
                       v1::PingResponse* response) override {
@@ -111,6 +151,7 @@ class FakeService final : public v1::KV::Service, public v1::Admin::Service {
     std::vector<v1::PutRequest> puts_;
     std::vector<v1::GetRequest> gets_;
     std::vector<v1::DeleteRequest> deletes_;
+    std::vector<v1::BatchOperation> operations_;
 };
 
 class FakeServer {

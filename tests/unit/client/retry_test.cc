@@ -56,6 +56,24 @@ TEST_F(RetryCoreTest, PassingReasonsAreTriedAgainAndOthersNot) {
     EXPECT_FALSE(repeats(base::reason::request_superseded, Code::kAborted));
 }
 
+TEST_F(RetryCoreTest, WhatOneNodeCannotDoIsTriedAtTheNextAtOnce) {
+    using Code = absl::StatusCode;
+    const auto wait_after = [this](std::string_view why, Code code) {
+        RetryCore core({}, Repeat::same_write, 3, give_up);
+        Failure failure = refusal(why, code);
+        failure.retry_after = std::chrono::seconds(5);
+        return core.fail(std::move(failure), start, random_);
+    };
+    for (const auto& [why, code] : {std::pair(base::reason::disk_full, Code::kResourceExhausted),
+                                    std::pair(base::reason::read_only, Code::kFailedPrecondition),
+                                    std::pair(base::reason::clock_drift, Code::kUnavailable)}) {
+        const auto wait = wait_after(why, code);
+        ASSERT_TRUE(wait.has_value()) << why;
+        EXPECT_LT(*wait, milliseconds(500)) << why;
+    }
+    EXPECT_FALSE(wait_after(base::reason::too_many_siblings, Code::kResourceExhausted).has_value());
+}
+
 TEST_F(RetryCoreTest, AnActionThatMayHaveBegunIsNotRepeated) {
     RetryCore begun({}, Repeat::another_action, 1, give_up);
     EXPECT_FALSE(begun.fail(broken_connection(true), start, random_).has_value());

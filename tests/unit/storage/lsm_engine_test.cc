@@ -16,7 +16,7 @@ class LsmEngineTest : public testing::Test {
     LsmEngineTest() { open(); }
 
     void open() {
-        auto opened = open_engine("/data", options, files, workers);
+        auto opened = open_engine(directory, options, files, workers);
         ASSERT_TRUE(opened.ok()) << opened.status();
         engine = *std::move(opened);
     }
@@ -34,6 +34,11 @@ class LsmEngineTest : public testing::Test {
             ASSERT_TRUE(status.ok()) << status;
         }
     }
+    absl::Status write_value_patiently(const std::string& key, const std::string& value) {
+        WriteBatch batch;
+        batch.put(key, value);
+        return write_patiently(*engine, workers, batch);
+    }
     size_t count_files(std::string_view suffix) {
         size_t count = 0;
         const std::vector<std::string> names = *files.list("/data");
@@ -43,6 +48,7 @@ class LsmEngineTest : public testing::Test {
         return count;
     }
 
+    std::string directory = "/data";
     EngineOptions options = small_options();
     env::SimFileSystem files;
     QueueWorkers workers;
@@ -195,6 +201,56 @@ TEST_F(LsmEngineTest, AFailedSyncMakesTheEngineReadOnlyUntilItIsReopened) {
     EXPECT_EQ(read(*engine, "a"), "1");
     EXPECT_TRUE(put(*engine, "c", "3").ok());
     EXPECT_TRUE(engine->sync().ok());
+}
+
+TEST_F(LsmEngineTest, AWriteThatTheLogCannotPassOnIsAppliedAndTheNextSyncFails) {
+    ASSERT_TRUE(put(*engine, "a", "1").ok());
+    ASSERT_TRUE(engine->sync().ok());
+    // So many bytes that the log hands them to its file at once.
+    const std::string large(300 << 10, 'x');
+    files.faults().fail_next(env::FileOperation::write);
+    EXPECT_TRUE(put(*engine, "large", large).ok()) << "it is visible, so it was not refused";
+    EXPECT_EQ(read(*engine, "large"), large);
+    EXPECT_FALSE(engine->background_error().ok());
+    EXPECT_FALSE(engine->sync().ok());
+    const absl::Status refused = put(*engine, "c", "3");
+    EXPECT_EQ(base::reason_of(refused), base::reason::read_only) << refused;
+    EXPECT_EQ(read(*engine, "c"), "(none)");
+}
+
+TEST_F(LsmEngineTest, WhicheverOperationFailsAWriteIsVisibleExactlyWhenItIsOk) {
+    // Memtables that hold more than the log keeps to itself.
+    options.memory_bytes_max = 4 * (size_t{400} << 10);
+    bool untouched = false;
+    for (uint64_t n = 1; !untouched; ++n) {
+        SCOPED_TRACE(n);
+        ASSERT_LT(n, 1000u);
+        directory = fmt::format("/data{}", n);
+        engine.reset();
+        open();
+        Model model;
+        files.faults().fail_nth(n);
+        const uint64_t before = files.faults().operation_count();
+        for (int i = 0; i < 12; ++i) {
+            const std::string key = fmt::format("key{}", i);
+            const std::string value(size_t{50} << 10, static_cast<char>('a' + i));
+            if (write_value_patiently(key, value).ok()) {
+                model[key] = value;
+            }
+            if (i == 7) {
+                engine->sync().IgnoreError();
+            }
+            // The failing operation may be a read of this very look.
+            auto found = contents(*engine);
+            if (!found.ok()) {
+                found = contents(*engine);
+            }
+            ASSERT_TRUE(found.ok()) << found.status();
+            ASSERT_TRUE(*found == model) << "after write " << i;
+        }
+        untouched = files.faults().operation_count() - before < n;
+    }
+    EXPECT_TRUE(engine->background_error().ok());
 }
 
 TEST_F(LsmEngineTest, AFailedFlushMakesTheEngineReadOnlyAndNamesTheFirstError) {

@@ -1,5 +1,7 @@
 #include "node/coordinator/coordinator.h"
 
+#include <map>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -62,12 +64,21 @@ TEST_F(CoordinatorTest, EveryBadPutIsRefusedWithItsReasonBeforeAnythingIsWritten
 TEST_F(CoordinatorTest, ARequestIdFromTheFutureOrOlderThanTheWindowIsRefused) {
     PutRequest request = good();
     request.request.created_ms += 10'001;
-    EXPECT_EQ(refusal_of(request), base::reason::invalid_request_id);
+    EXPECT_EQ(refusal_of(request), base::reason::clock_drift);
     request.request.created_ms = UINT64_MAX;
-    EXPECT_EQ(refusal_of(request), base::reason::invalid_request_id);
+    EXPECT_EQ(refusal_of(request), base::reason::clock_drift);
     request = good();
     request.request.created_ms -= 600'001;
     EXPECT_EQ(refusal_of(request), base::reason::request_too_old);
+}
+
+TEST_F(CoordinatorTest, ARequestMadeBeforeTheClockWasSetBackIsRefusedAndANewOneIsNot) {
+    PutRequest request = good();
+    rig.peers.requests_from = request.request.created_ms + 1;
+    EXPECT_EQ(refusal_of(request), base::reason::request_too_old);
+    request.request.created_ms += 1;
+    const auto outcome = rig.put(std::move(request));
+    EXPECT_FALSE(outcome->result.has_value()) << "it is under way";
 }
 
 TEST_F(CoordinatorTest, AContextIsGoodForItsOwnKeyOnly) {
@@ -192,6 +203,22 @@ TEST_F(ForwardOperationTest, AWriteGoesToOneHolderWhoseAnswerIsTheResult) {
     EXPECT_EQ((*outcome->result)->receipt.forwarded_by, rig.peers.node);
     rig.coordinator.on_message(sent[0].to, reply);
     EXPECT_EQ(outcome->calls, 1);
+}
+
+TEST_F(ForwardOperationTest, AHolderThatCannotWriteNowIsFollowedByTheNext) {
+    for (const auto& [why, code] :
+         {std::pair(base::reason::disk_full, absl::StatusCode::kResourceExhausted),
+          std::pair(base::reason::read_only, absl::StatusCode::kFailedPrecondition),
+          std::pair(base::reason::clock_drift, absl::StatusCode::kUnavailable)}) {
+        const auto outcome = rig.put("k", "value");
+        const auto first = rig.take_sent();
+        ASSERT_EQ(first.size(), 1u);
+        answer(first[0].to, first[0].message, base::make_error(code, why, "not here"));
+        const auto second = rig.take_sent();
+        ASSERT_EQ(second.size(), 1u) << why;
+        EXPECT_NE(second[0].to, first[0].to) << why;
+        EXPECT_FALSE(outcome->result.has_value()) << why;
+    }
 }
 
 TEST_F(ForwardOperationTest, ARefusingOrSilentHolderIsFollowedByTheNextUnderTheSameRequest) {
@@ -375,6 +402,56 @@ TEST_F(HintCourierTest, NoMoreThanAWindowIsOnItsWayAndAnswersBringTheNext) {
     }
     EXPECT_EQ(delivered, 40u);
     EXPECT_EQ(rig.hints.count(), 0u);
+}
+
+TEST_F(HintCourierTest, HintsThatAreAlwaysRefusedHoldUpNoOthers) {
+    constexpr uint64_t refused = 3 * HintCourier::window;
+    std::vector<HintKey> hints;
+    for (uint64_t sequence = 1; sequence <= refused + 40; ++sequence) {
+        hints.push_back(keep(sequence, false));
+    }
+    for (int round = 0; round < 10; ++round) {
+        courier.kick();
+        size_t sent_in_round = 0;
+        for (auto sent = rig.take_sent(); !sent.empty(); sent = rig.take_sent()) {
+            for (const testing::Sent& one : sent) {
+                ++sent_in_round;
+                const uint64_t sequence = one.message.write().dot().sequence();
+                answer(one, sequence <= refused ? SeatSet() : rig.seat(2));
+            }
+        }
+        EXPECT_LE(sent_in_round, refused + 40 + HintCourier::window);
+        if (rig.hints.count() == refused) {
+            // Now only refused ones are left: a window of them in each round.
+            EXPECT_GE(sent_in_round, HintCourier::window);
+        }
+    }
+    EXPECT_EQ(rig.hints.count(), refused);
+    for (uint64_t sequence = refused + 1; sequence <= refused + 40; ++sequence) {
+        EXPECT_FALSE(rig.hints.contains(hints[sequence - 1]));
+    }
+}
+
+TEST_F(HintCourierTest, EachOfManyRefusedHintsIsTriedAgainInItsTurn) {
+    constexpr uint64_t count = 2 * HintCourier::window + 5;
+    for (uint64_t sequence = 1; sequence <= count; ++sequence) {
+        keep(sequence, false);
+    }
+    std::map<uint64_t, int> tries;
+    constexpr int turns = 3;
+    for (size_t round = 0; round < turns * count; ++round) {
+        courier.kick();
+        const auto sent = rig.take_sent();
+        EXPECT_EQ(sent.size(), HintCourier::window);
+        for (const testing::Sent& one : sent) {
+            ++tries[one.message.write().dot().sequence()];
+            answer(one, SeatSet());
+        }
+    }
+    ASSERT_EQ(tries.size(), count);
+    for (const auto& [sequence, times] : tries) {
+        EXPECT_EQ(times, turns * static_cast<int>(HintCourier::window)) << sequence;
+    }
 }
 
 TEST_F(HintCourierTest, AReferenceBringsTheRecordAsItIsNow) {

@@ -39,6 +39,7 @@ class FakePeers final : public ReplicaHost {
     bool stores(GroupId) const override { return !held.empty(); }
     std::vector<base::NodeId> other_owners(GroupId) const override { return owners; }
     uint64_t now_ms() const override { return base::to_unix_ms(clock_.wall_now()); }
+    uint64_t requests_from_ms() const override { return requests_from; }
     base::NodeId self() const override { return node; }
     void send(base::NodeId to, peer::ReplicaMessage message) override {
         EXPECT_NE(to, node) << "a message to itself";
@@ -48,6 +49,7 @@ class FakePeers final : public ReplicaHost {
     base::NodeId node;
     SeatSet held;
     std::vector<base::NodeId> owners;
+    uint64_t requests_from = 0;
     std::vector<Sent> sent;
 
   private:

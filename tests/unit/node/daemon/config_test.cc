@@ -85,6 +85,8 @@ TEST(ConfigTest, AWrongTypeNamesFileLineKeyAndWhatWasExpected) {
 TEST(ConfigTest, AValueOutOfRangeNamesFileLineKeyAndTheRange) {
     EXPECT_THAT(mistakes_in("partition_count = 100\n"),
                 AllOf(HasSubstr("x.toml:1: key 'partition_count'"), HasSubstr("a power of two")));
+    EXPECT_THAT(mistakes_in("seat_count = 8\n"),
+                HasSubstr("x.toml:1: key 'seat_count': expected a whole number from 1 to 7"));
     EXPECT_THAT(mistakes_in("memory_bytes_max = '1KiB'\n"), HasSubstr("from 64MiB to 1024GiB"));
     EXPECT_THAT(mistakes_in("memory_bytes_max = '12 parsecs'\n"), HasSubstr("like \"512MiB\""));
     EXPECT_THAT(mistakes_in("hint_bytes_max = -1\n"), HasSubstr("key 'hint_bytes_max'"));

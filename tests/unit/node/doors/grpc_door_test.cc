@@ -239,6 +239,7 @@ TEST_F(GrpcDoorTest, EachErrorOfTheNodeReachesTheClientWithItsReason) {
         {absl::StatusCode::kNotFound, reason::unknown_namespace, false},
         {absl::StatusCode::kInvalidArgument, reason::invalid_quorum, false},
         {absl::StatusCode::kFailedPrecondition, reason::request_too_old, true},
+        {absl::StatusCode::kUnavailable, reason::clock_drift, false},
         {absl::StatusCode::kAborted, reason::request_superseded, false},
         {absl::StatusCode::kUnavailable, reason::quorum_not_reached, true},
         {absl::StatusCode::kUnavailable, reason::no_owner, false},
@@ -430,6 +431,7 @@ TEST_F(GrpcDoorTest, StatusAndRingAreToldWhole) {
     report.hints = 4;
     report.memory = {{.what = "memtables", .bytes_used = 1, .bytes_max = 2}};
     report.warnings = {"1 of 3 copies"};
+    report.damage = "000007.table: block 3";
     node().status_answer = report;
     node().ring_answer =
         std::vector<RingPartition>{{.partition = base::PartitionId(9),
@@ -443,6 +445,7 @@ TEST_F(GrpcDoorTest, StatusAndRingAreToldWhole) {
     EXPECT_EQ(status.hints(), 4u);
     EXPECT_EQ(status.memory(0).bytes_max(), 2u);
     EXPECT_EQ(status.warnings(0), "1 of 3 copies");
+    EXPECT_EQ(status.damage(), "000007.table: block 3");
     grpc::ClientContext ring_context;
     v1::RingResponse ring;
     ASSERT_TRUE(admin_->Ring(&ring_context, {}, &ring).ok());

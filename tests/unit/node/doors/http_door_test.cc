@@ -81,6 +81,7 @@ TEST_F(HttpDoorTest, StatusIsJsonWithWarningsAndMembers) {
     report.node = base::NodeId(0xbeef);
     report.cluster_name = "flock\xff";
     report.warnings = {"1 of 3 copies"};
+    report.damage = "000007.table: block 3";
     report.members = {{.node = base::NodeId(1), .state = "member"}};
     doors_->node.status_answer = report;
     EXPECT_THAT(get("/status?pretty"),
@@ -88,6 +89,7 @@ TEST_F(HttpDoorTest, StatusIsJsonWithWarningsAndMembers) {
                       HasSubstr("application/json"),
                       HasSubstr("\"node_id\": \"000000000000beef\""),
                       HasSubstr("1 of 3 copies"),
+                      HasSubstr("\"damage\": \"000007.table: block 3\""),
                       HasSubstr("\"state\": \"member\"")));
 }
 

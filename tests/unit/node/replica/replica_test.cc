@@ -282,5 +282,113 @@ TEST_F(ReplicaTest, AMintedReportNamesOwnWritesOnly) {
     EXPECT_EQ(*wire::decode_frontier(report.frontier()), testing::frontier({dot(1, 1)}));
 }
 
+struct ReplicaBudgetTest : ReplicaTest {
+    // The n-th write, of 3000 bytes, to a key of its own.
+    peer::ReplicaMessage large_write(uint64_t n) const {
+        const Dot by = dot(9, n);
+        peer::ReplicaMessage out = write_message(record_of(by, std::string(3000, 'v')), by);
+        out.mutable_write()->set_key(key("k" + std::to_string(n)));
+        return out;
+    }
+    absl::Status refusal_of(const peer::ReplicaMessage& answer) {
+        const peer::Refusal& refusal = answer.has_write_reply()  ? answer.write_reply().refusal()
+                                       : answer.has_read_reply() ? answer.read_reply().refusal()
+                                                                 : answer.hint_reply().refusal();
+        return wire::get_refusal(refusal);
+    }
+
+    Replica small{rig.store, hints, horizon, host, {.peer_bytes_max = 10'000}};
+};
+
+TEST_F(ReplicaBudgetTest, RequestsBeyondTheBudgetAreRefusedAtOnceAndChangeNothing) {
+    small.on_message(peer_node, large_write(1));
+    small.on_message(peer_node, large_write(2));
+    EXPECT_THAT(host.sent, IsEmpty());
+    EXPECT_GT(small.peer_bytes(), 6000u);
+    EXPECT_LE(small.peer_bytes(), 10'000u);
+    peer::ReplicaMessage hint = message();
+    hint.mutable_hint()->set_seat(2);
+    *hint.mutable_hint()->mutable_write() = large_write(3).write();
+    small.on_message(peer_node, large_write(3));
+    small.on_message(peer_node, hint);
+    ASSERT_EQ(host.sent.size(), 2u);
+    for (const peer::ReplicaMessage& answer : host.sent) {
+        EXPECT_TRUE(absl::IsResourceExhausted(refusal_of(answer)));
+        EXPECT_EQ(base::reason_of(refusal_of(answer)), base::reason::overloaded);
+        EXPECT_EQ(answer.operation(), 77u);
+    }
+    EXPECT_EQ(host.sent[1].hint_reply().seat(), 2u);
+    EXPECT_EQ(small.peer_requests_refused(), 2u);
+    rig.settle();
+    EXPECT_EQ(rig.engine.batches.size(), 2u);
+    EXPECT_EQ(hints.count(), 0u);
+    EXPECT_EQ(small.peer_bytes(), 0u);
+    // Asked again, it is done.
+    host.sent.clear();
+    small.on_message(peer_node, large_write(3));
+    rig.settle();
+    ASSERT_EQ(host.sent.size(), 1u);
+    EXPECT_FALSE(host.sent[0].write_reply().has_refusal());
+    EXPECT_EQ(small.peer_bytes(), 0u);
+}
+
+TEST_F(ReplicaBudgetTest, ReadsThatWaitForTheDiskAreBoundedToo) {
+    for (uint64_t n = 1; n <= 20; ++n) {
+        rig.engine.is_cold = true;
+        peer::ReplicaMessage question = read_message();
+        question.mutable_read()->set_key(key("k" + std::to_string(n)));
+        small.on_message(peer_node, question);
+    }
+    EXPECT_LE(small.peer_bytes(), 10'000u);
+    EXPECT_GT(host.sent.size(), 10u);
+    for (const peer::ReplicaMessage& answer : host.sent) {
+        EXPECT_EQ(base::reason_of(refusal_of(answer)), base::reason::overloaded);
+    }
+    rig.settle();
+    EXPECT_EQ(host.sent.size(), 20u);
+    EXPECT_EQ(small.peer_bytes(), 0u);
+}
+
+TEST_F(ReplicaBudgetTest, RecordsThatReadsHoldWhileTheyWaitForASyncCount) {
+    small.on_message(peer_node, large_write(1));
+    for (int i = 0; i < 3; ++i) {
+        small.read(group(1), key("k1"), [](const absl::StatusOr<Replica::Answer>&) {});
+    }
+    EXPECT_GT(small.peer_bytes(), 12'000u);
+    small.on_message(peer_node, read_message());
+    ASSERT_EQ(host.sent.size(), 1u);
+    EXPECT_EQ(base::reason_of(refusal_of(host.sent[0])), base::reason::overloaded);
+    rig.settle();
+    EXPECT_EQ(small.peer_bytes(), 0u);
+}
+
+TEST_F(ReplicaBudgetTest, ARequestLargerThanTheBudgetIsNotRefusedForEver) {
+    small.on_message(peer_node, large_write(1));
+    peer::ReplicaMessage huge = large_write(2);
+    const Record record = record_of(dot(9, 2), std::string(50'000, 'v'));
+    huge.mutable_write()->set_record(wire::encode(record));
+    small.on_message(peer_node, huge);
+    small.on_message(peer_node, huge);
+    ASSERT_EQ(host.sent.size(), 1u) << "one of that size at a time";
+    EXPECT_EQ(base::reason_of(refusal_of(host.sent[0])), base::reason::overloaded);
+    rig.settle();
+    EXPECT_THAT(values(*rig.read(group(1), key("k2"))), ElementsAre(std::string(50'000, 'v')));
+    EXPECT_EQ(small.peer_bytes(), 0u);
+}
+
+TEST_F(ReplicaBudgetTest, ARequestThatIsRefusedForItsOwnSakeHoldsNothing) {
+    peer::ReplicaMessage question = large_write(1);
+    question.mutable_write()->set_record("nonsense");
+    small.on_message(peer_node, question);
+    host.is_storing = false;
+    host.held = {};
+    small.on_message(peer_node, large_write(2));
+    small.on_message(peer_node, read_message());
+    rig.settle();
+    EXPECT_EQ(host.sent.size(), 3u);
+    EXPECT_EQ(small.peer_bytes(), 0u);
+    EXPECT_EQ(small.peer_requests_refused(), 0u);
+}
+
 }  // namespace
 }  // namespace starling::node

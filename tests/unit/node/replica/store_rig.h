@@ -34,6 +34,15 @@ class HeldWorkers final : public env::Workers {
         job();
         return true;
     }
+    bool run_last() {
+        if (jobs_.empty()) {
+            return false;
+        }
+        env::Task job = std::move(jobs_.back());
+        jobs_.pop_back();
+        job();
+        return true;
+    }
     size_t size() const { return jobs_.size(); }
 
   private:

@@ -236,6 +236,25 @@ TEST_F(ReplicaStoreTest, AGroupThatIsBeingDroppedTakesNoChangeUntilItIsEmpty) {
     EXPECT_THAT(values(*rig.read(group(1), key("k"))), ElementsAre("afterwards"));
 }
 
+TEST_F(ReplicaStoreTest, AChangeThatWaitedForTheDiskDuringADropDoesNotBringTheGroupBack) {
+    rig.write(group(1), key("k"), 1, "old");
+    rig.settle();
+    rig.engine.is_cold = true;
+    update("late", 2);
+    ASSERT_EQ(rig.workers.size(), 1u);
+    bool is_dropped = false;
+    rig.store.drop(group(1), [&](const absl::Status& status) { is_dropped = status.ok(); });
+    rig.workers.run_last();
+    while (!is_dropped) {
+        rig.run_tasks();
+        ASSERT_TRUE(is_dropped || rig.workers.run_last());
+    }
+    rig.settle();
+    EXPECT_EQ(log.back(), "late failed");
+    EXPECT_THAT(rig.store.groups(), IsEmpty());
+    EXPECT_EQ(scan_buckets(rig.engine, group(1)), BucketDigests{});
+}
+
 TEST_F(ReplicaStoreTest, ASequenceIsNotUsedAgainAfterADrop) {
     EXPECT_EQ(rig.store.upcoming_sequence(group(1)), 1u);
     rig.store.use_sequence(group(1));
@@ -358,6 +377,21 @@ TEST_F(ReplicaStoreLoadTest, ADropDuringTheRebuildHidesTheGroupAtOnceAndEmptiesI
     EXPECT_EQ(store.record_count(), 0u);
     EXPECT_EQ(store.summary(group(1))->buckets, BucketDigests{});
     EXPECT_EQ(scan_buckets(rig.engine, group(1)), BucketDigests{});
+}
+
+TEST_F(ReplicaStoreLoadTest, WhatADropThatWasCutOffHasLeftIsKnownAtOnceAndCanBeDroppedAgain) {
+    rig.write(group(1), key("a"), 1, "left over");
+    rig.write(group(2), key("b"), 1, "value");
+    rig.settle();
+    storage::WriteBatch cut_off;
+    cut_off.remove(storage_keys::frontier(group(1)));
+    ASSERT_TRUE(rig.engine.write(cut_off, {}).ok());
+    ASSERT_TRUE(store.load().ok());
+    EXPECT_THAT(store.groups_of(group(1).partition), ElementsAre(group(1)));
+    store.drop(group(1), [](const absl::Status&) {});
+    rig.settle();
+    EXPECT_EQ(scan_buckets(rig.engine, group(1)), BucketDigests{});
+    EXPECT_THAT(store.groups(), ElementsAre(group(2)));
 }
 
 TEST_F(ReplicaStoreLoadTest, ADamagedRecordLeavesTheTreesUnreadyAndHoldsUpNoDrop) {

@@ -33,6 +33,8 @@ struct Rules {
     bool context_names_requests = true;
     // R7: and those that these had superseded.
     bool context_names_superseded = true;
+    // R1: a put that names nothing hides younger requests, and replaces only older ones.
+    bool younger_only_hidden = true;
 };
 
 // What a client knows after a read.
@@ -108,6 +110,7 @@ class Cluster {
     using Replaced = std::map<base::RequestId, std::set<base::RequestId>>;
 
     Reading reading_of(const Record& record, size_t key) const;
+    Reading older_held(const Record& record, size_t key, const base::RequestId& request) const;
     void merge_into(Owner& owner, size_t key, const Record& incoming);
     void send(size_t from, size_t key, const Dot& dot);
     std::optional<std::string> difference() const;

@@ -56,5 +56,9 @@ TEST(ExplorerTest, FindsAContextWithoutSupersededRequests) {
     expect_found({.context_names_superseded = false}, 200, 12, 8'500);
 }
 
+TEST(ExplorerTest, FindsRetriesThatCross) {
+    expect_found({.younger_only_hidden = false}, 20000, 8);
+}
+
 }  // namespace
 }  // namespace starling::node::model

@@ -135,6 +135,7 @@ TEST(RecordCodecTest, RefusesRecordsThatBreakTheInvariants) {
     };
     EXPECT_TRUE(refuses([](Record& r) { r.siblings[1].request = r.siblings[0].request; }));
     EXPECT_TRUE(refuses([](Record& r) { r.siblings[0].request = {}; }));
+    EXPECT_TRUE(refuses([](Record& r) { r.siblings[0].hidden_by = {r.siblings[0].request}; }));
     EXPECT_TRUE(refuses([](Record& r) { r.siblings[0].request = r.gone[0]; }));
     EXPECT_TRUE(refuses([](Record& r) { r.siblings[0].dot.sequence = 0; }));
     EXPECT_TRUE(refuses([](Record& r) { r.siblings[0].dot.sequence = 1000; }));

@@ -214,5 +214,45 @@ TEST(RecordDigestTest, SeesEverythingButTheSupersededRequests) {
     EXPECT_TRUE(differs_when([](Record& r) { r.siblings[0].dot = dot(1, 2); }));
 }
 
+TEST(MintOverTest, AWriteThatNamesNothingReplacesWhatIsOlder) {
+    const Record first = mint({}, {}, write(dot(1, 1), 1, "a"));
+    const Record both = mint(first, {}, write(dot(2, 1), 2, "b"));
+    const Record over = mint_over(both, write(dot(1, 2), 3, "c"));
+    EXPECT_THAT(values(over), ElementsAre("c"));
+    EXPECT_THAT(over.gone, ElementsAre(request(1), request(2)));
+}
+
+TEST(MintOverTest, WhatIsYoungerIsHiddenUntilAWriteHasSeenIt) {
+    const Record ahead = mint({}, {}, write(dot(1, 1), 9, "of a clock that is ahead"));
+    Record record = mint_over(ahead, removal(dot(1, 2), 5));
+    ASSERT_EQ(record.siblings.size(), 2u);
+    EXPECT_TRUE(record.is_hidden(record.siblings[0]));
+    EXPECT_FALSE(record.is_hidden(record.siblings[1]));
+    EXPECT_FALSE(record.has_live_value());
+    EXPECT_THAT(record.gone, IsEmpty());
+    record = mint_over(record, write(dot(1, 3), 6, "c"));
+    ASSERT_EQ(record.siblings.size(), 2u);
+    EXPECT_THAT(record.siblings[0].hidden_by, ElementsAre(request(6))) << "5 is gone";
+    EXPECT_TRUE(record.has_live_value());
+    const Record read = record;
+    EXPECT_THAT(values(mint(record, Superseded::by_reading(read), write(dot(2, 1), 7, "d"))),
+                ElementsAre("d"));
+    EXPECT_THAT(values(mint_over(record, write(dot(2, 1), 10, "e"))), ElementsAre("e"));
+}
+
+TEST(MintOverTest, AMergeUnitesWhatHidesASiblingWhateverItsDot) {
+    const Record here = mint({}, {}, write(dot(2, 1), 9, "w"));
+    Record there = mint({}, {}, write(dot(1, 1), 9, "w"));
+    there = mint_over(there, write(dot(1, 2), 5, "r"));
+    for (const auto& [a, b] : {std::pair(here, there), std::pair(there, here)}) {
+        Record merged = a;
+        EXPECT_TRUE(join(merged, b));
+        ASSERT_EQ(merged.siblings.size(), 2u);
+        EXPECT_EQ(merged.siblings[0].dot, dot(1, 1));
+        EXPECT_THAT(merged.siblings[0].hidden_by, ElementsAre(request(5)));
+        EXPECT_FALSE(join(merged, b));
+    }
+}
+
 }  // namespace
 }  // namespace starling::node

@@ -1,0 +1,174 @@
+#include "tests/sim/disk_audit.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "tests/sim/merge_laws.h"
+
+namespace starling::sim {
+
+namespace {
+
+// One audit in so many looks at the versions of all keys of the partition, on all disks.
+constexpr uint64_t merge_interval = 6;
+constexpr size_t promises_kept_max = 16;
+// The laws are tried on all triples.
+constexpr size_t versions_kept_max = 5;
+
+bool has_write(const node::Record& record, const node::Dot& dot, const base::RequestId& request) {
+    return record.context.covers(dot) || record.find(request) != nullptr;
+}
+
+bool knows(const std::deque<node::Record>& versions, const node::Record& record) {
+    return std::ranges::any_of(versions, [&](const node::Record& known) {
+        return known.context == record.context && known.siblings == record.siblings;
+    });
+}
+
+}  // namespace
+
+DiskAudit::DiskAudit(World world)
+    : world_(std::move(world)), random_(world_.random.fork("disk audit")) {
+    draw_next();
+}
+
+void DiskAudit::draw_next() {
+    until_next_ = 1 + random_.below(2 * uint64_t{world_.options.audit_interval} - 1);
+}
+
+node::GroupId DiskAudit::group_of(KeyIndex key) const {
+    const Oracle::Key& of_key = world_.oracle.key(key);
+    return {.partition = of_key.partition, .replicas = static_cast<uint8_t>(of_key.replicas)};
+}
+
+void DiskAudit::put_acknowledged(
+    Machine& by, KeyIndex key, WriteId id, uint32_t quorum, const node::PutResult& result) {
+    // A repeat of what is superseded already has no dot any more.
+    if (result.dot.sequence == 0 || !by.is_up()) return;
+    const Promise promise{
+        .key = key, .id = id, .quorum = quorum, .dot = result.dot, .receipt = result.receipt};
+    const bool is_hinted = result.receipt.seats_hinted > 0;
+    if (--until_next_ > 0) {
+        if (is_hinted) remember(promise);
+        return;
+    }
+    draw_next();
+    ++counts_.acknowledgements;
+    cluster_ = by.node().cluster();
+    check_durable(promise, &by);
+    if (!promises_.empty()) check_durable(promises_[random_.below(promises_.size())], nullptr);
+    remember(promise);
+    if (random_.below(merge_interval) == 0) check_merges(key);
+}
+
+void DiskAudit::remember(const Promise& promise) {
+    if (promises_.size() == promises_kept_max)
+        promises_.erase(promises_.begin() +
+                        static_cast<ptrdiff_t>(random_.below(promises_kept_max)));
+    promises_.push_back(promise);
+}
+
+void DiskAudit::check_promises() {
+    if (cluster_.is_none()) return;
+    for (const Promise& promise : promises_) {
+        if (world_.verdict.ok()) check_durable(promise, nullptr);
+    }
+}
+
+std::unique_ptr<DiskCopy> DiskAudit::open(Machine& machine, node::GroupId group) {
+    ++counts_.disks_opened;
+    auto copy = DiskCopy::open(machine, group.partition.raw() % world_.options.shards);
+    if (copy.ok()) return *std::move(copy);
+    if (!absl::IsNotFound(copy.status())) failed(machine, copy.status());
+    return nullptr;
+}
+
+void DiskAudit::failed(const Machine& machine, const absl::Status& status) {
+    world_.verdict.report("I10",
+                          fmt::format("the disk of {} could not be read after a power cut now: {}",
+                                      machine.name(),
+                                      status.ToString()));
+}
+
+void DiskAudit::check_durable(const Promise& promise, Machine* first) {
+    const node::GroupId group = group_of(promise.key);
+    const std::string name =
+        node::group_key(world_.name_space_of(promise.key), world_.oracle.key(promise.key).key);
+    const base::RequestId request = world_.oracle.history(promise.key).get(promise.id).request;
+    node::Receipt receipt = promise.receipt;
+    std::vector<Machine*> machines;
+    if (first != nullptr) {
+        machines.push_back(first);
+    } else {
+        // Seats keep what was promised; they may have come together on fewer nodes since.
+        receipt.nodes_answered = 1;
+    }
+    for (const auto& machine : world_.cluster.machines()) {
+        if (machine.get() != first) machines.push_back(machine.get());
+    }
+    Oracle::DurableCopies found;
+    for (Machine* const machine : machines) {
+        if (Oracle::are_enough(found, promise.quorum, receipt)) return;
+        const std::unique_ptr<DiskCopy> disk = open(*machine, group);
+        if (disk == nullptr) continue;
+        const auto record = disk->record(group, name);
+        auto copies = disk->hinted(group, name, promise.dot);
+        const auto seats =
+            disk->seats(group, cluster_, static_cast<uint8_t>(world_.options.node.seat_count));
+        for (const absl::Status& status : {record.status(), copies.status(), seats.status()}) {
+            if (!status.ok()) return failed(*machine, status);
+        }
+        if (has_write(*record, promise.dot, request)) copies->merge(*seats);
+        if (!copies->empty()) ++found.machines;
+        found.seats.merge(*copies);
+    }
+    world_.oracle.disks_inspected(promise.key, promise.id, promise.quorum, receipt, found);
+}
+
+void DiskAudit::check_merges(KeyIndex key) {
+    const node::GroupId group = group_of(key);
+    std::map<std::string, std::deque<node::Record>> met;
+    for (const auto& machine : world_.cluster.machines()) {
+        const std::unique_ptr<DiskCopy> disk = open(*machine, group);
+        if (disk == nullptr) continue;
+        const absl::Status status =
+            disk->for_each_record(group, [&](std::string_view name, node::Record record) {
+                std::deque<node::Record>& versions = met[std::string(name)];
+                record = without_bulk(std::move(record));
+                if (!knows(versions, record)) versions.push_back(std::move(record));
+            });
+        if (!status.ok()) return failed(*machine, status);
+    }
+    for (auto& [name, fresh] : met) {
+        std::deque<node::Record>& versions = versions_[{group, name}];
+        bool is_news = false;
+        for (node::Record& record : fresh) {
+            if (knows(versions, record)) continue;
+            versions.push_back(std::move(record));
+            is_news = true;
+        }
+        while (versions.size() > versions_kept_max)
+            versions.pop_front();
+        if (is_news) check_merges_of(key, versions);
+    }
+}
+
+void DiskAudit::check_merges_of(KeyIndex key, std::deque<node::Record>& versions) {
+    ++counts_.keys_merged;
+    counts_.versions_max = std::max<uint64_t>(counts_.versions_max, versions.size());
+    const std::vector<node::Record> records(versions.begin(), versions.end());
+    const std::string broken = broken_merge_law(
+        records,
+        [](node::Record& into, const node::Record& incoming) { node::join(into, incoming); });
+    if (broken.empty()) return;
+    world_.verdict.report("I5",
+                          fmt::format("on {} versions of a key of partition {}: {}",
+                                      records.size(),
+                                      group_of(key).partition.raw(),
+                                      broken));
+}
+
+}  // namespace starling::sim

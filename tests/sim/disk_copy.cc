@@ -1,0 +1,88 @@
+#include "tests/sim/disk_copy.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/status_macros.h"
+#include "storage/open.h"
+
+namespace starling::sim {
+
+// A copy is only looked at: what the engine would do in the background is left undone.
+class DiskCopy::NoWorkers final : public env::Workers {
+  public:
+    void submit(env::Task) override {}
+};
+
+DiskCopy::DiskCopy() : workers_(std::make_unique<NoWorkers>()) {}
+DiskCopy::~DiskCopy() = default;
+
+absl::StatusOr<std::unique_ptr<DiskCopy>> DiskCopy::open(Machine& machine, uint32_t shard) {
+    const std::string directory = fmt::format("{}/shard-{}", Machine::data_directory, shard);
+    std::unique_ptr<DiskCopy> copy(new DiskCopy);
+    copy->files_ = machine.files().clone_after_crash();
+    // Recovery needs room, which a full disk would give it later.
+    copy->files_->set_capacity(uint64_t{1} << 40);
+    STARLING_ASSIGN_OR_RETURN(const bool is_there, copy->files_->exists(directory + "/CURRENT"));
+    if (!is_there) return absl::NotFoundError(directory);
+    STARLING_ASSIGN_OR_RETURN(copy->engine_,
+                              storage::open_engine(directory, {}, *copy->files_, *copy->workers_));
+    return copy;
+}
+
+absl::StatusOr<node::Record> DiskCopy::record(node::GroupId group, const std::string& group_key) {
+    STARLING_ASSIGN_OR_RETURN(const std::optional<std::string> stored,
+                              engine_->get(node::storage_keys::record(group, group_key)));
+    if (!stored.has_value()) return node::Record{};
+    return node::decode_record(*stored);
+}
+
+absl::Status DiskCopy::for_each_record(
+    node::GroupId group, const std::function<void(std::string_view group_key, node::Record)>& use) {
+    const std::string lower = node::storage_keys::record_prefix(group);
+    const auto iterator = engine_->new_iterator(
+        {.lower = lower, .upper = node::storage_keys::prefix_end(lower), .snapshot = nullptr});
+    for (iterator->seek_to_first(); iterator->valid(); iterator->next()) {
+        const auto key = node::storage_keys::parse_record(iterator->key());
+        if (!key.has_value()) return absl::DataLossError("the key of a record does not decode");
+        STARLING_ASSIGN_OR_RETURN(node::Record record, node::decode_record(iterator->value()));
+        use(key->group_key, std::move(record));
+    }
+    return iterator->status();
+}
+
+absl::StatusOr<node::SeatSet> DiskCopy::seats(node::GroupId group,
+                                              base::ClusterId cluster,
+                                              uint8_t seat_count) {
+    STARLING_ASSIGN_OR_RETURN(const std::optional<std::string> stored,
+                              engine_->get(node::storage_keys::seats(group.partition)));
+    node::SeatSet found;
+    if (!stored.has_value()) return found;
+    STARLING_ASSIGN_OR_RETURN(const node::SeatRecords records,
+                              node::decode_seat_records(*stored, cluster, seat_count));
+    for (uint8_t seat = 0; seat < group.replicas && seat < records.size(); ++seat) {
+        const node::SeatState state = records[seat].state;
+        if (state == node::SeatState::holding || state == node::SeatState::fenced) {
+            found.add(base::SeatIndex(seat));
+        }
+    }
+    return found;
+}
+
+absl::StatusOr<node::SeatSet> DiskCopy::hinted(node::GroupId group,
+                                               const std::string& group_key,
+                                               const node::Dot& dot) {
+    node::SeatSet found;
+    for (uint8_t seat = 0; seat < group.replicas; ++seat) {
+        STARLING_ASSIGN_OR_RETURN(
+            const std::optional<std::string> hint,
+            engine_->get(node::storage_keys::hint(
+                {.group = group, .seat = base::SeatIndex(seat), .dot = dot, .key = group_key})));
+        // An empty one only refers to the node's own record.
+        if (hint.has_value() && !hint->empty()) found.add(base::SeatIndex(seat));
+    }
+    return found;
+}
+
+}  // namespace starling::sim

@@ -1,0 +1,58 @@
+#pragma once
+
+// What one shard of a machine would find on its disk after a power cut at this moment that takes
+// all that is not synced. The copy is opened with the real engine; the machine, up or down, does
+// not notice: neither its files nor its counters nor any random stream are touched.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "node/handover/seat.h"
+#include "node/replica/group.h"
+#include "node/replica/storage_keys.h"
+#include "node/version/record.h"
+#include "storage/engine.h"
+#include "tests/sim/machine.h"
+
+namespace starling::sim {
+
+class DiskCopy {
+  public:
+    // not_found: there is no such shard on the disk. Else as storage::open_engine().
+    static absl::StatusOr<std::unique_ptr<DiskCopy>> open(Machine& machine, uint32_t shard);
+
+    // An empty record for an absent key.
+    absl::StatusOr<node::Record> record(node::GroupId group, const std::string& group_key);
+    absl::Status for_each_record(
+        node::GroupId group,
+        const std::function<void(std::string_view group_key, node::Record)>& use);
+    // Seats below N that the node holds, or has fenced and still keeps the data of.
+    absl::StatusOr<node::SeatSet> seats(node::GroupId group,
+                                        base::ClusterId cluster,
+                                        uint8_t seat_count);
+    // The seats that whole copies of this write are kept for, as hints.
+    absl::StatusOr<node::SeatSet> hinted(node::GroupId group,
+                                         const std::string& group_key,
+                                         const node::Dot& dot);
+
+  private:
+    class NoWorkers;
+
+    DiskCopy();
+
+  public:
+    ~DiskCopy();
+    DiskCopy(const DiskCopy&) = delete;
+    DiskCopy& operator=(const DiskCopy&) = delete;
+
+  private:
+    std::unique_ptr<env::SimFileSystem> files_;
+    std::unique_ptr<NoWorkers> workers_;
+    std::unique_ptr<storage::Engine> engine_;
+};
+
+}  // namespace starling::sim

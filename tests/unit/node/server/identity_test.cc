@@ -1,0 +1,58 @@
+#include "node/server/identity.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/node/server/rig.h"
+
+namespace starling::node {
+namespace {
+
+Identity some_identity() {
+    return {.node = base::NodeId(7),
+            .cluster = {.id = base::ClusterId(9),
+                        .name = "starling",
+                        .partition_count = 256,
+                        .seats = 3},
+            .shard_count = 2,
+            .shard = 1,
+            .generation = 41};
+}
+
+TEST(IdentityTest, WhatIsEncodedIsDecoded) {
+    const auto decoded = decode_identity(encode_identity(some_identity()));
+    ASSERT_TRUE(decoded.ok()) << decoded.status();
+    EXPECT_EQ(*decoded, some_identity());
+}
+
+TEST(IdentityTest, WhatIsCutOffLengthenedOrOfAnotherFormatIsDataLoss) {
+    const std::string whole = encode_identity(some_identity());
+    for (size_t length = 0; length < whole.size(); ++length) {
+        EXPECT_TRUE(absl::IsDataLoss(decode_identity(whole.substr(0, length)).status())) << length;
+    }
+    EXPECT_TRUE(absl::IsDataLoss(decode_identity(whole + '\0').status()));
+    std::string other_format = whole;
+    other_format[0] = 2;
+    EXPECT_TRUE(absl::IsDataLoss(decode_identity(other_format).status()));
+    Identity nobody = some_identity();
+    nobody.node = base::NodeId();
+    EXPECT_TRUE(absl::IsDataLoss(decode_identity(encode_identity(nobody)).status()));
+}
+
+TEST(IdentityTest, AnUnusedEngineHasNoneAndAStoredOneOutlivesAPowerLoss) {
+    env::SimFileSystem files;
+    ASSERT_TRUE(files.create_directory("/data").ok());
+    ASSERT_TRUE(files.sync_directory("/").ok());
+    {
+        OpenShard engine(files, 0);
+        const auto none = load_identity(*engine);
+        ASSERT_TRUE(none.ok()) << none.status();
+        EXPECT_EQ(*none, std::nullopt);
+        ASSERT_TRUE(store_identity(*engine, some_identity()).ok());
+        const auto survivor = files.clone_after_crash();
+        EXPECT_EQ(stored_identity(*survivor, 0), some_identity());
+    }
+    EXPECT_EQ(stored_identity(files, 0), some_identity());
+}
+
+}  // namespace
+}  // namespace starling::node
