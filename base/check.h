@@ -1,7 +1,7 @@
 #pragma once
 
-// Checks that stay on in release builds. Only a bug of ours may trip one: what a peer, a disk, a client
-// or a configuration file says is answered with a status instead.
+// Checks that stay on in release builds. Only a bug of ours may trip one: what a peer, a disk, a
+// client or a configuration file says is answered with a status instead.
 
 #include <string_view>
 
@@ -15,16 +15,16 @@ namespace starling::base {
 
 }  // namespace starling::base
 
-#define STARLING_CHECK(condition)                                                     \
-    do {                                                                              \
-        if (!(condition)) [[unlikely]] {                                              \
-            ::starling::base::check_failed(__FILE__, __LINE__, #condition, {});       \
-        }                                                                             \
+#define STARLING_CHECK(condition)                                               \
+    do {                                                                        \
+        if (!(condition)) [[unlikely]] {                                        \
+            ::starling::base::check_failed(__FILE__, __LINE__, #condition, {}); \
+        }                                                                       \
     } while (false)
 
-#define STARLING_CHECK_MSG(condition, message)                                        \
-    do {                                                                              \
-        if (!(condition)) [[unlikely]] {                                              \
+#define STARLING_CHECK_MSG(condition, message)                                         \
+    do {                                                                               \
+        if (!(condition)) [[unlikely]] {                                               \
             ::starling::base::check_failed(__FILE__, __LINE__, #condition, (message)); \
-        }                                                                             \
+        }                                                                              \
     } while (false)

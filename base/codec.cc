@@ -27,10 +27,18 @@ T load_little_endian(std::string_view raw) {
 
 }  // namespace
 
-void put_u8(std::string& out, uint8_t value) { out.push_back(static_cast<char>(value)); }
-void put_u16(std::string& out, uint16_t value) { append_little_endian(out, value); }
-void put_u32(std::string& out, uint32_t value) { append_little_endian(out, value); }
-void put_u64(std::string& out, uint64_t value) { append_little_endian(out, value); }
+void put_u8(std::string& out, uint8_t value) {
+    out.push_back(static_cast<char>(value));
+}
+void put_u16(std::string& out, uint16_t value) {
+    append_little_endian(out, value);
+}
+void put_u32(std::string& out, uint32_t value) {
+    append_little_endian(out, value);
+}
+void put_u64(std::string& out, uint64_t value) {
+    append_little_endian(out, value);
+}
 
 void put_u16_ordered(std::string& out, uint16_t value) {
     append_little_endian(out, __builtin_bswap16(value));
@@ -62,12 +70,24 @@ std::string_view Reader::take(size_t count) {
     return taken;
 }
 
-uint8_t Reader::u8() { return load_little_endian<uint8_t>(take(1)); }
-uint16_t Reader::u16() { return load_little_endian<uint16_t>(take(2)); }
-uint32_t Reader::u32() { return load_little_endian<uint32_t>(take(4)); }
-uint64_t Reader::u64() { return load_little_endian<uint64_t>(take(8)); }
-uint16_t Reader::u16_ordered() { return __builtin_bswap16(u16()); }
-uint64_t Reader::u64_ordered() { return __builtin_bswap64(u64()); }
+uint8_t Reader::u8() {
+    return load_little_endian<uint8_t>(take(1));
+}
+uint16_t Reader::u16() {
+    return load_little_endian<uint16_t>(take(2));
+}
+uint32_t Reader::u32() {
+    return load_little_endian<uint32_t>(take(4));
+}
+uint64_t Reader::u64() {
+    return load_little_endian<uint64_t>(take(8));
+}
+uint16_t Reader::u16_ordered() {
+    return __builtin_bswap16(u16());
+}
+uint64_t Reader::u64_ordered() {
+    return __builtin_bswap64(u64());
+}
 
 uint64_t Reader::varint() {
     uint64_t value = 0;

@@ -1,9 +1,9 @@
 #pragma once
 
 // The byte encoding of everything that reaches a disk: little-endian fixed integers, LEB128 varints
-// and length-prefixed byte strings. Writers append to a string; a Reader takes from a view and turns
-// into a failed one, for good, at the first thing that does not fit, so a decoder reads all its fields
-// and asks once, at the end, whether all of them were there.
+// and length-prefixed byte strings. Writers append to a string; a Reader takes from a view and
+// turns into a failed one, for good, at the first thing that does not fit, so a decoder reads all
+// its fields and asks once, at the end, whether all of them were there.
 
 #include <cstdint>
 #include <string>
@@ -40,8 +40,8 @@ class Reader {
     // The next `count` bytes.
     std::string_view take(size_t count);
 
-    // A count of elements that follow, each at least `element_size_min` (>= 1) bytes long. Fails when
-    // the rest of the input cannot hold them, so a caller may reserve memory for the result.
+    // A count of elements that follow, each at least `element_size_min` (>= 1) bytes long. Fails
+    // when the rest of the input cannot hold them, so a caller may reserve memory for the result.
     size_t count(size_t element_size_min);
 
     // True once any read did not fit. Later reads return zeros and empty views.

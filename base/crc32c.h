@@ -10,6 +10,8 @@ namespace starling::base {
 // The checksum of the concatenation of what `crc` covers and `bytes`.
 uint32_t crc32c_extend(uint32_t crc, std::string_view bytes);
 
-inline uint32_t crc32c(std::string_view bytes) { return crc32c_extend(0, bytes); }
+inline uint32_t crc32c(std::string_view bytes) {
+    return crc32c_extend(0, bytes);
+}
 
 }  // namespace starling::base

@@ -11,7 +11,9 @@ namespace {
 constexpr absl::string_view reason_url = "starling/reason";
 
 // Debian builds Abseil for C++14, where its string_view is not std::string_view.
-absl::string_view to_absl(std::string_view text) { return {text.data(), text.size()}; }
+absl::string_view to_absl(std::string_view text) {
+    return {text.data(), text.size()};
+}
 
 }  // namespace
 

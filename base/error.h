@@ -1,8 +1,9 @@
 #pragma once
 
-// Typed errors. The absl code says what a caller does next (unavailable = try elsewhere, resource_exhausted
-// = back off, deadline_exceeded = outcome unknown, aborted = conflict, data_loss = corruption,
-// invalid_argument and not_found = do not try again); the reason, a stable word, says which error it is.
+// Typed errors. The absl code says what a caller does next (unavailable = try elsewhere,
+// resource_exhausted = back off, deadline_exceeded = outcome unknown, aborted = conflict, data_loss
+// = corruption, invalid_argument and not_found = do not try again); the reason, a stable word, says
+// which error it is.
 
 #include <string>
 #include <string_view>

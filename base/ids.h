@@ -65,12 +65,22 @@ struct RequestId {
 };
 
 // Sixteen lower-case hexadecimal digits.
-inline std::string to_string(NodeId id) { return fmt::format("{:016x}", id.raw()); }
-inline std::string to_string(ClusterId id) { return fmt::format("{:016x}", id.raw()); }
-inline std::string to_string(NamespaceId id) { return fmt::format("{:016x}", id.raw()); }
+inline std::string to_string(NodeId id) {
+    return fmt::format("{:016x}", id.raw());
+}
+inline std::string to_string(ClusterId id) {
+    return fmt::format("{:016x}", id.raw());
+}
+inline std::string to_string(NamespaceId id) {
+    return fmt::format("{:016x}", id.raw());
+}
 // Decimal.
-inline std::string to_string(PartitionId id) { return fmt::format("{}", id.raw()); }
-inline std::string to_string(SeatIndex id) { return fmt::format("{}", id.raw()); }
+inline std::string to_string(PartitionId id) {
+    return fmt::format("{}", id.raw());
+}
+inline std::string to_string(SeatIndex id) {
+    return fmt::format("{}", id.raw());
+}
 // created_ms in decimal, then the random part in hexadecimal.
 inline std::string to_string(const RequestId& id) {
     return fmt::format("{}-{:016x}{:016x}", id.created_ms, id.random_high, id.random_low);

@@ -11,12 +11,12 @@
 #define STARLING_CONCAT(a, b) STARLING_CONCAT_INNER(a, b)
 
 // Returns from the enclosing function when `expression` is not OK.
-#define STARLING_RETURN_IF_ERROR(expression)            \
-    do {                                                \
-        absl::Status starling_status = (expression);    \
-        if (!starling_status.ok()) {                    \
-            return starling_status;                     \
-        }                                               \
+#define STARLING_RETURN_IF_ERROR(expression)         \
+    do {                                             \
+        absl::Status starling_status = (expression); \
+        if (!starling_status.ok()) {                 \
+            return starling_status;                  \
+        }                                            \
     } while (false)
 
 // STARLING_ASSIGN_OR_RETURN(auto value, function()); returns the error, or assigns the value.

@@ -1,8 +1,8 @@
 #pragma once
 
 // The project's two time lines. Monotonic time orders events inside one process and means nothing
-// outside it; wall time is what clocks of different machines claim and may jump either way. They are
-// different types, so that one can never be taken for the other.
+// outside it; wall time is what clocks of different machines claim and may jump either way. They
+// are different types, so that one can never be taken for the other.
 
 #include <chrono>
 #include <cstdint>

@@ -22,41 +22,44 @@ absl::StatusOr<std::unique_ptr<Client>> Client::make(ClientOptions options,
         new Client(std::make_unique<Core>(std::move(options), environment)));
 }
 
-void Client::put(std::string key, std::string value, WriteOptions options, WriteCallback done) {
+void Client::put(std::string key,
+                 std::string value,
+                 const WriteOptions& options,
+                 WriteCallback done) {
     start_put(*core_,
               make_put(*core_, std::move(key), std::move(value), options),
               {.deadline = options.request.deadline},
               std::move(done));
 }
 
-void Client::del(std::string key, WriteOptions options, WriteCallback done) {
+void Client::del(std::string key, const WriteOptions& options, WriteCallback done) {
     start_delete(*core_,
                  make_delete(*core_, std::move(key), options),
                  {.deadline = options.request.deadline},
                  std::move(done));
 }
 
-void Client::get(std::string key, RequestOptions options, GetCallback done) {
+void Client::get(std::string key, const RequestOptions& options, GetCallback done) {
     start_get(
         *core_, make_get(std::move(key), options), {.deadline = options.deadline}, std::move(done));
 }
 
 absl::StatusOr<v1::WriteResponse> Client::put(std::string key,
                                               std::string value,
-                                              WriteOptions options) {
+                                              const WriteOptions& options) {
     return wait_for<v1::WriteResponse>([&](WriteCallback done) {
-        put(std::move(key), std::move(value), std::move(options), std::move(done));
+        put(std::move(key), std::move(value), options, std::move(done));
     });
 }
 
-absl::StatusOr<v1::WriteResponse> Client::del(std::string key, WriteOptions options) {
+absl::StatusOr<v1::WriteResponse> Client::del(std::string key, const WriteOptions& options) {
     return wait_for<v1::WriteResponse>(
-        [&](WriteCallback done) { del(std::move(key), std::move(options), std::move(done)); });
+        [&](WriteCallback done) { del(std::move(key), options, std::move(done)); });
 }
 
-absl::StatusOr<v1::GetResponse> Client::get(std::string key, RequestOptions options) {
+absl::StatusOr<v1::GetResponse> Client::get(std::string key, const RequestOptions& options) {
     return wait_for<v1::GetResponse>(
-        [&](GetCallback done) { get(std::move(key), std::move(options), std::move(done)); });
+        [&](GetCallback done) { get(std::move(key), options, std::move(done)); });
 }
 
 absl::StatusOr<std::unique_ptr<Batch>> Client::batch(const BatchOptions& options,

@@ -45,17 +45,17 @@ class Client {
     Client(const Client&) = delete;
     Client& operator=(const Client&) = delete;
 
-    void put(std::string key, std::string value, WriteOptions options, WriteCallback done);
+    void put(std::string key, std::string value, const WriteOptions& options, WriteCallback done);
     // The write of a tombstone; deleting an absent key is no error.
-    void del(std::string key, WriteOptions options, WriteCallback done);
+    void del(std::string key, const WriteOptions& options, WriteCallback done);
     // An absent key is no error: no values, and a context for the write that follows.
-    void get(std::string key, RequestOptions options, GetCallback done);
+    void get(std::string key, const RequestOptions& options, GetCallback done);
 
     absl::StatusOr<v1::WriteResponse> put(std::string key,
                                           std::string value,
-                                          WriteOptions options = {});
-    absl::StatusOr<v1::WriteResponse> del(std::string key, WriteOptions options = {});
-    absl::StatusOr<v1::GetResponse> get(std::string key, RequestOptions options = {});
+                                          const WriteOptions& options = {});
+    absl::StatusOr<v1::WriteResponse> del(std::string key, const WriteOptions& options = {});
+    absl::StatusOr<v1::GetResponse> get(std::string key, const RequestOptions& options = {});
 
     // For many operations at once. invalid_argument names the option. Must end before this client.
     absl::StatusOr<std::unique_ptr<Batch>> batch(const BatchOptions& options,

@@ -2,7 +2,7 @@
 
 // What all requests of one client share. It outlives them: the client waits for their end.
 
-#include <mutex>
+#include "absl/synchronization/mutex.h"
 
 #include "base/ids.h"
 #include "client/endpoints.h"
@@ -18,13 +18,13 @@ class LockedRandom final : public env::Random {
     explicit LockedRandom(env::Random& random) : random_(random) {}
 
     uint64_t next() override {
-        const std::lock_guard lock(mutex_);
+        absl::MutexLock lock(&mutex_);
         return random_.next();
     }
 
   private:
-    std::mutex mutex_;
-    env::Random& random_;
+    absl::Mutex mutex_;
+    env::Random& random_ ABSL_GUARDED_BY(mutex_);
 };
 
 struct Core {

@@ -107,12 +107,13 @@ class UnaryRequest final : public Cancellable,
             }
             try_ = std::move(attempt);
         }
-        parameters_.method(
-            to,
-            context,
-            &request_,
-            response,
-            [self = this->shared_from_this()](grpc::Status status) { self->on_tried(status); });
+        parameters_.method(to,
+                           context,
+                           &request_,
+                           response,
+                           [self = this->shared_from_this()](const grpc::Status& status) {
+                               self->on_tried(status);
+                           });
     }
 
     void on_tried(const grpc::Status& status) {

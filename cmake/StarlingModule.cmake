@@ -1,3 +1,5 @@
+set(STARLING_CMAKE_DIRECTORY ${CMAKE_CURRENT_LIST_DIR})
+
 # A folder is a module. The table below is DESIGN's layer table as code: a dependency that it does not
 # allow fails the configure step, and so does an #include of a project header from a forbidden module.
 set(STARLING_ALLOWED_base "")
@@ -15,7 +17,8 @@ set(STARLING_DOOR_HEADERS "(grpc|grpcpp|boost/beast|toml\\+\\+|CLI|prometheus)/"
 set(STARLING_DOOR_FOLDERS "^(node/doors/|node/daemon/|client/|proto/public/)")
 
 # starling_module(NAME part SOURCES ... DEPENDS module targets... LIBRARIES third-party targets...)
-# makes target starling_<NAME>; NAME is the module, or module_part for a part of it (env_posix).
+# makes target starling_<NAME>; NAME is the module, or module_part for a part of it (env_posix). Target
+# link_test_<NAME> links all of it with nothing but what it declares: a use of anything else fails there.
 function(starling_module NAME)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LIBRARIES" ${ARGN})
   string(REGEX REPLACE "_.*" "" MODULE ${NAME})
@@ -31,6 +34,13 @@ function(starling_module NAME)
   target_include_directories(starling_${NAME} PUBLIC ${CMAKE_SOURCE_DIR})
   target_link_libraries(starling_${NAME} PUBLIC ${DEPENDENCY_TARGETS} ${ARG_LIBRARIES}
                         PRIVATE starling_warnings)
+  if(STARLING_SANITIZE)
+    return()  # Once is enough, and instrumented programs are large.
+  endif()
+  add_executable(link_test_${NAME} ${STARLING_CMAKE_DIRECTORY}/link_test.cc)
+  target_link_libraries(link_test_${NAME} PRIVATE $<LINK_LIBRARY:WHOLE_ARCHIVE,starling_${NAME}>
+                        starling_warnings)
+  set_target_properties(link_test_${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/link_tests)
 endfunction()
 
 # Reads every project #include and fails on one that crosses the table.
@@ -49,6 +59,9 @@ function(starling_check_layers)
         endif()
         if(LINE MATCHES "^#include \"tests/")
           message(FATAL_ERROR "${RELATIVE}: a module may not include test code: ${LINE}")
+        endif()
+        if(LINE MATCHES "^#include <(mutex|shared_mutex)>" AND NOT RELATIVE STREQUAL "env/posix/mutex.h")
+          message(FATAL_ERROR "${RELATIVE}: clang checks absl::Mutex and env::Mutex only: ${LINE}")
         endif()
         if(LINE MATCHES "^#include [<\"]${STARLING_DOOR_HEADERS}" AND NOT RELATIVE MATCHES "${STARLING_DOOR_FOLDERS}")
           message(FATAL_ERROR "${RELATIVE}: this header stays in the doors and mains: ${LINE}")

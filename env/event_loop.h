@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "absl/functional/any_invocable.h"
+
 #include "base/time.h"
 #include "env/clock.h"
 
@@ -19,14 +20,16 @@ using TimerId = uint64_t;
 
 class EventLoop : public Clock {
   public:
-    // Runs `task` on the loop, after all tasks that this thread has posted before. Any thread. A task
-    // that is still queued when the loop stops is destroyed without having run.
+    // Runs `task` on the loop, after all tasks that this thread has posted before. Any thread. A
+    // task that is still queued when the loop stops is destroyed without having run.
     virtual void post(Task task) = 0;
 
-    // Runs `task` once, not before `delay` has passed (a negative one counts as zero). Loop thread only.
+    // Runs `task` once, not before `delay` has passed (a negative one counts as zero). Loop thread
+    // only.
     virtual TimerId schedule_after(base::Duration delay, Task task) = 0;
 
-    // False when the timer has run or was cancelled. After true, its task never runs. Loop thread only.
+    // False when the timer has run or was cancelled. After true, its task never runs. Loop thread
+    // only.
     virtual bool cancel(TimerId timer) = 0;
 
     virtual bool in_loop() const = 0;
@@ -35,8 +38,8 @@ class EventLoop : public Clock {
     ~EventLoop() = default;
 };
 
-// Runs jobs that may block (disk, compression) away from the loops. Jobs of one pool run in any order
-// and, but for the simulated pool, at the same time. A job reports by posting to a loop.
+// Runs jobs that may block (disk, compression) away from the loops. Jobs of one pool run in any
+// order and, but for the simulated pool, at the same time. A job reports by posting to a loop.
 class Workers {
   public:
     virtual void submit(Task job) = 0;

@@ -4,8 +4,8 @@
 
 namespace starling::env {
 
-// Random numbers. The real one is seeded by the kernel and fit for ids; the simulated one follows the
-// run's seed. Not thread-safe: each loop has its own.
+// Random numbers. The real one is seeded by the kernel and fit for ids; the simulated one follows
+// the run's seed. Not thread-safe: each loop has its own.
 class Random {
   public:
     virtual uint64_t next() = 0;

@@ -1,11 +1,11 @@
 #pragma once
 
-// Frames between nodes. A frame is a string of bytes that arrives whole and unchanged, once or not at all
-// (a fault may repeat it: receivers must bear that), in order within one connection. Nothing is
-// acknowledged here: whoever needs an answer asks for one and arms a timer.
+// Frames between nodes. A frame is a string of bytes that arrives whole and unchanged, once or not
+// at all (a fault may repeat it: receivers must bear that), in order within one connection. Nothing
+// is acknowledged here: whoever needs an answer asks for one and arms a timer.
 //
-// A connection is made when something is to be sent and is kept. Both ends prove that they hold the cluster
-// secret before the first frame passes; a peer with another secret gets no frame through.
+// A connection is made when something is to be sent and is kept. Both ends prove that they hold the
+// cluster secret before the first frame passes; a peer with another secret gets no frame through.
 
 #include <cstdint>
 #include <functional>
@@ -42,15 +42,16 @@ class Transport {
     virtual void set_handler(Handler handler) = 0;
 
     // Queues a frame; returns at once. invalid_argument: too long, or not an address.
-    // resource_exhausted: the peer's queue is full (the frame is dropped). OK promises nothing about arrival.
-    // Frames queued in one turn of the loop leave in one write. Loop thread only.
+    // resource_exhausted: the peer's queue is full (the frame is dropped). OK promises nothing
+    // about arrival. Frames queued in one turn of the loop leave in one write. Loop thread only.
     virtual absl::Status send(const Address& to, std::string frame) = 0;
 
     // Answers on the connection a frame came in on; dropped if that is gone. Loop thread only.
     virtual absl::Status reply(ConnectionId connection, std::string frame) = 0;
 
-    // OK while the last dial of `to` did not fail, or none was made. permission_denied with the reason
-    // wrong_secret: the peer holds another cluster secret. unavailable: it does not answer. Loop thread only.
+    // OK while the last dial of `to` did not fail, or none was made. permission_denied with the
+    // reason wrong_secret: the peer holds another cluster secret. unavailable: it does not answer.
+    // Loop thread only.
     virtual absl::Status peer_status(const Address& to) const {
         static_cast<void>(to);
         return absl::OkStatus();

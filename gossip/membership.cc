@@ -57,7 +57,8 @@ MergeResult Membership::merge(MemberRecord record) {
         if (members_.size() >= members_max) return MergeResult::refused_limit;
         const uint64_t content_hash = hash_of(record);
         hash_ += content_hash;
-        members_.emplace(record.id, Member{std::move(record), content_hash});
+        const base::NodeId id = record.id;
+        members_.emplace(id, Member{std::move(record), content_hash});
         return MergeResult::changed;
     }
     Member& held = found->second;

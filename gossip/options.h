@@ -12,8 +12,9 @@ namespace starling::gossip {
 // Of the failure detector. With the defaults 50 nodes at 5 % message loss declare no live node
 // dead, and all know of a dead one within 10 s.
 struct SwimOptions {
-    // One member is probed per interval. In a large cluster a dead node meets its first probe after t with the chance
-    // 1 - exp(-t / interval): with this one all but one in 10,000 within 7.5 s, which leaves the time to be sure.
+    // One member is probed per interval. In a large cluster a dead node meets its first probe after
+    // t with the chance 1 - exp(-t / interval): with this one all but one in 10,000 within 7.5 s,
+    // which leaves the time to be sure.
     base::Duration probe_interval = std::chrono::milliseconds(800);
     // How long a direct ping, and a helper's ping, may take.
     base::Duration probe_timeout = std::chrono::milliseconds(400);

@@ -271,7 +271,8 @@ void SwimCore::set_suspect(Peer& peer,
     spread(claim, now);
     // A few of those who hear of a suspicion look for themselves at once, instead of when the
     // suspect's turn comes: the truth, whichever it is, comes out sooner.
-    const bool is_witness = draw_.below(member_count()) < 2 * options_.suspicion_confirmations;
+    const bool is_witness =
+        draw_.below(member_count()) < uint64_t{2} * options_.suspicion_confirmations;
     if (claim.accuser != self_ && is_witness) to_verify_ = claim.node;
 }
 

@@ -1,11 +1,11 @@
 #pragma once
 
-// What the doors (gRPC, HTTP, later others) ask of a node. A door parses, calls and formats; everything that
-// decides is behind these two interfaces. Calls may come from any thread; each callback runs once, on a thread
-// of the node's, and must not block.
+// What the doors (gRPC, HTTP, later others) ask of a node. A door parses, calls and formats;
+// everything that decides is behind these two interfaces. Calls may come from any thread; each
+// callback runs once, on a thread of the node's, and must not block.
 //
-// Errors carry a reason of base/error.h. `deadline_exceeded` and `quorum_not_reached` leave the outcome unknown: the
-// write may exist; trying again with the same request id is safe.
+// Errors carry a reason of base/error.h. `deadline_exceeded` and `quorum_not_reached` leave the
+// outcome unknown: the write may exist; trying again with the same request id is safe.
 
 #include <cstdint>
 #include <map>
@@ -15,6 +15,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
+
 #include "base/ids.h"
 #include "base/time.h"
 #include "node/version/dot.h"
@@ -40,8 +41,8 @@ struct PutRequest {
     std::string value;
     // A delete: the write of a tombstone.
     bool is_delete = false;
-    // What a read returned: supersede exactly that. Present and empty: "I have seen nothing". Absent:
-    // supersede all that was acknowledged before.
+    // What a read returned: supersede exactly that. Present and empty: "I have seen nothing".
+    // Absent: supersede all that was acknowledged before.
     std::optional<std::string> context;
     // Without a context: supersede what the coordinating replica holds, without asking others.
     bool blind = false;
@@ -76,7 +77,8 @@ struct ReplicaOutcome {
 struct Receipt {
     base::NodeId coordinator;
     base::PartitionId partition;
-    // N of the namespace, the quorum asked for, the seats that answered, and on how many nodes those are.
+    // N of the namespace, the quorum asked for, the seats that answered, and on how many nodes
+    // those are.
     uint32_t replicas_total = 0;
     uint32_t quorum = 0;
     uint32_t seats_answered = 0;
@@ -109,7 +111,8 @@ struct SiblingValue {
 };
 
 struct GetResult {
-    // No values: the key is absent (never written, or deleted). One: the usual case. More: siblings.
+    // No values: the key is absent (never written, or deleted). One: the usual case. More:
+    // siblings.
     std::vector<SiblingValue> values;
     std::string context;
     Receipt receipt;
@@ -172,7 +175,8 @@ struct StatusReport {
     std::vector<MemberStatus> members;
     uint32_t partition_count = 0;
     uint32_t seat_count = 0;
-    // Partitions of which fewer than `seat_count` distinct live nodes hold seats, and the least of these counts.
+    // Partitions of which fewer than `seat_count` distinct live nodes hold seats, and the least of
+    // these counts.
     uint32_t partitions_short_of_copies = 0;
     uint32_t copies_min = 0;
     // Of this node.
@@ -185,8 +189,8 @@ struct StatusReport {
     uint64_t records = 0;
     bool read_only = false;
     std::string read_only_reason;
-    // What was found damaged on this node's disk while its hash trees were rebuilt; empty: nothing. Until the data
-    // is replaced, the node compares no group with others.
+    // What was found damaged on this node's disk while its hash trees were rebuilt; empty: nothing.
+    // Until the data is replaced, the node compares no group with others.
     std::string damage;
     std::vector<MemoryShare> memory;
     // Loud one-line warnings for people: "1 of 3 copies", "disk full", ...
@@ -211,8 +215,9 @@ class AdminService {
         uint32_t member_count = 0;
     };
 
-    // Makes this node, a cluster of one without data, a member of the cluster that `known_address` (a peer
-    // address) belongs to. OK once the cluster's members and this node know each other; seats arrive later.
+    // Makes this node, a cluster of one without data, a member of the cluster that `known_address`
+    // (a peer address) belongs to. OK once the cluster's members and this node know each other;
+    // seats arrive later.
     virtual void join(std::string known_address, Callback<Joined> done) = 0;
     virtual void status(Callback<StatusReport> done) = 0;
     virtual void ring(Callback<std::vector<RingPartition>> done) = 0;

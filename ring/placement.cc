@@ -142,7 +142,8 @@ class TableMaker {
 
     void append_others(uint32_t partition, Order& order) const {
         Order others;
-        for (uint16_t member = 0; member < member_count_; ++member) {
+        for (size_t i = 0; i < member_count_; ++i) {
+            const auto member = static_cast<uint16_t>(i);
             if (std::find(order.begin(), order.end(), member) == order.end()) {
                 others.push_back(member);
             }

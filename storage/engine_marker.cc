@@ -36,7 +36,7 @@ std::optional<std::string_view> take_line(std::string_view& text, std::string_vi
 }
 
 absl::Status check(const std::string& path, std::string_view text, const std::string& engine) {
-    const absl::Status damaged = absl::DataLossError(fmt::format("{} is damaged", path));
+    absl::Status damaged = absl::DataLossError(fmt::format("{} is damaged", path));
     std::string_view rest = text;
     const auto title = take_line(rest, "starling");
     const auto engine_found = take_line(rest, "engine");

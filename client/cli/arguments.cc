@@ -14,7 +14,7 @@ namespace starling::client {
 
 namespace {
 
-constexpr uint64_t timeout_ms_max = 24u * 60 * 60 * 1000;
+constexpr uint64_t timeout_ms_max = uint64_t{24} * 60 * 60 * 1000;
 constexpr uint32_t dev_nodes_max = 20;
 
 // "250ms", "2s", "1m", or milliseconds.

@@ -1,10 +1,11 @@
 #include "client/cli/dev_process.h"
 
+#include <array>
 #include <cerrno>
 #include <csignal>
-#include <cstring>
 #include <fstream>
 #include <iterator>
+#include <system_error>
 #include <vector>
 
 #include "absl/strings/str_split.h"
@@ -55,19 +56,16 @@ absl::StatusOr<int64_t> spawn_node(const std::string& starlingd,
     posix_spawn_file_actions_adddup2(&actions, 1, 2);
     // The terminal's signals are not the node's.
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
-    std::vector<std::string> words = {starlingd, "--config-path", config_path};
-    std::vector<char*> argv;
-    for (std::string& word : words) {
-        argv.push_back(word.data());
-    }
-    argv.push_back(nullptr);
+    std::array<std::string, 3> words = {starlingd, "--config-path", config_path};
+    std::array<char*, 4> argv = {words[0].data(), words[1].data(), words[2].data(), nullptr};
     pid_t pid = 0;
     const int error =
         ::posix_spawn(&pid, starlingd.c_str(), &actions, &attributes, argv.data(), environ);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     if (error != 0) {
-        return absl::InternalError(fmt::format("{}: {}", starlingd, std::strerror(error)));
+        return absl::InternalError(
+            fmt::format("{}: {}", starlingd, std::generic_category().message(error)));
     }
     return pid;
 }
@@ -84,7 +82,7 @@ bool runs_as_node(int64_t pid, const std::string& config_path) {
 absl::Status send_signal(int64_t pid, int signal) {
     if (::kill(static_cast<pid_t>(pid), signal) != 0 && errno != ESRCH) {
         return absl::PermissionDeniedError(
-            fmt::format("process {}: {}", pid, std::strerror(errno)));
+            fmt::format("process {}: {}", pid, std::generic_category().message(errno)));
     }
     return absl::OkStatus();
 }

@@ -213,22 +213,21 @@ void TcpConnection::write_batch() {
     for (const std::string_view bytes : queue_->take_batch(options_.batch_bytes_max)) {
         buffers.emplace_back(bytes.data(), bytes.size());
     }
-    asio::async_write(socket_,
-                      std::move(buffers),
-                      [self = shared_from_this()](const error_code& error, size_t count) {
-                          self->is_writing_ = false;
-                          if (self->state_ == State::closed) {
-                              return;
-                          }
-                          if (error) {
-                              self->close(io_error("connection lost", error));
-                              return;
-                          }
-                          self->last_sent_ = self->loop_.now();
-                          self->queue_->batch_written();
-                          self->owner_->on_written(count);
-                          self->flush();
-                      });
+    asio::async_write(
+        socket_, buffers, [self = shared_from_this()](const error_code& error, size_t count) {
+            self->is_writing_ = false;
+            if (self->state_ == State::closed) {
+                return;
+            }
+            if (error) {
+                self->close(io_error("connection lost", error));
+                return;
+            }
+            self->last_sent_ = self->loop_.now();
+            self->queue_->batch_written();
+            self->owner_->on_written(count);
+            self->flush();
+        });
 }
 
 // --- The end ---

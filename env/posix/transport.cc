@@ -26,7 +26,8 @@ absl::StatusOr<Address> advertised(const Address& wanted, const Address& bound) 
 }  // namespace
 
 PosixTransport::PosixTransport(PosixLoop& loop, Random& random, Options options)
-    : core_(std::make_shared<Core>(loop, random, options)), local_address_(options.advertise) {}
+    : core_(std::make_shared<Core>(loop, random, options)),
+      local_address_(std::move(options.advertise)) {}
 
 PosixTransport::~PosixTransport() {
     STARLING_CHECK_MSG(!core_->is_started(), "a transport destroyed before it was stopped");

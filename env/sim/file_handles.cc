@@ -136,7 +136,7 @@ absl::Status SimWritableFile::usable() const {
 }
 
 absl::Status SimWritableFile::write(std::string_view data) {
-    const absl::Status fault = file_.admit(FileOperation::write);
+    absl::Status fault = file_.admit(FileOperation::write);
     if (fault.ok()) {
         return file_.machine().append(file_.node(), file_.path(), data);
     }

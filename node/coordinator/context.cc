@@ -27,6 +27,7 @@ void OutcomeList::set(base::NodeId node,
             outcome.seats = seats.list();
             outcome.elapsed = elapsed;
             outcome.detail = std::move(detail);
+            return;
         }
     }
 }

@@ -258,7 +258,7 @@ void Coordinator::get(GetRequest request, KvService::GetCallback done) {
         bytes);
 }
 
-void Coordinator::run(std::shared_ptr<Operation> operation, uint64_t bytes) {
+void Coordinator::run(const std::shared_ptr<Operation>& operation, uint64_t bytes) {
     inflight_bytes_ += bytes;
     operations_[operation->id()] = {.operation = operation, .bytes = bytes};
     operation->start();

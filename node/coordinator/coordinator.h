@@ -49,7 +49,7 @@ class Coordinator {
     absl::Status admit(uint64_t bytes) const;
     base::Duration deadline_of(const RequestOptions& options) const;
     GroupId group_for(const NamespaceInfo& name_space, const std::string& key) const;
-    void run(std::shared_ptr<Operation> operation, uint64_t bytes);
+    void run(const std::shared_ptr<Operation>& operation, uint64_t bytes);
     void retire(uint64_t id);
 
     CoordinatorContext context_;

@@ -12,8 +12,8 @@ namespace {
 
 enum SloppyChoice : uint32_t { as_namespace = 0, strict = 1, sloppy = 2 };
 
-// Whether another holder may do better: this one has no seat, or a wrong clock, or a disk that takes
-// no writes, or it stops. Nothing was written there.
+// Whether another holder may do better: this one has no seat, or a wrong clock, or a disk that
+// takes no writes, or it stops. Nothing was written there.
 bool may_try_elsewhere(const absl::Status& status) {
     const std::string why = base::reason_of(status);
     if (why == base::reason::disk_full || why == base::reason::read_only) {

@@ -190,7 +190,7 @@ void GetOperation::repair(base::NodeId node, uint64_t digest) {
             plan_.group_key,
             STARLING_PLANTED(read_repair_writes_loser) ? own_record() : core_.result(),
             std::nullopt,
-            [op = shared_as<GetOperation>(), digest](absl::StatusOr<SeatSet> seats) {
+            [op = shared_as<GetOperation>(), digest](const absl::StatusOr<SeatSet>& seats) {
                 if (!op->is_finished() && seats.ok()) {
                     op->core_.repaired(op->self(), digest);
                     op->after_answer();

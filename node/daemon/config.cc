@@ -136,6 +136,7 @@ absl::Status apply_toml(Config& config, std::string_view text, const std::string
         }
     }
     std::vector<std::string> mistakes;
+    mistakes.reserve(mistakes_by_line.size());
     for (auto& [line, mistake] : mistakes_by_line) {
         mistakes.push_back(std::move(mistake));
     }

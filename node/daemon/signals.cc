@@ -42,7 +42,7 @@ Signals::Signals(base::Duration stop_timeout) : stop_timeout_(stop_timeout) {
 
 Signals::~Signals() {
     {
-        const std::lock_guard lock(mutex_);
+        absl::MutexLock lock(&mutex_);
         is_done_ = true;
     }
     ::pthread_kill(thread_.native_handle(), SIGUSR2);
@@ -50,14 +50,14 @@ Signals::~Signals() {
 }
 
 int Signals::wait_for(base::Duration patience) {
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, patience, [this] { return first_ != 0; });
+    absl::MutexLock lock(&mutex_);
+    mutex_.AwaitWithTimeout(absl::Condition(this, &Signals::has_come), absl::FromChrono(patience));
     return first_;
 }
 
 int Signals::wait() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return first_ != 0; });
+    absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(this, &Signals::has_come));
     return first_;
 }
 
@@ -65,16 +65,15 @@ void Signals::run() {
     int signal = 0;
     do {
         sigwait(&set_, &signal);
-        const std::lock_guard lock(mutex_);
+        absl::MutexLock lock(&mutex_);
         if (is_done_) {
             return;
         }
     } while (signal == SIGUSR2);
     {
-        const std::lock_guard lock(mutex_);
+        absl::MutexLock lock(&mutex_);
         first_ = signal;
     }
-    changed_.notify_all();
 
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(stop_timeout_);
     const timespec patience{.tv_sec = seconds.count(),
@@ -84,7 +83,7 @@ void Signals::run() {
         second = sigtimedwait(&set_, nullptr, &patience);
     } while (second < 0 && errno == EINTR);
     {
-        const std::lock_guard lock(mutex_);
+        absl::MutexLock lock(&mutex_);
         if (is_done_) {
             return;
         }

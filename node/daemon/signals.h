@@ -3,10 +3,9 @@
 // SIGTERM, SIGINT and SIGHUP, received by one thread of their own. The first asks the process to
 // stop; a second one ends it at once, and so does a stop that outlasts its deadline.
 
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 
+#include "absl/synchronization/mutex.h"
 #include <signal.h>
 
 #include "base/time.h"
@@ -28,15 +27,14 @@ class Signals {
     int wait();
 
   private:
+    bool has_come() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return first_ != 0; }
     void run();
 
     const base::Duration stop_timeout_;
     sigset_t set_;
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    // Protected by mutex_.
-    int first_ = 0;
-    bool is_done_ = false;
+    absl::Mutex mutex_;
+    int first_ ABSL_GUARDED_BY(mutex_) = 0;
+    bool is_done_ ABSL_GUARDED_BY(mutex_) = false;
     std::thread thread_;
 };
 

@@ -42,7 +42,7 @@ absl::Status abandoned_error() {
 grpc::Status to_grpc_status(grpc::CallbackServerContext& call,
                             const absl::Status& status,
                             bool is_write) {
-    ErrorDetail detail = to_detail(status, is_write);
+    const ErrorDetail detail = to_detail(status, is_write);
     if (!detail.reason.empty()) {
         call.AddTrailingMetadata("starling-reason", detail.reason);
     }
@@ -53,7 +53,7 @@ grpc::Status to_grpc_status(grpc::CallbackServerContext& call,
         call.AddTrailingMetadata("starling-retry-after-ms",
                                  fmt::format("{}", detail.retry_after_ms));
     }
-    return {static_cast<grpc::StatusCode>(detail.code), std::move(detail.message)};
+    return {static_cast<grpc::StatusCode>(detail.code), detail.message};
 }
 
 }  // namespace starling::node

@@ -50,7 +50,7 @@ class HttpDoor::Impl::Session : public std::enable_shared_from_this<Session> {
     Session(std::shared_ptr<Impl> door, tcp::socket socket)
         : door_(std::move(door)),
           stream_(std::move(socket)),
-          buffer_(door_->options_.header_bytes_max * 2),
+          buffer_(size_t{2} * door_->options_.header_bytes_max),
           status_timer_(stream_.get_executor()) {
         door_->sessions_.insert(this);
     }

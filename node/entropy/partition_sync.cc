@@ -52,7 +52,7 @@ void PartitionSync::next_group() {
 
 void PartitionSync::copy(GroupId group) {
     copy_ = std::make_unique<BulkCopy>(
-        runtime_, group, request_.from, [this, group](absl::StatusOr<uint64_t> copied) {
+        runtime_, group, request_.from, [this, group](const absl::StatusOr<uint64_t>& copied) {
             if (!copied.ok()) return finish(copied.status());
             pull(group, 1);
         });

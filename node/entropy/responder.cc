@@ -136,7 +136,7 @@ bool Responder::add_records(Fetching& fetching, size_t key_count, std::vector<Ke
     return end == fetching.keys.size() || fetching.bytes >= runtime_.options.batch_bytes_max;
 }
 
-void Responder::fetch_some(std::shared_ptr<Fetching> fetching) {
+void Responder::fetch_some(const std::shared_ptr<Fetching>& fetching) {
     const size_t count = std::min(keys_per_read, fetching->keys.size() - fetching->done);
     const auto first = fetching->keys.begin() + static_cast<std::ptrdiff_t>(fetching->done);
     std::vector<std::string> keys(first, first + static_cast<std::ptrdiff_t>(count));

@@ -40,7 +40,7 @@ class Responder {
     void on_summary(Asker asker);
     void on_bucket(Asker asker, const peer::EntropyBucketAsk& ask);
     void on_fetch(Asker asker, const peer::EntropyFetch& fetch);
-    void fetch_some(std::shared_ptr<Fetching> fetching);
+    void fetch_some(const std::shared_ptr<Fetching>& fetching);
     bool add_records(Fetching& fetching, size_t key_count, std::vector<KeyRecord>& records);
     void on_scan(Asker asker, const peer::EntropyScan& scan);
     void on_groups(Asker asker);

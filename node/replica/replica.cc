@@ -175,31 +175,30 @@ void Replica::on_write(PeerRequest request, const peer::ReplicaMessage& message)
           });
 }
 
-void Replica::read(GroupId group, std::string key, ReadDone done) {
+void Replica::read(GroupId group, const std::string& key, ReadDone done) {
     if (host_.held_seats(group.partition).below(group.replicas).empty()) {
         done(no_part(group.partition));
         return;
     }
-    store_.read(group,
-                std::move(key),
-                [this, group, done = std::move(done)](absl::StatusOr<Record> record) mutable {
-                    // Asked again: the seat may have gone while the disk was read.
-                    SeatSet seats = host_.held_seats(group.partition);
-                    if (STARLING_PLANTED(count_hint_for_r) && !seats.empty()) {
-                        for (const HintStore::Owner& owner : hints_.owners()) {
-                            if (owner.group == group) {
-                                seats.add(owner.seat);
-                            }
-                        }
+    store_.read(
+        group, key, [this, group, done = std::move(done)](absl::StatusOr<Record> record) mutable {
+            // Asked again: the seat may have gone while the disk was read.
+            SeatSet seats = host_.held_seats(group.partition);
+            if (STARLING_PLANTED(count_hint_for_r) && !seats.empty()) {
+                for (const HintStore::Owner& owner : hints_.owners()) {
+                    if (owner.group == group) {
+                        seats.add(owner.seat);
                     }
-                    if (!record.ok()) {
-                        done(std::move(record).status());
-                    } else if (seats.below(group.replicas).empty()) {
-                        done(no_part(group.partition));
-                    } else {
-                        done(Answer{.record = *std::move(record), .seats = seats});
-                    }
-                });
+                }
+            }
+            if (!record.ok()) {
+                done(std::move(record).status());
+            } else if (seats.below(group.replicas).empty()) {
+                done(no_part(group.partition));
+            } else {
+                done(Answer{.record = *std::move(record), .seats = seats});
+            }
+        });
 }
 
 void Replica::on_read(PeerRequest request, const peer::ReplicaMessage& message) {

@@ -83,7 +83,7 @@ class Replica {
     };
     using ReadDone = absl::AnyInvocable<void(absl::StatusOr<Answer>)>;
     // unavailable: no seat here.
-    void read(GroupId group, std::string key, ReadDone done);
+    void read(GroupId group, const std::string& key, ReadDone done);
 
     // What this node has minted in the group, for R7.
     peer::MintedReport minted_report(GroupId group);

@@ -217,7 +217,7 @@ uint64_t ReplicaStore::record_count() const {
     return count;
 }
 
-void ReplicaStore::with_record(GroupId group, std::string key, ReadCallback use) {
+void ReplicaStore::with_record(GroupId group, const std::string& key, ReadCallback use) {
     std::string storage_key = storage_keys::record(group, key);
     const auto loading = loading_.find(storage_key);
     if (loading != loading_.end()) {
@@ -240,13 +240,13 @@ void ReplicaStore::with_record(GroupId group, std::string key, ReadCallback use)
 void ReplicaStore::load_record(const std::string& storage_key) {
     on_worker<absl::StatusOr<std::optional<std::string>>>(
         [this, storage_key] { return engine_.get(storage_key); },
-        [this, storage_key](absl::StatusOr<std::optional<std::string>> loaded) {
-            finish_load(storage_key, std::move(loaded));
+        [this, storage_key](const absl::StatusOr<std::optional<std::string>>& loaded) {
+            finish_load(storage_key, loaded);
         });
 }
 
 void ReplicaStore::finish_load(const std::string& storage_key,
-                               absl::StatusOr<std::optional<std::string>> loaded) {
+                               const absl::StatusOr<std::optional<std::string>>& loaded) {
     const auto loading = loading_.find(storage_key);
     STARLING_CHECK(loading != loading_.end());
     std::deque<ReadCallback> waiters = std::move(loading->second);
@@ -284,10 +284,10 @@ void ReplicaStore::load_again(const std::string& storage_key, std::deque<ReadCal
     }
 }
 
-void ReplicaStore::read(GroupId group, std::string key, ReadCallback done) {
+void ReplicaStore::read(GroupId group, const std::string& key, ReadCallback done) {
     std::string storage_key = storage_keys::record(group, key);
     with_record(group,
-                std::move(key),
+                key,
                 [this, storage_key = std::move(storage_key), done = std::move(done)](
                     absl::StatusOr<Record> record) mutable {
                     const uint64_t commit = unsynced_commit(storage_key);
@@ -332,7 +332,7 @@ void ReplicaStore::update(
     GroupId group, std::string key, Change change, Applied applied, Done done) {
     std::string name = key;
     with_record(group,
-                std::move(name),
+                name,
                 [this,
                  group,
                  drops = drops_[group],

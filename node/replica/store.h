@@ -44,7 +44,7 @@ class ReplicaStore final : public GroupAccess {
     using ReadCallback = absl::AnyInvocable<void(absl::StatusOr<Record>)>;
     // An absent key reads as an empty record. What is returned is durable: a value that one read
     // saw is not lost to the next by a crash.
-    void read(GroupId group, std::string key, ReadCallback done);
+    void read(GroupId group, const std::string& key, ReadCallback done);
 
     // Changes the record and the frontier it is given in place; an error abandons the change.
     using Change = absl::AnyInvocable<absl::Status(Record&, Frontier&)>;
@@ -101,12 +101,12 @@ class ReplicaStore final : public GroupAccess {
 
     absl::Status find_groups_with_records();
     Group& group_at(GroupId group);
-    void with_record(GroupId group, std::string key, ReadCallback use);
+    void with_record(GroupId group, const std::string& key, ReadCallback use);
     void load_record(const std::string& storage_key);
     // In front of those that came meanwhile.
     void load_again(const std::string& storage_key, std::deque<ReadCallback> waiters);
     void finish_load(const std::string& storage_key,
-                     absl::StatusOr<std::optional<std::string>> loaded);
+                     const absl::StatusOr<std::optional<std::string>>& loaded);
     void note_unsynced(const std::string& storage_key);
     // The commit that a read of the key has to wait for; 0 for none.
     uint64_t unsynced_commit(const std::string& storage_key);

@@ -145,8 +145,9 @@ void Cluster::join(const std::string& address, absl::AnyInvocable<void(absl::Sta
     watch_connection(address, answer);
 }
 
-void Cluster::watch_connection(const std::string& address,
-                               std::shared_ptr<absl::AnyInvocable<void(absl::Status)>> answer) {
+void Cluster::watch_connection(
+    const std::string& address,
+    const std::shared_ptr<absl::AnyInvocable<void(absl::Status)>>& answer) {
     if (*answer == nullptr) {
         return;
     }

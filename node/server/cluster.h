@@ -85,7 +85,7 @@ class Cluster final : private gossip::GossipHost {
 
     // Ends a join that waits for an answer as soon as the transport knows that there will be none.
     void watch_connection(const std::string& address,
-                          std::shared_ptr<absl::AnyInvocable<void(absl::Status)>> answer);
+                          const std::shared_ptr<absl::AnyInvocable<void(absl::Status)>>& answer);
     gossip::MemberRecord own_record() const;
     void take_seats(const gossip::MemberRecord& record);
     void view_soon();

@@ -84,8 +84,7 @@ absl::Status Node::Impl::check_options() const {
 absl::Status Node::Impl::open_shards() {
     STARLING_RETURN_IF_ERROR(environment_.files->create_directory(options_.data_directory));
     // Else a power loss may take the directory's own name, with all that was synced in it.
-    const absl::Status synced =
-        environment_.files->sync_directory(parent_of(options_.data_directory));
+    absl::Status synced = environment_.files->sync_directory(parent_of(options_.data_directory));
     if (!synced.ok() && !absl::IsPermissionDenied(synced)) {
         return synced;
     }
@@ -272,7 +271,7 @@ void Node::Impl::on_shard(uint32_t shard, absl::AnyInvocable<void(Shard&)> task)
 }
 
 template <typename T>
-void Node::Impl::ask_all(std::function<T(Shard&)> ask,
+void Node::Impl::ask_all(const std::function<T(Shard&)>& ask,
                          absl::AnyInvocable<void(std::vector<T>)> done) {
     struct Pending {
         std::vector<T> answers;
@@ -647,7 +646,7 @@ void Node::Impl::stop(std::function<void(absl::Status)> done) {
     });
 }
 
-void Node::Impl::drain(base::MonotonicTime until, std::function<void(absl::Status)> done) {
+void Node::Impl::drain(base::MonotonicTime until, const std::function<void(absl::Status)>& done) {
     const bool in_time = loop0().now() < until;
     ask_all<bool>(
         [in_time](Shard& shard) {
@@ -665,7 +664,7 @@ void Node::Impl::drain(base::MonotonicTime until, std::function<void(absl::Statu
         });
 }
 
-void Node::Impl::close_all(std::function<void(absl::Status)> done) {
+void Node::Impl::close_all(const std::function<void(absl::Status)>& done) {
     cluster_->stop();
     ask_all<bool>(
         [](Shard& shard) {

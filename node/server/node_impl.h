@@ -77,10 +77,11 @@ class Node::Impl final : private ShardHost, private ClusterHost {
     uint32_t shard_of_key(const std::string& key) const;
     // Runs `ask` on every shard's loop, then `done` on loop 0 with the answers in order.
     template <typename T>
-    void ask_all(std::function<T(Shard&)> ask, absl::AnyInvocable<void(std::vector<T>)> done);
+    void ask_all(const std::function<T(Shard&)>& ask,
+                 absl::AnyInvocable<void(std::vector<T>)> done);
 
-    void drain(base::MonotonicTime until, std::function<void(absl::Status)> done);
-    void close_all(std::function<void(absl::Status)> done);
+    void drain(base::MonotonicTime until, const std::function<void(absl::Status)>& done);
+    void close_all(const std::function<void(absl::Status)>& done);
     StatusReport make_report(const std::vector<ShardStatus>& shards) const;
 
     // Constant after construction.

@@ -16,7 +16,7 @@
 namespace starling::node {
 
 // A client's token above this is refused unread. Room for some 2,000 actors and ids.
-inline constexpr size_t context_token_bytes_max = 64 * 1024;
+inline constexpr size_t context_token_bytes_max = size_t{64} * 1024;
 
 class ContextSealer {
   public:

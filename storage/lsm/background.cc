@@ -171,6 +171,7 @@ absl::StatusOr<VersionEdit> Background::merge(const Compaction& compaction) {
     STARLING_RETURN_IF_ERROR(check_space(compaction.input_bytes()));
     std::vector<std::unique_ptr<InternalIterator>> inputs;
     const std::span<const TablePtr> upper(compaction.upper);
+    inputs.reserve(upper.size() + 1);
     for (size_t i = 0; i < upper.size(); ++i) {
         inputs.push_back(new_level_iterator(parts_.tables, upper.subspan(i, 1), ReadMode::once));
     }

@@ -43,9 +43,14 @@ struct EntryHeader {
 
 // Null: does not fit before `end`.
 const char* read_entry_header(const char* at, const char* end, EntryHeader& header) {
-    if ((at = read_varint32(at, end, header.shared)) == nullptr ||
-        (at = read_varint32(at, end, header.unshared)) == nullptr ||
-        (at = read_varint32(at, end, header.value_size)) == nullptr ||
+    at = read_varint32(at, end, header.shared);
+    if (at != nullptr) {
+        at = read_varint32(at, end, header.unshared);
+    }
+    if (at != nullptr) {
+        at = read_varint32(at, end, header.value_size);
+    }
+    if (at == nullptr ||
         static_cast<uint64_t>(end - at) < uint64_t{header.unshared} + header.value_size) {
         return nullptr;
     }
@@ -61,13 +66,15 @@ Block::Block(std::string content, std::string where, uint32_t restart_count, siz
       entries_end_(entries_end) {}
 
 absl::StatusOr<std::shared_ptr<const Block>> Block::make(std::string content, std::string where) {
-    const absl::Status damaged = absl::DataLossError(fmt::format("{}: a block is damaged", where));
+    const auto damaged = [&where] {
+        return absl::DataLossError(fmt::format("{}: a block is damaged", where));
+    };
     if (content.size() < 8) {
-        return damaged;
+        return damaged();
     }
     const uint32_t count = load_u32(content.data() + content.size() - 4);
     if (count == 0 || count > content.size() / 4 - 1) {
-        return damaged;
+        return damaged();
     }
     const size_t entries_end = content.size() - 4 - size_t{count} * 4;
     return std::shared_ptr<const Block>(

@@ -36,6 +36,7 @@ class SnapshotList {
     std::vector<Sequence> list() const {
         absl::MutexLock lock(&mutex_);
         std::vector<Sequence> sequences;
+        sequences.reserve(holders_.size());
         for (const auto& [sequence, count] : holders_) {
             sequences.push_back(sequence);
         }

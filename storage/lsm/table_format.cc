@@ -98,7 +98,7 @@ std::string encode_table_footer(const TableFooter& footer, uint64_t file_number)
 absl::StatusOr<TableFooter> decode_table_footer(std::string_view bytes,
                                                 uint64_t file_number,
                                                 uint64_t file_size) {
-    const absl::Status damaged = absl::DataLossError("the footer of a table is damaged");
+    absl::Status damaged = absl::DataLossError("the footer of a table is damaged");
     if (bytes.size() != table_footer_bytes || file_size < table_footer_bytes) {
         return damaged;
     }

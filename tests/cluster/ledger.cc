@@ -7,12 +7,12 @@
 namespace starling::cluster_test {
 
 void Ledger::add(const std::string& key, Write write) {
-    const std::lock_guard lock(mutex_);
+    absl::MutexLock lock(&mutex_);
     entries_.push_back({key, std::move(write)});
 }
 
 size_t Ledger::count(Outcome outcome) const {
-    const std::lock_guard lock(mutex_);
+    absl::MutexLock lock(&mutex_);
     return static_cast<size_t>(std::count_if(entries_.begin(), entries_.end(), [&](const Entry& e) {
         return e.write.outcome == outcome;
     }));
@@ -27,7 +27,7 @@ size_t Ledger::unknown() const {
 }
 
 std::vector<std::string> Ledger::keys() const {
-    const std::lock_guard lock(mutex_);
+    absl::MutexLock lock(&mutex_);
     std::set<std::string> keys;
     for (const Entry& entry : entries_) {
         keys.insert(entry.key);
@@ -42,7 +42,7 @@ std::vector<std::string> Ledger::check(const std::string& key,
     std::set<std::string> maybe_gone;
     std::set<std::string> certainly_gone;
     {
-        const std::lock_guard lock(mutex_);
+        absl::MutexLock lock(&mutex_);
         for (const auto& [entry_key, write] : entries_) {
             if (entry_key != key || write.outcome == Outcome::refused) {
                 continue;

@@ -10,10 +10,11 @@
 // Thread-safe.
 
 #include <cstddef>
-#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
+
+#include "absl/synchronization/mutex.h"
 
 namespace starling::cluster_test {
 
@@ -49,9 +50,8 @@ class Ledger {
         Write write;
     };
 
-    mutable std::mutex mutex_;
-    // Protected by mutex_.
-    std::vector<Entry> entries_;
+    mutable absl::Mutex mutex_;
+    std::vector<Entry> entries_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace starling::cluster_test

@@ -24,7 +24,9 @@ TEST(CodecTest, FixedIntegersComeBackInOrder) {
     EXPECT_TRUE(in.finished());
 }
 
-RC_GTEST_PROP(CodecTest, VarintsAndByteStringsComeBack, (uint64_t number, const std::string& bytes)) {
+RC_GTEST_PROP(CodecTest,
+              VarintsAndByteStringsComeBack,
+              (uint64_t number, const std::string& bytes)) {
     std::string out;
     put_varint(out, number);
     put_bytes(out, bytes);

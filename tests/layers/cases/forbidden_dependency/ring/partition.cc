@@ -1,0 +1,3 @@
+int partition() {
+    return 1;
+}

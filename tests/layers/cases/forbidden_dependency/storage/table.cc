@@ -1,0 +1,3 @@
+int table() {
+    return 1;
+}

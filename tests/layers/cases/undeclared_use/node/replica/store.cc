@@ -1,0 +1,5 @@
+#include "node/replica/store.h"
+
+int stored() {
+    return 1;
+}

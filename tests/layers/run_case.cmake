@@ -1,0 +1,27 @@
+# See CMakeLists.txt beside this.
+function(run)
+  execute_process(COMMAND ${ARGV} RESULT_VARIABLE RESULT OUTPUT_VARIABLE OUTPUT ERROR_VARIABLE OUTPUT)
+  # CMake wraps its messages.
+  string(REGEX REPLACE "[ \n]+" " " OUTPUT "${OUTPUT}")
+  set(RESULT ${RESULT} PARENT_SCOPE)
+  set(OUTPUT "${OUTPUT}" PARENT_SCOPE)
+endfunction()
+
+file(REMOVE_RECURSE ${BUILD})
+run(${CMAKE_COMMAND} -S ${ROOT}/tests/layers/cases/${CASE} -B ${BUILD} -G Ninja -DROOT=${ROOT}
+    -DCMAKE_CXX_COMPILER=${COMPILER})
+if(STEP STREQUAL "build")
+  if(NOT RESULT EQUAL 0)
+    message(FATAL_ERROR "the configure step failed: ${OUTPUT}")
+  endif()
+  run(${CMAKE_COMMAND} --build ${BUILD})
+endif()
+if(ERROR STREQUAL "")
+  if(NOT RESULT EQUAL 0)
+    message(FATAL_ERROR "failed: ${OUTPUT}")
+  endif()
+elseif(RESULT EQUAL 0)
+  message(FATAL_ERROR "nothing failed")
+elseif(NOT OUTPUT MATCHES "${ERROR}")
+  message(FATAL_ERROR "failed with something else than '${ERROR}': ${OUTPUT}")
+endif()
