@@ -2,10 +2,11 @@
 
 #include <fstream>
 #include <map>
-#include <mutex>
 #include <string>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include <fmt/format.h>
 
 #include "base/check.h"
@@ -116,11 +117,11 @@ class Answers {
 
     // Before the operation is begun.
     void note(uint64_t index, uint64_t number, const Line& line) {
-        const std::lock_guard lock(mutex_);
+        const absl::MutexLock lock(&mutex_);
         asked_.emplace(index, Asked{number, line.operation, line.key});
     }
     void show(const BatchAnswer& answer) {
-        const std::lock_guard lock(mutex_);
+        const absl::MutexLock lock(&mutex_);
         const auto asked = asked_.find(answer.index);
         STARLING_CHECK(asked != asked_.end());
         if (!answer.status.ok()) {
@@ -135,11 +136,11 @@ class Answers {
         asked_.erase(asked);
     }
     void fail(uint64_t number, const absl::Status& status) {
-        const std::lock_guard lock(mutex_);
+        const absl::MutexLock lock(&mutex_);
         show_error(number, status);
     }
     int exit_code() {
-        const std::lock_guard lock(mutex_);
+        const absl::MutexLock lock(&mutex_);
         return exit_code_;
     }
 
@@ -162,7 +163,8 @@ class Answers {
         terminal_.out << json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
                       << '\n';
     }
-    void show_error(uint64_t number, const absl::Status& status) {
+    void show_error(uint64_t number, const absl::Status& status)
+        ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
         absl::Status named =
             base::make_error(status.code(),
                              base::reason_of(status),
@@ -174,10 +176,10 @@ class Answers {
 
     Terminal& terminal_;
     const Output output_;
-    std::mutex mutex_;
+    absl::Mutex mutex_;
     // By index.
-    std::map<uint64_t, Asked> asked_;
-    int exit_code_ = exit_ok;
+    std::map<uint64_t, Asked> asked_ ABSL_GUARDED_BY(mutex_);
+    int exit_code_ ABSL_GUARDED_BY(mutex_) = exit_ok;
 };
 
 // False at the end of `in`. What is longer than a line may be is read over, and `text` is cut.

@@ -3,7 +3,34 @@
 #include <algorithm>
 #include <utility>
 
+#include <fmt/format.h>
+
+#include "base/error.h"
+
 namespace starling::node {
+
+absl::Status check_request_age(const CoordinatorContext& context, const base::RequestId& request) {
+    const uint64_t now_ms = context.host.now_ms();
+    const auto window_ms =
+        static_cast<uint64_t>(context.options.request_window / std::chrono::milliseconds(1));
+    if (request.created_ms + window_ms < now_ms) {
+        return base::make_error(
+            absl::StatusCode::kFailedPrecondition,
+            base::reason::request_too_old,
+            fmt::format("the request is {} ms old, older than the request window: whether an "
+                        "earlier try of it was applied is not known",
+                        now_ms - request.created_ms));
+    }
+    if (request.created_ms < context.host.requests_from_ms()) {
+        return base::make_error(
+            absl::StatusCode::kFailedPrecondition,
+            base::reason::request_too_old,
+            fmt::format("the clock of this node was set back, and it takes no request made before "
+                        "{} (Unix ms): whether an earlier try of it was applied is not known",
+                        context.host.requests_from_ms()));
+    }
+    return absl::OkStatus();
+}
 
 void OutcomeList::asked(base::NodeId node) {
     const bool known =

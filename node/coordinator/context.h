@@ -43,6 +43,10 @@ struct CoordinatorContext {
     }
 };
 
+// request_too_old: the request is older than the window, so that an earlier try of it may be
+// forgotten already.
+absl::Status check_request_age(const CoordinatorContext& context, const base::RequestId& request);
+
 // The fate of each node an operation asked, for the receipt.
 class OutcomeList {
   public:

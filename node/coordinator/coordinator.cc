@@ -64,10 +64,9 @@ absl::Status Coordinator::check_request_id(const base::RequestId& request) const
         return invalid(base::reason::invalid_request_id, "a write needs a request id");
     }
     const uint64_t now_ms = context_.host.now_ms();
-    const auto in_ms = [](base::Duration duration) {
-        return static_cast<uint64_t>(duration / std::chrono::milliseconds(1));
-    };
-    if (request.created_ms > now_ms + in_ms(context_.options.clock_drift_max)) {
+    const auto drift_ms = static_cast<uint64_t>(context_.options.clock_drift_max /
+                                                std::chrono::milliseconds(1));
+    if (request.created_ms > now_ms + drift_ms) {
         // Not the request's fault for certain, and no promise: a copy of it that arrives later, or
         // at a node whose clock is right, is taken.
         return base::make_error(
@@ -77,23 +76,7 @@ absl::Status Coordinator::check_request_id(const base::RequestId& request) const
                         "client's is wrong",
                         request.created_ms - now_ms));
     }
-    if (request.created_ms + in_ms(context_.options.request_window) < now_ms) {
-        return base::make_error(
-            absl::StatusCode::kFailedPrecondition,
-            base::reason::request_too_old,
-            fmt::format("the request is {} ms old, older than the request window: whether an "
-                        "earlier try of it was applied is not known",
-                        now_ms - request.created_ms));
-    }
-    if (request.created_ms < context_.host.requests_from_ms()) {
-        return base::make_error(
-            absl::StatusCode::kFailedPrecondition,
-            base::reason::request_too_old,
-            fmt::format("the clock of this node was set back, and it takes no request made before "
-                        "{} (Unix ms): whether an earlier try of it was applied is not known",
-                        context_.host.requests_from_ms()));
-    }
-    return absl::OkStatus();
+    return check_request_age(context_, request);
 }
 
 absl::StatusOr<NamespaceInfo> Coordinator::find_namespace(const std::string& name) const {

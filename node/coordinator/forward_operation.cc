@@ -212,14 +212,14 @@ void ForwardOperation::on_deadline() {
     }
     end(base::make_error(
         absl::StatusCode::kDeadlineExceeded,
-        base::reason::no_owner,
+        base::reason::deadline,
         "no holder of the key's partition answered in time; the outcome is unknown" +
             (last_refusal_.ok() ? std::string()
                                 : " (last answer: " + std::string(last_refusal_.message()) + ")")));
 }
 
 void ForwardOperation::abandon(const absl::Status& why) {
-    end(why);
+    end(may_have_begun_ ? outcome_unknown(why) : why);
 }
 
 void ForwardOperation::end(absl::StatusOr<PutResult> result) {

@@ -183,17 +183,17 @@ bool HintCourier::on_reply(base::NodeId from, const peer::ReplicaMessage& messag
         !reply.has_refusal() && SeatSet::from_bits(reply.seats()).contains(found->second.hint.seat);
     const HintStore::Owner owner{.group = found->second.hint.group,
                                  .seat = found->second.hint.seat};
-    end(message.operation(), has_it);
-    if (has_it) {
+    // One that cannot be removed would be the next again, at once.
+    if (end(message.operation(), has_it)) {
         deliver_next(owner);
     }
     return true;
 }
 
-void HintCourier::end(uint64_t operation, bool delivered) {
+bool HintCourier::end(uint64_t operation, bool delivered) {
     const auto found = deliveries_.find(operation);
     if (found == deliveries_.end()) {
-        return;
+        return false;
     }
     const HintKey hint = std::move(found->second.hint);
     deliveries_.erase(found);
@@ -202,9 +202,7 @@ void HintCourier::end(uint64_t operation, bool delivered) {
     if (--open->second == 0) {
         open_.erase(open);
     }
-    if (delivered) {
-        context_.hints.remove(hint);
-    }
+    return delivered && context_.hints.remove(hint);
 }
 
 }  // namespace starling::node

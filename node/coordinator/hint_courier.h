@@ -54,7 +54,8 @@ class HintCourier {
                         bool is_whole_write);
     // Nullopt: it cannot be read now. Empty: a reference.
     void load_hint(const HintKey& hint, absl::AnyInvocable<void(std::optional<std::string>)> done);
-    void end(uint64_t operation, bool delivered);
+    // True when the hint is delivered and removed.
+    bool end(uint64_t operation, bool delivered);
 
     const CoordinatorContext& context_;
     env::Workers& workers_;

@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include <fmt/format.h>
+
+#include "base/error.h"
+
 namespace starling::node {
 
 Operation::Operation(CoordinatorContext& context,
@@ -15,6 +19,13 @@ Operation::Operation(CoordinatorContext& context,
       started_(context.loop.now()),
       deadline_(deadline),
       next_tick_(context.options.hint_after) {}
+
+absl::Status Operation::outcome_unknown(const absl::Status& why) {
+    return base::make_error(
+        absl::StatusCode::kUnavailable,
+        base::reason::quorum_not_reached,
+        fmt::format("{}; the outcome is unknown", std::string(why.message())));
+}
 
 void Operation::arm_timer() {
     if (finished_) {

@@ -36,6 +36,8 @@ class Operation : public std::enable_shared_from_this<Operation> {
     bool is_finished() const { return finished_; }
     // Ends it without an answer from others: the node stops.
     virtual void abandon(const absl::Status& why) = 0;
+    // The same error for a write that others may have by now.
+    static absl::Status outcome_unknown(const absl::Status& why);
 
   protected:
     // Calls on_tick() at the next of the retry times (hint_after, doubling), or on_deadline().

@@ -173,6 +173,7 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
         if (known != nullptr) {
             dot_ = known->dot;
             time_ = known->time;
+            see_what_it_hides(local);
         }
     } else {
         const Superseded superseded =
@@ -181,6 +182,10 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
             return base::make_error(absl::StatusCode::kInvalidArgument,
                                     base::reason::invalid_request_id,
                                     "the context of the request has seen the request itself");
+        }
+        // It has aged since it was admitted, and what would know it may be forgotten meanwhile.
+        if (absl::Status status = check_request_age(context_, request); !status.ok()) {
+            return status;
         }
         context_.replica.forget_old_requests(group_, local);
         if (local.gone.size() >= context_.options.gone_max) {
@@ -221,6 +226,16 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
     }
     record_bytes_ = wire::encode(local);
     return absl::OkStatus();
+}
+
+// A repeat's client has seen what its first try hid, as that one's answer would have said.
+void PutOperation::see_what_it_hides(const Record& record) {
+    const base::RequestId& request = plan_.request.request;
+    for (const Sibling& sibling : record.siblings) {
+        if (std::binary_search(sibling.hidden_by.begin(), sibling.hidden_by.end(), request)) {
+            result_.merge({.context = {}, .requests = {sibling.request}});
+        }
+    }
 }
 
 void PutOperation::begin_collect() {
@@ -443,7 +458,7 @@ void PutOperation::abandon(const absl::Status& why) {
         place_hints(/*only_dead=*/false);
         finish();
     } else {
-        fail(why);
+        fail(phase_ == Phase::exchanging ? why : outcome_unknown(why));
     }
 }
 

@@ -59,6 +59,7 @@ class PutOperation final : public Operation {
     void mint_when_exchanged();
 
     void begin_mint();
+    void see_what_it_hides(const Record& record);
     void on_local_failure(absl::Status status);
     absl::Status change_record(Record& local, Frontier& frontier);
     void begin_collect();

@@ -63,6 +63,11 @@ void Exchange::on_message(base::NodeId from, const peer::EntropyMessage& message
         ++runtime_.counters.malformed_messages;
         return finish(absl::InvalidArgumentError("an answer to another question"), nullptr);
     }
+    if (instance_.value_or(message.instance()) != message.instance()) {
+        return finish(absl::AbortedError(fmt::format("node {} has begun anew", to_string(peer_))),
+                      nullptr);
+    }
+    instance_ = message.instance();
     finish(absl::OkStatus(), &message);
 }
 

@@ -4,6 +4,7 @@
 // tries. The questions have no effect on the peer, so asking twice does no harm.
 
 #include <cstdint>
+#include <optional>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -25,7 +26,9 @@ class Exchange {
     Exchange& operator=(const Exchange&) = delete;
 
     // REQUIRES: no question is open. `group.replicas` is 0 for a question about a whole partition.
-    // An answer with another body than `expected` is an error.
+    // An answer with another body than `expected` is an error, and so is one of another life of the
+    // peer than the answers before, or from after it dropped the group: what it said before may not
+    // be there any more.
     void ask(GroupId group,
              peer::EntropyMessage question,
              peer::EntropyMessage::BodyCase expected,
@@ -50,6 +53,8 @@ class Exchange {
     Answer answer_;
     bool is_open_ = false;
     uint32_t tries_ = 0;
+    // Of the first answer.
+    std::optional<uint64_t> instance_;
     env::TimerId timer_ = 0;
 };
 

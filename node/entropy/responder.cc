@@ -176,6 +176,8 @@ void Responder::on_groups(Asker asker) {
 
 void Responder::reply(Asker& asker) {
     --serving_;
+    // Now, after all that the answer says was read.
+    asker.answer.set_instance(life_ + runtime_.groups.drop_count(asker.group));
     runtime_.host.send(asker.node, std::move(asker.answer));
 }
 

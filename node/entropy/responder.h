@@ -21,7 +21,7 @@ class Responder {
     using Checked = absl::AnyInvocable<void(GroupId, base::NodeId, bool is_equal)>;
 
     Responder(EntropyRuntime& runtime, Checked checked)
-        : runtime_(runtime), checked_(std::move(checked)) {}
+        : runtime_(runtime), checked_(std::move(checked)), life_(runtime.random.next_id()) {}
 
     // REQUIRES: the message is a question. One that makes no sense, or comes while too many are
     // being answered, is answered by `failed`.
@@ -49,6 +49,7 @@ class Responder {
 
     EntropyRuntime& runtime_;
     Checked checked_;
+    const uint64_t life_;
     uint32_t serving_ = 0;
     Lifeline lifeline_;
 };

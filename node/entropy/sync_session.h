@@ -22,6 +22,8 @@
 //   - The key is absent from the listing: no record of the peer explains d any more. Records do not
 //   vanish
 //     while tombstones are kept for good; whoever collects them has to answer for their dots here.
+//     A crash of the peer, which loses what was not synced, and a drop of its group end the session
+//     (EntropyMessage.instance).
 // All merges are durable before the union is asked for, and a session that ends early unites
 // nothing.
 //

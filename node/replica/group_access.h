@@ -56,6 +56,8 @@ class GroupAccess {
     using Callback = absl::AnyInvocable<void(absl::StatusOr<T>)>;
     using Done = absl::AnyInvocable<void(absl::Status)>;
 
+    // How often the group's data was dropped in this life of the node.
+    virtual uint64_t drop_count(GroupId group) const = 0;
     // The groups of a partition that this node keeps anything of.
     virtual std::vector<GroupId> groups_of(base::PartitionId partition) = 0;
     // unavailable while the tree is being rebuilt after a start.

@@ -63,18 +63,20 @@ void HintStore::keep(HintKey key, std::string_view record, Done done) {
     commits_.when_durable(std::move(done));
 }
 
-void HintStore::remove(const HintKey& key) {
+bool HintStore::remove(const HintKey& key) {
     const auto found = hints_.find(key);
     if (found == hints_.end()) {
-        return;
+        return true;
     }
     storage::WriteBatch batch;
     batch.remove(storage_keys::hint(key));
     // A removal that fails, or is lost in a crash, means one more delivery of what the owner has.
-    if (commits_.apply(batch).ok()) {
-        bytes_ -= found->second;
-        hints_.erase(found);
+    if (!commits_.apply(batch).ok()) {
+        return false;
     }
+    bytes_ -= found->second;
+    hints_.erase(found);
+    return true;
 }
 
 std::vector<HintStore::Owner> HintStore::owners() const {

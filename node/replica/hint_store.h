@@ -33,7 +33,8 @@ class HintStore {
     // `record`: an encoded record; empty for a reference. `done` when it is durable.
     // resource_exhausted (reason overloaded) when the budget is spent: nothing is kept then.
     void keep(HintKey key, std::string_view record, Done done);
-    void remove(const HintKey& key);
+    // False: it could not be removed now.
+    bool remove(const HintKey& key);
 
     bool contains(const HintKey& key) const { return hints_.contains(key); }
     uint64_t count() const { return hints_.size(); }

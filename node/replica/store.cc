@@ -423,6 +423,9 @@ void ReplicaStore::drop(GroupId group, Done done) {
         // After an error the disk may have records of it still, so that it stays closed.
         if (status.ok()) {
             dropping_.erase(group);
+        } else {
+            // Known again, so that it can be dropped again.
+            group_at(group);
         }
         done(std::move(status));
     };
@@ -479,6 +482,11 @@ void ReplicaStore::drop_page(GroupId group, Done done) {
             }
             drop_page(group, std::move(done));
         });
+}
+
+uint64_t ReplicaStore::drop_count(GroupId group) const {
+    const auto found = drops_.find(group);
+    return found == drops_.end() ? 0 : found->second;
 }
 
 std::vector<GroupId> ReplicaStore::groups_of(base::PartitionId partition) {

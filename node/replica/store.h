@@ -79,6 +79,7 @@ class ReplicaStore final : public GroupAccess {
     const absl::Status& damage() const { return damage_; }
 
     // GroupAccess
+    uint64_t drop_count(GroupId group) const override;
     std::vector<GroupId> groups_of(base::PartitionId partition) override;
     absl::StatusOr<GroupSummary> summary(GroupId group) override;
     void list_bucket(GroupId group, size_t bucket, Callback<std::vector<KeyDigest>> done) override;

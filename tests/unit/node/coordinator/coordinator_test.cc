@@ -279,7 +279,18 @@ TEST_F(ForwardOperationTest, SilenceUntilTheDeadlineLeavesTheOutcomeOpen) {
     rig.pass(std::chrono::seconds(3));
     ASSERT_TRUE(outcome->result.has_value());
     EXPECT_EQ(outcome->result->status().code(), absl::StatusCode::kDeadlineExceeded);
+    EXPECT_EQ(base::reason_of(outcome->result->status()), base::reason::deadline)
+        << "no_owner would say that nothing was written";
     EXPECT_EQ(rig.coordinator.operation_count(), 0u);
+}
+
+TEST_F(ForwardOperationTest, AStopAfterTheWriteWasSentLeavesTheOutcomeOpen) {
+    const auto outcome = rig.put("k", "value");
+    ASSERT_EQ(rig.take_sent().size(), 1u);
+    rig.coordinator.abandon_all(
+        base::make_error(absl::StatusCode::kUnavailable, base::reason::stopping, "stopping"));
+    ASSERT_TRUE(outcome->result.has_value());
+    EXPECT_EQ(base::reason_of(outcome->result->status()), base::reason::quorum_not_reached);
 }
 
 TEST_F(ForwardOperationTest, WithNobodyToAskNothingWasWritten) {

@@ -328,6 +328,18 @@ TEST_F(PutOperationTest, ANodeThatStopsEndsWhatIsUnderWayOnce) {
     EXPECT_EQ(rig.coordinator.operation_count(), 0u);
 }
 
+TEST_F(PutOperationTest, AStopWhileOthersMayHaveTheWriteLeavesTheOutcomeOpen) {
+    const absl::Status stopping =
+        base::make_error(absl::StatusCode::kUnavailable, base::reason::stopping, "stopping");
+    const auto written = rig.put_blind("k", "value");
+    rig.settle();
+    const auto exchanging = rig.put("other", "value");
+    rig.coordinator.abandon_all(stopping);
+    ASSERT_TRUE(written->result.has_value() && exchanging->result.has_value());
+    EXPECT_EQ(base::reason_of(written->result->status()), base::reason::quorum_not_reached);
+    EXPECT_EQ(base::reason_of(exchanging->result->status()), base::reason::stopping);
+}
+
 // Five members: two can stand in.
 struct PutOperationHintTest : ::testing::Test {
     CoordinatorRig rig{5};

@@ -214,6 +214,48 @@ TEST_F(EntropyTest, AnInterruptedSessionUnitesNothingAndTheNextOneCompletes) {
     EXPECT_TRUE(are_equal());
 }
 
+// A pull of 100 keys during which `meanwhile` happens to the peer, after the third records.
+struct EntropyPeerTest : EntropyTest {
+    absl::Status pull(const std::function<void()>& meanwhile) {
+        make(2, 5);
+        for (int i = 0; i < 100; ++i) {
+            const std::string key = group_key(base::default_namespace_id, "k" + std::to_string(i));
+            written_.emplace_back(
+                key, replicas_[1]->groups.write(group_a, key, replicas_[1]->actor(), "v", false));
+        }
+        int answers = 0;
+        replicas_[0]->filter = [&](const peer::EntropyMessage& message) {
+            if (message.body_case() == peer::EntropyMessage::kFetched && ++answers == 3) {
+                loop_.post(meanwhile);
+            }
+            return true;
+        };
+        absl::Status outcome = absl::UnknownError("not ended");
+        replicas_[0]->entropy.start_partition_sync(
+            {.partition = group_a.partition, .from = replicas_[1]->self},
+            [&](absl::Status status) { outcome = std::move(status); });
+        loop_.run_for(seconds(20));
+        return outcome;
+    }
+};
+
+TEST_F(EntropyPeerTest, AGroupThatThePeerDropsDuringASessionIsNotUnited) {
+    const absl::Status outcome =
+        pull([this] { replicas_[1]->groups.drop(group_a.partition, group_a.replicas); });
+    EXPECT_FALSE(outcome.ok());
+    expect_frontiers_reflected();
+}
+
+TEST_F(EntropyPeerTest, APeerThatRestartsWithoutWhatItHadNotSyncedEndsTheSession) {
+    const absl::Status outcome = pull([this] {
+        const base::NodeId peer = replicas_[1]->self;
+        replicas_[1].reset();
+        replicas_[1] = std::make_unique<Replica>(peer, loop_, random_, network_, options_);
+    });
+    EXPECT_FALSE(outcome.ok());
+    expect_frontiers_reflected();
+}
+
 TEST_F(EntropyTest, EqualReplicasExchangeLessThanAKibibytePerRound) {
     make(2, 9);
     for (int i = 0; i < 500; ++i) {

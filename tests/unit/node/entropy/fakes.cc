@@ -97,7 +97,10 @@ void FakeGroups::apply(GroupId group, const std::string& key, const Record& reco
 
 void FakeGroups::drop(base::PartitionId partition, uint8_t replicas_max) {
     std::erase_if(groups, [&](const auto& entry) {
-        return entry.first.partition == partition && entry.first.replicas <= replicas_max;
+        const bool goes =
+            entry.first.partition == partition && entry.first.replicas <= replicas_max;
+        drops[entry.first] += goes ? 1 : 0;
+        return goes;
     });
 }
 

@@ -95,6 +95,10 @@ class FakeGroups final : public GroupAccess {
     void apply(GroupId group, const std::string& key, const Record& record);
     void drop(base::PartitionId partition, uint8_t replicas_max);
 
+    uint64_t drop_count(GroupId group) const override {
+        const auto found = drops.find(group);
+        return found == drops.end() ? 0 : found->second;
+    }
     std::vector<GroupId> groups_of(base::PartitionId partition) override;
     absl::StatusOr<GroupSummary> summary(GroupId group) override;
     void list_bucket(GroupId group, size_t bucket, Callback<std::vector<KeyDigest>> done) override;
@@ -106,6 +110,7 @@ class FakeGroups final : public GroupAccess {
     void unite_frontier(GroupId group, Frontier frontier, Done done) override;
 
     std::map<GroupId, Group> groups;
+    std::map<GroupId, uint64_t> drops;
     // While false, summary() is unavailable.
     bool has_tree = true;
 

@@ -255,6 +255,26 @@ TEST_F(ReplicaStoreTest, AChangeThatWaitedForTheDiskDuringADropDoesNotBringTheGr
     EXPECT_EQ(scan_buckets(rig.engine, group(1)), BucketDigests{});
 }
 
+TEST_F(ReplicaStoreTest, ADropThatTheEngineRefusedIsRepeated) {
+    rig.write(group(1), key("k"), 1, "old");
+    rig.settle();
+    rig.engine.write_error = absl::UnavailableError("stalled");
+    absl::Status dropped;
+    rig.store.drop(group(1), [&](absl::Status status) { dropped = std::move(status); });
+    rig.settle();
+    EXPECT_FALSE(dropped.ok());
+    EXPECT_THAT(rig.store.groups_of(group(1).partition), ElementsAre(group(1)));
+    rig.engine.write_error = absl::OkStatus();
+    update("meanwhile", 2);
+    rig.settle();
+    EXPECT_EQ(log.back(), "meanwhile failed");
+    rig.store.drop(group(1), [&](absl::Status status) { dropped = std::move(status); });
+    rig.settle();
+    EXPECT_TRUE(dropped.ok());
+    EXPECT_EQ(scan_buckets(rig.engine, group(1)), BucketDigests{});
+    EXPECT_THAT(rig.store.groups(), IsEmpty());
+}
+
 TEST_F(ReplicaStoreTest, ASequenceIsNotUsedAgainAfterADrop) {
     EXPECT_EQ(rig.store.upcoming_sequence(group(1)), 1u);
     rig.store.use_sequence(group(1));
