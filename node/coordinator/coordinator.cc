@@ -64,8 +64,8 @@ absl::Status Coordinator::check_request_id(const base::RequestId& request) const
         return invalid(base::reason::invalid_request_id, "a write needs a request id");
     }
     const uint64_t now_ms = context_.host.now_ms();
-    const auto drift_ms = static_cast<uint64_t>(context_.options.clock_drift_max /
-                                                std::chrono::milliseconds(1));
+    const auto drift_ms =
+        static_cast<uint64_t>(context_.options.clock_drift_max / std::chrono::milliseconds(1));
     if (request.created_ms > now_ms + drift_ms) {
         // Not the request's fault for certain, and no promise: a copy of it that arrives later, or
         // at a node whose clock is right, is taken.

@@ -21,10 +21,9 @@ Operation::Operation(CoordinatorContext& context,
       next_tick_(context.options.hint_after) {}
 
 absl::Status Operation::outcome_unknown(const absl::Status& why) {
-    return base::make_error(
-        absl::StatusCode::kUnavailable,
-        base::reason::quorum_not_reached,
-        fmt::format("{}; the outcome is unknown", std::string(why.message())));
+    return base::make_error(absl::StatusCode::kUnavailable,
+                            base::reason::quorum_not_reached,
+                            fmt::format("{}; the outcome is unknown", std::string(why.message())));
 }
 
 void Operation::arm_timer() {
