@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "base/time.h"
+#include "env/transport.h"
 
 namespace starling::node {
 
@@ -12,6 +13,8 @@ struct CoordinatorOptions {
     uint64_t value_bytes_max = 16ULL << 20;
     // Keys and values of requests under way in one shard.
     uint64_t inflight_bytes_max = 64ULL << 20;
+    // Of a record with several siblings: it has to fit a frame beside what else that says.
+    uint64_t record_bytes_max = env::frame_bytes_max / 4 * 3;
     // Requests superseded within the window, remembered by one record.
     uint32_t gone_max = 4096;
     base::Duration deadline_default = std::chrono::seconds(2);

@@ -225,6 +225,17 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
         result_.merge({.context = {}, .requests = {plan_.request.request}});
     }
     record_bytes_ = wire::encode(local);
+    if (!is_repeat_ && local.siblings.size() > 1 &&
+        record_bytes_.size() > context_.options.record_bytes_max) {
+        return base::make_error(
+            absl::StatusCode::kResourceExhausted,
+            base::reason::too_many_siblings,
+            fmt::format("the key's {} siblings would take {} bytes, {} are allowed: read it and "
+                        "write with that context",
+                        local.siblings.size(),
+                        record_bytes_.size(),
+                        context_.options.record_bytes_max));
+    }
     return absl::OkStatus();
 }
 

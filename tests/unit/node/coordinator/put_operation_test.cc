@@ -318,6 +318,24 @@ TEST_F(PutOperationTest, TooManySiblingsRefuseAWriteAndLeaveNoDot) {
     EXPECT_EQ(rig.store_rig.store.upcoming_sequence(testing::the_group), 5u);
 }
 
+TEST(PutOperationLimitTest, SiblingsThatFitNoFrameTogetherAreRefusedAndLeaveNoDot) {
+    CoordinatorRig rig(3, /*is_holder=*/true, {.record_bytes_max = 2000});
+    const auto put = [&rig](const std::string& value) {
+        PutRequest request = rig.put_request("k", value);
+        request.context = "";
+        const auto outcome = rig.put(std::move(request));
+        rig.settle();
+        return outcome;
+    };
+    put(std::string(3000, 'a'));
+    ASSERT_EQ(rig.stored("k")->siblings.size(), 1u) << "alone it is within the limit of a value";
+    const auto outcome = put("b");
+    ASSERT_TRUE(outcome->result.has_value());
+    EXPECT_EQ(base::reason_of(outcome->result->status()), base::reason::too_many_siblings);
+    EXPECT_EQ(rig.stored("k")->siblings.size(), 1u);
+    EXPECT_EQ(rig.store_rig.store.upcoming_sequence(testing::the_group), 2u);
+}
+
 TEST_F(PutOperationTest, ANodeThatStopsEndsWhatIsUnderWayOnce) {
     const auto outcome = rig.put_blind("k", "value");
     rig.coordinator.abandon_all(absl::UnavailableError("stopping"));
