@@ -172,6 +172,41 @@ TEST_F(PutOperationTest, ARetryOfAKnownRequestMintsNothingAndAnswersWithTheFirst
     EXPECT_EQ(rig.store_rig.store.upcoming_sequence(testing::the_group), 2u);
 }
 
+TEST_F(PutOperationTest, TheContextOfARepeatNamesWhatTheFirstTryHid) {
+    PutRequest ahead = rig.put_request("k", "of a clock that is ahead");
+    ahead.request.created_ms += 3000;
+    ahead.blind = true;
+    rig.put(ahead);
+    rig.settle();
+    PutRequest request = rig.put_request("k", "value");
+    request.blind = true;
+    rig.put(request);
+    rig.settle();
+    rig.take_sent();
+    const auto again = rig.put(request);
+    rig.settle();
+    rig.acknowledge(
+        rig.holder(1), rig.only(rig.take_sent(), rig.holder(1), Kind::kWrite), rig.seat(1));
+    ASSERT_TRUE(again->result.has_value() && again->result->ok());
+    ASSERT_TRUE((*again->result)->is_repeat);
+    const auto seen = rig.sealer.open(base::default_namespace_id, "k", (*again->result)->context);
+    ASSERT_TRUE(seen.ok());
+    EXPECT_TRUE(seen->has_seen(request.request));
+    EXPECT_TRUE(seen->has_seen(ahead.request));
+}
+
+TEST_F(PutOperationTest, ARequestThatAgesWhileItWaitsForTheDiskIsNotMinted) {
+    PutRequest request = rig.put_request("k", "value");
+    request.blind = true;
+    rig.store_rig.engine.is_cold = true;
+    const auto outcome = rig.put(request);
+    rig.peers.requests_from = request.request.created_ms + 1;
+    rig.settle();
+    ASSERT_TRUE(outcome->result.has_value());
+    EXPECT_EQ(base::reason_of(outcome->result->status()), base::reason::request_too_old);
+    EXPECT_EQ(rig.store_rig.store.upcoming_sequence(testing::the_group), 1u);
+}
+
 TEST_F(PutOperationTest, ARetryOfASupersededRequestDoesNotBringItBack) {
     PutRequest request = rig.put_request("k", "value");
     request.blind = true;
