@@ -24,7 +24,9 @@ bool is_of_this_node(std::string_view why) {
 bool is_passing(const absl::Status& status) {
     const std::string why = base::reason_of(status);
     if (why.empty()) {
-        return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+        // Cancelled: by a server that ends; what this client cancels is not tried again anyway.
+        return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+               absl::IsCancelled(status);
     }
     return why == reason::quorum_not_reached || why == reason::no_owner ||
            why == reason::stopping || why == reason::deadline || why == reason::overloaded;

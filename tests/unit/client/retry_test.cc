@@ -46,6 +46,7 @@ TEST_F(RetryCoreTest, PassingReasonsAreTriedAgainAndOthersNot) {
     EXPECT_TRUE(repeats(base::reason::deadline, Code::kDeadlineExceeded));
     EXPECT_TRUE(repeats(base::reason::overloaded, Code::kResourceExhausted));
     EXPECT_TRUE(repeats("", Code::kUnavailable));
+    EXPECT_TRUE(repeats("", Code::kCancelled)) << "the server ended";
     EXPECT_FALSE(repeats("", Code::kInternal));
     EXPECT_FALSE(repeats("", Code::kResourceExhausted));
     EXPECT_FALSE(repeats(base::reason::disk_full, Code::kResourceExhausted));
