@@ -415,6 +415,23 @@ TEST_F(HintCourierTest, NoMoreThanAWindowIsOnItsWayAndAnswersBringTheNext) {
     EXPECT_EQ(rig.hints.count(), 0u);
 }
 
+TEST_F(HintCourierTest, AHintThatCannotBeRemovedWaitsForTheNextRound) {
+    const HintKey hint = keep(1, false);
+    courier.kick();
+    auto sent = rig.take_sent();
+    ASSERT_EQ(sent.size(), 1u);
+    rig.store_rig.engine.write_error = absl::UnavailableError("stalled");
+    answer(sent[0], rig.seat(2));
+    EXPECT_TRUE(rig.hints.contains(hint));
+    EXPECT_THAT(rig.take_sent(), IsEmpty()) << "it would go round at the speed of the network";
+    rig.store_rig.engine.write_error = absl::OkStatus();
+    courier.kick();
+    sent = rig.take_sent();
+    ASSERT_EQ(sent.size(), 1u);
+    answer(sent[0], rig.seat(2));
+    EXPECT_FALSE(rig.hints.contains(hint));
+}
+
 TEST_F(HintCourierTest, HintsThatAreAlwaysRefusedHoldUpNoOthers) {
     constexpr uint64_t refused = 3 * HintCourier::window;
     std::vector<HintKey> hints;
