@@ -2,11 +2,11 @@
 
 // JoinCore: how this node becomes a member of another cluster, without I/O.
 //
-//   idle -> asking      JoinRequest to the known address, again and again until a reply or the
-//   time-out asking -> adopting  accepted; the host makes the new cluster durable adopting ->
-//   announcing   done; JoinAnnounce to one member after the other announcing -> idle  a member
-//   knows us: the join is done asking, adopting -> idle   refused, failed or timed out: nothing has
-//   changed
+//   idle -> asking            JoinRequest to the known address, again and again
+//   asking -> adopting        accepted; the host makes the new cluster durable
+//   adopting -> announcing    done; JoinAnnounce to one member after the other
+//   announcing -> idle        a member knows us: the join is done
+//   asking, adopting -> idle  refused, failed or timed out: nothing has changed
 //
 // Once adopted there is no way back: a join that times out while announcing tells its caller so,
 // and goes on announcing; so does a node that crashed there, after its restart. Every message may

@@ -4,12 +4,12 @@
 //
 //     exchanging -> minting -> collecting -> lingering -> finished
 //
-// exchanging: a put without context first merges what N-W+1 seats hold, so that it supersedes every
-// write that was
-//   acknowledged before. A put with a context, or a blind one, skips this.
-// minting: the new dot is made from the local record, serially per key; the record goes to all
-// holders. collecting: PutCore counts answers until the write is acknowledged. lingering:
-// acknowledged; waits for the other holders a little longer, then leaves hints for them.
+// exchanging  a put without context first merges what N-W+1 seats hold, so that it supersedes every
+//             write that was acknowledged before; one with a context, or a blind one, skips this
+// minting     the new dot is made from the local record, serially per key; the record goes to all
+//             holders
+// collecting  PutCore counts answers until the write is acknowledged
+// lingering   acknowledged; waits for the other holders a little longer, then leaves hints for them
 //
 // A retry of a request that the local record knows mints nothing: the record as it is goes out
 // again and the answers are counted as for a first try.

@@ -12,18 +12,15 @@
 // summary the peer reflected d (I1) by its record of that key, and what a replica reflects only
 // grows.
 //   - The digests of b are equal: the records in b here were those of the peer at that moment, so
-//   they
-//     reflect d here too.
+//     they reflect d here too.
 //   - They differ, and the key's digest is equal in the listing, which is later: the same, for this
-//   one record.
+//     one record.
 //   - It differs, or the key is absent here: the peer's record, as it is later still, is fetched
-//   and merged,
-//     so what the peer reflects of the key is reflected here.
+//     and merged, so what the peer reflects of the key is reflected here.
 //   - The key is absent from the listing: no record of the peer explains d any more. Records do not
-//   vanish
-//     while tombstones are kept for good; whoever collects them has to answer for their dots here.
-//     A crash of the peer, which loses what was not synced, and a drop of its group end the session
-//     (EntropyMessage.instance).
+//     vanish while tombstones are kept for good; whoever collects them has to answer for their dots
+//     here. A crash of the peer, which loses what was not synced, and a drop of its group end the
+//     session (EntropyMessage.instance).
 // All merges are durable before the union is asked for, and a session that ends early unites
 // nothing.
 //

@@ -5,20 +5,19 @@
 // why the whole is safe is docs/handover.md, and tests/unit/node/handover/exploration_test.cc tries
 // all interleavings.
 //
-//   giver      holding --(permits of a majority of seats)--> fenced --(compared)--> none
-//              fenced  --(the successor says declined)-----> holding, two moves later
-//   successor  none --(offer)--> filling --(fenced; last difference taken)--> holding, one move
-//   later
-//              filling --(withdrawn, or the seat went elsewhere)--> none
-//              filling --(gives up)--> declined --(the seat is held at a later epoch)--> none
+// giver
+//   holding --(permits of a majority of seats)--> fenced --(compared)--> none
+//   fenced  --(the successor says declined)-----> holding, two moves later
+// successor
+//   none    --(offer)--> filling --(fenced; last difference taken)--> holding, one move later
+//   filling --(withdrawn, or the seat went elsewhere)--> none
+//   filling --(gives up)--> declined --(the seat is held at a later epoch)--> none
 //
 // Invariants:
 // 1. What a message says is on disk when it is sent: messages are made from durable_, by speak()
-// and by the
-//    receivers, which run only while the seat has no other state on its way to the disk.
+//    and by the receivers, which run only while the seat has no other state on its way to the disk.
 // 2. A seat counts only while it is `holding` on disk and no other state is on its way there.
-// 3. Only a `fenced` record ends a holding, and nothing but the named successor's `declined` undoes
-// it.
+// 3. Only a `fenced` record ends a holding, and only the named successor's `declined` undoes it.
 // 4. An offer is accepted only above the highest epoch this node ever held, granted or declined.
 // 5. Volatile state (offers, collected permits, running copies) may be lost at any moment.
 //

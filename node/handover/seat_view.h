@@ -1,8 +1,8 @@
 #pragma once
 
 // Who is known to hold which seat: for each seat the entry with the highest epoch among all member
-// records this node has. This is what a coordinator asks; whether the one asked still counts it
-// says itself. One for each loop that coordinates; not thread-safe.
+// records this node has. The cluster part makes the views of coordinators from one, each shard's
+// mover has another; whether the node asked still counts it says itself. Not thread-safe.
 
 #include <map>
 #include <span>

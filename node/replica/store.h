@@ -4,14 +4,12 @@
 // frontier and hash tree beside them, and says when a change is durable. It knows nothing of seats,
 // quorums or peers.
 //
-// 1. Changes of one key run one after another, each on the complete record (I4): a change that has
-// to wait
-//    for the disk makes later ones of that key wait behind it.
-// 2. A record and the frontier that covers it are written in one batch (I9).
+// 1. Changes of one key run one after another, each on the complete record: a change that has to
+//    wait for the disk makes later ones of that key wait behind it.
+// 2. A record and the frontier that covers it are written in one batch (I3 of docs/causality.md).
 // 3. A group's frontier leaves the disk before its first record does, and is not used again until
-// it is empty
-//    (drop): a frontier without its records would refuse them for ever. Changes that come
-//    meanwhile are refused (unavailable).
+//    it is empty (drop): a frontier without its records would refuse them for ever. Changes that
+//    come meanwhile are refused (unavailable).
 //
 // Owned by the shard's loop; callbacks run on it, possibly before the call returns.
 

@@ -65,7 +65,7 @@ class Node::Impl final : private ShardHost, private ClusterHost {
     absl::StatusOr<Identity> settle_identity();
     absl::Status check_options() const;
     absl::Status check_stored(const Identity& stored, uint32_t shard) const;
-    void serve_when_seated(bool is_new);
+    void serve_when_seated(bool is_alone);
     void on_delivery(const env::Delivery& delivery);
     void dispatch(peer::Envelope envelope, size_t frame_bytes, env::ConnectionId connection);
     void pass_on(uint32_t shard, base::NodeId from, peer::Envelope envelope, size_t frame_bytes);

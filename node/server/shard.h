@@ -104,7 +104,7 @@ class Shard final : private ReplicaHost, private HandoverHost, private EntropyHo
     Coordinator& coordinator() { return *coordinator_; }
     void on_message(base::NodeId from, const peer::Envelope& envelope);
     void set_view(ClusterViewPtr view);
-    // What a member's record says it holds; our own record included.
+    // What another member's record says it holds; of this node's own the mover knows first.
     void set_member_seats(base::NodeId node, std::vector<HeldSeat> held);
     void peer_is_back(base::NodeId node);
 
