@@ -27,9 +27,6 @@ class Replica final : public EntropyHost {
           groups(loop, random),
           network_(network),
           entropy(options, *this, groups, loop, random) {
-        connect();
-    }
-    void connect() {
         network_.connect(self, [this](base::NodeId from, const std::string& bytes) {
             peer::EntropyMessage message;
             ASSERT_TRUE(message.ParseFromString(bytes));
@@ -37,6 +34,7 @@ class Replica final : public EntropyHost {
             entropy.on_message(from, message);
         });
     }
+    ~Replica() { network_.disconnect(self); }
     void send(base::NodeId to, peer::EntropyMessage message) override {
         network_.send(self, to, message.SerializeAsString());
     }
