@@ -16,25 +16,41 @@
 //    writes get `resource_exhausted` and the engine heals when space returns.
 // 4. Damaged data is never returned: `data_loss`, naming file and offset.
 //
-// Thread-safe. No call waits for background work: when writes outrun it, write() answers
-// `unavailable` ("stalled"), and the caller tries again later.
+// 5. A value may carry an expiry, an absolute time. From then on it is absent: for get(), for
+//    iterators, for the conditions of write_if(). What has been seen to expire stays expired while
+//    the engine is open, whatever its clock does. A plain put over it clears the expiry.
+//
+// Thread-safe. No call but compact() and checkpoint() waits for background work: when writes outrun
+// it, write() answers `unavailable` ("stalled"), and the caller tries again later.
 
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
+#include "base/time.h"
+
 namespace starling::storage {
+
+// Milliseconds since 1970; never: no expiry.
+using Expiry = uint64_t;
+inline constexpr Expiry never = 0;
 
 // Changes applied as one; a later change of a key wins over an earlier one.
 class WriteBatch {
   public:
     void put(std::string_view key, std::string_view value);
+    // Absent from `expiry` on, which counts in whole milliseconds since 1970.
+    void put(std::string_view key, std::string_view value, base::WallTime expiry);
     void remove(std::string_view key);
+    // All keys in [begin, end); an empty end means to the end.
+    void remove_range(std::string_view begin, std::string_view end);
     void clear();
     // Appends the changes of `other`, in order.
     void append(const WriteBatch& other);
@@ -48,8 +64,9 @@ class WriteBatch {
     // What replay() calls, for each change in order. The views are valid during the call.
     class Handler {
       public:
-        virtual void put(std::string_view key, std::string_view value) = 0;
+        virtual void put(std::string_view key, std::string_view value, Expiry expiry) = 0;
         virtual void remove(std::string_view key) = 0;
+        virtual void remove_range(std::string_view begin, std::string_view end) = 0;
 
       protected:
         ~Handler() = default;
@@ -84,6 +101,7 @@ class Iterator {
     virtual void previous() = 0;
     virtual std::string_view key() const = 0;
     virtual std::string_view value() const = 0;
+    virtual Expiry expiry() const = 0;
     // Why the iterator is not valid: OK at the end of the range.
     virtual absl::Status status() const = 0;
 };
@@ -94,10 +112,41 @@ struct IteratorOptions {
     std::string upper;
     // Null: the state when the iterator is made.
     const Snapshot* snapshot = nullptr;
+    // Shows what has expired and is still there, too.
+    bool include_expired = false;
 };
 
 struct WriteOptions {
     bool sync = false;
+};
+
+struct Entry {
+    std::string value;
+    Expiry expiry = never;
+};
+
+// What a key must hold for a conditional batch to be applied; nullopt: it must be absent.
+struct Condition {
+    std::string key;
+    std::optional<std::string> expected;
+};
+
+// How near the engine is to refusing writes. A caller that slows down when this is above `none`
+// meets no refusal.
+enum class WritePressure : uint8_t {
+    none,
+    // Background work falls behind: half of what may wait does.
+    rising,
+    // The next write may be refused.
+    refusing,
+};
+
+struct LevelStatistics {
+    uint64_t tables = 0;
+    uint64_t bytes = 0;
+    // Of compactions into this level; level 0: of flushes.
+    uint64_t read_bytes = 0;
+    uint64_t written_bytes = 0;
 };
 
 struct EngineStatistics {
@@ -109,6 +158,26 @@ struct EngineStatistics {
     uint64_t syncs = 0;
     uint64_t block_cache_hits = 0;
     uint64_t block_cache_misses = 0;
+    // Since the engine was opened. Of keys and values, as the caller wrote them.
+    uint64_t user_written_bytes = 0;
+    // Of log, tables and value files; over user_written_bytes it is the write amplification.
+    uint64_t disk_written_bytes = 0;
+    // Reads that reached tables, and the table blocks they looked at: the read amplification.
+    uint64_t table_reads = 0;
+    uint64_t table_blocks_read = 0;
+    uint64_t filter_hits = 0;
+    // Filters that let a read through to a table without the key.
+    uint64_t filter_misses = 0;
+    // Newest values and their keys, as far as the engine knows without reading; disk_bytes over it
+    // is the space amplification. 0: unknown.
+    uint64_t live_bytes = 0;
+    // What separate value files hold, and how much of it nothing points to any more.
+    uint64_t value_file_bytes = 0;
+    uint64_t value_file_garbage_bytes = 0;
+    // Refused writes, and the time from the first refusal of a row to the next accepted write.
+    uint64_t stalls = 0;
+    base::Duration stall_time{0};
+    std::vector<LevelStatistics> levels;
 };
 
 class Engine {
@@ -121,12 +190,30 @@ class Engine {
     // As get(), but answers only what memory can tell: `unavailable` when the disk would have to be
     // read.
     virtual absl::StatusOr<std::optional<std::string>> get_from_memory(std::string_view key) = 0;
+    // As get(), with the expiry.
+    virtual absl::StatusOr<std::optional<Entry>> get_entry(std::string_view key,
+                                                           const Snapshot* snapshot = nullptr) = 0;
     // OK says nothing about the disk: when that has failed meanwhile, the next sync() says so.
     virtual absl::Status write(const WriteBatch& batch, WriteOptions options = {}) = 0;
+    // As write(), but only if all conditions hold at the moment of the change; else `aborted`, naming
+    // the first key that does not. May read the disk. Nothing of other writers comes between.
+    virtual absl::Status write_if(std::span<const Condition> conditions,
+                                  const WriteBatch& batch,
+                                  WriteOptions options = {}) = 0;
     // Makes all earlier writes durable. Calls may overlap; they share syncs.
     virtual absl::Status sync() = 0;
     virtual std::unique_ptr<Iterator> new_iterator(IteratorOptions options = {}) = 0;
     virtual std::unique_ptr<Snapshot> snapshot() = 0;
+    // Makes a copy of the state, durable, in `directory`, which must not exist; it opens like any
+    // other data directory. Files that never change are shared by hard links. already_exists.
+    virtual absl::Status checkpoint(const std::string& directory) = 0;
+    // Rewrites what is there without what nobody needs: removed, replaced and expired values.
+    // Runs on the caller's thread, for as long as reading and writing everything takes.
+    virtual absl::Status compact() = 0;
+    // Of the disk (of memory, where nothing else is) that the keys in [begin, end) take, without
+    // reading it. An empty end means to the end.
+    virtual uint64_t approximate_bytes(std::string_view begin, std::string_view end) const = 0;
+    virtual WritePressure write_pressure() const = 0;
     // Why writes are refused; OK when they are not.
     virtual absl::Status background_error() const = 0;
     virtual EngineStatistics statistics() const = 0;

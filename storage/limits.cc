@@ -1,5 +1,7 @@
 #include "storage/limits.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/error.h"
@@ -12,12 +14,15 @@ struct SizeCheck final : WriteBatch::Handler {
     size_t key_bytes_max = 0;
     size_t value_bytes_max = 0;
 
-    void put(std::string_view key, std::string_view value) override {
+    void put(std::string_view key, std::string_view value, Expiry) override {
         key_bytes_max = std::max(key_bytes_max, key.size());
         value_bytes_max = std::max(value_bytes_max, value.size());
     }
     void remove(std::string_view key) override {
         key_bytes_max = std::max(key_bytes_max, key.size());
+    }
+    void remove_range(std::string_view begin, std::string_view end) override {
+        key_bytes_max = std::max({key_bytes_max, begin.size(), end.size()});
     }
 };
 

@@ -33,19 +33,19 @@ absl::Status make_directory(env::FileSystem& files, const std::string& directory
 
 absl::StatusOr<std::unique_ptr<Engine>> open_engine(const std::string& directory,
                                                     const EngineOptions& options,
-                                                    env::FileSystem& files,
-                                                    env::Workers& workers) {
+                                                    EngineEnvironment environment) {
     if (options.engine != "lsm" && options.engine != "in_memory") {
         return absl::InvalidArgumentError(fmt::format(
             "unknown storage engine '{}'; there are 'lsm' and 'in_memory'", options.engine));
     }
+    env::FileSystem& files = environment.files;
     STARLING_RETURN_IF_ERROR(make_directory(files, directory));
     STARLING_ASSIGN_OR_RETURN(std::unique_ptr<env::FileLock> lock, files.lock(directory + "/LOCK"));
     STARLING_RETURN_IF_ERROR(check_engine_marker(files, directory, options.engine));
     if (options.engine == "in_memory") {
-        return make_in_memory_engine(std::move(lock));
+        return make_in_memory_engine(environment.wall_clock, std::move(lock));
     }
-    return lsm::open_lsm_engine(directory, options, files, workers, std::move(lock));
+    return lsm::open_lsm_engine(directory, options, environment, std::move(lock));
 }
 
 }  // namespace starling::storage

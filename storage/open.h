@@ -8,16 +8,14 @@
 
 #include "absl/status/statusor.h"
 
-#include "env/event_loop.h"
-#include "env/file_system.h"
 #include "storage/engine.h"
+#include "storage/environment.h"
 #include "storage/options.h"
 
 namespace starling::storage {
 
 // Makes the directory (its parent must exist) or recovers what is in it; may take as long as
-// reading the log takes. Background jobs go to `workers`. Both borrowed objects must outlive the
-// engine.
+// reading the log takes.
 //
 // invalid_argument: no such engine, or options that make no sense. failed_precondition: the
 // directory is in use, was written by another engine, or by a version that this one does not know.
@@ -25,7 +23,6 @@ namespace starling::storage {
 // the disk is full.
 absl::StatusOr<std::unique_ptr<Engine>> open_engine(const std::string& directory,
                                                     const EngineOptions& options,
-                                                    env::FileSystem& files,
-                                                    env::Workers& workers);
+                                                    EngineEnvironment environment);
 
 }  // namespace starling::storage

@@ -11,8 +11,11 @@ namespace starling::storage {
 enum class Compression : uint8_t { none = 0, lz4 = 1 };
 
 struct EngineOptions {
-    // "lsm" or "in_memory".
+    // "lsm", "bitcask" or "in_memory".
     std::string engine = "lsm";
+    // Nothing is written, and no change accepted.
+    bool read_only = false;
+
     // Of all memtables together; a quarter of it is the size of one.
     uint64_t memory_bytes_max = 64u << 20;
     uint64_t block_cache_bytes = 64u << 20;

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "base/codec.h"
 #include "storage/engine.h"
 
@@ -7,6 +9,12 @@ namespace {
 
 constexpr uint8_t kind_put = 1;
 constexpr uint8_t kind_remove = 2;
+constexpr uint8_t kind_put_expiring = 3;
+constexpr uint8_t kind_remove_range = 4;
+
+absl::Status damaged() {
+    return absl::DataLossError("a batch of changes is damaged");
+}
 
 }  // namespace
 
@@ -17,9 +25,25 @@ void WriteBatch::put(std::string_view key, std::string_view value) {
     ++count_;
 }
 
+void WriteBatch::put(std::string_view key, std::string_view value, base::WallTime expiry) {
+    base::put_u8(representation_, kind_put_expiring);
+    base::put_bytes(representation_, key);
+    // A time before 1970 has passed, too; 0 would mean never.
+    base::put_varint(representation_, std::max<Expiry>(base::to_unix_ms(expiry), 1));
+    base::put_bytes(representation_, value);
+    ++count_;
+}
+
 void WriteBatch::remove(std::string_view key) {
     base::put_u8(representation_, kind_remove);
     base::put_bytes(representation_, key);
+    ++count_;
+}
+
+void WriteBatch::remove_range(std::string_view begin, std::string_view end) {
+    base::put_u8(representation_, kind_remove_range);
+    base::put_bytes(representation_, begin);
+    base::put_bytes(representation_, end);
     ++count_;
 }
 
@@ -38,14 +62,27 @@ absl::Status WriteBatch::replay(std::string_view representation, Handler& handle
     while (!reader.finished()) {
         const uint8_t kind = reader.u8();
         const std::string_view key = reader.bytes();
-        const std::string_view value = kind == kind_put ? reader.bytes() : std::string_view();
-        if (reader.failed() || (kind != kind_put && kind != kind_remove)) {
-            return absl::DataLossError("a batch of changes is damaged");
+        Expiry expiry = never;
+        if (kind == kind_put_expiring) {
+            expiry = reader.varint();
         }
-        if (kind == kind_put) {
-            handler.put(key, value);
-        } else {
-            handler.remove(key);
+        const std::string_view rest = kind == kind_remove ? std::string_view() : reader.bytes();
+        if (reader.failed() || (kind == kind_put_expiring && expiry == never)) {
+            return damaged();
+        }
+        switch (kind) {
+            case kind_put:
+            case kind_put_expiring:
+                handler.put(key, rest, expiry);
+                break;
+            case kind_remove:
+                handler.remove(key);
+                break;
+            case kind_remove_range:
+                handler.remove_range(key, rest);
+                break;
+            default:
+                return damaged();
         }
     }
     return absl::OkStatus();

@@ -65,8 +65,10 @@ absl::Status Shard::open(const std::string& directory) {
     STARLING_ASSIGN_OR_RETURN(engine_,
                               storage::open_engine(directory,
                                                    engine_options(options_, shard_count_),
-                                                   environment_.files,
-                                                   environment_.workers));
+                                                   {.files = environment_.files,
+                                                    .workers = environment_.workers,
+                                                    .clock = environment_.loop,
+                                                    .wall_clock = environment_.wall_clock}));
     return absl::OkStatus();
 }
 

@@ -73,6 +73,7 @@ class InMemoryIterator final : public Iterator {
     void previous() override { backward(entry_->key); }
     std::string_view key() const override { return entry_->key; }
     std::string_view value() const override { return entry_->value; }
+    Expiry expiry() const override { return never; }
     absl::Status status() const override { return absl::OkStatus(); }
 
   private:
@@ -118,12 +119,14 @@ class ClosedIterator final : public Iterator {
     void previous() override {}
     std::string_view key() const override { return {}; }
     std::string_view value() const override { return {}; }
+    Expiry expiry() const override { return never; }
     absl::Status status() const override { return closed_error(); }
 };
 
 class InMemoryEngine final : public Engine {
   public:
-    explicit InMemoryEngine(std::unique_ptr<env::FileLock> lock) : lock_(std::move(lock)) {}
+    InMemoryEngine(const env::WallClock& wall_clock, std::unique_ptr<env::FileLock> lock)
+        : wall_clock_(wall_clock), lock_(std::move(lock)) {}
 
     absl::StatusOr<std::optional<std::string>> get(std::string_view key,
                                                    const Snapshot* snapshot) override {
@@ -141,6 +144,19 @@ class InMemoryEngine final : public Engine {
     absl::StatusOr<std::optional<std::string>> get_from_memory(std::string_view key) override {
         return get(key, nullptr);
     }
+
+    absl::StatusOr<std::optional<Entry>> get_entry(std::string_view, const Snapshot*) override {
+        return absl::UnimplementedError("get_entry");
+    }
+    absl::Status write_if(std::span<const Condition>, const WriteBatch&, WriteOptions) override {
+        return absl::UnimplementedError("write_if");
+    }
+    absl::Status checkpoint(const std::string&) override {
+        return absl::UnimplementedError("checkpoint");
+    }
+    absl::Status compact() override { return absl::OkStatus(); }
+    uint64_t approximate_bytes(std::string_view, std::string_view) const override { return 0; }
+    WritePressure write_pressure() const override { return WritePressure::none; }
 
     absl::Status write(const WriteBatch& batch, WriteOptions) override {
         if (closed_) {
@@ -187,11 +203,15 @@ class InMemoryEngine final : public Engine {
   private:
     struct Applier final : WriteBatch::Handler {
         explicit Applier(VersionedMap& target) : map(target) {}
-        void put(std::string_view key, std::string_view value) override { map.apply(key, value); }
+        void put(std::string_view key, std::string_view value, Expiry) override {
+            map.apply(key, value);
+        }
+        void remove_range(std::string_view, std::string_view) override {}
         void remove(std::string_view key) override { map.apply(key, std::nullopt); }
         VersionedMap& map;
     };
 
+    const env::WallClock& wall_clock_;
     std::unique_ptr<env::FileLock> lock_;
     // Shared with snapshots and iterators, which may be released after the engine.
     const std::shared_ptr<State> state_ = std::make_shared<State>();
@@ -200,8 +220,9 @@ class InMemoryEngine final : public Engine {
 
 }  // namespace
 
-std::unique_ptr<Engine> make_in_memory_engine(std::unique_ptr<env::FileLock> lock) {
-    return std::make_unique<InMemoryEngine>(std::move(lock));
+std::unique_ptr<Engine> make_in_memory_engine(const env::WallClock& wall_clock,
+                                              std::unique_ptr<env::FileLock> lock) {
+    return std::make_unique<InMemoryEngine>(wall_clock, std::move(lock));
 }
 
 }  // namespace starling::storage

@@ -126,6 +126,7 @@ absl::Status Background::flush_oldest() {
     for (TableMetadata& table : tables) {
         edit.added.push_back({.level = 0, .table = std::move(table)});
     }
+    edit.range_removals = memtable->range_removals();
     // The manifest will name the log that follows, so it has to be there.
     absl::Status status = parts_.log.make_files();
     if (status.ok()) {

@@ -18,6 +18,7 @@
 #include "env/file_system.h"
 #include "storage/lsm/catalog.h"
 #include "storage/lsm/compaction_picker.h"
+#include "storage/lsm/expiry_clock.h"
 #include "storage/lsm/job_gate.h"
 #include "storage/lsm/log.h"
 #include "storage/lsm/read_view.h"
@@ -39,6 +40,7 @@ class Background {
         TableCache& tables;
         CurrentView& view;
         const SnapshotList& snapshots;
+        const ExpiryClock& expiry_clock;
     };
 
     Background(std::string directory, const EngineOptions& options, Parts parts);

@@ -18,7 +18,13 @@ namespace starling::storage::lsm {
 using Sequence = uint64_t;
 inline constexpr Sequence sequence_max = (uint64_t{1} << 56) - 1;
 
-enum class ChangeKind : uint8_t { remove = 0, put = 1 };
+enum class ChangeKind : uint8_t {
+    remove = 0,
+    put = 1,
+    // The value follows its expiry, 8 bytes.
+    put_expiring = 2,
+};
+inline constexpr uint8_t change_kind_max = 2;
 
 inline constexpr size_t tag_bytes = 8;
 
@@ -28,14 +34,14 @@ constexpr uint64_t make_tag(Sequence sequence, ChangeKind kind) {
 // The tag that orders before all entries of a key that a reader at `sequence` may see, or equals
 // the first.
 constexpr uint64_t seek_tag(Sequence sequence) {
-    return make_tag(sequence, ChangeKind::put);
+    return sequence << 8 | 0xff;
 }
 
 constexpr Sequence sequence_of_tag(uint64_t tag) {
     return tag >> 8;
 }
 constexpr ChangeKind kind_of_tag(uint64_t tag) {
-    return (tag & 0xff) == 0 ? ChangeKind::remove : ChangeKind::put;
+    return static_cast<ChangeKind>(tag & 0xff);
 }
 
 // REQUIRES of what follows: internal keys, so at least 8 bytes; decoders check that.
@@ -78,7 +84,7 @@ inline int compare_internal(std::string_view a, std::string_view b) {
 
 // Bytes from a file: an internal key with a known kind.
 inline bool is_internal_key(std::string_view bytes) {
-    return bytes.size() >= tag_bytes && (tag_of(bytes) & 0xff) <= 1;
+    return bytes.size() >= tag_bytes && (tag_of(bytes) & 0xff) <= change_kind_max;
 }
 
 }  // namespace starling::storage::lsm

@@ -18,11 +18,14 @@ constexpr uint64_t log_bytes_max = uint64_t{4} << 30;
 
 struct Adder final : WriteBatch::Handler {
     Adder(Memtable& target, Sequence last) : memtable(target), sequence(last) {}
-    void put(std::string_view key, std::string_view value) override {
-        memtable.add(++sequence, ChangeKind::put, key, value);
+    void put(std::string_view key, std::string_view value, Expiry expiry) override {
+        memtable.add_put(++sequence, key, value, expiry);
     }
     void remove(std::string_view key) override {
         memtable.add(++sequence, ChangeKind::remove, key, {});
+    }
+    void remove_range(std::string_view begin, std::string_view end) override {
+        memtable.remove_range(++sequence, begin, end);
     }
     Memtable& memtable;
     Sequence sequence;

@@ -9,8 +9,10 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "storage/condition.h"
 #include "storage/limits.h"
 #include "storage/lsm/background.h"
+#include "storage/lsm/expiry_clock.h"
 #include "storage/lsm/merging_iterator.h"
 #include "storage/lsm/read_view.h"
 #include "storage/lsm/recovery.h"
@@ -46,8 +48,7 @@ class LsmEngine final : public Engine {
   public:
     LsmEngine(const std::string& directory,
               const EngineOptions& options,
-              env::FileSystem& files,
-              env::Workers& workers,
+              EngineEnvironment environment,
               std::unique_ptr<env::FileLock> lock,
               Recovered recovered);
     ~LsmEngine() override { background_.stop(); }
@@ -55,10 +56,19 @@ class LsmEngine final : public Engine {
     absl::StatusOr<std::optional<std::string>> get(std::string_view key,
                                                    const Snapshot* snapshot) override;
     absl::StatusOr<std::optional<std::string>> get_from_memory(std::string_view key) override;
+    absl::StatusOr<std::optional<Entry>> get_entry(std::string_view key,
+                                                   const Snapshot* snapshot) override;
     absl::Status write(const WriteBatch& batch, WriteOptions options) override;
+    absl::Status write_if(std::span<const Condition> conditions,
+                          const WriteBatch& batch,
+                          WriteOptions options) override;
     absl::Status sync() override;
     std::unique_ptr<Iterator> new_iterator(IteratorOptions options) override;
     std::unique_ptr<Snapshot> snapshot() override;
+    absl::Status checkpoint(const std::string& directory) override;
+    absl::Status compact() override;
+    uint64_t approximate_bytes(std::string_view begin, std::string_view end) const override;
+    WritePressure write_pressure() const override;
     absl::Status background_error() const override;
     EngineStatistics statistics() const override;
     absl::Status close() override;
@@ -66,12 +76,24 @@ class LsmEngine final : public Engine {
     void begin_background_work() { background_.schedule(); }
 
   private:
-    absl::StatusOr<std::optional<std::string>> read(std::string_view key,
-                                                    Sequence sequence,
-                                                    const ReadView& view,
-                                                    ReadMode mode);
+    // What a read looks at.
+    struct ReadPoint {
+        std::shared_ptr<const ReadView> view;
+        Sequence sequence = 0;
+    };
+
+    ReadPoint read_point() const;
+    ReadPoint read_point(const Snapshot* snapshot) const;
+    absl::StatusOr<std::optional<Entry>> read(std::string_view key,
+                                              const ReadPoint& point,
+                                              ReadMode mode);
     absl::Status admit_write();
-    absl::Status apply(const WriteBatch& batch, bool& rotated);
+    absl::Status finish_write(const absl::Status& applied, bool rotated, WriteOptions options);
+    absl::Status apply(const WriteBatch& batch, bool& rotated)
+        ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
+    absl::Status check_conditions(std::span<const Condition> conditions, const ReadPoint& point);
+    bool unchanged_since(const ReadPoint& point, std::span<const Condition> conditions) const
+        ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
     absl::Status make_room(bool& rotated) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
     absl::Status refused() const;
     absl::Status note(absl::Status status);
@@ -79,6 +101,9 @@ class LsmEngine final : public Engine {
     // Constant after construction.
     const EngineOptions options_;
     const uint64_t memtable_bytes_;
+
+    env::FileSystem& files_;
+    const ExpiryClock expiry_clock_;
 
     std::unique_ptr<env::FileLock> lock_;
     BlockCache blocks_;
@@ -92,6 +117,8 @@ class LsmEngine final : public Engine {
 
     // What readers may see.
     std::atomic<Sequence> last_sequence_;
+    // Of the newest range removal; written before last_sequence_ reaches it.
+    std::atomic<Sequence> last_range_removal_ = 0;
     std::atomic<bool> closed_ = false;
 
     absl::Mutex write_mutex_;
@@ -101,29 +128,29 @@ class LsmEngine final : public Engine {
 
 LsmEngine::LsmEngine(const std::string& directory,
                      const EngineOptions& options,
-                     env::FileSystem& files,
-                     env::Workers& workers,
+                     EngineEnvironment environment,
                      std::unique_ptr<env::FileLock> lock,
                      Recovered recovered)
     : options_(options),
       memtable_bytes_(options.memory_bytes_max / memtable_count),
+      files_(environment.files),
+      expiry_clock_(environment.wall_clock, recovered.catalog->version()->expired_until()),
       lock_(std::move(lock)),
       blocks_(options.block_cache_bytes),
-      tables_(files, directory, blocks_, options.open_tables_max),
+      tables_(environment.files, directory, blocks_, options.open_tables_max),
       catalog_(std::move(recovered.catalog)),
       log_(std::move(recovered.log)),
-      view_(ReadView{.active = std::make_shared<Memtable>(recovered.log_number),
-                     .immutable = {},
-                     .version = catalog_->version()}),
+      view_(std::make_shared<Memtable>(recovered.log_number), catalog_->version()),
       background_(directory,
                   options,
-                  {.files = files,
-                   .workers = workers,
+                  {.files = environment.files,
+                   .workers = environment.workers,
                    .catalog = *catalog_,
                    .log = *log_,
                    .tables = tables_,
                    .view = view_,
-                   .snapshots = *snapshots_}),
+                   .snapshots = *snapshots_,
+                   .expiry_clock = expiry_clock_}),
       last_sequence_(recovered.last_sequence),
       active_(view_.get()->active.get()) {}
 
@@ -167,11 +194,79 @@ absl::Status LsmEngine::write(const WriteBatch& batch, WriteOptions options) {
     STARLING_RETURN_IF_ERROR(admit_write());
     STARLING_RETURN_IF_ERROR(check_batch(batch));
     bool rotated = false;
-    const absl::Status status = batch.empty() ? absl::OkStatus() : apply(batch, rotated);
-    if (rotated || background_.disk_full() || !status.ok()) {
+    absl::Status status;
+    if (!batch.empty()) {
+        absl::MutexLock lock(&write_mutex_);
+        status = apply(batch, rotated);
+    }
+    return finish_write(status, rotated, options);
+}
+
+absl::Status LsmEngine::write_if(std::span<const Condition> conditions,
+                                 const WriteBatch& batch,
+                                 WriteOptions options) {
+    STARLING_RETURN_IF_ERROR(admit_write());
+    STARLING_RETURN_IF_ERROR(check_batch(batch));
+    bool rotated = false;
+    absl::Status status;
+    for (;;) {
+        // The disk is read without the lock; under it, memory tells whether that still holds.
+        const ReadPoint point = read_point();
+        STARLING_RETURN_IF_ERROR(check_conditions(conditions, point));
+        absl::MutexLock lock(&write_mutex_);
+        if (unchanged_since(point, conditions)) {
+            status = batch.empty() ? absl::OkStatus() : apply(batch, rotated);
+            break;
+        }
+    }
+    return finish_write(status, rotated, options);
+}
+
+absl::Status LsmEngine::check_conditions(std::span<const Condition> conditions,
+                                         const ReadPoint& point) {
+    for (const Condition& condition : conditions) {
+        STARLING_ASSIGN_OR_RETURN(const std::optional<Entry> entry,
+                                  read(condition.key, point, ReadMode::cached));
+        const bool holds = entry.has_value() == condition.expected.has_value() &&
+                           (!entry.has_value() || entry->value == *condition.expected);
+        if (!holds) {
+            return condition_failed(condition);
+        }
+    }
+    return absl::OkStatus();
+}
+
+// False also when memory no longer holds all that was written since.
+bool LsmEngine::unchanged_since(const ReadPoint& point,
+                                std::span<const Condition> conditions) const {
+    const auto view = view_.get();
+    std::vector<const Memtable*> newer = {view->active.get()};
+    for (auto memtable = view->immutable.begin();
+         newer.back() != point.view->active.get() && memtable != view->immutable.end();
+         ++memtable) {
+        newer.push_back(memtable->get());
+    }
+    if (newer.back() != point.view->active.get()) {
+        return false;
+    }
+    FoundEntry found;
+    return std::all_of(conditions.begin(), conditions.end(), [&](const Condition& condition) {
+        const bool changed =
+            std::any_of(newer.begin(), newer.end(), [&](const Memtable* memtable) {
+                return memtable->get(condition.key, sequence_max, found) &&
+                       sequence_of_tag(found.tag) > point.sequence;
+            });
+        return !changed && view->range_removals->first_after(condition.key, point.sequence) == 0;
+    });
+}
+
+absl::Status LsmEngine::finish_write(const absl::Status& applied,
+                                     bool rotated,
+                                     WriteOptions options) {
+    if (rotated || background_.disk_full() || !applied.ok()) {
         background_.schedule();
     }
-    STARLING_RETURN_IF_ERROR(status);
+    STARLING_RETURN_IF_ERROR(applied);
     if (options.sync) {
         return sync();
     }
@@ -186,22 +281,32 @@ absl::Status LsmEngine::write(const WriteBatch& batch, WriteOptions options) {
 
 absl::Status LsmEngine::apply(const WriteBatch& batch, bool& rotated) {
     struct Adder final : WriteBatch::Handler {
-        Adder(Memtable& target, Sequence last) : memtable(target), sequence(last) {}
-        void put(std::string_view key, std::string_view value) override {
-            memtable.add(++sequence, ChangeKind::put, key, value);
+        Adder(Memtable& target, CurrentView& shown, Sequence last)
+            : memtable(target), view(shown), sequence(last) {}
+        void put(std::string_view key, std::string_view value, Expiry expiry) override {
+            memtable.add_put(++sequence, key, value, expiry);
         }
         void remove(std::string_view key) override {
             memtable.add(++sequence, ChangeKind::remove, key, {});
         }
+        void remove_range(std::string_view begin, std::string_view end) override {
+            memtable.remove_range(++sequence, begin, end);
+            view.remove_range(memtable.range_removals().back());
+            last_range_removal = sequence;
+        }
         Memtable& memtable;
+        CurrentView& view;
         Sequence sequence;
+        Sequence last_range_removal = 0;
     };
-    absl::MutexLock lock(&write_mutex_);
     STARLING_RETURN_IF_ERROR(make_room(rotated));
     const Sequence last = last_sequence_.load(std::memory_order_relaxed);
     log_->append(last + 1, batch.representation());
-    Adder adder(*active_, last);
+    Adder adder(*active_, view_, last);
     STARLING_CHECK(WriteBatch::replay(batch.representation(), adder).ok());
+    if (adder.last_range_removal != 0) {
+        last_range_removal_.store(adder.last_range_removal, std::memory_order_relaxed);
+    }
     last_sequence_.store(adder.sequence, std::memory_order_release);
     return absl::OkStatus();
 }
@@ -240,69 +345,117 @@ absl::Status LsmEngine::sync() {
     return note(log_->sync());
 }
 
+// The view first: a compaction may drop what only an older sequence sees, but not from this view.
+// Yet a view from before a range removal does not go with a sequence from after it.
+LsmEngine::ReadPoint LsmEngine::read_point() const {
+    for (;;) {
+        ReadPoint point{.view = view_.get(),
+                        .sequence = last_sequence_.load(std::memory_order_acquire)};
+        if (last_range_removal_.load(std::memory_order_relaxed) <=
+            point.view->last_range_removal) [[likely]] {
+            return point;
+        }
+    }
+}
+
+LsmEngine::ReadPoint LsmEngine::read_point(const Snapshot* snapshot) const {
+    ReadPoint point = read_point();
+    if (snapshot != nullptr) {
+        point.sequence = static_cast<const LsmSnapshot*>(snapshot)->sequence();
+    }
+    return point;
+}
+
 absl::StatusOr<std::optional<std::string>> LsmEngine::get(std::string_view key,
+                                                          const Snapshot* snapshot) {
+    STARLING_ASSIGN_OR_RETURN(std::optional<Entry> entry, get_entry(key, snapshot));
+    return entry.has_value() ? std::optional<std::string>(std::move(entry->value)) : std::nullopt;
+}
+
+absl::StatusOr<std::optional<Entry>> LsmEngine::get_entry(std::string_view key,
                                                           const Snapshot* snapshot) {
     if (closed_.load(std::memory_order_acquire)) {
         return closed_error();
     }
-    // The view first: a compaction may drop what only an older sequence sees, but not from this
-    // view.
-    const auto view = view_.get();
-    const Sequence sequence = snapshot == nullptr
-                                  ? last_sequence_.load(std::memory_order_acquire)
-                                  : static_cast<const LsmSnapshot*>(snapshot)->sequence();
-    return read(key, sequence, *view, ReadMode::cached);
+    return read(key, read_point(snapshot), ReadMode::cached);
 }
 
 absl::StatusOr<std::optional<std::string>> LsmEngine::get_from_memory(std::string_view key) {
     if (closed_.load(std::memory_order_acquire)) {
         return closed_error();
     }
-    const auto view = view_.get();
-    return read(key, last_sequence_.load(std::memory_order_acquire), *view, ReadMode::memory_only);
+    STARLING_ASSIGN_OR_RETURN(std::optional<Entry> entry,
+                              read(key, read_point(), ReadMode::memory_only));
+    return entry.has_value() ? std::optional<std::string>(std::move(entry->value)) : std::nullopt;
 }
 
-absl::StatusOr<std::optional<std::string>> LsmEngine::read(std::string_view key,
-                                                           Sequence sequence,
-                                                           const ReadView& view,
-                                                           ReadMode mode) {
-    std::string_view in_memory;
-    Lookup found = view.active->get(key, sequence, in_memory);
-    for (size_t i = 0; found == Lookup::absent && i < view.immutable.size(); ++i) {
-        found = view.immutable[i]->get(key, sequence, in_memory);
+absl::StatusOr<std::optional<Entry>> LsmEngine::read(std::string_view key,
+                                                     const ReadPoint& point,
+                                                     ReadMode mode) {
+    const ReadView& view = *point.view;
+    FoundEntry found;
+    bool present = view.active->get(key, point.sequence, found);
+    for (size_t i = 0; !present && i < view.immutable.size(); ++i) {
+        present = view.immutable[i]->get(key, point.sequence, found);
     }
-    if (found == Lookup::found) {
-        return std::optional<std::string>(in_memory);
+    if (!present) {
+        STARLING_ASSIGN_OR_RETURN(
+            present, view.version->get(tables_, LookupKey(key, point.sequence), mode, found));
     }
-    if (found == Lookup::removed) {
+    const ChangeKind kind = kind_of_tag(found.tag);
+    if (!present || kind == ChangeKind::remove ||
+        view.range_removals->hides(key, sequence_of_tag(found.tag), point.sequence)) {
         return std::nullopt;
     }
-    std::string value;
-    STARLING_ASSIGN_OR_RETURN(found,
-                              view.version->get(tables_, LookupKey(key, sequence), mode, value));
-    return found == Lookup::found ? std::optional<std::string>(std::move(value)) : std::nullopt;
+    if (kind == ChangeKind::put) [[likely]] {
+        return Entry{.value = std::move(found.value)};
+    }
+    const auto value = view_value(kind, found.value);
+    if (!value.has_value()) {
+        return absl::DataLossError("a value is too short for its expiry");
+    }
+    if (expiry_clock_.has_passed(value->expiry)) {
+        return std::nullopt;
+    }
+    return Entry{.value = std::string(value->value), .expiry = value->expiry};
 }
 
 std::unique_ptr<Iterator> LsmEngine::new_iterator(IteratorOptions options) {
     if (closed_.load(std::memory_order_acquire)) {
         return new_failed_iterator(closed_error());
     }
-    auto view = view_.get();
-    const Sequence sequence = options.snapshot == nullptr
-                                  ? last_sequence_.load(std::memory_order_acquire)
-                                  : static_cast<const LsmSnapshot*>(options.snapshot)->sequence();
+    auto [view, sequence] = read_point(options.snapshot);
     std::vector<std::unique_ptr<InternalIterator>> sources;
     sources.push_back(view->active->new_iterator());
     for (const auto& memtable : view->immutable) {
         sources.push_back(memtable->new_iterator());
     }
     view->version->add_iterators(tables_, sources);
-    return new_user_iterator(
-        std::move(view), new_merging_iterator(std::move(sources)), std::move(options), sequence);
+    return new_user_iterator(std::move(view),
+                             new_merging_iterator(std::move(sources)),
+                             std::move(options),
+                             sequence,
+                             expiry_clock_.now());
 }
 
 std::unique_ptr<Snapshot> LsmEngine::snapshot() {
     return std::make_unique<LsmSnapshot>(snapshots_, last_sequence_);
+}
+
+absl::Status LsmEngine::checkpoint(const std::string&) {
+    return absl::UnimplementedError("checkpoint");
+}
+
+absl::Status LsmEngine::compact() {
+    return absl::UnimplementedError("compact");
+}
+
+uint64_t LsmEngine::approximate_bytes(std::string_view, std::string_view) const {
+    return 0;
+}
+
+WritePressure LsmEngine::write_pressure() const {
+    return WritePressure::none;
 }
 
 absl::Status LsmEngine::background_error() const {
@@ -383,15 +536,14 @@ absl::Status check_options(const EngineOptions& options) {
 
 absl::StatusOr<std::unique_ptr<Engine>> open_lsm_engine(const std::string& directory,
                                                         const EngineOptions& options,
-                                                        env::FileSystem& files,
-                                                        env::Workers& workers,
+                                                        EngineEnvironment environment,
                                                         std::unique_ptr<env::FileLock> lock) {
     STARLING_RETURN_IF_ERROR(check_options(options));
     STARLING_ASSIGN_OR_RETURN(
         Recovered recovered,
-        recover(files, directory, options, options.memory_bytes_max / memtable_count));
+        recover(environment.files, directory, options, options.memory_bytes_max / memtable_count));
     auto engine = std::make_unique<LsmEngine>(
-        directory, options, files, workers, std::move(lock), std::move(recovered));
+        directory, options, environment, std::move(lock), std::move(recovered));
     engine->begin_background_work();
     return std::unique_ptr<Engine>(std::move(engine));
 }

@@ -12,9 +12,8 @@
 
 #include "absl/status/statusor.h"
 
-#include "env/event_loop.h"
-#include "env/file_system.h"
 #include "storage/engine.h"
+#include "storage/environment.h"
 #include "storage/options.h"
 
 namespace starling::storage::lsm {
@@ -22,8 +21,7 @@ namespace starling::storage::lsm {
 // The directory exists, is locked by `lock` and marked as ours. Errors as in open_engine().
 absl::StatusOr<std::unique_ptr<Engine>> open_lsm_engine(const std::string& directory,
                                                         const EngineOptions& options,
-                                                        env::FileSystem& files,
-                                                        env::Workers& workers,
+                                                        EngineEnvironment environment,
                                                         std::unique_ptr<env::FileLock> lock);
 
 }  // namespace starling::storage::lsm

@@ -35,16 +35,20 @@ void Memtable::add(Sequence sequence,
     last_sequence_ = sequence;
 }
 
-Lookup Memtable::get(std::string_view key, Sequence sequence, std::string_view& value) const {
+void Memtable::remove_range(Sequence sequence, std::string_view begin, std::string_view end) {
+    range_removals_.push_back(
+        {.begin = std::string(begin), .end = std::string(end), .sequence = sequence});
+    last_sequence_ = sequence;
+}
+
+bool Memtable::get(std::string_view key, Sequence sequence, FoundEntry& found) const {
     const SkipList::Node* const node = entries_.seek(key, seek_tag(sequence));
     if (node == nullptr || node->user_key() != key) {
-        return Lookup::absent;
+        return false;
     }
-    if (kind_of_tag(node->tag()) == ChangeKind::remove) {
-        return Lookup::removed;
-    }
-    value = node->value();
-    return Lookup::found;
+    found.tag = node->tag();
+    found.value.assign(node->value());
+    return true;
 }
 
 std::unique_ptr<InternalIterator> Memtable::new_iterator() const {

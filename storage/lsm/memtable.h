@@ -8,32 +8,43 @@
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "storage/lsm/arena.h"
 #include "storage/lsm/internal_iterator.h"
 #include "storage/lsm/internal_key.h"
+#include "storage/lsm/range_removals.h"
 #include "storage/lsm/skip_list.h"
+#include "storage/lsm/stored_value.h"
 
 namespace starling::storage::lsm {
-
-// What a source knows of a key.
-enum class Lookup { absent, removed, found };
 
 class Memtable {
   public:
     // `log_number`: the log file in which its changes begin.
     explicit Memtable(uint64_t log_number) : log_number_(log_number) {}
 
+    // `value` as stored (stored_value.h).
     void add(Sequence sequence, ChangeKind kind, std::string_view key, std::string_view value);
+    void add_put(Sequence sequence, std::string_view key, std::string_view value, Expiry expiry) {
+        if (expiry == never) [[likely]] {
+            add(sequence, ChangeKind::put, key, value);
+        } else {
+            add(sequence, ChangeKind::put_expiring, key, with_expiry(value, expiry));
+        }
+    }
+    void remove_range(Sequence sequence, std::string_view begin, std::string_view end);
 
-    // The newest change of `key` at or before `sequence`; `value` is valid as long as the memtable.
-    Lookup get(std::string_view key, Sequence sequence, std::string_view& value) const;
+    // The newest change of `key` at or before `sequence`; false: none.
+    bool get(std::string_view key, Sequence sequence, FoundEntry& found) const;
 
     // Borrows the memtable.
     std::unique_ptr<InternalIterator> new_iterator() const;
 
     uint64_t log_number() const { return log_number_; }
-    bool empty() const { return entries_.first() == nullptr; }
+    bool empty() const { return entries_.first() == nullptr && range_removals_.empty(); }
+    // Of the thread that adds, or when none does any more.
+    const std::vector<RangeRemoval>& range_removals() const { return range_removals_; }
     // Of the thread that adds, or when none does any more.
     Sequence last_sequence() const { return last_sequence_; }
     uint64_t used_bytes() const { return arena_.used_bytes(); }
@@ -44,6 +55,7 @@ class Memtable {
     Arena arena_;
     SkipList entries_{arena_};
     Sequence last_sequence_ = 0;
+    std::vector<RangeRemoval> range_removals_;
 };
 
 }  // namespace starling::storage::lsm

@@ -19,13 +19,24 @@ struct ReadView {
     // Full ones that wait for their flush, newest first.
     std::vector<std::shared_ptr<Memtable>> immutable;
     std::shared_ptr<const Version> version;
+    // Written, and not yet in the version.
+    std::vector<RangeRemoval> unflushed_range_removals;
+    // Those and the version's.
+    std::shared_ptr<const RangeRemovals> range_removals = std::make_shared<RangeRemovals>();
+    // The newest ever, also when it is no longer needed.
+    Sequence last_range_removal = 0;
 };
 
 // The view that new reads get. Thread-safe; a change replaces the whole view.
 class CurrentView {
   public:
-    explicit CurrentView(ReadView view)
-        : view_(std::make_shared<const ReadView>(std::move(view))) {}
+    CurrentView(std::shared_ptr<Memtable> active, std::shared_ptr<const Version> version) {
+        ReadView view;
+        view.active = std::move(active);
+        view.version = std::move(version);
+        collect_range_removals(view);
+        view_ = std::make_shared<const ReadView>(std::move(view));
+    }
 
     std::shared_ptr<const ReadView> get() const {
         absl::MutexLock lock(&mutex_);
@@ -39,18 +50,41 @@ class CurrentView {
             view.active = std::move(next);
         });
     }
+    void remove_range(const RangeRemoval& removal) {
+        change([&](ReadView& view) {
+            view.unflushed_range_removals.push_back(removal);
+            view.last_range_removal = removal.sequence;
+            collect_range_removals(view);
+        });
+    }
     // `version` holds what the oldest immutable memtable held.
     void flushed(std::shared_ptr<const Version> version) {
         change([&](ReadView& view) {
+            const Sequence flushed = view.immutable.back()->last_sequence();
+            std::erase_if(view.unflushed_range_removals,
+                          [&](const auto& removal) { return removal.sequence <= flushed; });
             view.immutable.pop_back();
             view.version = std::move(version);
+            collect_range_removals(view);
         });
     }
     void compacted(std::shared_ptr<const Version> version) {
-        change([&](ReadView& view) { view.version = std::move(version); });
+        change([&](ReadView& view) {
+            view.version = std::move(version);
+            collect_range_removals(view);
+        });
     }
 
   private:
+    static void collect_range_removals(ReadView& view) {
+        std::vector<RangeRemoval> removals = view.version->range_removals().list();
+        removals.insert(removals.end(),
+                        view.unflushed_range_removals.begin(),
+                        view.unflushed_range_removals.end());
+        if (removals != view.range_removals->list()) {
+            view.range_removals = std::make_shared<RangeRemovals>(std::move(removals));
+        }
+    }
     template <typename Change>
     void change(Change&& apply) {
         // The old view, and all that only it holds, goes away outside the lock.

@@ -146,6 +146,7 @@ class Recovery {
         for (TableMetadata& table : tables) {
             edit.added.push_back({.level = 0, .table = std::move(table)});
         }
+        edit.range_removals = memtable.range_removals();
         STARLING_ASSIGN_OR_RETURN(state_.version, state_.version->apply(edit));
         return absl::OkStatus();
     }

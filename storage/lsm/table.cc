@@ -111,31 +111,29 @@ absl::StatusOr<std::shared_ptr<const Block>> Table::read(std::string_view handle
     return block;
 }
 
-absl::StatusOr<Lookup> Table::get(const LookupKey& key, ReadMode mode, std::string& value) const {
+absl::StatusOr<bool> Table::get(const LookupKey& key, ReadMode mode, FoundEntry& found) const {
     if (!bloom_may_contain(filter_, key.hash)) {
-        return Lookup::absent;
+        return false;
     }
     BlockIterator index(index_);
     index.seek(key.internal_key);
     if (!index.valid()) {
         STARLING_RETURN_IF_ERROR(index.status());
-        return Lookup::absent;
+        return false;
     }
     STARLING_ASSIGN_OR_RETURN(auto block, read(index.value(), mode));
     BlockIterator entry(std::move(block));
     entry.seek(key.internal_key);
     if (!entry.valid()) {
         STARLING_RETURN_IF_ERROR(entry.status());
-        return Lookup::absent;
+        return false;
     }
     if (user_key_of(entry.key()) != key.user_key()) {
-        return Lookup::absent;
+        return false;
     }
-    if (kind_of_tag(tag_of(entry.key())) == ChangeKind::remove) {
-        return Lookup::removed;
-    }
-    value.assign(entry.value());
-    return Lookup::found;
+    found.tag = tag_of(entry.key());
+    found.value.assign(entry.value());
+    return true;
 }
 
 // An iterator over the index, and one over the block it points to.

@@ -14,7 +14,7 @@
 #include "storage/lsm/block.h"
 #include "storage/lsm/block_cache.h"
 #include "storage/lsm/internal_iterator.h"
-#include "storage/lsm/memtable.h"
+#include "storage/lsm/stored_value.h"
 #include "storage/lsm/table_format.h"
 #include "storage/lsm/table_metadata.h"
 
@@ -47,7 +47,8 @@ class Table : public std::enable_shared_from_this<Table> {
                                                              const TableMetadata& metadata,
                                                              BlockCache& cache);
 
-    absl::StatusOr<Lookup> get(const LookupKey& key, ReadMode mode, std::string& value) const;
+    // The newest change of the key that the lookup may see; false: none.
+    absl::StatusOr<bool> get(const LookupKey& key, ReadMode mode, FoundEntry& found) const;
     // Shares the table.
     std::unique_ptr<InternalIterator> new_iterator(ReadMode mode) const;
 

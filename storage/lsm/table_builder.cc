@@ -1,5 +1,6 @@
 #include "storage/lsm/table_builder.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -52,13 +53,19 @@ TableBuilder::~TableBuilder() {
 
 absl::Status TableBuilder::add(std::string_view key, std::string_view value) {
     STARLING_CHECK(metadata_.entry_count == 0 || compare_internal(last_key_, key) < 0);
+    const uint64_t tag = tag_of(key);
     if (metadata_.entry_count == 0) {
         metadata_.smallest = key;
+        metadata_.smallest_sequence = sequence_max;
+        metadata_.largest_sequence = 0;
     }
     ++metadata_.entry_count;
-    if (kind_of_tag(tag_of(key)) == ChangeKind::remove) {
+    metadata_.smallest_sequence = std::min(metadata_.smallest_sequence, sequence_of_tag(tag));
+    metadata_.largest_sequence = std::max(metadata_.largest_sequence, sequence_of_tag(tag));
+    if (kind_of_tag(tag) == ChangeKind::remove) {
         ++metadata_.removal_count;
     }
+    note_expiry(kind_of_tag(tag), value);
     filter_.add(user_key_of(key));
     block_.add(key, value);
     last_key_.assign(key);
@@ -66,6 +73,19 @@ absl::Status TableBuilder::add(std::string_view key, std::string_view value) {
         end_block();
     }
     return buffer_.size() >= write_bytes ? write_buffer() : absl::OkStatus();
+}
+
+// A removal does not keep a table alive: a table that goes as a whole hides nothing.
+void TableBuilder::note_expiry(ChangeKind kind, std::string_view value) {
+    if (kind == ChangeKind::remove) {
+        return;
+    }
+    const auto view = view_value(kind, value);
+    if (!view.has_value() || view->expiry == never) {
+        all_expire_ = false;
+    } else {
+        metadata_.latest_expiry = std::max(metadata_.latest_expiry, view->expiry);
+    }
 }
 
 void TableBuilder::end_block() {
@@ -104,6 +124,9 @@ absl::StatusOr<TableMetadata> TableBuilder::finish() {
     file_.reset();
     metadata_.file_bytes = offset_;
     metadata_.largest = last_key_;
+    if (!all_expire_) {
+        metadata_.latest_expiry = never;
+    }
     return metadata_;
 }
 

@@ -14,6 +14,7 @@
 #include "env/file_system.h"
 #include "storage/lsm/block_builder.h"
 #include "storage/lsm/bloom_filter.h"
+#include "storage/lsm/stored_value.h"
 #include "storage/lsm/table_format.h"
 #include "storage/lsm/table_metadata.h"
 #include "storage/options.h"
@@ -46,6 +47,7 @@ class TableBuilder {
                  const EngineOptions& options,
                  std::unique_ptr<env::WritableFile> file);
 
+    void note_expiry(ChangeKind kind, std::string_view value);
     void end_block();
     BlockHandle put_block(std::string_view content, Compression compression);
     absl::Status write_buffer();
@@ -64,6 +66,7 @@ class TableBuilder {
     BloomFilterBuilder filter_;
     std::string last_key_;
     TableMetadata metadata_;
+    bool all_expire_ = true;
 };
 
 }  // namespace starling::storage::lsm

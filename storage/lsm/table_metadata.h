@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "storage/engine.h"
 #include "storage/lsm/internal_key.h"
 
 namespace starling::storage::lsm {
@@ -15,6 +16,11 @@ struct TableMetadata {
     uint64_t file_bytes = 0;
     uint64_t entry_count = 0;
     uint64_t removal_count = 0;
+    // Of all entries. 0 and sequence_max: unknown, of a table of format 1.
+    Sequence smallest_sequence = 0;
+    Sequence largest_sequence = sequence_max;
+    // The latest of all entries, or `never`: some entry does not expire.
+    Expiry latest_expiry = never;
     // Internal keys of the first and the last entry.
     std::string smallest;
     std::string largest;

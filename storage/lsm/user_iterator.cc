@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "storage/lsm/stored_value.h"
+
 namespace starling::storage::lsm {
 
 namespace {
@@ -15,20 +17,23 @@ class UserIterator final : public Iterator {
     UserIterator(std::shared_ptr<const ReadView> view,
                  std::unique_ptr<InternalIterator> entries,
                  IteratorOptions options,
-                 Sequence sequence)
+                 Sequence sequence,
+                 Expiry now)
         : view_(std::move(view)),
           entries_(std::move(entries)),
           options_(std::move(options)),
-          sequence_(sequence) {}
+          sequence_(sequence),
+          now_(now) {}
 
     bool valid() const override { return valid_; }
-    absl::Status status() const override { return entries_->status(); }
+    absl::Status status() const override { return damage_.ok() ? entries_->status() : damage_; }
     std::string_view key() const override {
         return forward_ ? user_key_of(entries_->key()) : std::string_view(key_);
     }
     std::string_view value() const override {
-        return forward_ ? entries_->value() : std::string_view(value_);
+        return forward_ ? shown_.value : std::string_view(value_);
     }
+    Expiry expiry() const override { return shown_.expiry; }
 
     void seek_to_first() override { seek({}); }
 
@@ -94,10 +99,28 @@ class UserIterator final : public Iterator {
 
     bool visible(uint64_t tag) const { return sequence_of_tag(tag) <= sequence_; }
 
+    // Sets shown_ when the entry, the newest of its key that the reader may see, has a value for
+    // it.
+    bool show(std::string_view user_key, uint64_t tag) {
+        const ChangeKind kind = kind_of_tag(tag);
+        if (kind == ChangeKind::remove ||
+            view_->range_removals->hides(user_key, sequence_of_tag(tag), sequence_)) {
+            return false;
+        }
+        const auto view = view_value(kind, entries_->value());
+        if (!view.has_value()) {
+            damage_ = absl::DataLossError("a value is too short for its expiry");
+            return false;
+        }
+        shown_ = *view;
+        return shown_.expiry == never || shown_.expiry > now_ || options_.include_expired;
+    }
+
     // From entries_ on: the first key that has a value. `hidden` may point to key_.
     void show_next_key(std::optional<std::string_view> hidden) {
         forward_ = true;
         valid_ = false;
+        damage_ = absl::OkStatus();
         for (; entries_->valid(); entries_->next()) {
             const std::string_view user_key = user_key_of(entries_->key());
             if (!options_.upper.empty() && user_key >= options_.upper) {
@@ -107,8 +130,11 @@ class UserIterator final : public Iterator {
             if (!visible(tag) || (hidden.has_value() && user_key == *hidden)) {
                 continue;
             }
-            if (kind_of_tag(tag) == ChangeKind::put) {
+            if (show(user_key, tag)) {
                 valid_ = true;
+                return;
+            }
+            if (!damage_.ok()) {
                 return;
             }
             key_.assign(user_key);
@@ -120,9 +146,12 @@ class UserIterator final : public Iterator {
     void show_previous_key() {
         forward_ = false;
         valid_ = false;
+        damage_ = absl::OkStatus();
+        ValueView kept;
         for (; entries_->valid(); entries_->previous()) {
             const std::string_view user_key = user_key_of(entries_->key());
             if ((valid_ && user_key != key_) || user_key < options_.lower) {
+                shown_.expiry = kept.expiry;
                 return;
             }
             const uint64_t tag = tag_of(entries_->key());
@@ -130,12 +159,16 @@ class UserIterator final : public Iterator {
                 continue;
             }
             // Newer than what was seen of this key before.
-            valid_ = kind_of_tag(tag) == ChangeKind::put;
+            valid_ = show(user_key, tag);
             if (valid_) {
                 key_.assign(user_key);
-                value_.assign(entries_->value());
+                value_.assign(shown_.value);
+                kept = shown_;
+            } else if (!damage_.ok()) {
+                return;
             }
         }
+        shown_.expiry = kept.expiry;
         if (!entries_->status().ok()) {
             valid_ = false;
         }
@@ -145,10 +178,13 @@ class UserIterator final : public Iterator {
     const std::unique_ptr<InternalIterator> entries_;
     const IteratorOptions options_;
     const Sequence sequence_;
+    const Expiry now_;
     bool forward_ = true;
     bool valid_ = false;
     std::string key_;
     std::string value_;
+    ValueView shown_;
+    absl::Status damage_;
 };
 
 class FailedIterator final : public Iterator {
@@ -163,6 +199,7 @@ class FailedIterator final : public Iterator {
     void previous() override {}
     std::string_view key() const override { return {}; }
     std::string_view value() const override { return {}; }
+    Expiry expiry() const override { return never; }
     absl::Status status() const override { return status_; }
 
   private:
@@ -174,9 +211,10 @@ class FailedIterator final : public Iterator {
 std::unique_ptr<Iterator> new_user_iterator(std::shared_ptr<const ReadView> view,
                                             std::unique_ptr<InternalIterator> entries,
                                             IteratorOptions options,
-                                            Sequence sequence) {
+                                            Sequence sequence,
+                                            Expiry now) {
     return std::make_unique<UserIterator>(
-        std::move(view), std::move(entries), std::move(options), sequence);
+        std::move(view), std::move(entries), std::move(options), sequence, now);
 }
 
 std::unique_ptr<Iterator> new_failed_iterator(absl::Status status) {

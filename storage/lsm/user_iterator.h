@@ -9,12 +9,14 @@
 
 namespace starling::storage::lsm {
 
-// What a reader at `sequence` sees of `entries` within the bounds of `options`: of each key the
-// newest change, unless it is a removal. `view` owns what `entries` reads.
+// What a reader at `sequence` and at the time `now` sees of `entries` within the bounds of
+// `options`: of each key the newest change, unless it is a removal, was removed with its range or
+// has expired. `view` owns what `entries` reads.
 std::unique_ptr<Iterator> new_user_iterator(std::shared_ptr<const ReadView> view,
                                             std::unique_ptr<InternalIterator> entries,
                                             IteratorOptions options,
-                                            Sequence sequence);
+                                            Sequence sequence,
+                                            Expiry now);
 
 // Never valid.
 std::unique_ptr<Iterator> new_failed_iterator(absl::Status status);

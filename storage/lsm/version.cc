@@ -75,6 +75,15 @@ absl::StatusOr<std::shared_ptr<const Version>> Version::apply(const VersionEdit&
             return absl::DataLossError(fmt::format("tables of level {} overlap", level));
         }
     }
+    if (!edit.range_removals.empty() || !edit.range_removals_gone.empty()) {
+        std::vector<RangeRemoval> removals = range_removals_->list();
+        removals.insert(removals.end(), edit.range_removals.begin(), edit.range_removals.end());
+        for (const Sequence gone : edit.range_removals_gone) {
+            std::erase_if(removals, [gone](const auto& removal) { return removal.sequence == gone; });
+        }
+        next->range_removals_ = std::make_shared<RangeRemovals>(std::move(removals));
+    }
+    next->expired_until_ = std::max(expired_until_, edit.expired_until);
     return next;
 }
 
@@ -84,22 +93,24 @@ void Version::describe(VersionEdit& edit) const {
             edit.added.push_back({.level = level, .table = *table});
         }
     }
+    edit.range_removals = range_removals_->list();
+    edit.expired_until = expired_until_;
 }
 
-absl::StatusOr<Lookup> Version::get(TableCache& tables,
-                                    const LookupKey& key,
-                                    ReadMode mode,
-                                    std::string& value) const {
+absl::StatusOr<bool> Version::get(TableCache& tables,
+                                  const LookupKey& key,
+                                  ReadMode mode,
+                                  FoundEntry& found) const {
     const std::string_view user_key = key.user_key();
-    const auto ask = [&](const TableMetadata& metadata) -> absl::StatusOr<Lookup> {
+    const auto ask = [&](const TableMetadata& metadata) -> absl::StatusOr<bool> {
         STARLING_ASSIGN_OR_RETURN(const auto table, tables.find(metadata, mode));
-        return table->get(key, mode, value);
+        return table->get(key, mode, found);
     };
     for (const TablePtr& table : levels_[0]) {
         if (table->covers(user_key)) {
-            STARLING_ASSIGN_OR_RETURN(const Lookup found, ask(*table));
-            if (found != Lookup::absent) {
-                return found;
+            STARLING_ASSIGN_OR_RETURN(const bool present, ask(*table));
+            if (present) {
+                return true;
             }
         }
     }
@@ -107,13 +118,13 @@ absl::StatusOr<Lookup> Version::get(TableCache& tables,
         const std::span<const TablePtr> sorted(levels_[level]);
         const auto table = first_reaching(sorted, user_key);
         if (table != sorted.end() && (*table)->covers(user_key)) {
-            STARLING_ASSIGN_OR_RETURN(const Lookup found, ask(**table));
-            if (found != Lookup::absent) {
-                return found;
+            STARLING_ASSIGN_OR_RETURN(const bool present, ask(**table));
+            if (present) {
+                return true;
             }
         }
     }
-    return Lookup::absent;
+    return false;
 }
 
 bool Version::covers(size_t level, std::string_view user_key) const {

@@ -35,16 +35,20 @@ class Version {
     const TableList& level(size_t level) const { return levels_[level]; }
     uint64_t level_bytes(size_t level) const;
     uint64_t table_bytes() const;
+    // Of flushed memtables; some table may still hold older entries of each range.
+    const RangeRemovals& range_removals() const { return *range_removals_; }
+    Expiry expired_until() const { return expired_until_; }
 
     // data_loss: the edit does not fit this version, or breaks an invariant.
     absl::StatusOr<std::shared_ptr<const Version>> apply(const VersionEdit& edit) const;
     // Adds all tables to `edit`.
     void describe(VersionEdit& edit) const;
 
-    absl::StatusOr<Lookup> get(TableCache& tables,
-                               const LookupKey& key,
-                               ReadMode mode,
-                               std::string& value) const;
+    // The newest change of the key in the tables; false: none.
+    absl::StatusOr<bool> get(TableCache& tables,
+                             const LookupKey& key,
+                             ReadMode mode,
+                             FoundEntry& found) const;
 
     // One iterator per table of level 0, one per further level. The version must outlive them.
     void add_iterators(TableCache& tables,
@@ -57,6 +61,9 @@ class Version {
 
   private:
     std::array<TableList, level_count> levels_;
+    // Shared among versions, since few edits change it.
+    std::shared_ptr<const RangeRemovals> range_removals_ = std::make_shared<RangeRemovals>();
+    Expiry expired_until_ = 0;
 };
 
 // Over sorted tables without overlap, each opened when it is reached. What `tables` points to must

@@ -10,7 +10,12 @@ enum Field : uint8_t {
     field_next_file_number = 1,
     field_log = 2,
     field_removed = 3,
-    field_added = 4,
+    // Of format 1, without sequences and expiry.
+    field_added_1 = 4,
+    field_added = 5,
+    field_range_removal = 6,
+    field_range_removal_gone = 7,
+    field_expired_until = 8,
 };
 
 void put_added(std::string& out, const VersionEdit::Added& added) {
@@ -22,6 +27,9 @@ void put_added(std::string& out, const VersionEdit::Added& added) {
     base::put_varint(out, added.table.removal_count);
     base::put_bytes(out, added.table.smallest);
     base::put_bytes(out, added.table.largest);
+    base::put_varint(out, added.table.smallest_sequence);
+    base::put_varint(out, added.table.largest_sequence);
+    base::put_varint(out, added.table.latest_expiry);
 }
 
 uint32_t read_level(base::Reader& reader) {
@@ -33,7 +41,7 @@ uint32_t read_level(base::Reader& reader) {
     return static_cast<uint32_t>(level);
 }
 
-VersionEdit::Added read_added(base::Reader& reader) {
+VersionEdit::Added read_added(base::Reader& reader, uint8_t field) {
     VersionEdit::Added added;
     added.level = read_level(reader);
     added.table.number = reader.varint();
@@ -45,6 +53,11 @@ VersionEdit::Added read_added(base::Reader& reader) {
     if (!is_internal_key(added.table.smallest) || !is_internal_key(added.table.largest) ||
         compare_internal(added.table.smallest, added.table.largest) > 0) {
         reader.fail();
+    }
+    if (field == field_added) {
+        added.table.smallest_sequence = reader.varint();
+        added.table.largest_sequence = reader.varint();
+        added.table.latest_expiry = reader.varint();
     }
     return added;
 }
@@ -69,6 +82,20 @@ std::string encode_version_edit(const VersionEdit& edit) {
     for (const VersionEdit::Added& added : edit.added) {
         put_added(out, added);
     }
+    for (const RangeRemoval& removal : edit.range_removals) {
+        base::put_u8(out, field_range_removal);
+        base::put_bytes(out, removal.begin);
+        base::put_bytes(out, removal.end);
+        base::put_varint(out, removal.sequence);
+    }
+    for (const Sequence sequence : edit.range_removals_gone) {
+        base::put_u8(out, field_range_removal_gone);
+        base::put_varint(out, sequence);
+    }
+    if (edit.expired_until != 0) {
+        base::put_u8(out, field_expired_until);
+        base::put_varint(out, edit.expired_until);
+    }
     return out;
 }
 
@@ -76,7 +103,8 @@ absl::StatusOr<VersionEdit> decode_version_edit(std::string_view bytes) {
     base::Reader reader(bytes);
     VersionEdit edit;
     while (!reader.failed() && !reader.rest().empty()) {
-        switch (reader.u8()) {
+        const uint8_t field = reader.u8();
+        switch (field) {
             case field_next_file_number:
                 edit.next_file_number = reader.varint();
                 break;
@@ -92,8 +120,22 @@ absl::StatusOr<VersionEdit> decode_version_edit(std::string_view bytes) {
                 edit.removed.push_back({.level = level, .number = reader.varint()});
                 break;
             }
+            case field_added_1:
             case field_added:
-                edit.added.push_back(read_added(reader));
+                edit.added.push_back(read_added(reader, field));
+                break;
+            case field_range_removal: {
+                RangeRemoval& removal = edit.range_removals.emplace_back();
+                removal.begin = reader.bytes();
+                removal.end = reader.bytes();
+                removal.sequence = reader.varint();
+                break;
+            }
+            case field_range_removal_gone:
+                edit.range_removals_gone.push_back(reader.varint());
+                break;
+            case field_expired_until:
+                edit.expired_until = reader.varint();
                 break;
             default:
                 reader.fail();

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 
 #include "storage/lsm/internal_key.h"
+#include "storage/lsm/range_removals.h"
 #include "storage/lsm/record_file.h"
 #include "storage/lsm/table_metadata.h"
 
@@ -44,6 +45,12 @@ struct VersionEdit {
     std::optional<LogStart> log;
     std::vector<Removed> removed;
     std::vector<Added> added;
+    // Range removals that the tables of this edit may hold entries of, and the sequences of those
+    // that no table does any more.
+    std::vector<RangeRemoval> range_removals;
+    std::vector<Sequence> range_removals_gone;
+    // What expired before this was dropped; no clock may show it again. 0: nothing was.
+    Expiry expired_until = 0;
 };
 
 std::string encode_version_edit(const VersionEdit& edit);

@@ -6,6 +6,7 @@
 
 #include "base/status_macros.h"
 #include "storage/open.h"
+#include "tests/unit/storage/manual_clock.h"
 
 namespace starling::sim {
 
@@ -27,7 +28,7 @@ absl::StatusOr<std::unique_ptr<DiskCopy>> DiskCopy::open(Machine& machine, uint3
     STARLING_ASSIGN_OR_RETURN(const bool is_there, copy->files_->exists(directory + "/CURRENT"));
     if (!is_there) return absl::NotFoundError(directory);
     STARLING_ASSIGN_OR_RETURN(copy->engine_,
-                              storage::open_engine(directory, {}, *copy->files_, *copy->workers_));
+                              storage::open_engine(directory, {}, storage::environment(*copy->files_, *copy->workers_)));
     return copy;
 }
 

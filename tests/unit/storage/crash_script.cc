@@ -24,10 +24,14 @@ WriteBatch make_batch(size_t number) {
 
 struct Apply final : WriteBatch::Handler {
     explicit Apply(Model& target) : model(target) {}
-    void put(std::string_view key, std::string_view value) override {
+    void put(std::string_view key, std::string_view value, Expiry) override {
         model[std::string(key)] = std::string(value);
     }
     void remove(std::string_view key) override { model.erase(std::string(key)); }
+    void remove_range(std::string_view begin, std::string_view end) override {
+        model.erase(model.lower_bound(std::string(begin)),
+                    end.empty() ? model.end() : model.lower_bound(std::string(end)));
+    }
     Model& model;
 };
 
@@ -41,7 +45,7 @@ Model after(Model model, const WriteBatch& batch) {
 
 absl::Status CrashScript::open() {
     STARLING_ASSIGN_OR_RETURN(engine_,
-                              open_engine(std::string(directory), options_, files_, workers_));
+                              open_engine(std::string(directory), options_, environment(files_, workers_)));
     STARLING_ASSIGN_OR_RETURN(const Model found, contents(*engine_));
     if (wrong_.empty()) {
         wrong_ = judge(found);
@@ -134,7 +138,7 @@ std::string CrashScript::check_after_restart(env::SimFileSystem& files,
                                              const CrashScript& script,
                                              const EngineOptions& options) {
     QueueWorkers workers;
-    auto engine = open_engine(std::string(directory), options, files, workers);
+    auto engine = open_engine(std::string(directory), options, environment(files, workers));
     if (!engine.ok()) {
         return "open: " + engine.status().ToString();
     }
@@ -154,7 +158,7 @@ std::string CrashScript::check_after_restart(env::SimFileSystem& files,
     engine->reset();
     env::SimRandom random(1);
     files.crash(env::CrashMode::lost, random);
-    engine = open_engine(std::string(directory), options, files, workers);
+    engine = open_engine(std::string(directory), options, environment(files, workers));
     if (!engine.ok()) {
         return "second open: " + engine.status().ToString();
     }

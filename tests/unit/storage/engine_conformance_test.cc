@@ -25,7 +25,7 @@ class EngineConformanceTest : public testing::TestWithParam<std::string> {
             EXPECT_TRUE(engine->close().ok());
             engine.reset();
         }
-        auto opened = open_engine("/data", small_options(GetParam()), files, workers);
+        auto opened = open_engine("/data", small_options(GetParam()), environment(files, workers));
         ASSERT_TRUE(opened.ok()) << opened.status();
         engine = *std::move(opened);
     }
@@ -317,7 +317,7 @@ TEST_P(EngineConformanceTest, RandomHistoriesAgreeWithAnOrderedMap) {
     const bool passed = rc::check([&] {
         env::SimFileSystem disk;
         QueueWorkers jobs;
-        auto engine_now = *open_engine("/data", small_options(name), disk, jobs);
+        auto engine_now = *open_engine("/data", small_options(name), environment(disk, jobs));
         Model model;
         std::vector<std::pair<std::unique_ptr<Snapshot>, Model>> snapshots;
         const int steps = *rc::gen::inRange(1, 80);
@@ -337,7 +337,7 @@ TEST_P(EngineConformanceTest, RandomHistoriesAgreeWithAnOrderedMap) {
                 snapshots.clear();
                 RC_ASSERT(engine_now->close().ok());
                 engine_now.reset();
-                engine_now = *open_engine("/data", small_options(name), disk, jobs);
+                engine_now = *open_engine("/data", small_options(name), environment(disk, jobs));
             } else if (action == 17) {
                 const std::string key = *any_key();
                 const auto expected = model.find(key);
@@ -375,7 +375,7 @@ TEST_P(EngineConformanceTest, AClosedEngineRefusesEverything) {
 }
 
 TEST_P(EngineConformanceTest, ADirectoryBelongsToOneEngineAtATime) {
-    const auto second = open_engine("/data", small_options(GetParam()), files, workers);
+    const auto second = open_engine("/data", small_options(GetParam()), environment(files, workers));
     EXPECT_TRUE(absl::IsFailedPrecondition(second.status())) << second.status();
     EXPECT_TRUE(put(*engine, "a", "1").ok());
     reopen();
@@ -384,11 +384,11 @@ TEST_P(EngineConformanceTest, ADirectoryBelongsToOneEngineAtATime) {
 TEST_P(EngineConformanceTest, ADirectoryOfAnotherEngineIsRefused) {
     ASSERT_TRUE(engine->close().ok());
     const std::string other = GetParam() == "lsm" ? "in_memory" : "lsm";
-    const auto opened = open_engine("/data", small_options(other), files, workers);
+    const auto opened = open_engine("/data", small_options(other), environment(files, workers));
     EXPECT_TRUE(absl::IsFailedPrecondition(opened.status())) << opened.status();
     EXPECT_THAT(std::string(opened.status().message()), HasSubstr(GetParam()));
     // And it is not left locked.
-    EXPECT_TRUE(open_engine("/data", small_options(GetParam()), files, workers).ok());
+    EXPECT_TRUE(open_engine("/data", small_options(GetParam()), environment(files, workers)).ok());
 }
 
 TEST_P(EngineConformanceTest, AnUnknownFormatIsRefused) {
@@ -397,16 +397,16 @@ TEST_P(EngineConformanceTest, AnUnknownFormatIsRefused) {
     EXPECT_THAT(marker, HasSubstr("format 1\n"));
     for (size_t i = 0; i < marker.size(); ++i) {
         ASSERT_TRUE(files.flip_bit("/data/ENGINE", i, 0).ok());
-        const auto opened = open_engine("/data", small_options(GetParam()), files, workers);
+        const auto opened = open_engine("/data", small_options(GetParam()), environment(files, workers));
         EXPECT_FALSE(opened.ok()) << "byte " << i;
         ASSERT_TRUE(files.flip_bit("/data/ENGINE", i, 0).ok());
     }
-    EXPECT_TRUE(open_engine("/data", small_options(GetParam()), files, workers).ok());
+    EXPECT_TRUE(open_engine("/data", small_options(GetParam()), environment(files, workers)).ok());
 }
 
 TEST_P(EngineConformanceTest, AnUnknownEngineIsRefused) {
     EngineOptions options = small_options("bitkeg");
-    const auto opened = open_engine("/other", options, files, workers);
+    const auto opened = open_engine("/other", options, environment(files, workers));
     EXPECT_TRUE(absl::IsInvalidArgument(opened.status()));
     EXPECT_THAT(std::string(opened.status().message()), HasSubstr("bitkeg"));
     EXPECT_FALSE(*files.exists("/other"));

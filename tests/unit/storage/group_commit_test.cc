@@ -28,7 +28,7 @@ class GroupCommitTest : public testing::Test {
     std::unique_ptr<Engine> open() {
         EngineOptions options = small_options();
         options.memory_bytes_max = 256 << 10;
-        auto opened = open_engine(directory + "/data", options, files, workers);
+        auto opened = open_engine(directory + "/data", options, environment(files, workers));
         EXPECT_TRUE(opened.ok()) << opened.status();
         return *std::move(opened);
     }

@@ -15,7 +15,7 @@ class LsmCorruptionTest : public testing::Test {
   protected:
     LsmCorruptionTest() {
         QueueWorkers workers;
-        auto engine = *open_engine("/data", options, files, workers);
+        auto engine = *open_engine("/data", options, environment(files, workers));
         for (int i = 0; i < 120; ++i) {
             WriteBatch batch;
             batch.put(fmt::format("key{:03}", i % 50),
@@ -26,7 +26,7 @@ class LsmCorruptionTest : public testing::Test {
         EXPECT_TRUE(engine->sync().ok());
         workers.run_all();
         EXPECT_TRUE(engine->close().ok());
-        engine = *open_engine("/data", options, files, workers);
+        engine = *open_engine("/data", options, environment(files, workers));
         states.push_back(model);
         for (int i = 0; i < 3; ++i) {
             EXPECT_TRUE(put(*engine, fmt::format("log{}", i), std::string(50, 'l')).ok());
@@ -40,7 +40,7 @@ class LsmCorruptionTest : public testing::Test {
     static absl::StatusOr<Model> open_and_read(env::SimFileSystem& disk,
                                                const EngineOptions& options) {
         QueueWorkers workers;
-        auto engine = open_engine("/data", options, disk, workers);
+        auto engine = open_engine("/data", options, environment(disk, workers));
         if (!engine.ok()) {
             return engine.status();
         }
@@ -169,7 +169,7 @@ TEST_F(LsmCorruptionTest, DamageToATableFoundByACompactionStopsTheEngineVisibly)
         }
     }
     QueueWorkers workers;
-    auto engine = *open_engine("/data", options, files, workers);
+    auto engine = *open_engine("/data", options, environment(files, workers));
     absl::Status status;
     for (int i = 0; i < 2000 && status.ok(); ++i) {
         WriteBatch batch;

@@ -16,7 +16,7 @@ class LsmEngineTest : public testing::Test {
     LsmEngineTest() { open(); }
 
     void open() {
-        auto opened = open_engine(directory, options, files, workers);
+        auto opened = open_engine(directory, options, environment(files, workers));
         ASSERT_TRUE(opened.ok()) << opened.status();
         engine = *std::move(opened);
     }
@@ -344,13 +344,13 @@ TEST_F(LsmEngineTest, OptionsThatMakeNoSenseAreRefused) {
     engine.reset();
     EngineOptions wrong = options;
     wrong.memory_bytes_max = 100;
-    EXPECT_TRUE(absl::IsInvalidArgument(open_engine("/data", wrong, files, workers).status()));
+    EXPECT_TRUE(absl::IsInvalidArgument(open_engine("/data", wrong, environment(files, workers)).status()));
     wrong = options;
     wrong.block_bytes = 1;
-    EXPECT_TRUE(absl::IsInvalidArgument(open_engine("/data", wrong, files, workers).status()));
+    EXPECT_TRUE(absl::IsInvalidArgument(open_engine("/data", wrong, environment(files, workers)).status()));
     wrong = options;
     wrong.level_0_tables_stall = wrong.level_0_tables_compact;
-    EXPECT_TRUE(absl::IsInvalidArgument(open_engine("/data", wrong, files, workers).status()));
+    EXPECT_TRUE(absl::IsInvalidArgument(open_engine("/data", wrong, environment(files, workers)).status()));
     open();
 }
 

@@ -28,10 +28,14 @@ std::string internal(std::string_view key, Sequence sequence, ChangeKind kind = 
 // ---- batches ----
 
 struct Recorder final : WriteBatch::Handler {
-    void put(std::string_view key, std::string_view value) override {
-        text += fmt::format("put({},{})", key, value);
+    void put(std::string_view key, std::string_view value, Expiry expiry) override {
+        text += expiry == never ? fmt::format("put({},{})", key, value)
+                                : fmt::format("put({},{},{})", key, value, expiry);
     }
     void remove(std::string_view key) override { text += fmt::format("remove({})", key); }
+    void remove_range(std::string_view begin, std::string_view end) override {
+        text += fmt::format("remove_range({},{})", begin, end);
+    }
     std::string text;
 };
 
@@ -41,11 +45,13 @@ TEST(WriteBatchTest, ChangesAreReplayedInOrder) {
     batch.remove("b");
     WriteBatch other;
     other.put("", "");
+    other.put("c", "2", base::WallTime(std::chrono::milliseconds(300)));
+    other.remove_range("d", "");
     batch.append(other);
     Recorder recorder;
     ASSERT_TRUE(WriteBatch::replay(batch.representation(), recorder).ok());
-    EXPECT_EQ(recorder.text, "put(a,1)remove(b)put(,)");
-    EXPECT_EQ(batch.count(), 3u);
+    EXPECT_EQ(recorder.text, "put(a,1)remove(b)put(,)put(c,2,300)remove_range(d,)");
+    EXPECT_EQ(batch.count(), 5u);
     batch.clear();
     EXPECT_TRUE(batch.empty());
     EXPECT_EQ(batch.byte_size(), 0u);
@@ -92,12 +98,13 @@ RC_GTEST_PROP(MemtableTest, ReadersAtEverySequenceSeeTheirState, ()) {
         for (const char letter : {'a', 'b', 'c'}) {
             for (size_t length = 0; length < 4; ++length) {
                 const std::string key(length, letter);
-                std::string_view value;
-                const Lookup found = memtable.get(key, sequence, value);
+                FoundEntry found;
+                const bool has_value = memtable.get(key, sequence, found) &&
+                                       kind_of_tag(found.tag) == ChangeKind::put;
                 const auto expected = states[sequence].find(key);
-                RC_ASSERT((found == Lookup::found) == (expected != states[sequence].end()));
-                if (found == Lookup::found) {
-                    RC_ASSERT(value == expected->second);
+                RC_ASSERT(has_value == (expected != states[sequence].end()));
+                if (has_value) {
+                    RC_ASSERT(found.value == expected->second);
                 }
             }
         }
@@ -115,9 +122,9 @@ TEST(MemtableTest, ReadersNeedNoLockWhileOneThreadWrites) {
     std::thread reader([&] {
         while (visible.load(std::memory_order_acquire) < count) {
             const Sequence newest = visible.load(std::memory_order_acquire);
-            std::string_view value;
-            if (newest > 0 && (memtable.get(key_of(newest), newest, value) != Lookup::found ||
-                               value != fmt::format("{}", newest))) {
+            FoundEntry found;
+            if (newest > 0 && (!memtable.get(key_of(newest), newest, found) ||
+                               found.value != fmt::format("{}", newest))) {
                 ++wrong;
             }
             const auto iterator = memtable.new_iterator();

@@ -20,6 +20,7 @@
 #include "env/sim/random.h"
 #include "storage/engine.h"
 #include "storage/open.h"
+#include "tests/unit/storage/manual_clock.h"
 
 namespace starling::storage {
 

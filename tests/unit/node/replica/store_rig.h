@@ -18,6 +18,7 @@
 #include "node/replica/store.h"
 #include "storage/in_memory/in_memory_engine.h"
 #include "tests/unit/node/version/builders.h"
+#include "tests/unit/storage/manual_clock.h"
 
 namespace starling::node::testing {
 
@@ -49,6 +50,11 @@ class HeldWorkers final : public env::Workers {
     std::deque<env::Task> jobs_;
 };
 
+inline const env::WallClock& still_clock() {
+    static const storage::ManualClock clock;
+    return clock;
+}
+
 // Passes everything on to another engine, unless told otherwise.
 class ScriptedEngine final : public storage::Engine {
   public:
@@ -65,6 +71,23 @@ class ScriptedEngine final : public storage::Engine {
         }
         return engine_->get_from_memory(key);
     }
+    absl::StatusOr<std::optional<storage::Entry>> get_entry(
+        std::string_view key, const storage::Snapshot* snapshot) override {
+        return engine_->get_entry(key, snapshot);
+    }
+    absl::Status write_if(std::span<const storage::Condition> conditions,
+                          const storage::WriteBatch& batch,
+                          storage::WriteOptions options) override {
+        return engine_->write_if(conditions, batch, options);
+    }
+    absl::Status checkpoint(const std::string& directory) override {
+        return engine_->checkpoint(directory);
+    }
+    absl::Status compact() override { return engine_->compact(); }
+    uint64_t approximate_bytes(std::string_view begin, std::string_view end) const override {
+        return engine_->approximate_bytes(begin, end);
+    }
+    storage::WritePressure write_pressure() const override { return engine_->write_pressure(); }
     absl::Status write(const storage::WriteBatch& batch, storage::WriteOptions options) override {
         if (!write_error.ok()) {
             return write_error;
@@ -100,7 +123,7 @@ class ScriptedEngine final : public storage::Engine {
 
 struct StoreRig {
     explicit StoreRig(
-        std::unique_ptr<storage::Engine> inner = storage::make_in_memory_engine(nullptr))
+        std::unique_ptr<storage::Engine> inner = storage::make_in_memory_engine(still_clock(), nullptr))
         : engine(std::move(inner)) {
         EXPECT_TRUE(store.load().ok());
         settle();

@@ -9,6 +9,7 @@
 #include "env/sim/workers.h"
 #include "node/replica/storage_keys.h"
 #include "storage/open.h"
+#include "tests/unit/storage/manual_clock.h"
 #include "tests/unit/node/replica/store_rig.h"
 
 namespace starling::node {
@@ -26,11 +27,14 @@ using testing::values;
 // The keys a batch changes, removals with a minus.
 std::vector<std::string> changes_of(const storage::WriteBatch& batch) {
     struct Lister final : storage::WriteBatch::Handler {
-        void put(std::string_view changed, std::string_view) override {
+        void put(std::string_view changed, std::string_view, storage::Expiry) override {
             keys.emplace_back(changed);
         }
         void remove(std::string_view changed) override {
             keys.push_back("-" + std::string(changed));
+        }
+        void remove_range(std::string_view, std::string_view) override {
+            ADD_FAILURE() << "records are removed one by one";
         }
         std::vector<std::string> keys;
     };
@@ -442,7 +446,7 @@ struct LsmLife {
         options.block_bytes = 256;
         options.table_bytes = 2048;
         options.level_bytes_base = 4096;
-        auto opened = storage::open_engine("/data", options, files, workers);
+        auto opened = storage::open_engine("/data", options, storage::environment(files, workers));
         EXPECT_TRUE(opened.ok()) << opened.status();
         engine = *std::move(opened);
         store = std::make_unique<ReplicaStore>(loop, workers, *engine);

@@ -27,6 +27,7 @@
 #include "node/server/identity.h"
 #include "node/server/node.h"
 #include "storage/open.h"
+#include "tests/unit/storage/manual_clock.h"
 
 namespace starling::node {
 
@@ -69,7 +70,7 @@ class OpenShard {
         storage::EngineOptions options;
         options.engine = engine;
         auto opened =
-            storage::open_engine(fmt::format("/data/shard-{}", shard), options, files, workers_);
+            storage::open_engine(fmt::format("/data/shard-{}", shard), options, storage::environment(files, workers_));
         STARLING_CHECK_MSG(opened.ok(), opened.status().ToString());
         engine_ = *std::move(opened);
     }
