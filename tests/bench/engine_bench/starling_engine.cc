@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "env/posix/clock.h"
 #include "env/posix/file_system.h"
 #include "env/posix/workers.h"
 #include "storage/open.h"
@@ -37,7 +38,9 @@ class StarlingEngine final : public EngineUnderTest {
   public:
     StarlingEngine(const std::string& engine, const EngineSettings& settings) {
         auto opened = storage::open_engine(
-            settings.directory, options_of(engine, settings), files_, workers_);
+            settings.directory,
+            options_of(engine, settings),
+            {.files = files_, .workers = workers_, .clock = clock_, .wall_clock = wall_clock_});
         check(opened.status(), "open");
         engine_ = *std::move(opened);
     }
@@ -99,6 +102,8 @@ class StarlingEngine final : public EngineUnderTest {
 
   private:
     env::PosixFileSystem files_;
+    env::PosixClock clock_;
+    env::PosixWallClock wall_clock_;
     // One flush and one compaction run beside the load, as in the peers.
     env::PosixWorkers workers_{2};
     std::unique_ptr<storage::Engine> engine_;
