@@ -191,14 +191,14 @@ absl::Status Background::compact_all_levels() {
             if (tables.empty()) {
                 break;
             }
-            STARLING_RETURN_IF_ERROR(compact(compaction_of(
-                *version, level, level == 0 ? tables : TableList{tables.front()})));
+            STARLING_RETURN_IF_ERROR(compact(
+                compaction_of(*version, level, level == 0 ? tables : TableList{tables.front()})));
         }
     }
     for (const TablePtr& table : TableList(parts_.catalog.version()->level(deepest))) {
         if (table->number < first_new) {
-            STARLING_RETURN_IF_ERROR(compact(
-                {.level = deepest, .upper = {table}, .lower = {}, .in_place = true}));
+            STARLING_RETURN_IF_ERROR(
+                compact({.level = deepest, .upper = {table}, .lower = {}, .in_place = true}));
         }
     }
     return absl::OkStatus();
@@ -241,7 +241,7 @@ absl::Status Background::flush_oldest() {
     STARLING_RETURN_IF_ERROR(status);
     parts_.view.flushed(parts_.catalog.version());
     parts_.log.forget_before(next.log_number());
-    parts_.catalog.retire(log_path(directory_, memtable->log_number()));
+    parts_.catalog.retire_log(memtable->log_number());
     flush_count_.fetch_add(1, std::memory_order_relaxed);
     return absl::OkStatus();
 }
@@ -336,7 +336,10 @@ TableWriterOptions Background::writer_options() {
 }
 
 absl::Status Background::check_space(uint64_t bytes) {
-    const auto free = parts_.files.free_bytes(directory_);
+    auto free = parts_.files.free_bytes(directory_);
+    if (free.ok() && *free < bytes + reserve_bytes && parts_.log.remove_spares()) {
+        free = parts_.files.free_bytes(directory_);
+    }
     // Whether the answer was wrong, or could not be had, shows when writing.
     if (!free.ok() || *free >= bytes + reserve_bytes) {
         return absl::OkStatus();
@@ -349,8 +352,18 @@ absl::Status Background::check_space(uint64_t bytes) {
 }
 
 void Background::remove_unused_files() {
-    for (const uint64_t number : parts_.catalog.remove_unused_files()) {
+    const Catalog::UnusedFiles unused = parts_.catalog.remove_unused_files();
+    for (const uint64_t number : unused.tables) {
         parts_.tables.forget(number);
+    }
+    for (const uint64_t number : unused.logs) {
+        if (!parts_.log.keep_as_spare(number)) {
+            const std::string path = log_path(directory_, number);
+            if (const absl::Status status = parts_.files.remove(path);
+                !status.ok() && !absl::IsNotFound(status)) {
+                parts_.catalog.retire(path);
+            }
+        }
     }
 }
 

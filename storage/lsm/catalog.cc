@@ -106,6 +106,11 @@ void Catalog::retire(std::string path) {
     retired_.push_back(std::move(path));
 }
 
+void Catalog::retire_log(uint64_t number) {
+    absl::MutexLock lock(&commit_mutex_);
+    retired_logs_.push_back(number);
+}
+
 std::vector<uint64_t> Catalog::take_unused_tables() {
     std::vector<std::shared_ptr<const Version>> alive;
     for (const auto& version : versions_) {
@@ -127,15 +132,15 @@ std::vector<uint64_t> Catalog::take_unused_tables() {
     return unused;
 }
 
-std::vector<uint64_t> Catalog::remove_unused_files() {
+Catalog::UnusedFiles Catalog::remove_unused_files() {
     absl::MutexLock lock(&commit_mutex_);
-    std::vector<uint64_t> tables;
+    UnusedFiles unused;
     if (!manifest_.usable() || file_holds_ > 0) {
-        return tables;
+        return unused;
     }
-    tables = take_unused_tables();
+    unused = {.tables = take_unused_tables(), .logs = std::exchange(retired_logs_, {})};
     std::vector<std::string> paths = std::exchange(retired_, {});
-    for (const uint64_t number : tables) {
+    for (const uint64_t number : unused.tables) {
         paths.push_back(table_path(directory_, number));
     }
     for (std::string& path : paths) {
@@ -144,7 +149,7 @@ std::vector<uint64_t> Catalog::remove_unused_files() {
             retired_.push_back(std::move(path));
         }
     }
-    return tables;
+    return unused;
 }
 
 }  // namespace starling::storage::lsm

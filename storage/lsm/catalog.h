@@ -67,9 +67,17 @@ class Catalog {
 
     // A file that is to be removed once that is safe: at the next settled state.
     void retire(std::string path);
+    // A log file that the state does not need any more: remove_unused_files() hands it back.
+    void retire_log(uint64_t number);
+    struct UnusedFiles {
+        // Removed.
+        std::vector<uint64_t> tables;
+        // Not removed: the caller's to reuse or to retire.
+        std::vector<uint64_t> logs;
+    };
     // Removes files that are retired, and tables that no version names. What cannot be removed
-    // stays for the next time, and so does everything while a FileHold lives. Returns the numbers of removed tables.
-    std::vector<uint64_t> remove_unused_files();
+    // stays for the next time, and so does everything while a FileHold lives.
+    UnusedFiles remove_unused_files();
 
   private:
     absl::Status settle_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(commit_mutex_);
@@ -84,6 +92,7 @@ class Catalog {
     LogStart log_ ABSL_GUARDED_BY(commit_mutex_);
     int file_holds_ ABSL_GUARDED_BY(commit_mutex_) = 0;
     std::vector<std::string> retired_ ABSL_GUARDED_BY(commit_mutex_);
+    std::vector<uint64_t> retired_logs_ ABSL_GUARDED_BY(commit_mutex_);
     std::vector<uint64_t> removed_tables_ ABSL_GUARDED_BY(commit_mutex_);
     // Versions that some reader may hold.
     std::vector<std::weak_ptr<const Version>> versions_ ABSL_GUARDED_BY(commit_mutex_);
