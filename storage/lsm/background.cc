@@ -191,14 +191,14 @@ absl::Status Background::compact_all_levels() {
             if (tables.empty()) {
                 break;
             }
-            STARLING_RETURN_IF_ERROR(compact(compaction_of(
-                *version, level, level == 0 ? tables : TableList{tables.front()})));
+            STARLING_RETURN_IF_ERROR(compact(
+                compaction_of(*version, level, level == 0 ? tables : TableList{tables.front()})));
         }
     }
     for (const TablePtr& table : TableList(parts_.catalog.version()->level(deepest))) {
         if (table->number < first_new) {
-            STARLING_RETURN_IF_ERROR(compact(
-                {.level = deepest, .upper = {table}, .lower = {}, .in_place = true}));
+            STARLING_RETURN_IF_ERROR(
+                compact({.level = deepest, .upper = {table}, .lower = {}, .in_place = true}));
         }
     }
     return absl::OkStatus();

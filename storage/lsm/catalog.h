@@ -68,7 +68,8 @@ class Catalog {
     // A file that is to be removed once that is safe: at the next settled state.
     void retire(std::string path);
     // Removes files that are retired, and tables that no version names. What cannot be removed
-    // stays for the next time, and so does everything while a FileHold lives. Returns the numbers of removed tables.
+    // stays for the next time, and so does everything while a FileHold lives. Returns the numbers
+    // of removed tables.
     std::vector<uint64_t> remove_unused_files();
 
   private:

@@ -24,9 +24,7 @@ struct Compaction {
 
     uint32_t output_level() const { return in_place ? level : level + 1; }
     // The table can change its level without being rewritten.
-    bool is_move() const {
-        return !in_place && level > 0 && upper.size() == 1 && lower.empty();
-    }
+    bool is_move() const { return !in_place && level > 0 && upper.size() == 1 && lower.empty(); }
     uint64_t input_bytes() const;
 };
 

@@ -257,11 +257,10 @@ bool LsmEngine::unchanged_since(const ReadPoint& point,
     }
     FoundEntry found;
     return std::all_of(conditions.begin(), conditions.end(), [&](const Condition& condition) {
-        const bool changed =
-            std::any_of(newer.begin(), newer.end(), [&](const Memtable* memtable) {
-                return memtable->get(condition.key, sequence_max, found) &&
-                       sequence_of_tag(found.tag) > point.sequence;
-            });
+        const bool changed = std::any_of(newer.begin(), newer.end(), [&](const Memtable* memtable) {
+            return memtable->get(condition.key, sequence_max, found) &&
+                   sequence_of_tag(found.tag) > point.sequence;
+        });
         return !changed && view->range_removals->first_after(condition.key, point.sequence) == 0;
     });
 }
@@ -297,8 +296,11 @@ absl::Status LsmEngine::apply(const WriteBatch& batch, bool& rotated) {
         }
         void remove_range(std::string_view begin, std::string_view end) override {
             memtable.remove_range(++sequence, begin, end);
-            view.remove_range(memtable.range_removals().back());
-            last_range_removal = sequence;
+            const auto& removals = memtable.range_removals();
+            if (!removals.empty() && removals.back().sequence == sequence) {
+                view.remove_range(removals.back());
+                last_range_removal = sequence;
+            }
         }
         Memtable& memtable;
         CurrentView& view;
@@ -361,8 +363,8 @@ LsmEngine::ReadPoint LsmEngine::read_point() const {
     for (;;) {
         ReadPoint point{.view = view_.get(),
                         .sequence = last_sequence_.load(std::memory_order_acquire)};
-        if (last_range_removal_.load(std::memory_order_relaxed) <=
-            point.view->last_range_removal) [[likely]] {
+        if (last_range_removal_.load(std::memory_order_relaxed) <= point.view->last_range_removal)
+            [[likely]] {
             return point;
         }
     }
@@ -453,12 +455,7 @@ std::unique_ptr<Snapshot> LsmEngine::snapshot() {
 }
 
 absl::Status LsmEngine::checkpoint(const std::string& directory) {
-    if (closed_.load(std::memory_order_acquire)) {
-        return closed_error();
-    }
-    if (background_.has_error()) {
-        return refused();
-    }
+    STARLING_RETURN_IF_ERROR(sync());
     return make_checkpoint(files_, directory_, directory, *catalog_, *log_);
 }
 

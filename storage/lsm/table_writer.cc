@@ -91,9 +91,9 @@ class TableWriter {
         if (garbage_.drop(key, options_.is_bottom)) {
             return absl::OkStatus();
         }
-        const bool full = builder_ != nullptr && options_.table_bytes_max > 0 &&
-                          (builder_->file_bytes() >= options_.table_bytes_max ||
-                           crosses_bound(user_key_of(key)));
+        const bool full =
+            builder_ != nullptr && options_.table_bytes_max > 0 &&
+            (builder_->file_bytes() >= options_.table_bytes_max || crosses_bound(user_key_of(key)));
         // All entries of a key stay in one table.
         if (full && (begins_key || user_key_of(key) != last_user_key_)) {
             STARLING_RETURN_IF_ERROR(finish_table());
@@ -133,8 +133,8 @@ class TableWriter {
 }  // namespace
 
 absl::StatusOr<WrittenTables> write_tables(env::FileSystem& files,
-                                                        InternalIterator& entries,
-                                                        TableWriterOptions options) {
+                                           InternalIterator& entries,
+                                           TableWriterOptions options) {
     TableWriter writer(files, std::move(options));
     if (absl::Status status = writer.run(entries); !status.ok()) {
         writer.remove_tables();

@@ -48,7 +48,7 @@ struct WrittenTables {
 // Reads `entries` to their end. The tables are synced, and so is the directory. After an error none
 // of them is left, but where removing fails too.
 absl::StatusOr<WrittenTables> write_tables(env::FileSystem& files,
-                                                        InternalIterator& entries,
-                                                        TableWriterOptions options);
+                                           InternalIterator& entries,
+                                           TableWriterOptions options);
 
 }  // namespace starling::storage::lsm
