@@ -31,6 +31,10 @@ class Checkpoint {
                     files_.link(table_path(from_, table->number), table_path(to_, table->number)));
             }
         }
+        for (const Version::ValueFile& file : state.version->value_files()) {
+            STARLING_RETURN_IF_ERROR(files_.link(value_file_path(from_, file.number),
+                                                 value_file_path(to_, file.number)));
+        }
         STARLING_RETURN_IF_ERROR(copy_log(state.log, durable));
         STARLING_RETURN_IF_ERROR(files_.sync_directory(to_));
         VersionEdit whole;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "storage/lsm/version.h"
 #include "storage/options.h"
@@ -21,6 +22,8 @@ struct Compaction {
     TableList lower;
     // The upper tables stay in their level, without what nobody needs. REQUIRES: level > 0.
     bool in_place = false;
+    // Values there are written anew, so that the files can go.
+    std::vector<uint64_t> value_files_to_leave;
 
     uint32_t output_level() const { return in_place ? level : level + 1; }
     // The table can change its level without being rewritten.

@@ -29,6 +29,8 @@ std::vector<VersionEdit::Removed> find_dead_tables(const Version& version,
 // A compaction that rewrites tables with entries that a range removal hides; nullopt: there is
 // none.
 std::optional<Compaction> pick_range_compaction(const Version& version, const ReclaimState& state);
+// A compaction that moves values out of a value file of which half or more is garbage.
+std::optional<Compaction> pick_value_compaction(const Version& version);
 // The range removals that no table holds older entries of.
 std::vector<Sequence> find_finished_removals(const Version& version);
 

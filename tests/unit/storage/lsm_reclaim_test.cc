@@ -250,6 +250,99 @@ TEST_F(LsmReclaimTest, APlainPutClearsTheExpiry) {
     EXPECT_EQ((*engine->get_entry("key000000"))->expiry, never);
 }
 
+// ---- separate values
+
+TEST_F(LsmReclaimTest, LargeValuesLieApartAndAreReadLikeOthers) {
+    options.separate_value_bytes = 50;
+    options.value_file_bytes = 64 << 10;
+    reopen();
+    fill(0, 200);
+    fill(200, 50, clock.wall_now() + milliseconds(10));
+    ASSERT_TRUE(put(*engine, "short", "s").ok());
+    const auto snapshot = engine->snapshot();
+    const Model expected = *contents(*engine);
+    ASSERT_TRUE(engine->compact().ok());
+    EXPECT_EQ(*contents(*engine), expected);
+    EXPECT_GE(engine->statistics().value_file_bytes, 250u * 100u);
+    EXPECT_LT(table_bytes(), 250u * 70u) << "keys and pointers only";
+    EXPECT_TRUE(absl::IsUnavailable(engine->get_from_memory("key000007").status()));
+    EXPECT_EQ(read(*engine, "key000007"), "7" + std::string(100, 'v'));
+    const auto backward = engine->new_iterator();
+    backward->seek_to_last();
+    backward->previous();
+    EXPECT_EQ(backward->value(), "249" + std::string(100, 'v'));
+    clock.advance(milliseconds(10));
+    EXPECT_EQ(read(*engine, "key000200"), "(none)");
+    reopen();
+    EXPECT_EQ(contents(*engine)->size(), 201u);
+}
+
+TEST_F(LsmReclaimTest, AValueFileThatIsMostlyGarbageGoes) {
+    options.separate_value_bytes = 50;
+    options.value_file_bytes = 16 << 10;
+    reopen();
+    fill(0, 300);
+    ASSERT_TRUE(engine->compact().ok());
+    const uint64_t before = engine->statistics().value_file_bytes;
+    for (int i = 0; i < 300; i += 10) {
+        fill(i, 7);
+    }
+    for (int i = 0; i < 20; ++i) {
+        fill(1000 + i, 5);
+    }
+    ASSERT_TRUE(engine->compact().ok());
+    workers.run_all();
+    const EngineStatistics after = engine->statistics();
+    EXPECT_LT(after.value_file_garbage_bytes * 2, after.value_file_bytes);
+    EXPECT_LT(after.value_file_bytes, before * 2);
+    EXPECT_EQ(contents(*engine)->size(), 324u);
+    // Without the option the values come back to their keys as files are left.
+    remove_range("key001000", "");
+    options.separate_value_bytes = 0;
+    reopen();
+    workers.run_all();
+    EXPECT_EQ(contents(*engine)->size(), 300u);
+}
+
+TEST_F(LsmReclaimTest, ADamagedOrMissingValueFileIsNamedAndItsValueNeverReturned) {
+    options.separate_value_bytes = 50;
+    reopen();
+    fill(0, 20);
+    ASSERT_TRUE(engine->compact().ok());
+    ASSERT_TRUE(engine->close().ok());
+    engine.reset();
+    std::string name;
+    const std::vector<std::string> names = *files.list("/data");
+    for (const std::string& found : names) {
+        name = found.ends_with(".values") ? found : name;
+    }
+    ASSERT_FALSE(name.empty());
+    const uint64_t size = *files.file_size("/data/" + name);
+    for (uint64_t offset = 24; offset < size; ++offset) {
+        ASSERT_TRUE(files.flip_bit("/data/" + name, offset, 3).ok());
+        const auto disk = files.clone();
+        ASSERT_TRUE(files.flip_bit("/data/" + name, offset, 3).ok());
+        auto damaged = open_engine("/data", options, surroundings(*disk));
+        ASSERT_TRUE(damaged.ok()) << damaged.status();
+        int lost = 0;
+        for (int i = 0; i < 20; ++i) {
+            const auto value = (*damaged)->get(fmt::format("key{:06}", i));
+            if (value.ok()) {
+                ASSERT_EQ(**value, fmt::format("{}", i) + std::string(100, 'v'));
+            } else {
+                ++lost;
+                ASSERT_TRUE(absl::IsDataLoss(value.status())) << value.status();
+                EXPECT_THAT(std::string(value.status().message()), testing::HasSubstr(name));
+            }
+        }
+        ASSERT_EQ(lost, 1) << "offset " << offset;
+    }
+    ASSERT_TRUE(files.remove("/data/" + name).ok());
+    const auto opened = open_engine("/data", options, surroundings(files));
+    ASSERT_TRUE(absl::IsDataLoss(opened.status())) << opened.status();
+    EXPECT_THAT(std::string(opened.status().message()), testing::HasSubstr(name));
+}
+
 // ---- compaction on demand, sizes
 
 TEST_F(LsmReclaimTest, CompactionOnDemandLeavesOneCopyOfEachKeyAndNoRemovals) {
@@ -368,6 +461,8 @@ RC_GTEST_PROP(LsmReclaimModelTest, RandomHistoriesMatchAMap, ()) {
     QueueWorkers workers;
     ManualClock clock;
     EngineOptions options = small_options();
+    options.separate_value_bytes = *rc::gen::element<uint64_t>(0, 50);
+    options.value_file_bytes = 1024;
     const EngineEnvironment surroundings{
         .files = files, .workers = workers, .clock = clock, .wall_clock = clock};
     auto engine = *open_engine("/data", options, surroundings);
