@@ -12,7 +12,7 @@ namespace starling::env {
 
 namespace {
 
-constexpr size_t window_bytes = size_t{256} << 10;
+constexpr size_t window_bytes = size_t{64} << 10;
 static_assert(window_bytes >= segment_bytes_max);
 
 bool all_zero(std::string_view bytes) {
@@ -23,13 +23,16 @@ bool all_zero(std::string_view bytes) {
 class Window {
   public:
     Window(const RandomAccessFile& file, uint64_t size)
-        : file_(file), size_(size), buffer_(std::make_unique<char[]>(window_bytes)) {}
+        : file_(file),
+          size_(size),
+          room_(std::min<uint64_t>(size, window_bytes)),
+          buffer_(std::make_unique_for_overwrite<char[]>(room_)) {}
 
     // At least `count` bytes from `offset`, or what the file has. REQUIRES: count <= window_bytes.
     absl::StatusOr<std::string_view> at(uint64_t offset, size_t count) {
         const uint64_t wanted_end = std::min(size_, offset + count);
         if (offset < begin_ || wanted_end > begin_ + filled_) {
-            STARLING_ASSIGN_OR_RETURN(filled_, file_.read(offset, window_bytes, buffer_.get()));
+            STARLING_ASSIGN_OR_RETURN(filled_, file_.read(offset, room_, buffer_.get()));
             begin_ = offset;
         }
         const uint64_t available_end = std::min(size_, begin_ + filled_);
@@ -42,6 +45,7 @@ class Window {
   private:
     const RandomAccessFile& file_;
     const uint64_t size_;
+    const size_t room_;
     const std::unique_ptr<char[]> buffer_;
     uint64_t begin_ = 0;
     size_t filled_ = 0;
