@@ -143,6 +143,35 @@ TEST_P(EncryptedCrashTest, AFailedOperationLeavesWhatWasSynced) {
     }
 }
 
+TEST_P(EncryptedCrashTest, WhatWasCutIsGoneForGoodBeforeAnythingIsWrittenInItsPlace) {
+    EXPECT_OK(write_file(world_.files, "/data/log", text(5000)));
+    std::vector<FileOperation> operations;
+    const auto record = [&](FileOperation operation, const std::string&) {
+        if (operation != FileOperation::open && operation != FileOperation::read &&
+            operation != FileOperation::inspect) {
+            operations.push_back(operation);
+        }
+        return absl::OkStatus();
+    };
+    disk_.faults().set_hook(record);
+    const auto expected =
+        testing::ElementsAre(FileOperation::truncate, FileOperation::sync, FileOperation::write);
+    EXPECT_OK(world_.files.truncate("/data/log", 4000));
+    EXPECT_THAT(operations, expected);
+    disk_.faults().set_hook(nullptr);
+    // A torn tail.
+    EXPECT_OK(disk_.truncate("/data/log", *disk_.file_size("/data/log") - 1));
+    operations.clear();
+    disk_.faults().set_hook(record);
+    {
+        auto file = *world_.files.open_for_append("/data/log");
+        EXPECT_OK(file->append("x"));
+        EXPECT_OK(file->flush());
+        EXPECT_THAT(operations, expected);
+    }
+    disk_.faults().set_hook(nullptr);
+}
+
 TEST_P(EncryptedCrashTest, ATruncationIsDoneInPartAtMost) {
     const std::string content = text(3000) + text(6000, 1);
     for (const uint64_t size : {0U, 1000U, 3000U, 4000U, 7096U, 8000U}) {

@@ -97,6 +97,19 @@ TEST_F(KeyFileTest, AKeyThatOthersMayReadIsRefused) {
     }
 }
 
+TEST(FileKeysTest, EachFileHasAnIdAndAKeyOfItsOwn) {
+    SimFileSystem disk;
+    SeededRandom seeded(1);
+    SharedRandom random(seeded);
+    const FileKeys keys(disk, random, KeyRing(master_key(1)));
+    std::string header;
+    const FileKey first = keys.make(header);
+    const FileKey second = keys.make(header);
+    EXPECT_NE(first.id, second.id);
+    EXPECT_NE(first.data_key.bytes(), second.data_key.bytes());
+    EXPECT_EQ(header.find(second.data_key.bytes()), std::string::npos);
+}
+
 class KeyRotationTest : public ::testing::Test {
   protected:
     KeyRotationTest() {
