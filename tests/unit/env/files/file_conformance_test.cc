@@ -1,8 +1,10 @@
-// What every FileSystem does: the real one and the simulated one pass the same suite.
+// What every FileSystem does: the real one, the simulated one, and the encrypted one over either
+// pass the same suite.
 
 #include <memory>
 
 #include "base/error.h"
+#include "env/encrypted/file_system.h"
 #include "env/posix/file_system.h"
 #include "env/sim/file_system.h"
 #include "tests/unit/env/files/file_test_support.h"
@@ -15,15 +17,27 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 struct PosixWorld {
+    static constexpr bool shows_old_bytes = true;
     TemporaryDirectory temporary;
     PosixFileSystem files;
     std::string root = temporary.path();
 };
 
 struct SimWorld {
+    static constexpr bool shows_old_bytes = true;
     SimWorld() { EXPECT_OK(files.create_directory(root)); }
     SimFileSystem files;
     std::string root = "/data";
+};
+
+template <typename World>
+struct EncryptedWorld {
+    static constexpr bool shows_old_bytes = false;
+    World below;
+    SeededRandom random{1};
+    EncryptedFileSystem files{
+        below.files, random, KeyRing(MasterKey(SecretKey("a master key of thirty-two bytes")))};
+    std::string root = below.root;
 };
 
 template <typename World>
@@ -31,6 +45,10 @@ class FileConformanceTest : public ::testing::Test {
   protected:
     std::string path(const std::string& name) const { return world_.root + "/" + name; }
     FileSystem& files() { return world_.files; }
+    // What is left of the bytes behind those that were written.
+    static std::string behind(const std::string& bytes) {
+        return World::shows_old_bytes ? bytes : "";
+    }
 
     World world_;
 };
@@ -38,11 +56,19 @@ class FileConformanceTest : public ::testing::Test {
 struct WorldName {
     template <typename World>
     static std::string GetName(int) {
-        return std::is_same_v<World, PosixWorld> ? "Posix" : "Sim";
+        if constexpr (std::is_same_v<World, PosixWorld>) {
+            return "Posix";
+        } else if constexpr (std::is_same_v<World, SimWorld>) {
+            return "Sim";
+        } else {
+            return std::is_same_v<World, EncryptedWorld<PosixWorld>> ? "EncryptedPosix"
+                                                                     : "EncryptedSim";
+        }
     }
 };
 
-using Worlds = ::testing::Types<PosixWorld, SimWorld>;
+using Worlds =
+    ::testing::Types<PosixWorld, SimWorld, EncryptedWorld<PosixWorld>, EncryptedWorld<SimWorld>>;
 TYPED_TEST_SUITE(FileConformanceTest, Worlds, WorldName);
 
 TYPED_TEST(FileConformanceTest, AppendsComeBackInOrder) {
@@ -134,14 +160,14 @@ TYPED_TEST(FileConformanceTest, ARecycledFileKeepsItsOldBytesBehindTheNewOnes) {
         ASSERT_OK(file);
         EXPECT_OK((*file)->append("ab"));
         EXPECT_OK((*file)->flush());
-        EXPECT_EQ(content_of(this->files(), this->path("new")), "ab23456789");
+        EXPECT_EQ(content_of(this->files(), this->path("new")), "ab" + this->behind("23456789"));
         EXPECT_OK((*file)->append("cd"));
         EXPECT_OK((*file)->sync());
         EXPECT_OK((*file)->preallocate(5));
         EXPECT_OK((*file)->close());
     }
     EXPECT_FALSE(*this->files().exists(this->path("old")));
-    EXPECT_EQ(content_of(this->files(), this->path("new")), "abcd456789");
+    EXPECT_EQ(content_of(this->files(), this->path("new")), "abcd" + this->behind("456789"));
 }
 
 TYPED_TEST(FileConformanceTest, ARecycledFileGrowsBeyondItsOldEnd) {
@@ -161,7 +187,7 @@ TYPED_TEST(FileConformanceTest, AFileIsRecycledUnderItsOwnName) {
         ASSERT_OK(file);
         EXPECT_OK((*file)->append("a"));
     }
-    EXPECT_EQ(content_of(this->files(), this->path("log")), "a123");
+    EXPECT_EQ(content_of(this->files(), this->path("log")), "a" + this->behind("123"));
 }
 
 TYPED_TEST(FileConformanceTest, WhatCannotBeRecycledIsRefused) {
@@ -179,7 +205,7 @@ TYPED_TEST(FileConformanceTest, ZerosAheadAreOverwrittenByAppends) {
     EXPECT_OK((*file)->fill_ahead(5));
     EXPECT_OK((*file)->append("cd"));
     EXPECT_OK((*file)->sync());
-    EXPECT_EQ(content_of(this->files(), this->path("log")), std::string("abcd\0", 5));
+    EXPECT_EQ(content_of(this->files(), this->path("log")), "abcd" + this->behind(std::string(1, '\0')));
     EXPECT_OK((*file)->fill_ahead(3));
     EXPECT_OK((*file)->append("efgh"));
     EXPECT_OK((*file)->fill_ahead(200000));
@@ -187,7 +213,7 @@ TYPED_TEST(FileConformanceTest, ZerosAheadAreOverwrittenByAppends) {
     EXPECT_OK((*file)->close());
     EXPECT_TRUE(absl::IsFailedPrecondition((*file)->fill_ahead(10)));
     EXPECT_EQ(content_of(this->files(), this->path("log")),
-              "abcdefghi" + std::string(200000 - 9, '\0'));
+              "abcdefghi" + this->behind(std::string(200000 - 9, '\0')));
 }
 
 TYPED_TEST(FileConformanceTest, AFileThatIsContinuedCanBeFilledAheadToo) {
@@ -198,7 +224,7 @@ TYPED_TEST(FileConformanceTest, AFileThatIsContinuedCanBeFilledAheadToo) {
         EXPECT_OK((*file)->fill_ahead(6));
         EXPECT_OK((*file)->append("cd"));
     }
-    EXPECT_EQ(content_of(this->files(), this->path("log")), std::string("abcd\0\0", 6));
+    EXPECT_EQ(content_of(this->files(), this->path("log")), "abcd" + this->behind(std::string(2, '\0')));
 }
 
 TYPED_TEST(FileConformanceTest, ReadsAreExactAndShortOnlyAtTheEnd) {
