@@ -16,17 +16,19 @@
 #include "storage/lsm/internal_iterator.h"
 #include "storage/lsm/memtable.h"
 #include "storage/lsm/table_format.h"
+#include "storage/lsm/table_index.h"
 #include "storage/lsm/table_metadata.h"
 
 namespace starling::storage::lsm {
 
 // A key on its way through the sources, with what each of them would otherwise compute again.
+// Borrows the key.
 struct LookupKey {
-    LookupKey(std::string_view user_key, Sequence sequence);
+    LookupKey(std::string_view key, Sequence sequence);
 
-    std::string_view user_key() const { return user_key_of(internal_key); }
-
-    const std::string internal_key;
+    const std::string_view user_key;
+    // Orders before all entries of the key that a reader at the sequence may see.
+    const uint64_t tag;
     const uint64_t hash;
 };
 
@@ -51,7 +53,7 @@ class Table : public std::enable_shared_from_this<Table> {
     // Shares the table.
     std::unique_ptr<InternalIterator> new_iterator(ReadMode mode) const;
 
-    uint64_t memory_bytes() const { return index_->memory_bytes() + filter_.capacity(); }
+    uint64_t memory_bytes() const { return index_.memory_bytes() + filter_.capacity(); }
 
   private:
     friend class TableIterator;
@@ -59,17 +61,17 @@ class Table : public std::enable_shared_from_this<Table> {
     Table(std::unique_ptr<env::RandomAccessFile> file,
           std::string path,
           uint64_t number,
-          std::shared_ptr<const Block> index,
+          TableIndex index,
           std::string filter,
           BlockCache& cache);
 
-    absl::StatusOr<std::shared_ptr<const Block>> read(std::string_view handle_bytes,
-                                                      ReadMode mode) const;
+    // The block with this place in the index.
+    absl::StatusOr<BlockPtr> read(size_t index, ReadMode mode) const;
 
     const std::unique_ptr<env::RandomAccessFile> file_;
     const std::string path_;
     const uint64_t number_;
-    const std::shared_ptr<const Block> index_;
+    const TableIndex index_;
     const std::string filter_;
     BlockCache& cache_;
 };

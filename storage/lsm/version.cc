@@ -90,14 +90,10 @@ absl::StatusOr<Lookup> Version::get(TableCache& tables,
                                     const LookupKey& key,
                                     ReadMode mode,
                                     std::string& value) const {
-    const std::string_view user_key = key.user_key();
-    const auto ask = [&](const TableMetadata& metadata) -> absl::StatusOr<Lookup> {
-        STARLING_ASSIGN_OR_RETURN(const auto table, tables.find(metadata, mode));
-        return table->get(key, mode, value);
-    };
+    const std::string_view user_key = key.user_key;
     for (const TablePtr& table : levels_[0]) {
         if (table->covers(user_key)) {
-            STARLING_ASSIGN_OR_RETURN(const Lookup found, ask(*table));
+            STARLING_ASSIGN_OR_RETURN(const Lookup found, tables.get(*table, key, mode, value));
             if (found != Lookup::absent) {
                 return found;
             }
@@ -107,7 +103,7 @@ absl::StatusOr<Lookup> Version::get(TableCache& tables,
         const std::span<const TablePtr> sorted(levels_[level]);
         const auto table = first_reaching(sorted, user_key);
         if (table != sorted.end() && (*table)->covers(user_key)) {
-            STARLING_ASSIGN_OR_RETURN(const Lookup found, ask(**table));
+            STARLING_ASSIGN_OR_RETURN(const Lookup found, tables.get(**table, key, mode, value));
             if (found != Lookup::absent) {
                 return found;
             }
