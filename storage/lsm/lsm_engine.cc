@@ -292,7 +292,10 @@ std::unique_ptr<Iterator> LsmEngine::new_iterator(IteratorOptions options) {
                                   ? last_sequence_.load(std::memory_order_acquire)
                                   : static_cast<const LsmSnapshot*>(options.snapshot)->sequence();
     std::vector<std::unique_ptr<InternalIterator>> sources;
-    sources.push_back(view->active->new_iterator());
+    // What is added from now on is newer than `sequence`.
+    if (!view->active->empty()) {
+        sources.push_back(view->active->new_iterator());
+    }
     for (const auto& memtable : view->immutable) {
         sources.push_back(memtable->new_iterator());
     }

@@ -143,75 +143,59 @@ absl::StatusOr<Lookup> Table::get(const LookupKey& key, ReadMode mode, std::stri
     return Lookup::found;
 }
 
-// A place in the index, and an iterator over the block there.
-class TableIterator final : public InternalIterator {
-  public:
-    TableIterator(std::shared_ptr<const Table> table, ReadMode mode)
-        : table_(std::move(table)), mode_(mode) {}
+void TableIterator::reset(std::shared_ptr<const Table> table) {
+    table_ = std::move(table);
+    status_ = absl::OkStatus();
+    block_.reset({});
+}
 
-    bool valid() const override { return block_.valid(); }
-    void seek_to_first() override {
-        if (enter(0)) {
-            block_.seek_to_first();
-        }
+void TableIterator::seek_to_first() {
+    if (enter(0)) {
+        block_.seek_to_first();
     }
-    void seek_to_last() override {
-        if (enter(table_->index_.block_count() - 1)) {
-            block_.seek_to_last();
-        }
-    }
-    void seek(std::string_view internal_key) override {
-        if (enter(table_->index_.find(user_key_of(internal_key), tag_of(internal_key)))) {
-            block_.seek(internal_key);
-            skip_forward();
-        }
-    }
-    void next() override {
-        block_.next();
-        skip_forward();
-    }
-    void previous() override {
-        block_.previous();
-        if (!block_.valid() && enter(index_ - 1)) {
-            block_.seek_to_last();
-        }
-    }
-    std::string_view key() const override { return block_.key(); }
-    std::string_view value() const override { return block_.value(); }
-    absl::Status status() const override { return status_; }
+}
 
-  private:
-    // An index beyond the ends (also by wrapping around) leaves no block.
-    bool enter(size_t index) {
-        index_ = index;
-        status_ = absl::OkStatus();
-        block_.reset({});
-        if (index >= table_->index_.block_count()) {
-            return false;
-        }
-        auto block = table_->read(index, mode_);
-        if (!block.ok()) {
-            status_ = block.status();
-            return false;
-        }
-        block_.reset(*std::move(block));
-        return true;
+void TableIterator::seek_to_last() {
+    if (enter(table_->index_.block_count() - 1)) {
+        block_.seek_to_last();
     }
-    void skip_forward() {
-        if (!block_.valid() && enter(index_ + 1)) {
-            block_.seek_to_first();
+}
+
+void TableIterator::seek(std::string_view internal_key) {
+    if (enter(table_->index_.find(user_key_of(internal_key), tag_of(internal_key)))) {
+        block_.seek(internal_key);
+        if (!block_.valid()) {
+            enter_next();
         }
     }
+}
 
-    const std::shared_ptr<const Table> table_;
-    const ReadMode mode_;
-    size_t index_ = 0;
-    BlockIterator block_;
-    absl::Status status_;
-};
+void TableIterator::enter_next() {
+    if (enter(index_ + 1)) {
+        block_.seek_to_first();
+    }
+}
 
-std::unique_ptr<InternalIterator> Table::new_iterator(ReadMode mode) const {
-    return std::make_unique<TableIterator>(shared_from_this(), mode);
+void TableIterator::enter_previous() {
+    if (enter(index_ - 1)) {
+        block_.seek_to_last();
+    }
+}
+
+bool TableIterator::enter(size_t index) {
+    index_ = index;
+    status_ = absl::OkStatus();
+    block_.reset({});
+    if (index >= table_->index_.block_count()) {
+        return false;
+    }
+    auto block = table_->read(index, mode_);
+    if (!block.ok()) {
+        status_ = block.status();
+        return false;
+    }
+    block_.reset(*std::move(block));
+    return true;
 }
 
 }  // namespace starling::storage::lsm

@@ -41,7 +41,7 @@ enum class ReadMode {
     memory_only,
 };
 
-class Table : public std::enable_shared_from_this<Table> {
+class Table {
   public:
     // data_loss: not the table that `metadata` describes.
     static absl::StatusOr<std::shared_ptr<const Table>> open(env::FileSystem& files,
@@ -50,8 +50,6 @@ class Table : public std::enable_shared_from_this<Table> {
                                                              BlockCache& cache);
 
     absl::StatusOr<Lookup> get(const LookupKey& key, ReadMode mode, std::string& value) const;
-    // Shares the table.
-    std::unique_ptr<InternalIterator> new_iterator(ReadMode mode) const;
 
     uint64_t memory_bytes() const { return index_.memory_bytes() + filter_.capacity(); }
 
@@ -74,6 +72,48 @@ class Table : public std::enable_shared_from_this<Table> {
     const TableIndex index_;
     const std::string filter_;
     BlockCache& cache_;
+};
+
+// A place in the index of a table, and an iterator over the block there.
+class TableIterator final : public InternalIterator {
+  public:
+    // REQUIRES: reset() before anything else.
+    explicit TableIterator(ReadMode mode) : mode_(mode) {}
+
+    // Goes on to another table, which it shares; not valid before a seek.
+    void reset(std::shared_ptr<const Table> table);
+
+    bool valid() const override { return block_.valid(); }
+    void seek_to_first() override;
+    void seek_to_last() override;
+    void seek(std::string_view internal_key) override;
+    void next() override {
+        block_.next();
+        if (!block_.valid()) [[unlikely]] {
+            enter_next();
+        }
+    }
+    void previous() override {
+        block_.previous();
+        if (!block_.valid()) [[unlikely]] {
+            enter_previous();
+        }
+    }
+    std::string_view key() const override { return block_.key(); }
+    std::string_view value() const override { return block_.value(); }
+    absl::Status status() const override { return status_; }
+
+  private:
+    // An index beyond the ends (also by wrapping around) leaves no block.
+    bool enter(size_t index);
+    void enter_next();
+    void enter_previous();
+
+    const ReadMode mode_;
+    std::shared_ptr<const Table> table_;
+    size_t index_ = 0;
+    BlockIterator block_;
+    absl::Status status_;
 };
 
 }  // namespace starling::storage::lsm
