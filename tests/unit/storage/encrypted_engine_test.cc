@@ -32,7 +32,8 @@ std::string value_of(int number) {
 class EncryptedEngineTest : public testing::Test {
   protected:
     absl::Status open() {
-        auto engine = open_engine(std::string(directory), small_options(), environment(files_, workers_));
+        auto engine =
+            open_engine(std::string(directory), small_options(), environment(files_, workers_));
         if (engine.ok()) {
             engine_ = *std::move(engine);
         }
@@ -185,7 +186,8 @@ TEST_F(EncryptedEngineTest, AnUnencryptedDirectoryIsRefusedAndAnEncryptedOneWith
     EXPECT_THAT(std::string(opened.status().message()), HasSubstr("is not encrypted"));
     ASSERT_TRUE(run().ok());
     kill(CrashMode::kept);
-    const auto bare = open_engine(std::string(directory), small_options(), environment(disk_, workers_));
+    const auto bare =
+        open_engine(std::string(directory), small_options(), environment(disk_, workers_));
     EXPECT_FALSE(bare.ok());
 }
 
@@ -224,7 +226,8 @@ TEST_F(EncryptedEngineTest, DamageBelowIsAnErrorOrChangesNothing) {
             ASSERT_TRUE(copy->flip_bit(path, at, at % 8).ok());
             env::EncryptedFileSystem files(*copy, secrets_, env::KeyRing(master_key(1)));
             QueueWorkers workers;
-            auto engine = open_engine(std::string(directory), small_options(), environment(files, workers));
+            auto engine =
+                open_engine(std::string(directory), small_options(), environment(files, workers));
             if (!engine.ok()) {
                 continue;
             }
