@@ -251,11 +251,10 @@ bool LsmEngine::unchanged_since(const ReadPoint& point,
     }
     FoundEntry found;
     return std::all_of(conditions.begin(), conditions.end(), [&](const Condition& condition) {
-        const bool changed =
-            std::any_of(newer.begin(), newer.end(), [&](const Memtable* memtable) {
-                return memtable->get(condition.key, sequence_max, found) &&
-                       sequence_of_tag(found.tag) > point.sequence;
-            });
+        const bool changed = std::any_of(newer.begin(), newer.end(), [&](const Memtable* memtable) {
+            return memtable->get(condition.key, sequence_max, found) &&
+                   sequence_of_tag(found.tag) > point.sequence;
+        });
         return !changed && view->range_removals->first_after(condition.key, point.sequence) == 0;
     });
 }
@@ -351,8 +350,8 @@ LsmEngine::ReadPoint LsmEngine::read_point() const {
     for (;;) {
         ReadPoint point{.view = view_.get(),
                         .sequence = last_sequence_.load(std::memory_order_acquire)};
-        if (last_range_removal_.load(std::memory_order_relaxed) <=
-            point.view->last_range_removal) [[likely]] {
+        if (last_range_removal_.load(std::memory_order_relaxed) <= point.view->last_range_removal)
+            [[likely]] {
             return point;
         }
     }

@@ -79,7 +79,8 @@ absl::StatusOr<std::shared_ptr<const Version>> Version::apply(const VersionEdit&
         std::vector<RangeRemoval> removals = range_removals_->list();
         removals.insert(removals.end(), edit.range_removals.begin(), edit.range_removals.end());
         for (const Sequence gone : edit.range_removals_gone) {
-            std::erase_if(removals, [gone](const auto& removal) { return removal.sequence == gone; });
+            std::erase_if(removals,
+                          [gone](const auto& removal) { return removal.sequence == gone; });
         }
         next->range_removals_ = std::make_shared<RangeRemovals>(std::move(removals));
     }

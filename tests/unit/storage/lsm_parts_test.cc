@@ -99,8 +99,8 @@ RC_GTEST_PROP(MemtableTest, ReadersAtEverySequenceSeeTheirState, ()) {
             for (size_t length = 0; length < 4; ++length) {
                 const std::string key(length, letter);
                 FoundEntry found;
-                const bool has_value = memtable.get(key, sequence, found) &&
-                                       kind_of_tag(found.tag) == ChangeKind::put;
+                const bool has_value =
+                    memtable.get(key, sequence, found) && kind_of_tag(found.tag) == ChangeKind::put;
                 const auto expected = states[sequence].find(key);
                 RC_ASSERT(has_value == (expected != states[sequence].end()));
                 if (has_value) {
