@@ -96,6 +96,11 @@ absl::Status Catalog::commit(VersionEdit edit) {
     return absl::OkStatus();
 }
 
+CatalogState Catalog::state() {
+    absl::MutexLock lock(&commit_mutex_);
+    return {.version = version(), .log = log_, .next_file_number = next_file_number()};
+}
+
 void Catalog::retire(std::string path) {
     absl::MutexLock lock(&commit_mutex_);
     retired_.push_back(std::move(path));
@@ -125,7 +130,7 @@ std::vector<uint64_t> Catalog::take_unused_tables() {
 std::vector<uint64_t> Catalog::remove_unused_files() {
     absl::MutexLock lock(&commit_mutex_);
     std::vector<uint64_t> tables;
-    if (!manifest_.usable()) {
+    if (!manifest_.usable() || file_holds_ > 0) {
         return tables;
     }
     tables = take_unused_tables();

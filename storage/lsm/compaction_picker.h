@@ -19,12 +19,19 @@ struct Compaction {
     // Of `level` and of the level below it.
     TableList upper;
     TableList lower;
+    // The upper tables stay in their level, without what nobody needs. REQUIRES: level > 0.
+    bool in_place = false;
 
-    uint32_t output_level() const { return level + 1; }
+    uint32_t output_level() const { return in_place ? level : level + 1; }
     // The table can change its level without being rewritten.
-    bool is_move() const { return level > 0 && upper.size() == 1 && lower.empty(); }
+    bool is_move() const {
+        return !in_place && level > 0 && upper.size() == 1 && lower.empty();
+    }
     uint64_t input_bytes() const;
 };
+
+// Of `upper` with what it overlaps in the level below. REQUIRES: a table, and a level below.
+Compaction compaction_of(const Version& version, uint32_t level, TableList upper);
 
 class CompactionPicker {
   public:

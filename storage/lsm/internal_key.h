@@ -54,11 +54,14 @@ inline uint64_t tag_of(std::string_view internal_key) {
     return tag;
 }
 
-inline void append_internal_key(std::string& out, std::string_view user_key, uint64_t tag) {
-    out.append(user_key);
+inline void append_tag(std::string& out, uint64_t tag) {
     char raw[tag_bytes];
     std::memcpy(raw, &tag, tag_bytes);
     out.append(raw, tag_bytes);
+}
+inline void append_internal_key(std::string& out, std::string_view user_key, uint64_t tag) {
+    out.append(user_key);
+    append_tag(out, tag);
 }
 inline std::string make_internal_key(std::string_view user_key, uint64_t tag) {
     std::string key;

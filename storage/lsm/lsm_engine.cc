@@ -12,6 +12,7 @@
 #include "storage/condition.h"
 #include "storage/limits.h"
 #include "storage/lsm/background.h"
+#include "storage/lsm/checkpoint.h"
 #include "storage/lsm/expiry_clock.h"
 #include "storage/lsm/merging_iterator.h"
 #include "storage/lsm/read_view.h"
@@ -95,19 +96,23 @@ class LsmEngine final : public Engine {
     bool unchanged_since(const ReadPoint& point, std::span<const Condition> conditions) const
         ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
     absl::Status make_room(bool& rotated) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
+    void rotate() ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
+    uint64_t bytes_between(const TableMetadata& metadata,
+                           std::string_view begin,
+                           std::string_view end) const;
     absl::Status refused() const;
     absl::Status note(absl::Status status);
 
     // Constant after construction.
     const EngineOptions options_;
     const uint64_t memtable_bytes_;
-
+    const std::string directory_;
     env::FileSystem& files_;
     const ExpiryClock expiry_clock_;
 
     std::unique_ptr<env::FileLock> lock_;
     BlockCache blocks_;
-    TableCache tables_;
+    mutable TableCache tables_;
     const std::unique_ptr<Catalog> catalog_;
     const std::unique_ptr<Log> log_;
     // Shared with snapshots, which may be released late.
@@ -133,6 +138,7 @@ LsmEngine::LsmEngine(const std::string& directory,
                      Recovered recovered)
     : options_(options),
       memtable_bytes_(options.memory_bytes_max / memtable_count),
+      directory_(directory),
       files_(environment.files),
       expiry_clock_(environment.wall_clock, recovered.catalog->version()->expired_until()),
       lock_(std::move(lock)),
@@ -325,13 +331,17 @@ absl::Status LsmEngine::make_room(bool& rotated) {
         return stalled_error(memory_full ? "memtables wait for their flush"
                                          : "tables wait for compaction");
     }
+    rotate();
+    rotated = true;
+    return absl::OkStatus();
+}
+
+void LsmEngine::rotate() {
     const uint64_t number = catalog_->next_file_number();
     auto next = std::make_shared<Memtable>(number);
     active_ = next.get();
     log_->roll(number);
     view_.rotate(std::move(next));
-    rotated = true;
-    return absl::OkStatus();
 }
 
 absl::Status LsmEngine::sync() {
@@ -441,16 +451,68 @@ std::unique_ptr<Snapshot> LsmEngine::snapshot() {
     return std::make_unique<LsmSnapshot>(snapshots_, last_sequence_);
 }
 
-absl::Status LsmEngine::checkpoint(const std::string&) {
-    return absl::UnimplementedError("checkpoint");
+absl::Status LsmEngine::checkpoint(const std::string& directory) {
+    if (closed_.load(std::memory_order_acquire)) {
+        return closed_error();
+    }
+    if (background_.has_error()) {
+        return refused();
+    }
+    return make_checkpoint(files_, directory_, directory, *catalog_, *log_);
 }
 
 absl::Status LsmEngine::compact() {
-    return absl::UnimplementedError("compact");
+    if (closed_.load(std::memory_order_acquire)) {
+        return closed_error();
+    }
+    if (background_.has_error()) {
+        return refused();
+    }
+    {
+        absl::MutexLock lock(&write_mutex_);
+        if (!active_->empty()) {
+            rotate();
+        }
+    }
+    const absl::Status status = background_.compact_everything();
+    if (absl::IsCancelled(status)) {
+        return closed_error();
+    }
+    if (!status.ok() && !absl::IsResourceExhausted(status)) {
+        background_.set_error(status);
+        return refused();
+    }
+    return status;
 }
 
-uint64_t LsmEngine::approximate_bytes(std::string_view, std::string_view) const {
-    return 0;
+uint64_t LsmEngine::approximate_bytes(std::string_view begin, std::string_view end) const {
+    const auto view = view_.get();
+    uint64_t bytes = 0;
+    for (size_t level = 0; level < level_count; ++level) {
+        for (const TablePtr& table : view->version->level(level)) {
+            const std::string_view first = table->smallest_user_key();
+            const std::string_view last = table->largest_user_key();
+            if (last < begin || (!end.empty() && first >= end)) {
+                continue;
+            }
+            const bool whole = first >= begin && (end.empty() || last < end);
+            bytes += whole ? table->file_bytes : bytes_between(*table, begin, end);
+        }
+    }
+    return bytes;
+}
+
+// By the table's index; a table that cannot be opened counts as half.
+uint64_t LsmEngine::bytes_between(const TableMetadata& metadata,
+                                  std::string_view begin,
+                                  std::string_view end) const {
+    const auto table = tables_.find(metadata, ReadMode::cached);
+    if (!table.ok()) {
+        return metadata.file_bytes / 2;
+    }
+    const uint64_t from = (*table)->approximate_offset(begin);
+    const uint64_t to = end.empty() ? metadata.file_bytes : (*table)->approximate_offset(end);
+    return to > from ? to - from : 0;
 }
 
 WritePressure LsmEngine::write_pressure() const {
@@ -489,11 +551,7 @@ absl::Status LsmEngine::close() {
     if (status.ok()) {
         absl::MutexLock lock(&write_mutex_);
         if (!active_->empty()) {
-            const uint64_t number = catalog_->next_file_number();
-            auto next = std::make_shared<Memtable>(number);
-            active_ = next.get();
-            log_->roll(number);
-            view_.rotate(std::move(next));
+            rotate();
         }
     }
     if (status.ok()) {

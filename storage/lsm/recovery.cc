@@ -140,10 +140,10 @@ class Recovery {
         writer.is_bottom = [](std::string_view) { return false; };
         writer.should_stop = [] { return false; };
         const auto entries = memtable.new_iterator();
-        STARLING_ASSIGN_OR_RETURN(std::vector<TableMetadata> tables,
+        STARLING_ASSIGN_OR_RETURN(WrittenTables written,
                                   write_tables(files_, *entries, std::move(writer)));
         VersionEdit edit;
-        for (TableMetadata& table : tables) {
+        for (TableMetadata& table : written.tables) {
             edit.added.push_back({.level = 0, .table = std::move(table)});
         }
         edit.range_removals = memtable.range_removals();

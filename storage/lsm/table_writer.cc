@@ -1,10 +1,12 @@
 #include "storage/lsm/table_writer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/planted.h"
 #include "base/status_macros.h"
 #include "storage/lsm/file_names.h"
+#include "storage/lsm/stored_value.h"
 
 namespace starling::storage::lsm {
 
@@ -13,18 +15,28 @@ namespace {
 class TableWriter {
   public:
     TableWriter(env::FileSystem& files, TableWriterOptions options)
-        : files_(files), options_(std::move(options)), garbage_(options_.snapshots) {}
+        : files_(files),
+          options_(std::move(options)),
+          garbage_(options_.snapshots, *options_.range_removals),
+          bounds_(bounds_of(*options_.range_removals)) {}
 
     absl::Status run(InternalIterator& entries) {
         for (entries.seek_to_first(); entries.valid(); entries.next()) {
             if (options_.should_stop()) {
                 return absl::CancelledError("the engine is closing");
             }
-            STARLING_RETURN_IF_ERROR(add(entries.key(), entries.value()));
+            if (has_expired(entries.key(), entries.value())) {
+                removal_.assign(user_key_of(entries.key()));
+                append_tag(removal_,
+                           make_tag(sequence_of_tag(tag_of(entries.key())), ChangeKind::remove));
+                STARLING_RETURN_IF_ERROR(add(removal_, {}));
+            } else {
+                STARLING_RETURN_IF_ERROR(add(entries.key(), entries.value()));
+            }
         }
         STARLING_RETURN_IF_ERROR(entries.status());
         STARLING_RETURN_IF_ERROR(finish_table());
-        if (tables_.empty() || STARLING_PLANTED(missing_directory_sync)) {
+        if (written_.tables.empty() || STARLING_PLANTED(missing_directory_sync)) {
             return absl::OkStatus();
         }
         return files_.sync_directory(options_.directory);
@@ -32,21 +44,56 @@ class TableWriter {
 
     void remove_tables() {
         builder_.reset();
-        for (const TableMetadata& table : tables_) {
+        for (const TableMetadata& table : written_.tables) {
             files_.remove(table_path(options_.directory, table.number)).IgnoreError();
         }
     }
 
-    std::vector<TableMetadata> take_tables() { return std::move(tables_); }
+    WrittenTables take() { return std::move(written_); }
 
   private:
+    static std::vector<std::string> bounds_of(const RangeRemovals& removals) {
+        std::vector<std::string> bounds;
+        for (const RangeRemoval& removal : removals.list()) {
+            bounds.push_back(removal.begin);
+            if (!removal.end.empty()) {
+                bounds.push_back(removal.end);
+            }
+        }
+        std::sort(bounds.begin(), bounds.end());
+        return bounds;
+    }
+
+    bool has_expired(std::string_view key, std::string_view stored) {
+        const ChangeKind kind = kind_of_tag(tag_of(key));
+        if (kind == ChangeKind::put || kind == ChangeKind::remove) [[likely]] {
+            return false;
+        }
+        const auto value = view_value(kind, stored);
+        if (!value.has_value() || value->expiry == never || value->expiry > options_.now) {
+            return false;
+        }
+        written_.expired_until = std::max(written_.expired_until, value->expiry);
+        return true;
+    }
+
+    // Whether a bound lies after the last key that was kept, up to this one.
+    bool crosses_bound(std::string_view user_key) const {
+        if (bounds_.empty()) {
+            return false;
+        }
+        const auto bound = std::upper_bound(bounds_.begin(), bounds_.end(), last_user_key_);
+        return bound != bounds_.end() && *bound <= user_key;
+    }
+
     absl::Status add(std::string_view key, std::string_view value) {
         const bool begins_key = garbage_.begins_key(key);
         if (garbage_.drop(key, options_.is_bottom)) {
             return absl::OkStatus();
         }
         const bool full = builder_ != nullptr && options_.table_bytes_max > 0 &&
-                          builder_->file_bytes() >= options_.table_bytes_max;
+                          (builder_->file_bytes() >= options_.table_bytes_max ||
+                           crosses_bound(user_key_of(key)));
         // All entries of a key stay in one table.
         if (full && (begins_key || user_key_of(key) != last_user_key_)) {
             STARLING_RETURN_IF_ERROR(finish_table());
@@ -66,7 +113,7 @@ class TableWriter {
             return absl::OkStatus();
         }
         STARLING_ASSIGN_OR_RETURN(TableMetadata table, builder_->finish());
-        tables_.push_back(std::move(table));
+        written_.tables.push_back(std::move(table));
         builder_.reset();
         return absl::OkStatus();
     }
@@ -74,15 +121,18 @@ class TableWriter {
     env::FileSystem& files_;
     const TableWriterOptions options_;
     GarbageFilter garbage_;
+    const std::vector<std::string> bounds_;
     std::unique_ptr<TableBuilder> builder_;
-    std::vector<TableMetadata> tables_;
+    WrittenTables written_;
+    // The removal that an expired entry becomes.
+    std::string removal_;
     // Of the last entry that was kept.
     std::string last_user_key_;
 };
 
 }  // namespace
 
-absl::StatusOr<std::vector<TableMetadata>> write_tables(env::FileSystem& files,
+absl::StatusOr<WrittenTables> write_tables(env::FileSystem& files,
                                                         InternalIterator& entries,
                                                         TableWriterOptions options) {
     TableWriter writer(files, std::move(options));
@@ -90,7 +140,7 @@ absl::StatusOr<std::vector<TableMetadata>> write_tables(env::FileSystem& files,
         writer.remove_tables();
         return status;
     }
-    return writer.take_tables();
+    return writer.take();
 }
 
 }  // namespace starling::storage::lsm

@@ -27,6 +27,11 @@ struct TableWriterOptions {
     // A new table begins at this size, between two keys; 0: never.
     uint64_t table_bytes_max = 0;
     std::vector<Sequence> snapshots;
+    // Of the version that the entries come from. A new table begins at each of their bounds, so
+    // that a table either may hold keys of a range or touches none.
+    std::shared_ptr<const RangeRemovals> range_removals = std::make_shared<RangeRemovals>();
+    // What expired before is written as a removal. 0: nothing is.
+    Expiry now = 0;
     std::function<uint64_t()> next_file_number;
     // Whether no older entry of a user key can exist where the new tables do not hide it.
     std::function<bool(std::string_view)> is_bottom;
@@ -34,9 +39,15 @@ struct TableWriterOptions {
     std::function<bool()> should_stop;
 };
 
+struct WrittenTables {
+    std::vector<TableMetadata> tables;
+    // The latest expiry that was taken for passed; 0: none was.
+    Expiry expired_until = 0;
+};
+
 // Reads `entries` to their end. The tables are synced, and so is the directory. After an error none
 // of them is left, but where removing fails too.
-absl::StatusOr<std::vector<TableMetadata>> write_tables(env::FileSystem& files,
+absl::StatusOr<WrittenTables> write_tables(env::FileSystem& files,
                                                         InternalIterator& entries,
                                                         TableWriterOptions options);
 

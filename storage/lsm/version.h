@@ -37,6 +37,7 @@ class Version {
     uint64_t table_bytes() const;
     // Of flushed memtables; some table may still hold older entries of each range.
     const RangeRemovals& range_removals() const { return *range_removals_; }
+    std::shared_ptr<const RangeRemovals> shared_range_removals() const { return range_removals_; }
     Expiry expired_until() const { return expired_until_; }
 
     // data_loss: the edit does not fit this version, or breaks an invariant.

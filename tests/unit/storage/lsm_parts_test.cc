@@ -275,7 +275,8 @@ TEST(BloomFilterTest, WithoutAFilterEverythingMayBeThere) {
 std::string kept(const std::vector<std::string>& entries,
                  std::vector<Sequence> snapshots,
                  bool bottom) {
-    GarbageFilter garbage(std::move(snapshots));
+    const RangeRemovals none;
+    GarbageFilter garbage(std::move(snapshots), none);
     std::string result;
     for (const std::string& entry : entries) {
         const Sequence sequence = std::stoull(entry.substr(1));
