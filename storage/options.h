@@ -11,7 +11,8 @@ namespace starling::storage {
 enum class Compression : uint8_t { none = 0, lz4 = 1 };
 
 struct EngineOptions {
-    // "lsm", "bitcask" or "in_memory".
+    // "lsm", "bitcask" or "in_memory"; empty: the one that wrote the directory, or lsm for a new
+    // one.
     std::string engine = "lsm";
     // Nothing is written, and no change accepted.
     bool read_only = false;

@@ -51,6 +51,8 @@ class Catalog {
 
     // Sets the state and writes it into a new manifest. Once, before anything else.
     absl::Status begin(const ManifestState& state);
+    // As begin(), but writes nothing, so nothing may be committed either.
+    void begin_read_only(const ManifestState& state);
 
     uint64_t next_file_number() {
         return next_file_number_.fetch_add(1, std::memory_order_relaxed);
@@ -68,7 +70,8 @@ class Catalog {
     // A file that is to be removed once that is safe: at the next settled state.
     void retire(std::string path);
     // Removes files that are retired, and tables that no version names. What cannot be removed
-    // stays for the next time, and so does everything while a FileHold lives. Returns the numbers of removed tables.
+    // stays for the next time, and so does everything while a FileHold lives. Returns the numbers
+    // of removed tables.
     std::vector<uint64_t> remove_unused_files();
 
   private:

@@ -1,0 +1,67 @@
+#include "storage/engine_files.h"
+
+#include <fmt/format.h>
+
+#include "storage/lsm/file_names.h"
+
+namespace starling::storage {
+
+namespace {
+
+constexpr std::string_view temporary_suffix = ".tmp";
+
+// A file has one name: "7.log" is not one of ours.
+std::optional<std::string_view> if_same(std::string_view name,
+                                        const std::string& canonical,
+                                        std::string_view kind) {
+    return canonical.substr(1) == name ? std::optional(kind) : std::nullopt;
+}
+
+std::optional<std::string_view> lsm_file_kind(std::string_view name) {
+    if (name == "CURRENT") {
+        return "current";
+    }
+    const auto parsed = lsm::parse_file_name(name);
+    if (!parsed.has_value()) {
+        return std::nullopt;
+    }
+    switch (parsed->kind) {
+        case lsm::FileKind::log:
+            return if_same(name, lsm::log_path("", parsed->number), "log");
+        case lsm::FileKind::table:
+            return if_same(name, lsm::table_path("", parsed->number), "table");
+        case lsm::FileKind::manifest:
+            return if_same(name, lsm::manifest_path("", parsed->number), "manifest");
+        case lsm::FileKind::temporary:
+            break;
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<std::string_view> engine_file_kind(std::string_view engine, std::string_view name) {
+    if (name == lock_file_name) {
+        return "lock";
+    }
+    if (name == engine_marker_name) {
+        return "marker";
+    }
+    if (name == backup_list_name) {
+        return "backup list";
+    }
+    if (name.ends_with(temporary_suffix)) {
+        name.remove_suffix(temporary_suffix.size());
+        return engine_file_kind(engine, name).has_value() && !name.ends_with(temporary_suffix)
+                   ? std::optional<std::string_view>("temporary")
+                   : std::nullopt;
+    }
+    return engine == "lsm" ? lsm_file_kind(name) : std::nullopt;
+}
+
+bool is_engine_data(std::string_view name) {
+    const auto kind = lsm_file_kind(name);
+    return kind.has_value() && *kind != "manifest";
+}
+
+}  // namespace starling::storage
