@@ -96,7 +96,10 @@ absl::Status Background::compact_what_is_due() {
         compaction = picker_.pick(*current);
     }
     if (!compaction.has_value()) {
-        const auto rewrite = pick_range_compaction(*current, reclaim_state());
+        auto rewrite = pick_range_compaction(*current, reclaim_state());
+        if (!rewrite.has_value()) {
+            rewrite = pick_value_compaction(*current);
+        }
         return rewrite.has_value() ? compact(*rewrite) : absl::OkStatus();
     }
     STARLING_RETURN_IF_ERROR(compact(*compaction));
@@ -112,7 +115,8 @@ ReclaimState Background::reclaim_state() const {
 bool Background::can_reclaim(const Version& version) const {
     const ReclaimState state = reclaim_state();
     return !find_dead_tables(version, state).empty() ||
-           pick_range_compaction(version, state).has_value();
+           pick_range_compaction(version, state).has_value() ||
+           pick_value_compaction(version).has_value();
 }
 
 absl::Status Background::remove_dead_tables(const Version& version) {
@@ -191,14 +195,17 @@ absl::Status Background::compact_all_levels() {
             if (tables.empty()) {
                 break;
             }
-            STARLING_RETURN_IF_ERROR(compact(compaction_of(
-                *version, level, level == 0 ? tables : TableList{tables.front()})));
+            STARLING_RETURN_IF_ERROR(compact(
+                compaction_of(*version, level, level == 0 ? tables : TableList{tables.front()})));
         }
     }
     for (const TablePtr& table : TableList(parts_.catalog.version()->level(deepest))) {
         if (table->number < first_new) {
-            STARLING_RETURN_IF_ERROR(compact(
-                {.level = deepest, .upper = {table}, .lower = {}, .in_place = true}));
+            STARLING_RETURN_IF_ERROR(compact({.level = deepest,
+                                              .upper = {table},
+                                              .lower = {},
+                                              .in_place = true,
+                                              .value_files_to_leave = {}}));
         }
     }
     return absl::OkStatus();
@@ -225,6 +232,7 @@ absl::Status Background::flush_oldest() {
     for (TableMetadata& table : written.tables) {
         edit.added.push_back({.level = 0, .table = std::move(table)});
     }
+    edit.value_files = std::move(written.value_files);
     edit.range_removals = memtable->range_removals();
     // The manifest will name the log that follows, so it has to be there.
     absl::Status status = parts_.log.make_files();
@@ -234,9 +242,7 @@ absl::Status Background::flush_oldest() {
                             .flushed = memtable->last_sequence()};
         status = commit(edit);
     } else {
-        for (const VersionEdit::Added& added : edit.added) {
-            parts_.catalog.retire(table_path(directory_, added.table.number));
-        }
+        retire_new_files(edit);
     }
     STARLING_RETURN_IF_ERROR(status);
     parts_.view.flushed(parts_.catalog.version());
@@ -285,6 +291,8 @@ absl::StatusOr<VersionEdit> Background::merge(const Compaction& compaction) {
     writer.table_bytes_max = options_.table_bytes;
     writer.range_removals = version->shared_range_removals();
     writer.now = parts_.expiry_clock.now();
+    writer.value_files_to_leave = compaction.value_files_to_leave;
+    writer.values = &parts_.values;
     writer.is_bottom = [&](std::string_view user_key) {
         for (size_t level = compaction.output_level() + 1; level < level_count; ++level) {
             if (version->covers(level, user_key)) {
@@ -298,6 +306,7 @@ absl::StatusOr<VersionEdit> Background::merge(const Compaction& compaction) {
                               write_tables(parts_.files, *entries, std::move(writer)));
     VersionEdit edit;
     edit.expired_until = written.expired_until;
+    edit.value_files = std::move(written.value_files);
     for (TableMetadata& table : written.tables) {
         edit.added.push_back({.level = compaction.output_level(), .table = std::move(table)});
     }
@@ -313,17 +322,24 @@ absl::Status Background::commit(VersionEdit edit) {
     if (!status.ok()) {
         // A restart may find the edit or not. Once a later manifest counts, its new files are of no
         // use.
-        for (const VersionEdit::Added& added : edit.added) {
-            const bool moved =
-                std::any_of(edit.removed.begin(), edit.removed.end(), [&](const auto& removed) {
-                    return removed.number == added.table.number;
-                });
-            if (!moved) {
-                parts_.catalog.retire(table_path(directory_, added.table.number));
-            }
-        }
+        retire_new_files(edit);
     }
     return status;
+}
+
+void Background::retire_new_files(const VersionEdit& edit) {
+    for (const VersionEdit::Added& added : edit.added) {
+        const bool moved =
+            std::any_of(edit.removed.begin(), edit.removed.end(), [&](const auto& removed) {
+                return removed.number == added.table.number;
+            });
+        if (!moved) {
+            parts_.catalog.retire(table_path(directory_, added.table.number));
+        }
+    }
+    for (const ValueFileMetadata& file : edit.value_files) {
+        parts_.catalog.retire(value_file_path(directory_, file.number));
+    }
 }
 
 TableWriterOptions Background::writer_options() {
@@ -349,8 +365,12 @@ absl::Status Background::check_space(uint64_t bytes) {
 }
 
 void Background::remove_unused_files() {
-    for (const uint64_t number : parts_.catalog.remove_unused_files()) {
-        parts_.tables.forget(number);
+    for (const FileName& file : parts_.catalog.remove_unused_files()) {
+        if (file.kind == FileKind::table) {
+            parts_.tables.forget(file.number);
+        } else {
+            parts_.values.forget(file.number);
+        }
     }
 }
 

@@ -39,6 +39,7 @@ class Background {
         Catalog& catalog;
         Log& log;
         TableCache& tables;
+        ValueFiles& values;
         CurrentView& view;
         const SnapshotList& snapshots;
         const ExpiryClock& expiry_clock;
@@ -78,6 +79,8 @@ class Background {
     absl::Status compact(const Compaction& compaction);
     absl::StatusOr<VersionEdit> merge(const Compaction& compaction);
     absl::Status commit(VersionEdit edit);
+    // Of an edit that does not count, or may not.
+    void retire_new_files(const VersionEdit& edit);
     void conclude(const absl::Status& status);
     absl::Status check_space(uint64_t bytes);
     TableWriterOptions writer_options();

@@ -14,6 +14,7 @@
 #include "absl/synchronization/mutex.h"
 
 #include "env/file_system.h"
+#include "storage/lsm/file_names.h"
 #include "storage/lsm/manifest.h"
 #include "storage/lsm/version.h"
 
@@ -69,14 +70,14 @@ class Catalog {
 
     // A file that is to be removed once that is safe: at the next settled state.
     void retire(std::string path);
-    // Removes files that are retired, and tables that no version names. What cannot be removed
-    // stays for the next time, and so does everything while a FileHold lives. Returns the numbers
-    // of removed tables.
-    std::vector<uint64_t> remove_unused_files();
+    // Removes files that are retired, and tables and value files that no version names. What cannot
+    // be removed stays for the next time, and so does everything while a FileHold lives. Returns
+    // which of the latter.
+    std::vector<FileName> remove_unused_files();
 
   private:
     absl::Status settle_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(commit_mutex_);
-    std::vector<uint64_t> take_unused_tables() ABSL_EXCLUSIVE_LOCKS_REQUIRED(commit_mutex_);
+    std::vector<FileName> take_unused() ABSL_EXCLUSIVE_LOCKS_REQUIRED(commit_mutex_);
 
     env::FileSystem& files_;
     const std::string directory_;
@@ -87,7 +88,7 @@ class Catalog {
     LogStart log_ ABSL_GUARDED_BY(commit_mutex_);
     int file_holds_ ABSL_GUARDED_BY(commit_mutex_) = 0;
     std::vector<std::string> retired_ ABSL_GUARDED_BY(commit_mutex_);
-    std::vector<uint64_t> removed_tables_ ABSL_GUARDED_BY(commit_mutex_);
+    std::vector<FileName> removed_files_ ABSL_GUARDED_BY(commit_mutex_);
     // Versions that some reader may hold.
     std::vector<std::weak_ptr<const Version>> versions_ ABSL_GUARDED_BY(commit_mutex_);
 

@@ -27,9 +27,13 @@ class Checkpoint {
         STARLING_RETURN_IF_ERROR(check_engine_marker(files_, to_, "lsm"));
         for (size_t level = 0; level < level_count; ++level) {
             for (const TablePtr& table : state.version->level(level)) {
-                STARLING_RETURN_IF_ERROR(files_.link(table_path(from_, table->number),
-                                                     table_path(to_, table->number)));
+                STARLING_RETURN_IF_ERROR(
+                    files_.link(table_path(from_, table->number), table_path(to_, table->number)));
             }
+        }
+        for (const Version::ValueFile& file : state.version->value_files()) {
+            STARLING_RETURN_IF_ERROR(files_.link(value_file_path(from_, file.number),
+                                                 value_file_path(to_, file.number)));
         }
         STARLING_RETURN_IF_ERROR(copy_log(state.log, durable));
         STARLING_RETURN_IF_ERROR(files_.sync_directory(to_));
@@ -64,7 +68,8 @@ class Checkpoint {
         return absl::OkStatus();
     }
 
-    // Files that begin behind what is durable are left out, but for the first one, which must exist.
+    // Files that begin behind what is durable are left out, but for the first one, which must
+    // exist.
     absl::Status copy_log_file(uint64_t number, uint64_t first, LogPosition durable) {
         STARLING_ASSIGN_OR_RETURN(std::string content,
                                   env::read_file(files_, log_path(from_, number), log_bytes_max));
@@ -92,13 +97,12 @@ absl::Status make_checkpoint(env::FileSystem& files,
                              const std::string& from,
                              const std::string& to,
                              Catalog& catalog,
-                             Log& log) {
+                             const Log& log) {
     STARLING_ASSIGN_OR_RETURN(const bool exists, files.exists(to));
     if (exists) {
         return absl::AlreadyExistsError(fmt::format("{} exists", to));
     }
     const Catalog::FileHold hold(catalog);
-    STARLING_RETURN_IF_ERROR(log.sync());
     const LogPosition durable = log.durable_position();
     const CatalogState state = catalog.state();
     STARLING_RETURN_IF_ERROR(files.create_directory(to));

@@ -13,12 +13,13 @@
 
 namespace starling::storage::lsm {
 
-// Durable once OK. already_exists: `to` is there. After another error what was made is removed
-// again, as far as that works. No file of `from` is removed meanwhile.
+// Holds what was durable before. Durable once OK. already_exists: `to` is there. After another
+// error what was made is removed again, as far as that works. No file of `from` is removed
+// meanwhile.
 absl::Status make_checkpoint(env::FileSystem& files,
                              const std::string& from,
                              const std::string& to,
                              Catalog& catalog,
-                             Log& log);
+                             const Log& log);
 
 }  // namespace starling::storage::lsm

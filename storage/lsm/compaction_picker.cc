@@ -12,7 +12,9 @@ constexpr uint64_t level_growth = 10;
 }  // namespace
 
 Compaction compaction_of(const Version& version, uint32_t level, TableList upper) {
-    Compaction compaction{.level = level, .upper = std::move(upper), .lower = {}};
+    Compaction compaction;
+    compaction.level = level;
+    compaction.upper = std::move(upper);
     std::string_view first = compaction.upper.front()->smallest_user_key();
     std::string_view last = compaction.upper.front()->largest_user_key();
     for (const TablePtr& table : compaction.upper) {

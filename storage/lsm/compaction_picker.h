@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "storage/lsm/version.h"
 #include "storage/options.h"
@@ -21,12 +22,12 @@ struct Compaction {
     TableList lower;
     // The upper tables stay in their level, without what nobody needs. REQUIRES: level > 0.
     bool in_place = false;
+    // Values there are written anew, so that the files can go.
+    std::vector<uint64_t> value_files_to_leave;
 
     uint32_t output_level() const { return in_place ? level : level + 1; }
     // The table can change its level without being rewritten.
-    bool is_move() const {
-        return !in_place && level > 0 && upper.size() == 1 && lower.empty();
-    }
+    bool is_move() const { return !in_place && level > 0 && upper.size() == 1 && lower.empty(); }
     uint64_t input_bytes() const;
 };
 

@@ -23,8 +23,10 @@ enum class ChangeKind : uint8_t {
     put = 1,
     // The value follows its expiry, 8 bytes.
     put_expiring = 2,
+    // The value lies in a value file; a pointer to it stands in its place.
+    put_separate = 3,
 };
-inline constexpr uint8_t change_kind_max = 2;
+inline constexpr uint8_t change_kind_max = 3;
 
 inline constexpr size_t tag_bytes = 8;
 

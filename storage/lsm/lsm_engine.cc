@@ -30,6 +30,7 @@ constexpr uint64_t memtable_count = 4;
 constexpr uint64_t log_write_bytes = 256u << 10;
 // More than this waits only when the disk does not keep up.
 constexpr uint64_t log_buffer_bytes_max = 16u << 20;
+constexpr size_t value_files_open_max = 64;
 
 absl::Status closed_error() {
     return absl::FailedPreconditionError("the storage engine is closed");
@@ -113,6 +114,7 @@ class LsmEngine final : public Engine {
     std::unique_ptr<env::FileLock> lock_;
     BlockCache blocks_;
     mutable TableCache tables_;
+    ValueFiles values_;
     const std::unique_ptr<Catalog> catalog_;
     const std::unique_ptr<Log> log_;
     // Shared with snapshots, which may be released late.
@@ -144,6 +146,7 @@ LsmEngine::LsmEngine(const std::string& directory,
       lock_(std::move(lock)),
       blocks_(options.block_cache_bytes),
       tables_(environment.files, directory, blocks_, options.open_tables_max),
+      values_(environment.files, directory, value_files_open_max),
       catalog_(std::move(recovered.catalog)),
       log_(std::move(recovered.log)),
       view_(recovered.memtables.front(), catalog_->version()),
@@ -154,6 +157,7 @@ LsmEngine::LsmEngine(const std::string& directory,
                    .catalog = *catalog_,
                    .log = *log_,
                    .tables = tables_,
+                   .values = values_,
                    .view = view_,
                    .snapshots = *snapshots_,
                    .expiry_clock = expiry_clock_}),
@@ -305,8 +309,11 @@ absl::Status LsmEngine::apply(const WriteBatch& batch, bool& rotated) {
         }
         void remove_range(std::string_view begin, std::string_view end) override {
             memtable.remove_range(++sequence, begin, end);
-            view.remove_range(memtable.range_removals().back());
-            last_range_removal = sequence;
+            const auto& removals = memtable.range_removals();
+            if (!removals.empty() && removals.back().sequence == sequence) {
+                view.remove_range(removals.back());
+                last_range_removal = sequence;
+            }
         }
         Memtable& memtable;
         CurrentView& view;
@@ -430,10 +437,18 @@ absl::StatusOr<std::optional<Entry>> LsmEngine::read(std::string_view key,
     }
     const auto value = view_value(kind, found.value);
     if (!value.has_value()) {
-        return absl::DataLossError("a value is too short for its expiry");
+        return absl::DataLossError("a value of another size than its kind says");
     }
     if (expiry_clock_.has_passed(value->expiry)) {
         return std::nullopt;
+    }
+    if (value->is_separate) {
+        if (mode == ReadMode::memory_only) {
+            return absl::UnavailableError("not in memory");
+        }
+        STARLING_ASSIGN_OR_RETURN(std::string separate,
+                                  values_.read(*decode_value_pointer(value->value)));
+        return Entry{.value = std::move(separate), .expiry = value->expiry};
     }
     return Entry{.value = std::string(value->value), .expiry = value->expiry};
 }
@@ -453,7 +468,8 @@ std::unique_ptr<Iterator> LsmEngine::new_iterator(IteratorOptions options) {
                              new_merging_iterator(std::move(sources)),
                              std::move(options),
                              sequence,
-                             expiry_clock_.now());
+                             expiry_clock_.now(),
+                             values_);
 }
 
 std::unique_ptr<Snapshot> LsmEngine::snapshot() {
@@ -461,12 +477,7 @@ std::unique_ptr<Snapshot> LsmEngine::snapshot() {
 }
 
 absl::Status LsmEngine::checkpoint(const std::string& directory) {
-    if (closed_.load(std::memory_order_acquire)) {
-        return closed_error();
-    }
-    if (background_.has_error()) {
-        return refused();
-    }
+    STARLING_RETURN_IF_ERROR(sync());
     return make_checkpoint(files_, directory_, directory, *catalog_, *log_);
 }
 
@@ -505,6 +516,9 @@ uint64_t LsmEngine::approximate_bytes(std::string_view begin, std::string_view e
                 continue;
             }
             const bool whole = first >= begin && (end.empty() || last < end);
+            for (const auto& reference : table->value_references) {
+                bytes += whole ? reference.bytes : reference.bytes / 2;
+            }
             bytes += whole ? table->file_bytes : bytes_between(*table, begin, end);
         }
     }
@@ -543,6 +557,11 @@ EngineStatistics LsmEngine::statistics() const {
     statistics.log_bytes = log_->size();
     statistics.disk_bytes =
         view->version->table_bytes() + statistics.log_bytes + catalog_->manifest_bytes();
+    for (const Version::ValueFile& file : view->version->value_files()) {
+        statistics.value_file_bytes += file.file_bytes;
+        statistics.value_file_garbage_bytes += file.file_bytes - file.live_bytes;
+    }
+    statistics.disk_bytes += statistics.value_file_bytes;
     statistics.flushes = background_.flush_count();
     statistics.compactions = background_.compaction_count();
     statistics.syncs = log_->sync_count();

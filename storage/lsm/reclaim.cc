@@ -72,7 +72,41 @@ std::optional<Compaction> pick_range_compaction(const Version& version, const Re
                 // A table of level 0 that is written anew would count as the newest of them.
                 return compaction_of(version, 0, tables);
             }
-            return Compaction{.level = level, .upper = {*table}, .lower = {}, .in_place = true};
+            return Compaction{.level = level,
+                              .upper = {*table},
+                              .lower = {},
+                              .in_place = true,
+                              .value_files_to_leave = {}};
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<Compaction> pick_value_compaction(const Version& version) {
+    for (const Version::ValueFile& file : version.value_files()) {
+        if (file.live_bytes * 2 > file.file_bytes) {
+            continue;
+        }
+        for (uint32_t level = 0; level < level_count; ++level) {
+            const TableList& tables = version.level(level);
+            const auto table = std::find_if(tables.begin(), tables.end(), [&](const auto& found) {
+                const auto& references = found->value_references;
+                return std::any_of(
+                    references.begin(), references.end(), [&](const auto& reference) {
+                        return reference.file == file.number;
+                    });
+            });
+            if (table == tables.end()) {
+                continue;
+            }
+            Compaction compaction = level == 0 ? compaction_of(version, 0, tables)
+                                               : Compaction{.level = level,
+                                                            .upper = {*table},
+                                                            .lower = {},
+                                                            .in_place = true,
+                                                            .value_files_to_leave = {}};
+            compaction.value_files_to_leave = {file.number};
+            return compaction;
         }
     }
     return std::nullopt;

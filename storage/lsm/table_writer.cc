@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
 #include "base/planted.h"
 #include "base/status_macros.h"
 #include "storage/lsm/file_names.h"
@@ -36,6 +37,7 @@ class TableWriter {
         }
         STARLING_RETURN_IF_ERROR(entries.status());
         STARLING_RETURN_IF_ERROR(finish_table());
+        STARLING_RETURN_IF_ERROR(finish_value_file());
         if (written_.tables.empty() || STARLING_PLANTED(missing_directory_sync)) {
             return absl::OkStatus();
         }
@@ -44,6 +46,10 @@ class TableWriter {
 
     void remove_tables() {
         builder_.reset();
+        value_writer_.reset();
+        for (const ValueFileMetadata& file : written_.value_files) {
+            files_.remove(value_file_path(options_.directory, file.number)).IgnoreError();
+        }
         for (const TableMetadata& table : written_.tables) {
             files_.remove(table_path(options_.directory, table.number)).IgnoreError();
         }
@@ -91,9 +97,9 @@ class TableWriter {
         if (garbage_.drop(key, options_.is_bottom)) {
             return absl::OkStatus();
         }
-        const bool full = builder_ != nullptr && options_.table_bytes_max > 0 &&
-                          (builder_->file_bytes() >= options_.table_bytes_max ||
-                           crosses_bound(user_key_of(key)));
+        const bool full =
+            builder_ != nullptr && options_.table_bytes_max > 0 &&
+            (builder_->file_bytes() >= options_.table_bytes_max || crosses_bound(user_key_of(key)));
         // All entries of a key stay in one table.
         if (full && (begins_key || user_key_of(key) != last_user_key_)) {
             STARLING_RETURN_IF_ERROR(finish_table());
@@ -105,7 +111,70 @@ class TableWriter {
                     files_, options_.directory, options_.next_file_number(), options_.engine));
         }
         last_user_key_.assign(user_key_of(key));
-        return builder_->add(key, value);
+        return add_to_table(key, value);
+    }
+
+    // Decides whether the value lies in the table or apart.
+    absl::Status add_to_table(std::string_view key, std::string_view stored) {
+        const ChangeKind kind = kind_of_tag(tag_of(key));
+        const uint64_t threshold = options_.engine.separate_value_bytes;
+        if (kind == ChangeKind::put_separate) {
+            const auto pointer = decode_value_pointer(stored);
+            if (!pointer.has_value() || !leaves(pointer->file)) {
+                return builder_->add(key, stored);
+            }
+            STARLING_CHECK(options_.values != nullptr);
+            STARLING_ASSIGN_OR_RETURN(const std::string value, options_.values->read(*pointer));
+            if (threshold > 0 && value.size() >= threshold) {
+                return add_apart(key, value, pointer->expiry);
+            }
+            return pointer->expiry == never
+                       ? add_as(ChangeKind::put, key, value)
+                       : add_as(ChangeKind::put_expiring, key, with_expiry(value, pointer->expiry));
+        }
+        if (threshold == 0 || stored.size() < threshold || kind == ChangeKind::remove) [[likely]] {
+            return builder_->add(key, stored);
+        }
+        const auto value = view_value(kind, stored);
+        if (!value.has_value() || value->value.size() < threshold) {
+            return builder_->add(key, stored);
+        }
+        return add_apart(key, value->value, value->expiry);
+    }
+
+    absl::Status add_apart(std::string_view key, std::string_view value, Expiry expiry) {
+        if (value_writer_ == nullptr) {
+            STARLING_ASSIGN_OR_RETURN(
+                value_writer_,
+                ValueFileWriter::create(files_, options_.directory, options_.next_file_number()));
+        }
+        STARLING_ASSIGN_OR_RETURN(const ValuePointer pointer, value_writer_->append(value, expiry));
+        STARLING_RETURN_IF_ERROR(
+            add_as(ChangeKind::put_separate, key, encode_value_pointer(pointer)));
+        return value_writer_->file_bytes() >= options_.engine.value_file_bytes ? finish_value_file()
+                                                                               : absl::OkStatus();
+    }
+
+    absl::Status add_as(ChangeKind kind, std::string_view key, std::string_view stored) {
+        changed_key_.assign(user_key_of(key));
+        append_tag(changed_key_, make_tag(sequence_of_tag(tag_of(key)), kind));
+        return builder_->add(changed_key_, stored);
+    }
+
+    bool leaves(uint64_t value_file) const {
+        return std::find(options_.value_files_to_leave.begin(),
+                         options_.value_files_to_leave.end(),
+                         value_file) != options_.value_files_to_leave.end();
+    }
+
+    absl::Status finish_value_file() {
+        if (value_writer_ == nullptr) {
+            return absl::OkStatus();
+        }
+        STARLING_ASSIGN_OR_RETURN(const ValueFileMetadata file, value_writer_->finish());
+        written_.value_files.push_back(file);
+        value_writer_.reset();
+        return absl::OkStatus();
     }
 
     absl::Status finish_table() {
@@ -124,8 +193,10 @@ class TableWriter {
     const std::vector<std::string> bounds_;
     std::unique_ptr<TableBuilder> builder_;
     WrittenTables written_;
+    std::unique_ptr<ValueFileWriter> value_writer_;
     // The removal that an expired entry becomes.
     std::string removal_;
+    std::string changed_key_;
     // Of the last entry that was kept.
     std::string last_user_key_;
 };
@@ -133,8 +204,8 @@ class TableWriter {
 }  // namespace
 
 absl::StatusOr<WrittenTables> write_tables(env::FileSystem& files,
-                                                        InternalIterator& entries,
-                                                        TableWriterOptions options) {
+                                           InternalIterator& entries,
+                                           TableWriterOptions options) {
     TableWriter writer(files, std::move(options));
     if (absl::Status status = writer.run(entries); !status.ok()) {
         writer.remove_tables();

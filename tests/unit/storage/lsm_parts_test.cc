@@ -319,6 +319,7 @@ VersionEdit::Added table(uint32_t level,
                    .file_bytes = bytes,
                    .entry_count = 1,
                    .removal_count = 0,
+                   .value_references = {},
                    .smallest = internal(first, 9),
                    .largest = internal(last, 1)};
     return added;
