@@ -44,8 +44,8 @@ Model after(Model model, const WriteBatch& batch) {
 }  // namespace
 
 absl::Status CrashScript::open() {
-    STARLING_ASSIGN_OR_RETURN(engine_,
-                              open_engine(std::string(directory), options_, environment(files_, workers_)));
+    STARLING_ASSIGN_OR_RETURN(
+        engine_, open_engine(std::string(directory), options_, environment(files_, workers_)));
     STARLING_ASSIGN_OR_RETURN(const Model found, contents(*engine_));
     if (wrong_.empty()) {
         wrong_ = judge(found);

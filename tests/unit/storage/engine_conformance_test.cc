@@ -375,7 +375,8 @@ TEST_P(EngineConformanceTest, AClosedEngineRefusesEverything) {
 }
 
 TEST_P(EngineConformanceTest, ADirectoryBelongsToOneEngineAtATime) {
-    const auto second = open_engine("/data", small_options(GetParam()), environment(files, workers));
+    const auto second =
+        open_engine("/data", small_options(GetParam()), environment(files, workers));
     EXPECT_TRUE(absl::IsFailedPrecondition(second.status())) << second.status();
     EXPECT_TRUE(put(*engine, "a", "1").ok());
     reopen();
@@ -397,7 +398,8 @@ TEST_P(EngineConformanceTest, AnUnknownFormatIsRefused) {
     EXPECT_THAT(marker, HasSubstr("format 1\n"));
     for (size_t i = 0; i < marker.size(); ++i) {
         ASSERT_TRUE(files.flip_bit("/data/ENGINE", i, 0).ok());
-        const auto opened = open_engine("/data", small_options(GetParam()), environment(files, workers));
+        const auto opened =
+            open_engine("/data", small_options(GetParam()), environment(files, workers));
         EXPECT_FALSE(opened.ok()) << "byte " << i;
         ASSERT_TRUE(files.flip_bit("/data/ENGINE", i, 0).ok());
     }

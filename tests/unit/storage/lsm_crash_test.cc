@@ -75,7 +75,8 @@ TEST_P(LsmCrashTest, ACrashDuringRecoveryLosesNothingEither) {
                 disk->faults().crash_at(m);
                 {
                     QueueWorkers workers;
-                    const auto engine = open_engine("/data", small_options(), environment(*disk, workers));
+                    const auto engine =
+                        open_engine("/data", small_options(), environment(*disk, workers));
                     died_again = disk->faults().dead();
                     ASSERT_TRUE(died_again || engine.ok()) << engine.status();
                 }
