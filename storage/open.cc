@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/status_macros.h"
+#include "storage/bitcask/bitcask_engine.h"
 #include "storage/engine_marker.h"
 #include "storage/in_memory/in_memory_engine.h"
 #include "storage/lsm/lsm_engine.h"
@@ -34,16 +35,22 @@ absl::Status make_directory(env::FileSystem& files, const std::string& directory
 absl::StatusOr<std::unique_ptr<Engine>> open_engine(const std::string& directory,
                                                     const EngineOptions& options,
                                                     EngineEnvironment environment) {
-    if (options.engine != "lsm" && options.engine != "in_memory") {
-        return absl::InvalidArgumentError(fmt::format(
-            "unknown storage engine '{}'; there are 'lsm' and 'in_memory'", options.engine));
+    const std::string engine = options.engine == "kvs" ? "bitcask" : options.engine;
+    if (engine != "lsm" && engine != "bitcask" && engine != "in_memory") {
+        return absl::InvalidArgumentError(
+            fmt::format("unknown storage engine '{}'; there are 'lsm', 'bitcask' (or 'kvs') and "
+                        "'in_memory'",
+                        options.engine));
     }
     env::FileSystem& files = environment.files;
     STARLING_RETURN_IF_ERROR(make_directory(files, directory));
     STARLING_ASSIGN_OR_RETURN(std::unique_ptr<env::FileLock> lock, files.lock(directory + "/LOCK"));
-    STARLING_RETURN_IF_ERROR(check_engine_marker(files, directory, options.engine));
-    if (options.engine == "in_memory") {
+    STARLING_RETURN_IF_ERROR(check_engine_marker(files, directory, engine));
+    if (engine == "in_memory") {
         return make_in_memory_engine(environment.wall_clock, std::move(lock));
+    }
+    if (engine == "bitcask") {
+        return bitcask::open_bitcask_engine(directory, options, environment, std::move(lock));
     }
     return lsm::open_lsm_engine(directory, options, environment, std::move(lock));
 }
