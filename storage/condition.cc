@@ -1,8 +1,7 @@
 #include "storage/condition.h"
 
-#include <fmt/format.h>
-
 #include "absl/strings/escaping.h"
+#include <fmt/format.h>
 
 namespace starling::storage {
 

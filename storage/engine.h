@@ -195,8 +195,9 @@ class Engine {
                                                            const Snapshot* snapshot = nullptr) = 0;
     // OK says nothing about the disk: when that has failed meanwhile, the next sync() says so.
     virtual absl::Status write(const WriteBatch& batch, WriteOptions options = {}) = 0;
-    // As write(), but only if all conditions hold at the moment of the change; else `aborted`, naming
-    // the first key that does not. May read the disk. Nothing of other writers comes between.
+    // As write(), but only if all conditions hold at the moment of the change; else `aborted`,
+    // naming the first key that does not. May read the disk. Nothing of other writers comes
+    // between.
     virtual absl::Status write_if(std::span<const Condition> conditions,
                                   const WriteBatch& batch,
                                   WriteOptions options = {}) = 0;

@@ -67,7 +67,7 @@ absl::Status check(const std::string& path, std::string_view text, const std::st
 // An engine writes its marker before anything else, so a directory with data and no marker lost it.
 bool is_engine_data(std::string_view name) {
     return name == "CURRENT" || name == "FILES" || name.ends_with(".log") ||
-           name.ends_with(".table") || name.ends_with(".data");
+           name.ends_with(".table") || name.ends_with(".values") || name.ends_with(".data");
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "base/status_macros.h"
 #include "storage/bitcask/bitcask_engine.h"
+#include "storage/directory.h"
 #include "storage/engine_marker.h"
 #include "storage/in_memory/in_memory_engine.h"
 #include "storage/lsm/lsm_engine.h"
@@ -11,14 +12,6 @@
 namespace starling::storage {
 
 namespace {
-
-std::string parent_of(const std::string& path) {
-    const size_t slash = path.find_last_of('/');
-    if (slash == std::string::npos) {
-        return ".";
-    }
-    return slash == 0 ? "/" : path.substr(0, slash);
-}
 
 absl::Status make_directory(env::FileSystem& files, const std::string& directory) {
     STARLING_ASSIGN_OR_RETURN(const bool existed, files.exists(directory));

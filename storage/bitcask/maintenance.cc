@@ -11,6 +11,7 @@
 #include "base/status_macros.h"
 #include "storage/bitcask/data_file.h"
 #include "storage/bitcask/file_names.h"
+#include "storage/directory.h"
 #include "storage/engine_marker.h"
 
 namespace starling::storage::bitcask {
@@ -21,11 +22,6 @@ namespace {
 constexpr uint64_t reserve_bytes = 64u << 10;
 // Of a merge: how many files' worth of live data it moves at most.
 constexpr uint64_t files_per_merge = 4;
-
-std::string parent_of(const std::string& path) {
-    const size_t slash = path.find_last_of('/');
-    return slash == std::string::npos ? "." : (slash == 0 ? "/" : path.substr(0, slash));
-}
 
 }  // namespace
 

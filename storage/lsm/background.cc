@@ -32,7 +32,8 @@ void Background::schedule() {
         const auto view = parts_.view.get();
         absl::MutexLock lock(&mutex_);
         flush = !flush_under_way_ && !view->immutable.empty();
-        compaction = !compaction_under_way_ && picker_.pick(*view->version).has_value();
+        compaction = !compaction_under_way_ &&
+                     (picker_.pick(*view->version).has_value() || can_reclaim(*view->version));
         flush_under_way_ = flush_under_way_ || flush;
         compaction_under_way_ = compaction_under_way_ || compaction;
     }
@@ -58,7 +59,11 @@ void Background::stop() {
 }
 
 void Background::flush_job() {
-    const absl::Status status = flush_oldest();
+    absl::Status status;
+    {
+        absl::MutexLock one_at_a_time(&flush_mutex_);
+        status = flush_oldest();
+    }
     {
         absl::MutexLock lock(&mutex_);
         flush_under_way_ = false;
@@ -67,24 +72,73 @@ void Background::flush_job() {
 }
 
 void Background::compaction_job() {
-    std::optional<Compaction> compaction;
-    {
-        const auto version = parts_.catalog.version();
-        absl::MutexLock lock(&mutex_);
-        compaction = picker_.pick(*version);
-    }
     absl::Status status;
-    if (compaction.has_value()) {
-        status = compact(*compaction);
+    {
+        absl::MutexLock one_at_a_time(&compaction_mutex_);
+        status = compact_what_is_due();
     }
     {
         absl::MutexLock lock(&mutex_);
-        if (compaction.has_value() && status.ok()) {
-            picker_.done(*compaction);
-        }
         compaction_under_way_ = false;
     }
     conclude(status);
+}
+
+absl::Status Background::compact_what_is_due() {
+    const auto version = parts_.catalog.version();
+    if (can_reclaim(*version)) {
+        STARLING_RETURN_IF_ERROR(remove_dead_tables(*version));
+    }
+    const auto current = parts_.catalog.version();
+    std::optional<Compaction> compaction;
+    {
+        absl::MutexLock lock(&mutex_);
+        compaction = picker_.pick(*current);
+    }
+    if (!compaction.has_value()) {
+        auto rewrite = pick_range_compaction(*current, reclaim_state());
+        if (!rewrite.has_value()) {
+            rewrite = pick_value_compaction(*current);
+        }
+        return rewrite.has_value() ? compact(*rewrite) : absl::OkStatus();
+    }
+    STARLING_RETURN_IF_ERROR(compact(*compaction));
+    absl::MutexLock lock(&mutex_);
+    picker_.done(*compaction);
+    return absl::OkStatus();
+}
+
+ReclaimState Background::reclaim_state() const {
+    return {.snapshots = parts_.snapshots.list(), .now = parts_.expiry_clock.now()};
+}
+
+bool Background::can_reclaim(const Version& version) const {
+    const ReclaimState state = reclaim_state();
+    return !find_dead_tables(version, state).empty() ||
+           pick_range_compaction(version, state).has_value() ||
+           pick_value_compaction(version).has_value();
+}
+
+absl::Status Background::remove_dead_tables(const Version& version) {
+    const ReclaimState state = reclaim_state();
+    VersionEdit edit;
+    edit.removed = find_dead_tables(version, state);
+    if (edit.removed.empty()) {
+        return absl::OkStatus();
+    }
+    for (const VersionEdit::Removed& removed : edit.removed) {
+        const TableList& tables = version.level(removed.level);
+        const auto table = std::find_if(tables.begin(), tables.end(), [&](const TablePtr& found) {
+            return found->number == removed.number;
+        });
+        if ((*table)->latest_expiry <= state.now) {
+            edit.expired_until = std::max(edit.expired_until, (*table)->latest_expiry);
+        }
+    }
+    STARLING_RETURN_IF_ERROR(parts_.catalog.settle());
+    STARLING_RETURN_IF_ERROR(commit(std::move(edit)));
+    parts_.view.compacted(parts_.catalog.version());
+    return absl::OkStatus();
 }
 
 // What the end of a job means for the engine.
@@ -101,6 +155,7 @@ void Background::conclude(const absl::Status& status) {
 }
 
 absl::Status Background::flush_all() {
+    absl::MutexLock one_at_a_time(&flush_mutex_);
     while (!has_error() && !parts_.view.get()->immutable.empty()) {
         STARLING_RETURN_IF_ERROR(flush_oldest());
     }
@@ -108,8 +163,59 @@ absl::Status Background::flush_all() {
     return error();
 }
 
+absl::Status Background::compact_everything() {
+    if (!gate_->enter()) {
+        return absl::CancelledError("the engine is closing");
+    }
+    absl::Status status = flush_all();
+    if (status.ok()) {
+        absl::MutexLock one_at_a_time(&compaction_mutex_);
+        status = compact_all_levels();
+    }
+    if (status.ok()) {
+        remove_unused_files();
+    }
+    gate_->leave();
+    return status;
+}
+
+absl::Status Background::compact_all_levels() {
+    STARLING_RETURN_IF_ERROR(remove_dead_tables(*parts_.catalog.version()));
+    const uint64_t first_new = parts_.catalog.next_file_number();
+    const auto before = parts_.catalog.version();
+    uint32_t deepest = 1;
+    for (uint32_t level = 1; level < level_count; ++level) {
+        deepest = before->level(level).empty() ? deepest : level;
+    }
+    for (uint32_t level = 0; level < deepest; ++level) {
+        // Level 0 at once, then table by table: each needs room for itself and what it meets below.
+        for (;;) {
+            const auto version = parts_.catalog.version();
+            const TableList& tables = version->level(level);
+            if (tables.empty()) {
+                break;
+            }
+            STARLING_RETURN_IF_ERROR(compact(
+                compaction_of(*version, level, level == 0 ? tables : TableList{tables.front()})));
+        }
+    }
+    for (const TablePtr& table : TableList(parts_.catalog.version()->level(deepest))) {
+        if (table->number < first_new) {
+            STARLING_RETURN_IF_ERROR(compact({.level = deepest,
+                                              .upper = {table},
+                                              .lower = {},
+                                              .in_place = true,
+                                              .value_files_to_leave = {}}));
+        }
+    }
+    return absl::OkStatus();
+}
+
 absl::Status Background::flush_oldest() {
     const auto view = parts_.view.get();
+    if (view->immutable.empty()) {
+        return absl::OkStatus();
+    }
     const std::shared_ptr<Memtable>& memtable = view->immutable.back();
     const Memtable& next =
         view->immutable.size() > 1 ? *view->immutable[view->immutable.size() - 2] : *view->active;
@@ -120,12 +226,13 @@ absl::Status Background::flush_oldest() {
     // close() flushes after the gate is shut; a flush is short enough to be always finished.
     writer.should_stop = [] { return false; };
     const auto entries = memtable->new_iterator();
-    STARLING_ASSIGN_OR_RETURN(std::vector<TableMetadata> tables,
+    STARLING_ASSIGN_OR_RETURN(WrittenTables written,
                               write_tables(parts_.files, *entries, std::move(writer)));
     VersionEdit edit;
-    for (TableMetadata& table : tables) {
+    for (TableMetadata& table : written.tables) {
         edit.added.push_back({.level = 0, .table = std::move(table)});
     }
+    edit.value_files = std::move(written.value_files);
     edit.range_removals = memtable->range_removals();
     // The manifest will name the log that follows, so it has to be there.
     absl::Status status = parts_.log.make_files();
@@ -135,9 +242,7 @@ absl::Status Background::flush_oldest() {
                             .flushed = memtable->last_sequence()};
         status = commit(edit);
     } else {
-        for (const VersionEdit::Added& added : edit.added) {
-            parts_.catalog.retire(table_path(directory_, added.table.number));
-        }
+        retire_new_files(edit);
     }
     STARLING_RETURN_IF_ERROR(status);
     parts_.view.flushed(parts_.catalog.version());
@@ -172,9 +277,11 @@ absl::StatusOr<VersionEdit> Background::merge(const Compaction& compaction) {
     STARLING_RETURN_IF_ERROR(check_space(compaction.input_bytes()));
     std::vector<std::unique_ptr<InternalIterator>> inputs;
     const std::span<const TablePtr> upper(compaction.upper);
-    inputs.reserve(upper.size() + 1);
-    for (size_t i = 0; i < upper.size(); ++i) {
-        inputs.push_back(new_level_iterator(parts_.tables, upper.subspan(i, 1), ReadMode::once));
+    // Tables of level 0 overlap.
+    const size_t together = compaction.level == 0 ? 1 : upper.size();
+    for (size_t i = 0; i < upper.size(); i += together) {
+        inputs.push_back(
+            new_level_iterator(parts_.tables, upper.subspan(i, together), ReadMode::once));
     }
     inputs.push_back(new_level_iterator(parts_.tables, compaction.lower, ReadMode::once));
     const auto entries = new_merging_iterator(std::move(inputs));
@@ -182,6 +289,10 @@ absl::StatusOr<VersionEdit> Background::merge(const Compaction& compaction) {
     const auto version = parts_.catalog.version();
     TableWriterOptions writer = writer_options();
     writer.table_bytes_max = options_.table_bytes;
+    writer.range_removals = version->shared_range_removals();
+    writer.now = parts_.expiry_clock.now();
+    writer.value_files_to_leave = compaction.value_files_to_leave;
+    writer.values = &parts_.values;
     writer.is_bottom = [&](std::string_view user_key) {
         for (size_t level = compaction.output_level() + 1; level < level_count; ++level) {
             if (version->covers(level, user_key)) {
@@ -191,31 +302,44 @@ absl::StatusOr<VersionEdit> Background::merge(const Compaction& compaction) {
         return true;
     };
     writer.should_stop = [&] { return gate_->shut(); };
-    STARLING_ASSIGN_OR_RETURN(std::vector<TableMetadata> tables,
+    STARLING_ASSIGN_OR_RETURN(WrittenTables written,
                               write_tables(parts_.files, *entries, std::move(writer)));
     VersionEdit edit;
-    for (TableMetadata& table : tables) {
+    edit.expired_until = written.expired_until;
+    edit.value_files = std::move(written.value_files);
+    for (TableMetadata& table : written.tables) {
         edit.added.push_back({.level = compaction.output_level(), .table = std::move(table)});
     }
     return edit;
 }
 
 absl::Status Background::commit(VersionEdit edit) {
+    if (!parts_.catalog.version()->range_removals().empty() || !edit.range_removals.empty()) {
+        STARLING_ASSIGN_OR_RETURN(const auto next, parts_.catalog.version()->apply(edit));
+        edit.range_removals_gone = find_finished_removals(*next);
+    }
     absl::Status status = parts_.catalog.commit(edit);
     if (!status.ok()) {
         // A restart may find the edit or not. Once a later manifest counts, its new files are of no
         // use.
-        for (const VersionEdit::Added& added : edit.added) {
-            const bool moved =
-                std::any_of(edit.removed.begin(), edit.removed.end(), [&](const auto& removed) {
-                    return removed.number == added.table.number;
-                });
-            if (!moved) {
-                parts_.catalog.retire(table_path(directory_, added.table.number));
-            }
-        }
+        retire_new_files(edit);
     }
     return status;
+}
+
+void Background::retire_new_files(const VersionEdit& edit) {
+    for (const VersionEdit::Added& added : edit.added) {
+        const bool moved =
+            std::any_of(edit.removed.begin(), edit.removed.end(), [&](const auto& removed) {
+                return removed.number == added.table.number;
+            });
+        if (!moved) {
+            parts_.catalog.retire(table_path(directory_, added.table.number));
+        }
+    }
+    for (const ValueFileMetadata& file : edit.value_files) {
+        parts_.catalog.retire(value_file_path(directory_, file.number));
+    }
 }
 
 TableWriterOptions Background::writer_options() {
@@ -241,8 +365,12 @@ absl::Status Background::check_space(uint64_t bytes) {
 }
 
 void Background::remove_unused_files() {
-    for (const uint64_t number : parts_.catalog.remove_unused_files()) {
-        parts_.tables.forget(number);
+    for (const FileName& file : parts_.catalog.remove_unused_files()) {
+        if (file.kind == FileKind::table) {
+            parts_.tables.forget(file.number);
+        } else {
+            parts_.values.forget(file.number);
+        }
     }
 }
 

@@ -22,6 +22,7 @@
 #include "storage/lsm/job_gate.h"
 #include "storage/lsm/log.h"
 #include "storage/lsm/read_view.h"
+#include "storage/lsm/reclaim.h"
 #include "storage/lsm/snapshot_list.h"
 #include "storage/lsm/table_cache.h"
 #include "storage/lsm/table_writer.h"
@@ -38,6 +39,7 @@ class Background {
         Catalog& catalog;
         Log& log;
         TableCache& tables;
+        ValueFiles& values;
         CurrentView& view;
         const SnapshotList& snapshots;
         const ExpiryClock& expiry_clock;
@@ -49,8 +51,10 @@ class Background {
     void schedule();
     // Shuts the gate and waits for jobs that run. Afterwards only flush_all() does work.
     void stop();
-    // Flushes all immutable memtables, on this thread. REQUIRES: stop() has returned.
+    // Flushes all immutable memtables, on this thread.
     absl::Status flush_all();
+    // Flushes and merges everything into one level, on this thread. cancelled: stop() was called.
+    absl::Status compact_everything();
 
     // The first error; OK: none.
     absl::Status error() const;
@@ -65,10 +69,18 @@ class Background {
     void submit(void (Background::*work)());
     void flush_job();
     void compaction_job();
-    absl::Status flush_oldest();
+    absl::Status compact_what_is_due() ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
+    absl::Status remove_dead_tables(const Version& version)
+        ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
+    bool can_reclaim(const Version& version) const;
+    ReclaimState reclaim_state() const;
+    absl::Status flush_oldest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(flush_mutex_);
+    absl::Status compact_all_levels() ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
     absl::Status compact(const Compaction& compaction);
     absl::StatusOr<VersionEdit> merge(const Compaction& compaction);
     absl::Status commit(VersionEdit edit);
+    // Of an edit that does not count, or may not.
+    void retire_new_files(const VersionEdit& edit);
     void conclude(const absl::Status& status);
     absl::Status check_space(uint64_t bytes);
     TableWriterOptions writer_options();
@@ -86,7 +98,11 @@ class Background {
     std::atomic<uint64_t> flush_count_ = 0;
     std::atomic<uint64_t> compaction_count_ = 0;
 
-    mutable absl::Mutex mutex_;
+    // Held for as long as a flush or a compaction takes; taken before mutex_, and not together.
+    absl::Mutex flush_mutex_;
+    absl::Mutex compaction_mutex_;
+
+    mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(compaction_mutex_);
     absl::Status error_ ABSL_GUARDED_BY(mutex_);
     bool flush_under_way_ ABSL_GUARDED_BY(mutex_) = false;
     bool compaction_under_way_ ABSL_GUARDED_BY(mutex_) = false;

@@ -15,18 +15,6 @@ namespace {
 // KiB.
 constexpr uint64_t manifest_bytes_long = 4u << 20;
 
-bool names_table(const Version& version, uint64_t number) {
-    for (size_t level = 0; level < level_count; ++level) {
-        const TableList& tables = version.level(level);
-        if (std::any_of(tables.begin(), tables.end(), [&](const TablePtr& table) {
-                return table->number == number;
-            })) {
-            return true;
-        }
-    }
-    return false;
-}
-
 }  // namespace
 
 Catalog::Catalog(env::FileSystem& files, std::string directory)
@@ -88,7 +76,12 @@ absl::Status Catalog::commit(VersionEdit edit) {
     manifest_bytes_.store(manifest_.file_bytes(), std::memory_order_relaxed);
     log_ = edit.log.value_or(log_);
     for (const VersionEdit::Removed& removed : edit.removed) {
-        removed_tables_.push_back(removed.number);
+        removed_files_.push_back({.kind = FileKind::table, .number = removed.number});
+    }
+    for (const Version::ValueFile& file : version()->value_files()) {
+        if (!(*next)->names_file(FileKind::value_file, file.number)) {
+            removed_files_.push_back({.kind = FileKind::value_file, .number = file.number});
+        }
     }
     versions_.push_back(*next);
     absl::MutexLock version_lock(&version_mutex_);
@@ -96,12 +89,17 @@ absl::Status Catalog::commit(VersionEdit edit) {
     return absl::OkStatus();
 }
 
+CatalogState Catalog::state() {
+    absl::MutexLock lock(&commit_mutex_);
+    return {.version = version(), .log = log_, .next_file_number = next_file_number()};
+}
+
 void Catalog::retire(std::string path) {
     absl::MutexLock lock(&commit_mutex_);
     retired_.push_back(std::move(path));
 }
 
-std::vector<uint64_t> Catalog::take_unused_tables() {
+std::vector<FileName> Catalog::take_unused() {
     std::vector<std::shared_ptr<const Version>> alive;
     for (const auto& version : versions_) {
         if (auto held = version.lock()) {
@@ -109,29 +107,29 @@ std::vector<uint64_t> Catalog::take_unused_tables() {
         }
     }
     std::erase_if(versions_, [](const auto& version) { return version.expired(); });
-    std::vector<uint64_t> unused;
-    std::erase_if(removed_tables_, [&](uint64_t number) {
+    std::vector<FileName> unused;
+    std::erase_if(removed_files_, [&](const FileName& file) {
         const bool named = std::any_of(alive.begin(), alive.end(), [&](const auto& version) {
-            return names_table(*version, number);
+            return version->names_file(file.kind, file.number);
         });
         if (!named) {
-            unused.push_back(number);
+            unused.push_back(file);
         }
         return !named;
     });
     return unused;
 }
 
-std::vector<uint64_t> Catalog::remove_unused_files() {
+std::vector<FileName> Catalog::remove_unused_files() {
     absl::MutexLock lock(&commit_mutex_);
-    std::vector<uint64_t> tables;
-    if (!manifest_.usable()) {
-        return tables;
+    if (!manifest_.usable() || file_holds_ > 0) {
+        return {};
     }
-    tables = take_unused_tables();
+    std::vector<FileName> unused = take_unused();
     std::vector<std::string> paths = std::exchange(retired_, {});
-    for (const uint64_t number : tables) {
-        paths.push_back(table_path(directory_, number));
+    for (const FileName& file : unused) {
+        paths.push_back(file.kind == FileKind::table ? table_path(directory_, file.number)
+                                                     : value_file_path(directory_, file.number));
     }
     for (std::string& path : paths) {
         const absl::Status status = files_.remove(path);
@@ -139,7 +137,7 @@ std::vector<uint64_t> Catalog::remove_unused_files() {
             retired_.push_back(std::move(path));
         }
     }
-    return tables;
+    return unused;
 }
 
 }  // namespace starling::storage::lsm

@@ -14,13 +14,40 @@
 #include "absl/synchronization/mutex.h"
 
 #include "env/file_system.h"
+#include "storage/lsm/file_names.h"
 #include "storage/lsm/manifest.h"
 #include "storage/lsm/version.h"
 
 namespace starling::storage::lsm {
 
+// What a manifest would say now.
+struct CatalogState {
+    std::shared_ptr<const Version> version;
+    LogStart log;
+    // Not taken by any file.
+    uint64_t next_file_number = 0;
+};
+
 class Catalog {
   public:
+    // While one lives no file is removed. Thread-safe.
+    class FileHold {
+      public:
+        explicit FileHold(Catalog& catalog) : catalog_(catalog) {
+            absl::MutexLock lock(&catalog_.commit_mutex_);
+            ++catalog_.file_holds_;
+        }
+        ~FileHold() {
+            absl::MutexLock lock(&catalog_.commit_mutex_);
+            --catalog_.file_holds_;
+        }
+        FileHold(const FileHold&) = delete;
+        FileHold& operator=(const FileHold&) = delete;
+
+      private:
+        Catalog& catalog_;
+    };
+
     Catalog(env::FileSystem& files, std::string directory);
 
     // Sets the state and writes it into a new manifest. Once, before anything else.
@@ -30,6 +57,7 @@ class Catalog {
         return next_file_number_.fetch_add(1, std::memory_order_relaxed);
     }
     std::shared_ptr<const Version> version() const;
+    CatalogState state();
     uint64_t manifest_bytes() const;
 
     // Makes `edit` durable, then current. After an error the version stays as it was, and nobody
@@ -40,13 +68,14 @@ class Catalog {
 
     // A file that is to be removed once that is safe: at the next settled state.
     void retire(std::string path);
-    // Removes files that are retired, and tables that no version names. What cannot be removed
-    // stays for the next time. Returns the numbers of removed tables.
-    std::vector<uint64_t> remove_unused_files();
+    // Removes files that are retired, and tables and value files that no version names. What cannot
+    // be removed stays for the next time, and so does everything while a FileHold lives. Returns
+    // which of the latter.
+    std::vector<FileName> remove_unused_files();
 
   private:
     absl::Status settle_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(commit_mutex_);
-    std::vector<uint64_t> take_unused_tables() ABSL_EXCLUSIVE_LOCKS_REQUIRED(commit_mutex_);
+    std::vector<FileName> take_unused() ABSL_EXCLUSIVE_LOCKS_REQUIRED(commit_mutex_);
 
     env::FileSystem& files_;
     const std::string directory_;
@@ -55,8 +84,9 @@ class Catalog {
     absl::Mutex commit_mutex_;
     Manifest manifest_ ABSL_GUARDED_BY(commit_mutex_);
     LogStart log_ ABSL_GUARDED_BY(commit_mutex_);
+    int file_holds_ ABSL_GUARDED_BY(commit_mutex_) = 0;
     std::vector<std::string> retired_ ABSL_GUARDED_BY(commit_mutex_);
-    std::vector<uint64_t> removed_tables_ ABSL_GUARDED_BY(commit_mutex_);
+    std::vector<FileName> removed_files_ ABSL_GUARDED_BY(commit_mutex_);
     // Versions that some reader may hold.
     std::vector<std::weak_ptr<const Version>> versions_ ABSL_GUARDED_BY(commit_mutex_);
 

@@ -1,6 +1,7 @@
 #include "storage/lsm/compaction_picker.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace starling::storage::lsm {
 
@@ -8,7 +9,12 @@ namespace {
 
 constexpr uint64_t level_growth = 10;
 
-void find_lower(const Version& version, Compaction& compaction) {
+}  // namespace
+
+Compaction compaction_of(const Version& version, uint32_t level, TableList upper) {
+    Compaction compaction;
+    compaction.level = level;
+    compaction.upper = std::move(upper);
     std::string_view first = compaction.upper.front()->smallest_user_key();
     std::string_view last = compaction.upper.front()->largest_user_key();
     for (const TablePtr& table : compaction.upper) {
@@ -16,9 +22,8 @@ void find_lower(const Version& version, Compaction& compaction) {
         last = std::max(last, table->largest_user_key());
     }
     compaction.lower = version.overlapping(compaction.output_level(), first, last);
+    return compaction;
 }
-
-}  // namespace
 
 uint64_t Compaction::input_bytes() const {
     uint64_t bytes = 0;
@@ -59,18 +64,14 @@ std::optional<Compaction> CompactionPicker::pick(const Version& version) const {
     if (best_score < 1) {
         return std::nullopt;
     }
-    Compaction compaction{.level = best, .upper = {}, .lower = {}};
     const TableList& tables = version.level(best);
     if (best == 0) {
-        compaction.upper = tables;
-    } else {
-        const auto next = std::find_if(tables.begin(), tables.end(), [&](const TablePtr& table) {
-            return table->smallest_user_key() > cursors_[best];
-        });
-        compaction.upper.push_back(next == tables.end() ? tables.front() : *next);
+        return compaction_of(version, 0, tables);
     }
-    find_lower(version, compaction);
-    return compaction;
+    const auto next = std::find_if(tables.begin(), tables.end(), [&](const TablePtr& table) {
+        return table->smallest_user_key() > cursors_[best];
+    });
+    return compaction_of(version, best, {next == tables.end() ? tables.front() : *next});
 }
 
 void CompactionPicker::done(const Compaction& compaction) {

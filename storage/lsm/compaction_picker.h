@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "storage/lsm/version.h"
 #include "storage/options.h"
@@ -19,12 +20,19 @@ struct Compaction {
     // Of `level` and of the level below it.
     TableList upper;
     TableList lower;
+    // The upper tables stay in their level, without what nobody needs. REQUIRES: level > 0.
+    bool in_place = false;
+    // Values there are written anew, so that the files can go.
+    std::vector<uint64_t> value_files_to_leave;
 
-    uint32_t output_level() const { return level + 1; }
+    uint32_t output_level() const { return in_place ? level : level + 1; }
     // The table can change its level without being rewritten.
-    bool is_move() const { return level > 0 && upper.size() == 1 && lower.empty(); }
+    bool is_move() const { return !in_place && level > 0 && upper.size() == 1 && lower.empty(); }
     uint64_t input_bytes() const;
 };
+
+// Of `upper` with what it overlaps in the level below. REQUIRES: a table, and a level below.
+Compaction compaction_of(const Version& version, uint32_t level, TableList upper);
 
 class CompactionPicker {
   public:

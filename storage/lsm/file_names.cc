@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::string_view log_suffix = ".log";
 constexpr std::string_view table_suffix = ".table";
+constexpr std::string_view value_file_suffix = ".values";
 constexpr std::string_view manifest_prefix = "manifest-";
 
 std::optional<FileName> with_number(FileKind kind, std::string_view digits) {
@@ -30,6 +31,9 @@ std::string log_path(const std::string& directory, uint64_t number) {
 std::string table_path(const std::string& directory, uint64_t number) {
     return fmt::format("{}/{:06}{}", directory, number, table_suffix);
 }
+std::string value_file_path(const std::string& directory, uint64_t number) {
+    return fmt::format("{}/{:06}{}", directory, number, value_file_suffix);
+}
 std::string manifest_path(const std::string& directory, uint64_t number) {
     return fmt::format("{}/{}{:06}", directory, manifest_prefix, number);
 }
@@ -46,6 +50,10 @@ std::optional<FileName> parse_file_name(std::string_view name) {
     }
     if (name.ends_with(table_suffix)) {
         return with_number(FileKind::table, name.substr(0, name.size() - table_suffix.size()));
+    }
+    if (name.ends_with(value_file_suffix)) {
+        return with_number(FileKind::value_file,
+                           name.substr(0, name.size() - value_file_suffix.size()));
     }
     if (name.starts_with(manifest_prefix)) {
         return with_number(FileKind::manifest, name.substr(manifest_prefix.size()));

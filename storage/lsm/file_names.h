@@ -10,7 +10,7 @@
 
 namespace starling::storage::lsm {
 
-enum class FileKind : uint8_t { log, table, manifest, temporary };
+enum class FileKind : uint8_t { log, table, value_file, manifest, temporary };
 
 struct FileName {
     FileKind kind;
@@ -20,6 +20,7 @@ struct FileName {
 
 std::string log_path(const std::string& directory, uint64_t number);
 std::string table_path(const std::string& directory, uint64_t number);
+std::string value_file_path(const std::string& directory, uint64_t number);
 std::string manifest_path(const std::string& directory, uint64_t number);
 std::string current_path(const std::string& directory);
 

@@ -2,7 +2,9 @@
 
 // Decides, entry by entry in their order, which ones a new table need not hold.
 //
-// 1. An entry is dropped when a newer entry of its key is seen by every snapshot that could see it.
+// 1. An entry is dropped when a newer entry of its key, or a removal of a range with it, is seen by
+//    every snapshot that could see it. The range removal must be in the version: what the log alone
+//    knows may be lost, and must then have changed nothing.
 // 2. A removal that every snapshot sees is dropped too when nothing older of its key can lie below
 // the
 //    new table.
@@ -14,13 +16,15 @@
 #include <vector>
 
 #include "storage/lsm/internal_key.h"
+#include "storage/lsm/range_removals.h"
 
 namespace starling::storage::lsm {
 
 class GarbageFilter {
   public:
-    // `snapshots`: ascending.
-    explicit GarbageFilter(std::vector<Sequence> snapshots) : snapshots_(std::move(snapshots)) {}
+    // `snapshots`: ascending. `range_removals` is borrowed.
+    GarbageFilter(std::vector<Sequence> snapshots, const RangeRemovals& range_removals)
+        : snapshots_(std::move(snapshots)), range_removals_(range_removals) {}
 
     // Whether this is the first entry of its key.
     bool begins_key(std::string_view internal_key) const {
@@ -32,7 +36,8 @@ class GarbageFilter {
     template <typename IsBottom>
     bool drop(std::string_view internal_key, IsBottom&& is_bottom) {
         const uint64_t tag = tag_of(internal_key);
-        const size_t stripe = stripe_of(sequence_of_tag(tag));
+        const Sequence sequence = sequence_of_tag(tag);
+        const size_t stripe = stripe_of(sequence);
         if (begins_key(internal_key)) {
             user_key_.assign(user_key_of(internal_key));
             first_ = false;
@@ -40,6 +45,12 @@ class GarbageFilter {
             return true;
         }
         newer_stripe_ = stripe;
+        if (!range_removals_.empty()) {
+            const Sequence removed = range_removals_.first_after(user_key_, sequence);
+            if (removed != 0 && stripe_of(removed) == stripe) {
+                return true;
+            }
+        }
         return kind_of_tag(tag) == ChangeKind::remove && stripe == 0 && is_bottom(user_key_);
     }
 
@@ -54,6 +65,7 @@ class GarbageFilter {
     }
 
     const std::vector<Sequence> snapshots_;
+    const RangeRemovals& range_removals_;
     bool first_ = true;
     std::string user_key_;
     size_t newer_stripe_ = 0;

@@ -23,8 +23,10 @@ enum class ChangeKind : uint8_t {
     put = 1,
     // The value follows its expiry, 8 bytes.
     put_expiring = 2,
+    // The value lies in a value file; a pointer to it stands in its place.
+    put_separate = 3,
 };
-inline constexpr uint8_t change_kind_max = 2;
+inline constexpr uint8_t change_kind_max = 3;
 
 inline constexpr size_t tag_bytes = 8;
 
@@ -54,11 +56,14 @@ inline uint64_t tag_of(std::string_view internal_key) {
     return tag;
 }
 
-inline void append_internal_key(std::string& out, std::string_view user_key, uint64_t tag) {
-    out.append(user_key);
+inline void append_tag(std::string& out, uint64_t tag) {
     char raw[tag_bytes];
     std::memcpy(raw, &tag, tag_bytes);
     out.append(raw, tag_bytes);
+}
+inline void append_internal_key(std::string& out, std::string_view user_key, uint64_t tag) {
+    out.append(user_key);
+    append_tag(out, tag);
 }
 inline std::string make_internal_key(std::string_view user_key, uint64_t tag) {
     std::string key;

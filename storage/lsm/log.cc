@@ -245,6 +245,11 @@ LogPosition Log::position_of(uint64_t number) const {
     return 0;
 }
 
+LogPosition Log::durable_position() const {
+    absl::MutexLock lock(&mutex_);
+    return durable_;
+}
+
 uint64_t Log::size() const {
     absl::MutexLock lock(&mutex_);
     return end_ - begins_.front().position;

@@ -69,6 +69,8 @@ class Log {
 
     // Where file `number` begins. REQUIRES: it was begun and not forgotten.
     LogPosition position_of(uint64_t number) const;
+    // Everything before is durable.
+    LogPosition durable_position() const;
     // The bytes of all files that are not forgotten.
     uint64_t size() const;
     // Not yet handed to the operating system.

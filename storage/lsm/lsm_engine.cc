@@ -12,6 +12,7 @@
 #include "storage/condition.h"
 #include "storage/limits.h"
 #include "storage/lsm/background.h"
+#include "storage/lsm/checkpoint.h"
 #include "storage/lsm/expiry_clock.h"
 #include "storage/lsm/merging_iterator.h"
 #include "storage/lsm/read_view.h"
@@ -29,6 +30,7 @@ constexpr uint64_t memtable_count = 4;
 constexpr uint64_t log_write_bytes = 256u << 10;
 // More than this waits only when the disk does not keep up.
 constexpr uint64_t log_buffer_bytes_max = 16u << 20;
+constexpr size_t value_files_open_max = 64;
 
 absl::Status closed_error() {
     return absl::FailedPreconditionError("the storage engine is closed");
@@ -95,19 +97,24 @@ class LsmEngine final : public Engine {
     bool unchanged_since(const ReadPoint& point, std::span<const Condition> conditions) const
         ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
     absl::Status make_room(bool& rotated) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
+    void rotate() ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
+    uint64_t bytes_between(const TableMetadata& metadata,
+                           std::string_view begin,
+                           std::string_view end) const;
     absl::Status refused() const;
     absl::Status note(absl::Status status);
 
     // Constant after construction.
     const EngineOptions options_;
     const uint64_t memtable_bytes_;
-
+    const std::string directory_;
     env::FileSystem& files_;
     const ExpiryClock expiry_clock_;
 
     std::unique_ptr<env::FileLock> lock_;
     BlockCache blocks_;
-    TableCache tables_;
+    mutable TableCache tables_;
+    ValueFiles values_;
     const std::unique_ptr<Catalog> catalog_;
     const std::unique_ptr<Log> log_;
     // Shared with snapshots, which may be released late.
@@ -133,11 +140,13 @@ LsmEngine::LsmEngine(const std::string& directory,
                      Recovered recovered)
     : options_(options),
       memtable_bytes_(options.memory_bytes_max / memtable_count),
+      directory_(directory),
       files_(environment.files),
       expiry_clock_(environment.wall_clock, recovered.catalog->version()->expired_until()),
       lock_(std::move(lock)),
       blocks_(options.block_cache_bytes),
       tables_(environment.files, directory, blocks_, options.open_tables_max),
+      values_(environment.files, directory, value_files_open_max),
       catalog_(std::move(recovered.catalog)),
       log_(std::move(recovered.log)),
       view_(std::make_shared<Memtable>(recovered.log_number), catalog_->version()),
@@ -148,6 +157,7 @@ LsmEngine::LsmEngine(const std::string& directory,
                    .catalog = *catalog_,
                    .log = *log_,
                    .tables = tables_,
+                   .values = values_,
                    .view = view_,
                    .snapshots = *snapshots_,
                    .expiry_clock = expiry_clock_}),
@@ -251,11 +261,10 @@ bool LsmEngine::unchanged_since(const ReadPoint& point,
     }
     FoundEntry found;
     return std::all_of(conditions.begin(), conditions.end(), [&](const Condition& condition) {
-        const bool changed =
-            std::any_of(newer.begin(), newer.end(), [&](const Memtable* memtable) {
-                return memtable->get(condition.key, sequence_max, found) &&
-                       sequence_of_tag(found.tag) > point.sequence;
-            });
+        const bool changed = std::any_of(newer.begin(), newer.end(), [&](const Memtable* memtable) {
+            return memtable->get(condition.key, sequence_max, found) &&
+                   sequence_of_tag(found.tag) > point.sequence;
+        });
         return !changed && view->range_removals->first_after(condition.key, point.sequence) == 0;
     });
 }
@@ -291,8 +300,11 @@ absl::Status LsmEngine::apply(const WriteBatch& batch, bool& rotated) {
         }
         void remove_range(std::string_view begin, std::string_view end) override {
             memtable.remove_range(++sequence, begin, end);
-            view.remove_range(memtable.range_removals().back());
-            last_range_removal = sequence;
+            const auto& removals = memtable.range_removals();
+            if (!removals.empty() && removals.back().sequence == sequence) {
+                view.remove_range(removals.back());
+                last_range_removal = sequence;
+            }
         }
         Memtable& memtable;
         CurrentView& view;
@@ -326,13 +338,17 @@ absl::Status LsmEngine::make_room(bool& rotated) {
         return stalled_error(memory_full ? "memtables wait for their flush"
                                          : "tables wait for compaction");
     }
+    rotate();
+    rotated = true;
+    return absl::OkStatus();
+}
+
+void LsmEngine::rotate() {
     const uint64_t number = catalog_->next_file_number();
     auto next = std::make_shared<Memtable>(number);
     active_ = next.get();
     log_->roll(number);
     view_.rotate(std::move(next));
-    rotated = true;
-    return absl::OkStatus();
 }
 
 absl::Status LsmEngine::sync() {
@@ -351,8 +367,8 @@ LsmEngine::ReadPoint LsmEngine::read_point() const {
     for (;;) {
         ReadPoint point{.view = view_.get(),
                         .sequence = last_sequence_.load(std::memory_order_acquire)};
-        if (last_range_removal_.load(std::memory_order_relaxed) <=
-            point.view->last_range_removal) [[likely]] {
+        if (last_range_removal_.load(std::memory_order_relaxed) <= point.view->last_range_removal)
+            [[likely]] {
             return point;
         }
     }
@@ -412,10 +428,18 @@ absl::StatusOr<std::optional<Entry>> LsmEngine::read(std::string_view key,
     }
     const auto value = view_value(kind, found.value);
     if (!value.has_value()) {
-        return absl::DataLossError("a value is too short for its expiry");
+        return absl::DataLossError("a value of another size than its kind says");
     }
     if (expiry_clock_.has_passed(value->expiry)) {
         return std::nullopt;
+    }
+    if (value->is_separate) {
+        if (mode == ReadMode::memory_only) {
+            return absl::UnavailableError("not in memory");
+        }
+        STARLING_ASSIGN_OR_RETURN(std::string separate,
+                                  values_.read(*decode_value_pointer(value->value)));
+        return Entry{.value = std::move(separate), .expiry = value->expiry};
     }
     return Entry{.value = std::string(value->value), .expiry = value->expiry};
 }
@@ -435,23 +459,74 @@ std::unique_ptr<Iterator> LsmEngine::new_iterator(IteratorOptions options) {
                              new_merging_iterator(std::move(sources)),
                              std::move(options),
                              sequence,
-                             expiry_clock_.now());
+                             expiry_clock_.now(),
+                             values_);
 }
 
 std::unique_ptr<Snapshot> LsmEngine::snapshot() {
     return std::make_unique<LsmSnapshot>(snapshots_, last_sequence_);
 }
 
-absl::Status LsmEngine::checkpoint(const std::string&) {
-    return absl::UnimplementedError("checkpoint");
+absl::Status LsmEngine::checkpoint(const std::string& directory) {
+    STARLING_RETURN_IF_ERROR(sync());
+    return make_checkpoint(files_, directory_, directory, *catalog_, *log_);
 }
 
 absl::Status LsmEngine::compact() {
-    return absl::UnimplementedError("compact");
+    if (closed_.load(std::memory_order_acquire)) {
+        return closed_error();
+    }
+    if (background_.has_error()) {
+        return refused();
+    }
+    {
+        absl::MutexLock lock(&write_mutex_);
+        if (!active_->empty()) {
+            rotate();
+        }
+    }
+    const absl::Status status = background_.compact_everything();
+    if (absl::IsCancelled(status)) {
+        return closed_error();
+    }
+    if (!status.ok() && !absl::IsResourceExhausted(status)) {
+        background_.set_error(status);
+        return refused();
+    }
+    return status;
 }
 
-uint64_t LsmEngine::approximate_bytes(std::string_view, std::string_view) const {
-    return 0;
+uint64_t LsmEngine::approximate_bytes(std::string_view begin, std::string_view end) const {
+    const auto view = view_.get();
+    uint64_t bytes = 0;
+    for (size_t level = 0; level < level_count; ++level) {
+        for (const TablePtr& table : view->version->level(level)) {
+            const std::string_view first = table->smallest_user_key();
+            const std::string_view last = table->largest_user_key();
+            if (last < begin || (!end.empty() && first >= end)) {
+                continue;
+            }
+            const bool whole = first >= begin && (end.empty() || last < end);
+            for (const auto& reference : table->value_references) {
+                bytes += whole ? reference.bytes : reference.bytes / 2;
+            }
+            bytes += whole ? table->file_bytes : bytes_between(*table, begin, end);
+        }
+    }
+    return bytes;
+}
+
+// By the table's index; a table that cannot be opened counts as half.
+uint64_t LsmEngine::bytes_between(const TableMetadata& metadata,
+                                  std::string_view begin,
+                                  std::string_view end) const {
+    const auto table = tables_.find(metadata, ReadMode::cached);
+    if (!table.ok()) {
+        return metadata.file_bytes / 2;
+    }
+    const uint64_t from = (*table)->approximate_offset(begin);
+    const uint64_t to = end.empty() ? metadata.file_bytes : (*table)->approximate_offset(end);
+    return to > from ? to - from : 0;
 }
 
 WritePressure LsmEngine::write_pressure() const {
@@ -473,6 +548,11 @@ EngineStatistics LsmEngine::statistics() const {
     statistics.log_bytes = log_->size();
     statistics.disk_bytes =
         view->version->table_bytes() + statistics.log_bytes + catalog_->manifest_bytes();
+    for (const Version::ValueFile& file : view->version->value_files()) {
+        statistics.value_file_bytes += file.file_bytes;
+        statistics.value_file_garbage_bytes += file.file_bytes - file.live_bytes;
+    }
+    statistics.disk_bytes += statistics.value_file_bytes;
     statistics.flushes = background_.flush_count();
     statistics.compactions = background_.compaction_count();
     statistics.syncs = log_->sync_count();
@@ -490,11 +570,7 @@ absl::Status LsmEngine::close() {
     if (status.ok()) {
         absl::MutexLock lock(&write_mutex_);
         if (!active_->empty()) {
-            const uint64_t number = catalog_->next_file_number();
-            auto next = std::make_shared<Memtable>(number);
-            active_ = next.get();
-            log_->roll(number);
-            view_.rotate(std::move(next));
+            rotate();
         }
     }
     if (status.ok()) {

@@ -36,9 +36,11 @@ void Memtable::add(Sequence sequence,
 }
 
 void Memtable::remove_range(Sequence sequence, std::string_view begin, std::string_view end) {
-    range_removals_.push_back(
-        {.begin = std::string(begin), .end = std::string(end), .sequence = sequence});
     last_sequence_ = sequence;
+    if (end.empty() || begin < end) {
+        range_removals_.push_back(
+            {.begin = std::string(begin), .end = std::string(end), .sequence = sequence});
+    }
 }
 
 bool Memtable::get(std::string_view key, Sequence sequence, FoundEntry& found) const {

@@ -33,6 +33,7 @@ class Memtable {
             add(sequence, ChangeKind::put_expiring, key, with_expiry(value, expiry));
         }
     }
+    // A range that ends before it begins holds no key, and is not kept.
     void remove_range(Sequence sequence, std::string_view begin, std::string_view end);
 
     // The newest change of `key` at or before `sequence`; false: none.

@@ -74,7 +74,8 @@ class Recovery {
 
     absl::StatusOr<bool> may_hold_data(const Found& found) {
         if (found.parsed.kind != FileKind::log) {
-            return found.parsed.kind == FileKind::table;
+            return found.parsed.kind == FileKind::table ||
+                   found.parsed.kind == FileKind::value_file;
         }
         STARLING_ASSIGN_OR_RETURN(const uint64_t size,
                                   files_.file_size(log_path(directory_, found.parsed.number)));
@@ -84,21 +85,27 @@ class Recovery {
     absl::Status check_tables() {
         for (size_t level = 0; level < level_count; ++level) {
             for (const TablePtr& table : state_.version->level(level)) {
-                const std::string path = table_path(directory_, table->number);
-                const auto size = files_.file_size(path);
-                if (absl::IsNotFound(size.status())) {
-                    return absl::DataLossError(
-                        fmt::format("{} is missing, but the manifest names it", path));
-                }
-                STARLING_RETURN_IF_ERROR(size.status());
-                if (*size != table->file_bytes) {
-                    return absl::DataLossError(
-                        fmt::format("{}: has {} bytes, but was written with {}",
-                                    path,
-                                    *size,
-                                    table->file_bytes));
-                }
+                STARLING_RETURN_IF_ERROR(
+                    check_size(table_path(directory_, table->number), table->file_bytes));
             }
+        }
+        for (const Version::ValueFile& file : state_.version->value_files()) {
+            STARLING_RETURN_IF_ERROR(
+                check_size(value_file_path(directory_, file.number), file.file_bytes));
+        }
+        return absl::OkStatus();
+    }
+
+    absl::Status check_size(const std::string& path, uint64_t expected) {
+        const auto size = files_.file_size(path);
+        if (absl::IsNotFound(size.status())) {
+            return absl::DataLossError(
+                fmt::format("{} is missing, but the manifest names it", path));
+        }
+        STARLING_RETURN_IF_ERROR(size.status());
+        if (*size != expected) {
+            return absl::DataLossError(
+                fmt::format("{}: has {} bytes, but was written with {}", path, *size, expected));
         }
         return absl::OkStatus();
     }
@@ -140,12 +147,13 @@ class Recovery {
         writer.is_bottom = [](std::string_view) { return false; };
         writer.should_stop = [] { return false; };
         const auto entries = memtable.new_iterator();
-        STARLING_ASSIGN_OR_RETURN(std::vector<TableMetadata> tables,
+        STARLING_ASSIGN_OR_RETURN(WrittenTables written,
                                   write_tables(files_, *entries, std::move(writer)));
         VersionEdit edit;
-        for (TableMetadata& table : tables) {
+        for (TableMetadata& table : written.tables) {
             edit.added.push_back({.level = 0, .table = std::move(table)});
         }
+        edit.value_files = std::move(written.value_files);
         edit.range_removals = memtable.range_removals();
         STARLING_ASSIGN_OR_RETURN(state_.version, state_.version->apply(edit));
         return absl::OkStatus();
@@ -164,28 +172,14 @@ class Recovery {
         STARLING_RETURN_IF_ERROR(recovered.log->make_files());
         recovered.catalog = std::make_unique<Catalog>(files_, directory_);
         STARLING_RETURN_IF_ERROR(recovered.catalog->begin(state_));
+        // All other files that were there before belong to the past.
         for (const Found& found : found_) {
-            if (!is_table_in_use(found.parsed)) {
+            if (!state_.version->names_file(found.parsed.kind, found.parsed.number)) {
                 recovered.catalog->retire(fmt::format("{}/{}", directory_, found.name));
             }
         }
         recovered.catalog->remove_unused_files();
         return recovered;
-    }
-
-    // All other files that were there before belong to the past.
-    bool is_table_in_use(const FileName& file) const {
-        if (file.kind != FileKind::table) {
-            return false;
-        }
-        for (size_t level = 0; level < level_count; ++level) {
-            for (const TablePtr& table : state_.version->level(level)) {
-                if (table->number == file.number) {
-                    return true;
-                }
-            }
-        }
-        return false;
     }
 
     env::FileSystem& files_;

@@ -136,6 +136,18 @@ absl::StatusOr<bool> Table::get(const LookupKey& key, ReadMode mode, FoundEntry&
     return true;
 }
 
+uint64_t Table::approximate_offset(std::string_view user_key) const {
+    BlockIterator index(index_);
+    index.seek(make_internal_key(user_key, seek_tag(sequence_max)));
+    BlockHandle handle;
+    if (index.valid() && decode_block_handle(index.value(), handle)) {
+        return handle.offset;
+    }
+    index.seek_to_last();
+    return index.valid() && decode_block_handle(index.value(), handle) ? handle.offset + handle.size
+                                                                       : 0;
+}
+
 // An iterator over the index, and one over the block it points to.
 class TableIterator final : public InternalIterator {
   public:

@@ -52,6 +52,9 @@ class Table : public std::enable_shared_from_this<Table> {
     // Shares the table.
     std::unique_ptr<InternalIterator> new_iterator(ReadMode mode) const;
 
+    // Where in the file the key would be.
+    uint64_t approximate_offset(std::string_view user_key) const;
+
     uint64_t memory_bytes() const { return index_->memory_bytes() + filter_.capacity(); }
 
   private:

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "storage/lsm/file_names.h"
@@ -65,7 +67,7 @@ absl::Status TableBuilder::add(std::string_view key, std::string_view value) {
     if (kind_of_tag(tag) == ChangeKind::remove) {
         ++metadata_.removal_count;
     }
-    note_expiry(kind_of_tag(tag), value);
+    STARLING_RETURN_IF_ERROR(note_value(kind_of_tag(tag), value));
     filter_.add(user_key_of(key));
     block_.add(key, value);
     last_key_.assign(key);
@@ -76,16 +78,28 @@ absl::Status TableBuilder::add(std::string_view key, std::string_view value) {
 }
 
 // A removal does not keep a table alive: a table that goes as a whole hides nothing.
-void TableBuilder::note_expiry(ChangeKind kind, std::string_view value) {
-    if (kind == ChangeKind::remove) {
-        return;
-    }
-    const auto view = view_value(kind, value);
-    if (!view.has_value() || view->expiry == never) {
+absl::Status TableBuilder::note_value(ChangeKind kind, std::string_view stored) {
+    if (kind == ChangeKind::put) [[likely]] {
         all_expire_ = false;
-    } else {
-        metadata_.latest_expiry = std::max(metadata_.latest_expiry, view->expiry);
+        return absl::OkStatus();
     }
+    if (kind == ChangeKind::remove) {
+        return absl::OkStatus();
+    }
+    const auto view = view_value(kind, stored);
+    if (!view.has_value()) {
+        return absl::DataLossError(
+            fmt::format("{}: a value of another size than its kind says", path_));
+    }
+    if (view->expiry == never) {
+        all_expire_ = false;
+    }
+    metadata_.latest_expiry = std::max(metadata_.latest_expiry, view->expiry);
+    if (view->is_separate) {
+        const ValuePointer pointer = *decode_value_pointer(stored);
+        value_bytes_[pointer.file] += pointer.record_bytes();
+    }
+    return absl::OkStatus();
 }
 
 void TableBuilder::end_block() {
@@ -126,6 +140,9 @@ absl::StatusOr<TableMetadata> TableBuilder::finish() {
     metadata_.largest = last_key_;
     if (!all_expire_) {
         metadata_.latest_expiry = never;
+    }
+    for (const auto& [file, bytes] : value_bytes_) {
+        metadata_.value_references.push_back({.file = file, .bytes = bytes});
     }
     return metadata_;
 }

@@ -4,6 +4,7 @@
 // builder that is destroyed earlier removes what it wrote.
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -47,7 +48,7 @@ class TableBuilder {
                  const EngineOptions& options,
                  std::unique_ptr<env::WritableFile> file);
 
-    void note_expiry(ChangeKind kind, std::string_view value);
+    absl::Status note_value(ChangeKind kind, std::string_view stored);
     void end_block();
     BlockHandle put_block(std::string_view content, Compression compression);
     absl::Status write_buffer();
@@ -67,6 +68,7 @@ class TableBuilder {
     std::string last_key_;
     TableMetadata metadata_;
     bool all_expire_ = true;
+    std::map<uint64_t, uint64_t> value_bytes_;
 };
 
 }  // namespace starling::storage::lsm

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "storage/engine.h"
 #include "storage/lsm/internal_key.h"
@@ -21,6 +22,12 @@ struct TableMetadata {
     Sequence largest_sequence = sequence_max;
     // The latest of all entries, or `never`: some entry does not expire.
     Expiry latest_expiry = never;
+    // Value files it points into, ascending, and the bytes of the records there.
+    struct ValueReference {
+        uint64_t file = 0;
+        uint64_t bytes = 0;
+    };
+    std::vector<ValueReference> value_references;
     // Internal keys of the first and the last entry.
     std::string smallest;
     std::string largest;

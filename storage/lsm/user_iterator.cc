@@ -18,12 +18,14 @@ class UserIterator final : public Iterator {
                  std::unique_ptr<InternalIterator> entries,
                  IteratorOptions options,
                  Sequence sequence,
-                 Expiry now)
+                 Expiry now,
+                 ValueFiles& values)
         : view_(std::move(view)),
           entries_(std::move(entries)),
           options_(std::move(options)),
           sequence_(sequence),
-          now_(now) {}
+          now_(now),
+          values_(values) {}
 
     bool valid() const override { return valid_; }
     absl::Status status() const override { return damage_.ok() ? entries_->status() : damage_; }
@@ -109,11 +111,24 @@ class UserIterator final : public Iterator {
         }
         const auto view = view_value(kind, entries_->value());
         if (!view.has_value()) {
-            damage_ = absl::DataLossError("a value is too short for its expiry");
+            damage_ = absl::DataLossError("a value of another size than its kind says");
             return false;
         }
         shown_ = *view;
-        return shown_.expiry == never || shown_.expiry > now_ || options_.include_expired;
+        const bool visible =
+            shown_.expiry == never || shown_.expiry > now_ || options_.include_expired;
+        return visible && (!shown_.is_separate || fetch());
+    }
+
+    bool fetch() {
+        auto value = values_.read(*decode_value_pointer(shown_.value));
+        if (!value.ok()) {
+            damage_ = value.status();
+            return false;
+        }
+        separate_value_ = *std::move(value);
+        shown_.value = separate_value_;
+        return true;
     }
 
     // From entries_ on: the first key that has a value. `hidden` may point to key_.
@@ -179,6 +194,8 @@ class UserIterator final : public Iterator {
     const IteratorOptions options_;
     const Sequence sequence_;
     const Expiry now_;
+    ValueFiles& values_;
+    std::string separate_value_;
     bool forward_ = true;
     bool valid_ = false;
     std::string key_;
@@ -212,9 +229,10 @@ std::unique_ptr<Iterator> new_user_iterator(std::shared_ptr<const ReadView> view
                                             std::unique_ptr<InternalIterator> entries,
                                             IteratorOptions options,
                                             Sequence sequence,
-                                            Expiry now) {
+                                            Expiry now,
+                                            ValueFiles& values) {
     return std::make_unique<UserIterator>(
-        std::move(view), std::move(entries), std::move(options), sequence, now);
+        std::move(view), std::move(entries), std::move(options), sequence, now, values);
 }
 
 std::unique_ptr<Iterator> new_failed_iterator(absl::Status status) {

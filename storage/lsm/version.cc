@@ -75,11 +75,13 @@ absl::StatusOr<std::shared_ptr<const Version>> Version::apply(const VersionEdit&
             return absl::DataLossError(fmt::format("tables of level {} overlap", level));
         }
     }
+    STARLING_RETURN_IF_ERROR(next->count_value_files(edit));
     if (!edit.range_removals.empty() || !edit.range_removals_gone.empty()) {
         std::vector<RangeRemoval> removals = range_removals_->list();
         removals.insert(removals.end(), edit.range_removals.begin(), edit.range_removals.end());
         for (const Sequence gone : edit.range_removals_gone) {
-            std::erase_if(removals, [gone](const auto& removal) { return removal.sequence == gone; });
+            std::erase_if(removals,
+                          [gone](const auto& removal) { return removal.sequence == gone; });
         }
         next->range_removals_ = std::make_shared<RangeRemovals>(std::move(removals));
     }
@@ -87,11 +89,64 @@ absl::StatusOr<std::shared_ptr<const Version>> Version::apply(const VersionEdit&
     return next;
 }
 
+absl::Status Version::count_value_files(const VersionEdit& edit) {
+    if (value_files_.empty() && edit.value_files.empty()) {
+        return absl::OkStatus();
+    }
+    for (const ValueFileMetadata& file : edit.value_files) {
+        value_files_.push_back(
+            {.number = file.number, .file_bytes = file.file_bytes, .live_bytes = 0});
+    }
+    std::sort(value_files_.begin(), value_files_.end(), [](const auto& a, const auto& b) {
+        return a.number < b.number;
+    });
+    for (ValueFile& file : value_files_) {
+        file.live_bytes = 0;
+    }
+    for (const TableList& tables : levels_) {
+        for (const TablePtr& table : tables) {
+            for (const TableMetadata::ValueReference& reference : table->value_references) {
+                const auto file = std::lower_bound(
+                    value_files_.begin(),
+                    value_files_.end(),
+                    reference.file,
+                    [](const ValueFile& found, uint64_t number) { return found.number < number; });
+                if (file == value_files_.end() || file->number != reference.file) {
+                    return absl::DataLossError(
+                        fmt::format("table {} points into value file {}, which is not there",
+                                    table->number,
+                                    reference.file));
+                }
+                file->live_bytes += reference.bytes;
+            }
+        }
+    }
+    std::erase_if(value_files_, [](const ValueFile& file) { return file.live_bytes == 0; });
+    return absl::OkStatus();
+}
+
+bool Version::names_file(FileKind kind, uint64_t number) const {
+    if (kind == FileKind::value_file) {
+        return std::any_of(value_files_.begin(), value_files_.end(), [&](const ValueFile& file) {
+            return file.number == number;
+        });
+    }
+    return kind == FileKind::table &&
+           std::any_of(levels_.begin(), levels_.end(), [&](const TableList& tables) {
+               return std::any_of(tables.begin(), tables.end(), [&](const TablePtr& table) {
+                   return table->number == number;
+               });
+           });
+}
+
 void Version::describe(VersionEdit& edit) const {
     for (uint32_t level = 0; level < level_count; ++level) {
         for (const TablePtr& table : levels_[level]) {
             edit.added.push_back({.level = level, .table = *table});
         }
+    }
+    for (const ValueFile& file : value_files_) {
+        edit.value_files.push_back({.number = file.number, .file_bytes = file.file_bytes});
     }
     edit.range_removals = range_removals_->list();
     edit.expired_until = expired_until_;

@@ -19,6 +19,7 @@
 
 #include "absl/status/statusor.h"
 
+#include "storage/lsm/file_names.h"
 #include "storage/lsm/internal_iterator.h"
 #include "storage/lsm/table.h"
 #include "storage/lsm/table_cache.h"
@@ -35,8 +36,19 @@ class Version {
     const TableList& level(size_t level) const { return levels_[level]; }
     uint64_t level_bytes(size_t level) const;
     uint64_t table_bytes() const;
+    // Each is pointed into by some table.
+    struct ValueFile {
+        uint64_t number = 0;
+        uint64_t file_bytes = 0;
+        // Of the records that tables point to.
+        uint64_t live_bytes = 0;
+    };
+    // Ascending by number.
+    const std::vector<ValueFile>& value_files() const { return value_files_; }
+    bool names_file(FileKind kind, uint64_t number) const;
     // Of flushed memtables; some table may still hold older entries of each range.
     const RangeRemovals& range_removals() const { return *range_removals_; }
+    std::shared_ptr<const RangeRemovals> shared_range_removals() const { return range_removals_; }
     Expiry expired_until() const { return expired_until_; }
 
     // data_loss: the edit does not fit this version, or breaks an invariant.
@@ -60,7 +72,10 @@ class Version {
     TableList overlapping(size_t level, std::string_view first, std::string_view last) const;
 
   private:
+    absl::Status count_value_files(const VersionEdit& edit);
+
     std::array<TableList, level_count> levels_;
+    std::vector<ValueFile> value_files_;
     // Shared among versions, since few edits change it.
     std::shared_ptr<const RangeRemovals> range_removals_ = std::make_shared<RangeRemovals>();
     Expiry expired_until_ = 0;

@@ -16,6 +16,7 @@ enum Field : uint8_t {
     field_range_removal = 6,
     field_range_removal_gone = 7,
     field_expired_until = 8,
+    field_value_file = 9,
 };
 
 void put_added(std::string& out, const VersionEdit::Added& added) {
@@ -30,6 +31,11 @@ void put_added(std::string& out, const VersionEdit::Added& added) {
     base::put_varint(out, added.table.smallest_sequence);
     base::put_varint(out, added.table.largest_sequence);
     base::put_varint(out, added.table.latest_expiry);
+    base::put_varint(out, added.table.value_references.size());
+    for (const TableMetadata::ValueReference& reference : added.table.value_references) {
+        base::put_varint(out, reference.file);
+        base::put_varint(out, reference.bytes);
+    }
 }
 
 uint32_t read_level(base::Reader& reader) {
@@ -58,6 +64,10 @@ VersionEdit::Added read_added(base::Reader& reader, uint8_t field) {
         added.table.smallest_sequence = reader.varint();
         added.table.largest_sequence = reader.varint();
         added.table.latest_expiry = reader.varint();
+        for (uint64_t count = reader.varint(); count > 0 && !reader.failed(); --count) {
+            const uint64_t file = reader.varint();
+            added.table.value_references.push_back({.file = file, .bytes = reader.varint()});
+        }
     }
     return added;
 }
@@ -81,6 +91,11 @@ std::string encode_version_edit(const VersionEdit& edit) {
     }
     for (const VersionEdit::Added& added : edit.added) {
         put_added(out, added);
+    }
+    for (const ValueFileMetadata& file : edit.value_files) {
+        base::put_u8(out, field_value_file);
+        base::put_varint(out, file.number);
+        base::put_varint(out, file.file_bytes);
     }
     for (const RangeRemoval& removal : edit.range_removals) {
         base::put_u8(out, field_range_removal);
@@ -124,6 +139,11 @@ absl::StatusOr<VersionEdit> decode_version_edit(std::string_view bytes) {
             case field_added:
                 edit.added.push_back(read_added(reader, field));
                 break;
+            case field_value_file: {
+                const uint64_t number = reader.varint();
+                edit.value_files.push_back({.number = number, .file_bytes = reader.varint()});
+                break;
+            }
             case field_range_removal: {
                 RangeRemoval& removal = edit.range_removals.emplace_back();
                 removal.begin = reader.bytes();

@@ -14,6 +14,7 @@
 #include "storage/lsm/range_removals.h"
 #include "storage/lsm/record_file.h"
 #include "storage/lsm/table_metadata.h"
+#include "storage/lsm/value_file.h"
 
 namespace starling::storage::lsm {
 
@@ -45,6 +46,8 @@ struct VersionEdit {
     std::optional<LogStart> log;
     std::vector<Removed> removed;
     std::vector<Added> added;
+    // They go by themselves with the last table that points into them.
+    std::vector<ValueFileMetadata> value_files;
     // Range removals that the tables of this edit may hold entries of, and the sequences of those
     // that no table does any more.
     std::vector<RangeRemoval> range_removals;

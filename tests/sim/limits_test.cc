@@ -7,8 +7,8 @@
 
 #include "node/replica/storage_keys.h"
 #include "storage/open.h"
-#include "tests/unit/storage/manual_clock.h"
 #include "tests/sim/scenario.h"
+#include "tests/unit/storage/manual_clock.h"
 
 namespace starling::sim {
 namespace {
@@ -82,7 +82,8 @@ TEST_F(LimitsTest, DamageThatTheRebuildOfTheTreesMeetsIsShownInTheStatus) {
         struct Inline final : env::Workers {
             void submit(env::Task job) override { job(); }
         } workers;
-        auto engine = storage::open_engine("/data/shard-0", {}, storage::environment(machine(3).files(), workers));
+        auto engine = storage::open_engine(
+            "/data/shard-0", {}, storage::environment(machine(3).files(), workers));
         ASSERT_TRUE(engine.ok()) << engine.status();
         storage::WriteBatch batch;
         batch.put(node::storage_keys::record({base::PartitionId(0), 3}, "\xff damaged"),

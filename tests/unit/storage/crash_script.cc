@@ -10,6 +10,8 @@ namespace {
 
 constexpr size_t batch_count = 48;
 constexpr std::string_view directory = "/data";
+// Beyond the still clock of the tests.
+constexpr base::WallTime distant{std::chrono::hours(24 * 365 * 200)};
 
 WriteBatch make_batch(size_t number) {
     // Sizes vary, so that records end anywhere in a sector and some span several.
@@ -23,6 +25,11 @@ WriteBatch make_batch(size_t number) {
                            fmt::format("own{:04}", number - 1));
     }
     batch.put("latest", value);
+    if (number % 5 == 4) {
+        batch.put(fmt::format("own{:04}x", number), "expires", distant);
+        batch.remove_range(fmt::format("own{:04}", number / 2),
+                           fmt::format("own{:04}", number - 1));
+    }
     return batch;
 }
 

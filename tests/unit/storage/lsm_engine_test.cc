@@ -344,13 +344,16 @@ TEST_F(LsmEngineTest, OptionsThatMakeNoSenseAreRefused) {
     engine.reset();
     EngineOptions wrong = options;
     wrong.memory_bytes_max = 100;
-    EXPECT_TRUE(absl::IsInvalidArgument(open_engine("/data", wrong, environment(files, workers)).status()));
+    EXPECT_TRUE(
+        absl::IsInvalidArgument(open_engine("/data", wrong, environment(files, workers)).status()));
     wrong = options;
     wrong.block_bytes = 1;
-    EXPECT_TRUE(absl::IsInvalidArgument(open_engine("/data", wrong, environment(files, workers)).status()));
+    EXPECT_TRUE(
+        absl::IsInvalidArgument(open_engine("/data", wrong, environment(files, workers)).status()));
     wrong = options;
     wrong.level_0_tables_stall = wrong.level_0_tables_compact;
-    EXPECT_TRUE(absl::IsInvalidArgument(open_engine("/data", wrong, environment(files, workers)).status()));
+    EXPECT_TRUE(
+        absl::IsInvalidArgument(open_engine("/data", wrong, environment(files, workers)).status()));
     open();
 }
 

@@ -99,8 +99,8 @@ RC_GTEST_PROP(MemtableTest, ReadersAtEverySequenceSeeTheirState, ()) {
             for (size_t length = 0; length < 4; ++length) {
                 const std::string key(length, letter);
                 FoundEntry found;
-                const bool has_value = memtable.get(key, sequence, found) &&
-                                       kind_of_tag(found.tag) == ChangeKind::put;
+                const bool has_value =
+                    memtable.get(key, sequence, found) && kind_of_tag(found.tag) == ChangeKind::put;
                 const auto expected = states[sequence].find(key);
                 RC_ASSERT(has_value == (expected != states[sequence].end()));
                 if (has_value) {
@@ -275,7 +275,8 @@ TEST(BloomFilterTest, WithoutAFilterEverythingMayBeThere) {
 std::string kept(const std::vector<std::string>& entries,
                  std::vector<Sequence> snapshots,
                  bool bottom) {
-    GarbageFilter garbage(std::move(snapshots));
+    const RangeRemovals none;
+    GarbageFilter garbage(std::move(snapshots), none);
     std::string result;
     for (const std::string& entry : entries) {
         const Sequence sequence = std::stoull(entry.substr(1));
@@ -318,6 +319,7 @@ VersionEdit::Added table(uint32_t level,
                    .file_bytes = bytes,
                    .entry_count = 1,
                    .removal_count = 0,
+                   .value_references = {},
                    .smallest = internal(first, 9),
                    .largest = internal(last, 1)};
     return added;

@@ -51,7 +51,8 @@ class QueueWorkers final : public env::Workers {
 
 using Model = std::map<std::string, std::string>;
 
-// Memtables, tables, levels and data files so small that a few hundred writes go through all of them.
+// Memtables, tables, levels and files of values so small that a few hundred writes go through all
+// of them.
 inline EngineOptions small_options(const std::string& engine = "lsm") {
     EngineOptions options;
     options.engine = engine;
@@ -60,6 +61,8 @@ inline EngineOptions small_options(const std::string& engine = "lsm") {
     options.block_bytes = 256;
     options.table_bytes = 2048;
     options.level_bytes_base = 4096;
+    options.separate_value_bytes = 600;
+    options.value_file_bytes = 4096;
     options.open_tables_max = 4;
     options.bitcask_file_bytes = 4096;
     options.bitcask_stale_bytes_max = 4096;

@@ -1,8 +1,10 @@
-// What every FileSystem does: the real one and the simulated one pass the same suite.
+// What every FileSystem does: the real one, the simulated one, and the encrypted one over either
+// pass the same suite.
 
 #include <memory>
 
 #include "base/error.h"
+#include "env/encrypted/file_system.h"
 #include "env/posix/file_system.h"
 #include "env/sim/file_system.h"
 #include "tests/unit/env/files/file_test_support.h"
@@ -27,6 +29,15 @@ struct SimWorld {
 };
 
 template <typename World>
+struct EncryptedWorld {
+    World below;
+    SeededRandom random{1};
+    EncryptedFileSystem files{
+        below.files, random, KeyRing(MasterKey(SecretKey("a master key of thirty-two bytes")))};
+    std::string root = below.root;
+};
+
+template <typename World>
 class FileConformanceTest : public ::testing::Test {
   protected:
     std::string path(const std::string& name) const { return world_.root + "/" + name; }
@@ -38,11 +49,19 @@ class FileConformanceTest : public ::testing::Test {
 struct WorldName {
     template <typename World>
     static std::string GetName(int) {
-        return std::is_same_v<World, PosixWorld> ? "Posix" : "Sim";
+        if constexpr (std::is_same_v<World, PosixWorld>) {
+            return "Posix";
+        } else if constexpr (std::is_same_v<World, SimWorld>) {
+            return "Sim";
+        } else {
+            return std::is_same_v<World, EncryptedWorld<PosixWorld>> ? "EncryptedPosix"
+                                                                     : "EncryptedSim";
+        }
     }
 };
 
-using Worlds = ::testing::Types<PosixWorld, SimWorld>;
+using Worlds =
+    ::testing::Types<PosixWorld, SimWorld, EncryptedWorld<PosixWorld>, EncryptedWorld<SimWorld>>;
 TYPED_TEST_SUITE(FileConformanceTest, Worlds, WorldName);
 
 TYPED_TEST(FileConformanceTest, AppendsComeBackInOrder) {

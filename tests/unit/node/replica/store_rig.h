@@ -122,8 +122,8 @@ class ScriptedEngine final : public storage::Engine {
 };
 
 struct StoreRig {
-    explicit StoreRig(
-        std::unique_ptr<storage::Engine> inner = storage::make_in_memory_engine(still_clock(), nullptr))
+    explicit StoreRig(std::unique_ptr<storage::Engine> inner =
+                          storage::make_in_memory_engine(still_clock(), nullptr))
         : engine(std::move(inner)) {
         EXPECT_TRUE(store.load().ok());
         settle();

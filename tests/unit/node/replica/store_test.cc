@@ -9,8 +9,8 @@
 #include "env/sim/workers.h"
 #include "node/replica/storage_keys.h"
 #include "storage/open.h"
-#include "tests/unit/storage/manual_clock.h"
 #include "tests/unit/node/replica/store_rig.h"
+#include "tests/unit/storage/manual_clock.h"
 
 namespace starling::node {
 namespace {

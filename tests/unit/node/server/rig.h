@@ -69,8 +69,8 @@ class OpenShard {
     OpenShard(env::SimFileSystem& files, uint32_t shard, const std::string& engine = "lsm") {
         storage::EngineOptions options;
         options.engine = engine;
-        auto opened =
-            storage::open_engine(fmt::format("/data/shard-{}", shard), options, storage::environment(files, workers_));
+        auto opened = storage::open_engine(
+            fmt::format("/data/shard-{}", shard), options, storage::environment(files, workers_));
         STARLING_CHECK_MSG(opened.ok(), opened.status().ToString());
         engine_ = *std::move(opened);
     }
