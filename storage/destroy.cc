@@ -17,7 +17,7 @@ namespace {
 
 // What says that the rest is whole goes first, the marker and the lock last.
 int removal_rank(std::string_view kind) {
-    if (kind == "current" || kind == "backup list") {
+    if (kind == "current" || kind == "file list" || kind == "backup list") {
         return 0;
     }
     return kind == "marker" ? 2 : kind == "lock" ? 3 : 1;

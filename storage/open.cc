@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/status_macros.h"
+#include "storage/bitcask/bitcask_engine.h"
 #include "storage/directory.h"
 #include "storage/engine_files.h"
 #include "storage/in_memory/in_memory_engine.h"
@@ -17,7 +18,9 @@ namespace starling::storage {
 
 namespace {
 
-constexpr std::array<std::string_view, 2> engine_names = {"lsm", "in_memory"};
+constexpr std::array<std::string_view, 3> engine_names = {"lsm", "bitcask", "in_memory"};
+// What bitcask is called where it comes from.
+constexpr std::string_view bitcask_alias = "kvs";
 constexpr std::string_view engine_of_new_directories = "lsm";
 
 bool is_known(std::string_view engine) {
@@ -89,6 +92,9 @@ absl::StatusOr<std::unique_ptr<Engine>> make_engine(const std::string& directory
     if (options.engine == "in_memory") {
         return make_in_memory_engine(environment.wall_clock, std::move(lock));
     }
+    if (options.engine == "bitcask") {
+        return bitcask::open_bitcask_engine(directory, options, environment, std::move(lock));
+    }
     return lsm::open_lsm_engine(directory, options, environment, std::move(lock));
 }
 
@@ -97,7 +103,11 @@ absl::StatusOr<std::unique_ptr<Engine>> make_engine(const std::string& directory
 absl::StatusOr<std::unique_ptr<Engine>> open_engine(const std::string& directory,
                                                     const EngineOptions& options,
                                                     EngineEnvironment environment) {
-    if (!options.engine.empty() && !is_known(options.engine)) {
+    EngineOptions chosen = options;
+    if (options.engine == bitcask_alias) {
+        chosen.engine = "bitcask";
+    }
+    if (!chosen.engine.empty() && !is_known(chosen.engine)) {
         return absl::InvalidArgumentError(fmt::format("unknown storage engine '{}'; there are '{}'",
                                                       options.engine,
                                                       fmt::join(engine_names, "', '")));
@@ -111,8 +121,7 @@ absl::StatusOr<std::unique_ptr<Engine>> open_engine(const std::string& directory
         STARLING_RETURN_IF_ERROR(make_directory(files, directory));
         STARLING_ASSIGN_OR_RETURN(lock, files.lock(lock_path));
     }
-    EngineOptions chosen = options;
-    STARLING_ASSIGN_OR_RETURN(chosen.engine, settle_marker(files, directory, options));
+    STARLING_ASSIGN_OR_RETURN(chosen.engine, settle_marker(files, directory, chosen));
     STARLING_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine,
                               make_engine(directory, chosen, environment, std::move(lock)));
     return options.read_only ? make_read_only(std::move(engine)) : std::move(engine);
