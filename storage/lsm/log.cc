@@ -19,6 +19,8 @@ constexpr size_t spare_bytes_max = 4u << 20;
 Log::Log(Options options, env::FileSystem& files)
     : directory_(std::move(options.directory)),
       file_bytes_expected_(options.file_bytes_expected),
+      kind_(options.kind),
+      path_(options.path),
       files_(files),
       end_(options.position),
       durable_(options.position) {
@@ -147,7 +149,7 @@ absl::Status Log::write_segment(Segment& part) {
     if (offset == 0) {
         const LogPosition base = position_of(part.number);
         STARLING_RETURN_IF_ERROR(
-            file_->append(encode_record_file_header(RecordFileKind::log, part.number, base)));
+            file_->append(encode_record_file_header(kind_, part.number, base)));
         offset = record_file_header_bytes;
     }
     seal_records(part.records.data(), part.records.data() + record_bytes, part.number, offset);
@@ -161,7 +163,7 @@ absl::Status Log::write_segment(Segment& part) {
 }
 
 absl::Status Log::open_file(uint64_t number) {
-    STARLING_ASSIGN_OR_RETURN(auto file, files_.create(log_path(directory_, number)));
+    STARLING_ASSIGN_OR_RETURN(auto file, files_.create(path_(directory_, number)));
     // Only a hint: a disk that is nearly full has room for less.
     if (file_bytes_expected_ > 0) {
         file->preallocate(file_bytes_expected_).IgnoreError();
@@ -178,7 +180,7 @@ absl::Status Log::open_file(uint64_t number) {
 }
 
 absl::Status Log::reopen_file() {
-    const std::string path = log_path(directory_, file_number_);
+    const std::string path = path_(directory_, file_number_);
     // The old handle may still hold bytes of the failed write: it must be gone before the file is
     // cut.
     file_.reset();

@@ -27,6 +27,7 @@
 #include "absl/synchronization/mutex.h"
 
 #include "env/file_system.h"
+#include "storage/lsm/file_names.h"
 #include "storage/lsm/record_file.h"
 
 namespace starling::storage::lsm {
@@ -40,6 +41,9 @@ class Log {
         // The first file, and the position it begins at.
         uint64_t number = 0;
         LogPosition position = 0;
+        RecordFileKind kind = RecordFileKind::log;
+        // Of file `number`.
+        std::string (*path)(const std::string& directory, uint64_t number) = log_path;
     };
 
     Log(Options options, env::FileSystem& files);
@@ -102,6 +106,8 @@ class Log {
     // Constant after construction.
     const std::string directory_;
     const uint64_t file_bytes_expected_;
+    const RecordFileKind kind_;
+    std::string (*const path_)(const std::string& directory, uint64_t number);
     env::FileSystem& files_;
 
     std::atomic<uint64_t> buffered_bytes_ = 0;

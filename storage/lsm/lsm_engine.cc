@@ -149,7 +149,7 @@ LsmEngine::LsmEngine(const std::string& directory,
       values_(environment.files, directory, value_files_open_max),
       catalog_(std::move(recovered.catalog)),
       log_(std::move(recovered.log)),
-      view_(std::make_shared<Memtable>(recovered.log_number), catalog_->version()),
+      view_(recovered.memtables.front(), catalog_->version()),
       background_(directory,
                   options,
                   {.files = environment.files,
@@ -162,7 +162,16 @@ LsmEngine::LsmEngine(const std::string& directory,
                    .snapshots = *snapshots_,
                    .expiry_clock = expiry_clock_}),
       last_sequence_(recovered.last_sequence),
-      active_(view_.get()->active.get()) {}
+      active_(recovered.memtables.back().get()) {
+    for (size_t i = 0; i < recovered.memtables.size(); ++i) {
+        if (i > 0) {
+            view_.rotate(recovered.memtables[i]);
+        }
+        for (const RangeRemoval& removal : recovered.memtables[i]->range_removals()) {
+            view_.remove_range(removal);
+        }
+    }
+}
 
 absl::Status LsmEngine::refused() const {
     const absl::Status error = background_.error();
@@ -569,6 +578,10 @@ absl::Status LsmEngine::close() {
         return closed_error();
     }
     background_.stop();
+    if (options_.read_only) {
+        lock_.reset();
+        return absl::OkStatus();
+    }
     absl::Status status = background_.has_error() ? refused() : note(log_->sync());
     if (status.ok()) {
         absl::MutexLock lock(&write_mutex_);
@@ -623,7 +636,9 @@ absl::StatusOr<std::unique_ptr<Engine>> open_lsm_engine(const std::string& direc
         recover(environment.files, directory, options, options.memory_bytes_max / memtable_count));
     auto engine = std::make_unique<LsmEngine>(
         directory, options, environment, std::move(lock), std::move(recovered));
-    engine->begin_background_work();
+    if (!options.read_only) {
+        engine->begin_background_work();
+    }
     return std::unique_ptr<Engine>(std::move(engine));
 }
 
