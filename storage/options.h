@@ -10,18 +10,25 @@ namespace starling::storage {
 
 enum class Compression : uint8_t { none = 0, lz4 = 1 };
 
+// Which block falls out of a full cache. `clock` lets readers in without a lock, and a scan does
+// not push out what is read again and again; `lru`: the least recently used.
+enum class BlockCachePolicy : uint8_t { clock, lru };
+
 struct EngineOptions {
-    // "lsm", "bitcask" or "in_memory".
+    // "lsm", "bitcask" (or its other name, "kvs") or "in_memory"; empty: the one that wrote the
+    // directory, or lsm for a new one.
     std::string engine = "lsm";
     // Nothing is written, and no change accepted.
     bool read_only = false;
 
-    // Of all memtables together; a quarter of it is the size of one.
+    // Of all memtables together; a quarter of it is the size of one. Of `bitcask`: the values
+    // written last, kept besides the key directory, which has no limit.
     uint64_t memory_bytes_max = 64u << 20;
     // Files of the log are written over when they are done with, and filled ahead: a sync then
     // costs about half. They take up to two memtables' size of disk more.
     bool recycle_logs = true;
     uint64_t block_cache_bytes = 64u << 20;
+    BlockCachePolicy block_cache_policy = BlockCachePolicy::clock;
     Compression compression = Compression::lz4;
     // Uncompressed size of a block: the unit of reading and caching.
     uint64_t block_bytes = 4096;
@@ -38,8 +45,14 @@ struct EngineOptions {
     uint32_t level_0_tables_compact = 4;
     uint32_t level_0_tables_stall = 24;
     uint32_t filter_bits_per_key = 10;
-    // Tables kept open, each with a file descriptor and its index and filter in memory.
+    // Tables kept open, each with a file descriptor and its index and filter in memory; of
+    // `bitcask`, data files.
     uint32_t open_tables_max = 500;
+
+    // What follows is of `bitcask`. Size at which a new data file is begun.
+    uint64_t bitcask_file_bytes = 64u << 20;
+    // Stale bytes that start a merge, when they are at least a third of all.
+    uint64_t bitcask_stale_bytes_max = 1u << 20;
 };
 
 }  // namespace starling::storage

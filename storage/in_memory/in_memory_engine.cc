@@ -6,20 +6,28 @@
 #include "absl/synchronization/mutex.h"
 
 #include "base/status_macros.h"
-#include "storage/in_memory/versioned_map.h"
+#include "storage/bounded_iterator.h"
+#include "storage/condition.h"
 #include "storage/limits.h"
+#include "storage/lsm/expiry_clock.h"
+#include "storage/versioned_map.h"
 
 namespace starling::storage {
 
 namespace {
+
+using Map = VersionedMap<std::string>;
+
+// What approximate_bytes() looks at before it lets others in again.
+constexpr size_t keys_per_lock = 1024;
 
 absl::Status closed_error() {
     return absl::FailedPreconditionError("the storage engine is closed");
 }
 
 struct State {
-    absl::Mutex mutex;
-    VersionedMap map ABSL_GUARDED_BY(mutex);
+    mutable absl::Mutex mutex;
+    Map map ABSL_GUARDED_BY(mutex);
 };
 
 // Shares the state, so that one released late does not touch freed memory.
@@ -43,130 +51,104 @@ class InMemorySnapshot final : public Snapshot {
     uint64_t sequence_ = 0;
 };
 
-// Holds a copy of the entry it stands on, and finds the next one by key.
-class InMemoryIterator final : public Iterator {
+class InMemorySource final : public EntrySource {
   public:
-    InMemoryIterator(std::shared_ptr<State> state, IteratorOptions options)
-        : state_(std::move(state)), options_(std::move(options)) {
-        if (options_.snapshot == nullptr) {
+    InMemorySource(std::shared_ptr<State> state, const IteratorOptions& options, Expiry now)
+        : state_(std::move(state)) {
+        view_.now = options.include_expired ? 0 : now;
+        if (options.snapshot == nullptr) {
             own_snapshot_ = std::make_unique<InMemorySnapshot>(state_);
-            sequence_ = own_snapshot_->sequence();
+            view_.sequence = own_snapshot_->sequence();
         } else {
-            sequence_ = static_cast<const InMemorySnapshot*>(options_.snapshot)->sequence();
+            view_.sequence = static_cast<const InMemorySnapshot*>(options.snapshot)->sequence();
         }
     }
 
-    bool valid() const override { return entry_.has_value(); }
-    void seek_to_first() override { forward(options_.lower, false); }
-    void seek_to_last() override {
-        backward(options_.upper.empty() ? std::nullopt
-                                        : std::optional<std::string_view>(options_.upper));
+    absl::StatusOr<std::optional<KeyedEntry>> first_from(std::string_view key,
+                                                         bool beyond,
+                                                         std::string_view end) override {
+        absl::MutexLock lock(&state_->mutex);
+        return keyed(state_->map.first_from(key, beyond, end, view_));
     }
-    void seek(std::string_view target) override {
-        forward(std::max(target, std::string_view(options_.lower)), false);
+    absl::StatusOr<std::optional<KeyedEntry>> last_before(std::optional<std::string_view> key,
+                                                          std::string_view begin) override {
+        absl::MutexLock lock(&state_->mutex);
+        return keyed(state_->map.last_before(key, begin, view_));
     }
-    void seek_before(std::string_view target) override {
-        backward(options_.upper.empty() ? target
-                                        : std::min(target, std::string_view(options_.upper)));
-    }
-    void next() override { forward(entry_->key, true); }
-    void previous() override { backward(entry_->key); }
-    std::string_view key() const override { return entry_->key; }
-    std::string_view value() const override { return entry_->value; }
-    Expiry expiry() const override { return never; }
-    absl::Status status() const override { return absl::OkStatus(); }
 
   private:
-    // GCC 12 takes the plain assignment of an empty optional for a use of its value.
-    void take(std::optional<VersionedMap::Entry> found) {
-        entry_.reset();
-        if (found.has_value()) {
-            entry_.emplace(*std::move(found));
+    static std::optional<KeyedEntry> keyed(std::optional<Map::Entry> found) {
+        if (!found.has_value()) {
+            return std::nullopt;
         }
-    }
-    void forward(std::string_view key, bool beyond) {
-        absl::MutexLock lock(&state_->mutex);
-        auto found = state_->map.first_from(key, beyond, sequence_);
-        if (found.has_value() && !options_.upper.empty() && found->key >= options_.upper) {
-            found.reset();
-        }
-        take(std::move(found));
-    }
-    void backward(std::optional<std::string_view> key) {
-        absl::MutexLock lock(&state_->mutex);
-        auto found = state_->map.last_before(key, sequence_);
-        if (found.has_value() && found->key < options_.lower) {
-            found.reset();
-        }
-        take(std::move(found));
+        return KeyedEntry{.key = std::move(found->key),
+                          .value = *std::move(found->version.payload),
+                          .expiry = found->version.expiry};
     }
 
     const std::shared_ptr<State> state_;
-    const IteratorOptions options_;
     std::unique_ptr<InMemorySnapshot> own_snapshot_;
-    uint64_t sequence_ = 0;
-    std::optional<VersionedMap::Entry> entry_;
-};
-
-class ClosedIterator final : public Iterator {
-  public:
-    bool valid() const override { return false; }
-    void seek_to_first() override {}
-    void seek_to_last() override {}
-    void seek(std::string_view) override {}
-    void seek_before(std::string_view) override {}
-    void next() override {}
-    void previous() override {}
-    std::string_view key() const override { return {}; }
-    std::string_view value() const override { return {}; }
-    Expiry expiry() const override { return never; }
-    absl::Status status() const override { return closed_error(); }
+    Map::View view_;
 };
 
 class InMemoryEngine final : public Engine {
   public:
     InMemoryEngine(const env::WallClock& wall_clock, std::unique_ptr<env::FileLock> lock)
-        : wall_clock_(wall_clock), lock_(std::move(lock)) {}
+        : expiry_clock_(wall_clock, 0), lock_(std::move(lock)) {}
 
     absl::StatusOr<std::optional<std::string>> get(std::string_view key,
                                                    const Snapshot* snapshot) override {
-        if (closed_) {
-            return closed_error();
-        }
-        absl::MutexLock lock(&state_->mutex);
-        const uint64_t sequence = snapshot == nullptr
-                                      ? state_->map.sequence()
-                                      : static_cast<const InMemorySnapshot*>(snapshot)->sequence();
-        const std::string* value = state_->map.find(key, sequence);
-        return value == nullptr ? std::nullopt : std::optional<std::string>(*value);
+        STARLING_ASSIGN_OR_RETURN(std::optional<Entry> entry, get_entry(key, snapshot));
+        return entry.has_value() ? std::optional<std::string>(std::move(entry->value))
+                                 : std::nullopt;
     }
 
     absl::StatusOr<std::optional<std::string>> get_from_memory(std::string_view key) override {
         return get(key, nullptr);
     }
 
-    absl::StatusOr<std::optional<Entry>> get_entry(std::string_view, const Snapshot*) override {
-        return absl::UnimplementedError("get_entry");
+    absl::StatusOr<std::optional<Entry>> get_entry(std::string_view key,
+                                                   const Snapshot* snapshot) override {
+        if (closed_) {
+            return closed_error();
+        }
+        absl::MutexLock lock(&state_->mutex);
+        Map::View view{.sequence = state_->map.sequence(), .now = expiry_clock_.now()};
+        if (snapshot != nullptr) {
+            view.sequence = static_cast<const InMemorySnapshot*>(snapshot)->sequence();
+        }
+        const Map::Version* version = state_->map.find(key, view);
+        if (version == nullptr) {
+            return std::nullopt;
+        }
+        return Entry{.value = *version->payload, .expiry = version->expiry};
     }
-    absl::Status write_if(std::span<const Condition>, const WriteBatch&, WriteOptions) override {
-        return absl::UnimplementedError("write_if");
-    }
-    absl::Status checkpoint(const std::string&) override {
-        return absl::UnimplementedError("checkpoint");
-    }
-    absl::Status compact() override { return absl::OkStatus(); }
-    uint64_t approximate_bytes(std::string_view, std::string_view) const override { return 0; }
-    WritePressure write_pressure() const override { return WritePressure::none; }
 
-    absl::Status write(const WriteBatch& batch, WriteOptions) override {
+    absl::Status write(const WriteBatch& batch, WriteOptions options) override {
+        return write_if({}, batch, options);
+    }
+
+    absl::Status write_if(std::span<const Condition> conditions,
+                          const WriteBatch& batch,
+                          WriteOptions) override {
         if (closed_) {
             return closed_error();
         }
         STARLING_RETURN_IF_ERROR(check_batch(batch));
         absl::MutexLock lock(&state_->mutex);
-        Applier applier(state_->map);
+        Map& map = state_->map;
+        const Map::View view{.sequence = map.sequence(), .now = expiry_clock_.now()};
+        for (const Condition& condition : conditions) {
+            const Map::Version* version = map.find(condition.key, view);
+            if ((version == nullptr) != !condition.expected.has_value() ||
+                (version != nullptr && *version->payload != *condition.expected)) {
+                return condition_failed(condition);
+            }
+        }
+        Applier applier(map);
         STARLING_RETURN_IF_ERROR(WriteBatch::replay(batch.representation(), applier));
-        state_->map.commit();
+        map.commit();
+        user_written_bytes_.fetch_add(applier.bytes, std::memory_order_relaxed);
         return absl::OkStatus();
     }
 
@@ -174,20 +156,54 @@ class InMemoryEngine final : public Engine {
 
     std::unique_ptr<Iterator> new_iterator(IteratorOptions options) override {
         if (closed_) {
-            return std::make_unique<ClosedIterator>();
+            return new_refused_iterator(closed_error());
         }
-        return std::make_unique<InMemoryIterator>(state_, std::move(options));
+        auto source = std::make_unique<InMemorySource>(state_, options, expiry_clock_.now());
+        return new_bounded_iterator(
+            std::move(source), std::move(options.lower), std::move(options.upper));
     }
 
     std::unique_ptr<Snapshot> snapshot() override {
         return std::make_unique<InMemorySnapshot>(state_);
     }
 
+    absl::Status checkpoint(const std::string& directory) override {
+        return closed_ ? closed_error()
+                       : absl::UnimplementedError(
+                             directory +
+                             ": the storage engine in_memory has no files to make a checkpoint of; "
+                             "copy its entries with an iterator");
+    }
+
+    absl::Status compact() override {
+        if (closed_) {
+            return closed_error();
+        }
+        absl::MutexLock lock(&state_->mutex);
+        state_->map.drop_expired(expiry_clock_.now());
+        return absl::OkStatus();
+    }
+
+    uint64_t approximate_bytes(std::string_view begin, std::string_view end) const override {
+        uint64_t bytes = 0;
+        std::optional<std::string> from{std::string(begin)};
+        while (from.has_value()) {
+            absl::MutexLock lock(&state_->mutex);
+            from = state_->map.visit(
+                *from, end, keys_per_lock, [&](std::string_view key, const Map::Version& version) {
+                    bytes += key.size() + version.payload->size();
+                });
+        }
+        return bytes;
+    }
+
+    WritePressure write_pressure() const override { return WritePressure::none; }
     absl::Status background_error() const override { return absl::OkStatus(); }
 
     EngineStatistics statistics() const override {
-        absl::MutexLock lock(&state_->mutex);
         EngineStatistics statistics;
+        statistics.user_written_bytes = user_written_bytes_.load(std::memory_order_relaxed);
+        absl::MutexLock lock(&state_->mutex);
         statistics.memory_bytes = state_->map.memory_bytes();
         return statistics;
     }
@@ -202,19 +218,28 @@ class InMemoryEngine final : public Engine {
 
   private:
     struct Applier final : WriteBatch::Handler {
-        explicit Applier(VersionedMap& target) : map(target) {}
-        void put(std::string_view key, std::string_view value, Expiry) override {
-            map.apply(key, value);
+        explicit Applier(Map& target) : map(target) {}
+        void put(std::string_view key, std::string_view value, Expiry expiry) override {
+            map.put(key, std::string(value), expiry);
+            bytes += key.size() + value.size();
         }
-        void remove_range(std::string_view, std::string_view) override {}
-        void remove(std::string_view key) override { map.apply(key, std::nullopt); }
-        VersionedMap& map;
+        void remove(std::string_view key) override {
+            map.remove(key);
+            bytes += key.size();
+        }
+        void remove_range(std::string_view begin, std::string_view end) override {
+            map.remove_range(begin, end);
+            bytes += begin.size() + end.size();
+        }
+        Map& map;
+        uint64_t bytes = 0;
     };
 
-    const env::WallClock& wall_clock_;
+    const lsm::ExpiryClock expiry_clock_;
     std::unique_ptr<env::FileLock> lock_;
     // Shared with snapshots and iterators, which may be released after the engine.
     const std::shared_ptr<State> state_ = std::make_shared<State>();
+    std::atomic<uint64_t> user_written_bytes_ = 0;
     std::atomic<bool> closed_ = false;
 };
 

@@ -24,15 +24,18 @@ Catalog::Catalog(env::FileSystem& files, std::string directory)
       version_(std::make_shared<Version>()) {}
 
 absl::Status Catalog::begin(const ManifestState& state) {
+    begin_read_only(state);
+    absl::MutexLock lock(&commit_mutex_);
+    return settle_locked();
+}
+
+void Catalog::begin_read_only(const ManifestState& state) {
     absl::MutexLock lock(&commit_mutex_);
     next_file_number_.store(state.next_file_number);
     log_ = state.log;
     versions_.push_back(state.version);
-    {
-        absl::MutexLock version_lock(&version_mutex_);
-        version_ = state.version;
-    }
-    return settle_locked();
+    absl::MutexLock version_lock(&version_mutex_);
+    version_ = state.version;
 }
 
 std::shared_ptr<const Version> Catalog::version() const {

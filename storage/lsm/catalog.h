@@ -52,6 +52,8 @@ class Catalog {
 
     // Sets the state and writes it into a new manifest. Once, before anything else.
     absl::Status begin(const ManifestState& state);
+    // As begin(), but writes nothing, so nothing may be committed either.
+    void begin_read_only(const ManifestState& state);
 
     uint64_t next_file_number() {
         return next_file_number_.fetch_add(1, std::memory_order_relaxed);

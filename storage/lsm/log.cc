@@ -29,6 +29,8 @@ Log::Log(Options options, env::FileSystem& files)
     : directory_(std::move(options.directory)),
       file_bytes_expected_(options.file_bytes_expected),
       recycle_(options.recycle),
+      kind_(options.kind),
+      path_(options.path),
       files_(files),
       end_(options.position),
       durable_(options.position) {
@@ -234,7 +236,7 @@ absl::Status Log::write_segment(Segment& part) {
     if (offset == 0) {
         const LogPosition base = position_of(part.number);
         STARLING_RETURN_IF_ERROR(
-            file_->append(encode_record_file_header(RecordFileKind::log, part.number, base)));
+            file_->append(encode_record_file_header(kind_, part.number, base)));
         offset = record_file_header_bytes;
     }
     seal_records(part.records.data(), part.records.data() + record_bytes, part.number, offset);
@@ -253,8 +255,11 @@ absl::Status Log::open_file(uint64_t number) {
     STARLING_ASSIGN_OR_RETURN(auto file, new_file(number, filled));
     if (file_ != nullptr) {
         full_files_.push_back({.number = file_number_, .file = std::move(file_)});
-        absl::MutexLock lock(&mutex_);
-        finished_.push_back({.number = file_number_, .bytes = std::max(file_end_, file_filled_)});
+        if (recycle_) {
+            absl::MutexLock lock(&mutex_);
+            finished_.push_back(
+                {.number = file_number_, .bytes = std::max(file_end_, file_filled_)});
+        }
     }
     file_ = std::move(file);
     file_number_ = number;
@@ -267,7 +272,7 @@ absl::Status Log::open_file(uint64_t number) {
 
 // `bytes`: how long it is already.
 absl::StatusOr<std::unique_ptr<env::WritableFile>> Log::new_file(uint64_t number, uint64_t& bytes) {
-    const std::string path = log_path(directory_, number);
+    const std::string path = path_(directory_, number);
     FinishedFile spare{};
     {
         absl::MutexLock lock(&mutex_);
@@ -278,7 +283,7 @@ absl::StatusOr<std::unique_ptr<env::WritableFile>> Log::new_file(uint64_t number
     }
     if (spare.number != 0) {
         bytes = spare.bytes;
-        return files_.recycle(log_path(directory_, spare.number), path);
+        return files_.recycle(path_(directory_, spare.number), path);
     }
     bytes = 0;
     STARLING_ASSIGN_OR_RETURN(auto file, files_.create(path));
@@ -300,7 +305,7 @@ void Log::fill_ahead() {
 }
 
 absl::Status Log::reopen_file() {
-    const std::string path = log_path(directory_, file_number_);
+    const std::string path = path_(directory_, file_number_);
     // The old handle may still hold bytes of the failed write: it must be gone before the file is
     // cut.
     file_.reset();
@@ -375,7 +380,7 @@ bool Log::remove_spares() {
     }
     for (const FinishedFile& spare : spares) {
         // What cannot be removed now goes at the next start.
-        files_.remove(log_path(directory_, spare.number)).IgnoreError();
+        files_.remove(path_(directory_, spare.number)).IgnoreError();
     }
     return !spares.empty();
 }

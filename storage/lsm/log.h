@@ -35,6 +35,7 @@
 #include "absl/synchronization/mutex.h"
 
 #include "env/file_system.h"
+#include "storage/lsm/file_names.h"
 #include "storage/lsm/record_file.h"
 
 namespace starling::storage::lsm {
@@ -49,7 +50,10 @@ class Log {
         uint64_t number = 0;
         LogPosition position = 0;
         // Keeps files for reuse, and fills new ones ahead.
-        bool recycle = true;
+        bool recycle = false;
+        RecordFileKind kind = RecordFileKind::log;
+        // Of file `number`.
+        std::string (*path)(const std::string& directory, uint64_t number) = log_path;
     };
 
     Log(Options options, env::FileSystem& files);
@@ -135,6 +139,8 @@ class Log {
     const std::string directory_;
     const uint64_t file_bytes_expected_;
     const bool recycle_;
+    const RecordFileKind kind_;
+    std::string (*const path_)(const std::string& directory, uint64_t number);
     env::FileSystem& files_;
 
     std::atomic<uint64_t> buffered_bytes_ = 0;

@@ -31,6 +31,22 @@ struct Adder final : WriteBatch::Handler {
     Sequence sequence;
 };
 
+class MemtableTarget final : public LogReplay::Target {
+  public:
+    MemtableTarget(Memtable& memtable, uint64_t bytes_max)
+        : memtable_(memtable), bytes_max_(bytes_max) {}
+    absl::StatusOr<Sequence> add(const Record& record, uint64_t) override {
+        Adder adder(memtable_, record.sequence - 1);
+        STARLING_RETURN_IF_ERROR(WriteBatch::replay(record.payload, adder));
+        return adder.sequence;
+    }
+    bool full() const override { return memtable_.used_bytes() >= bytes_max_; }
+
+  private:
+    Memtable& memtable_;
+    const uint64_t bytes_max_;
+};
+
 absl::Status damaged(const std::string& path, uint64_t offset, std::string_view why) {
     return absl::DataLossError(fmt::format("{}: at offset {}: {}", path, offset, why));
 }
@@ -38,13 +54,13 @@ absl::Status damaged(const std::string& path, uint64_t offset, std::string_view 
 }  // namespace
 
 std::string LogReplay::path() const {
-    return log_path(directory_, number_);
+    return naming_.path(directory_, number_);
 }
 
 absl::Status LogReplay::open(std::vector<uint64_t> numbers) {
     if (numbers.empty() || numbers.front() != start_.number) {
         return absl::DataLossError(fmt::format("{} is missing, but the manifest names it",
-                                               log_path(directory_, start_.number)));
+                                               naming_.path(directory_, start_.number)));
     }
     rest_ = std::move(numbers);
     std::reverse(rest_.begin(), rest_.end());
@@ -56,7 +72,7 @@ absl::Status LogReplay::open(std::vector<uint64_t> numbers) {
 absl::Status LogReplay::load(uint64_t number) {
     number_ = number;
     STARLING_ASSIGN_OR_RETURN(content_, env::read_file(files_, path(), log_bytes_max));
-    reader_ = std::make_unique<RecordReader>(content_, RecordFileKind::log, number);
+    reader_ = std::make_unique<RecordReader>(content_, naming_.kind, number);
     return absl::OkStatus();
 }
 
@@ -66,18 +82,26 @@ absl::StatusOr<bool> LogReplay::enter_next_file() {
         return false;
     }
     const uint64_t current = number_;
-    const uint64_t next = rest_.back();
-    STARLING_RETURN_IF_ERROR(load(next));
-    if (reader_->has_header() && reader_->base() == position_) {
-        rest_.pop_back();
-        position_ += record_file_header_bytes;
-        return true;
+    // Files of other kinds may lie between; positions tell which one goes on here.
+    for (auto next = rest_.end(); next != rest_.begin();) {
+        --next;
+        STARLING_RETURN_IF_ERROR(load(*next));
+        if (reader_->has_header() && reader_->base() == position_) {
+            rest_.erase(next, rest_.end());
+            position_ += record_file_header_bytes;
+            return true;
+        }
     }
     STARLING_RETURN_IF_ERROR(load(current));
     return false;
 }
 
 absl::StatusOr<bool> LogReplay::fill(Memtable& memtable, uint64_t bytes_max) {
+    MemtableTarget target(memtable, bytes_max);
+    return fill(target);
+}
+
+absl::StatusOr<bool> LogReplay::fill(Target& target) {
     if (position_ == start_.position && reader_->has_header()) {
         if (reader_->base() != start_.position) {
             return damaged(
@@ -88,9 +112,9 @@ absl::StatusOr<bool> LogReplay::fill(Memtable& memtable, uint64_t bytes_max) {
     for (;;) {
         Record record;
         while (reader_->next(record)) {
-            STARLING_RETURN_IF_ERROR(add(record, memtable));
+            STARLING_RETURN_IF_ERROR(add(record, target));
             position_ = reader_->base() + reader_->offset();
-            if (memtable.used_bytes() >= bytes_max) {
+            if (target.full()) {
                 return true;
             }
         }
@@ -106,7 +130,7 @@ absl::StatusOr<bool> LogReplay::fill(Memtable& memtable, uint64_t bytes_max) {
     }
 }
 
-absl::Status LogReplay::add(const Record& record, Memtable& memtable) {
+absl::Status LogReplay::add(const Record& record, Target& target) {
     if (record.sequence != last_sequence_ + 1) {
         return damaged(
             path(),
@@ -114,11 +138,11 @@ absl::Status LogReplay::add(const Record& record, Memtable& memtable) {
             fmt::format(
                 "the log goes on with change {} after {}", record.sequence, last_sequence_));
     }
-    Adder adder(memtable, last_sequence_);
-    if (!WriteBatch::replay(record.payload, adder).ok()) {
+    const absl::StatusOr<Sequence> last = target.add(record, number_);
+    if (!last.ok()) {
         return damaged(path(), record.offset, "a batch is damaged");
     }
-    last_sequence_ = adder.sequence;
+    last_sequence_ = *last;
     return absl::OkStatus();
 }
 

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 
 #include "env/file_system.h"
+#include "storage/lsm/file_names.h"
 #include "storage/lsm/memtable.h"
 #include "storage/lsm/record_file.h"
 #include "storage/lsm/version_edit.h"
@@ -21,13 +22,32 @@ namespace starling::storage::lsm {
 
 class LogReplay {
   public:
+    // As Log::Options.
+    struct Naming {
+        RecordFileKind kind = RecordFileKind::log;
+        std::string (*path)(const std::string& directory, uint64_t number) = log_path;
+    };
+    // What takes the batches.
+    class Target {
+      public:
+        // The sequence of the record's last change. An error: the payload is no batch.
+        virtual absl::StatusOr<Sequence> add(const Record& record, uint64_t file_number) = 0;
+        virtual bool full() const { return false; }
+
+      protected:
+        ~Target() = default;
+    };
+
     // `start` is what the manifest says.
-    LogReplay(env::FileSystem& files, std::string directory, LogStart start)
+    LogReplay(env::FileSystem& files, std::string directory, LogStart start, Naming naming)
         : files_(files),
           directory_(std::move(directory)),
           start_(start),
+          naming_(naming),
           position_(start.position),
           last_sequence_(start.flushed) {}
+    LogReplay(env::FileSystem& files, std::string directory, LogStart start)
+        : LogReplay(files, std::move(directory), start, Naming()) {}
 
     // `numbers`: of the log files at or after the first one, ascending. data_loss: the first is
     // missing.
@@ -36,6 +56,8 @@ class LogReplay {
     // Adds batches to `memtable` until it uses `bytes_max` or the log ends; false: it ended.
     // data_loss.
     absl::StatusOr<bool> fill(Memtable& memtable, uint64_t bytes_max);
+    // Adds batches to `target` until it is full or the log ends; false: it ended. data_loss.
+    absl::StatusOr<bool> fill(Target& target);
 
     // Where the readable log ends, and the last change in it.
     LogPosition position() const { return position_; }
@@ -44,13 +66,14 @@ class LogReplay {
   private:
     absl::Status load(uint64_t number);
     absl::StatusOr<bool> enter_next_file();
-    absl::Status add(const Record& record, Memtable& memtable);
+    absl::Status add(const Record& record, Target& target);
     absl::Status end_here();
     std::string path() const;
 
     env::FileSystem& files_;
     const std::string directory_;
     const LogStart start_;
+    const Naming naming_;
     // Files not yet read, the next one last.
     std::vector<uint64_t> rest_;
     uint64_t number_ = 0;

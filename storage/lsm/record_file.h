@@ -1,6 +1,6 @@
 #pragma once
 
-// The format that the log and the manifest share (docs/formats/log.md): a file header, then
+// The format that logs, manifests and data files share (docs/formats/log.md): a file header, then
 // records, one after another. It answers the question that decides between a crash and corruption:
 // is what cannot be read something that was never durable?
 //
@@ -23,7 +23,7 @@ namespace starling::storage::lsm {
 
 using LogPosition = uint64_t;
 
-enum class RecordFileKind : uint32_t { log = 1, manifest = 2 };
+enum class RecordFileKind : uint32_t { log = 1, manifest = 2, data = 3, merged_data = 4, hint = 5 };
 
 inline constexpr size_t record_file_header_bytes = 32;
 inline constexpr size_t record_header_bytes = 28;

@@ -6,6 +6,8 @@
 #include <latch>
 #include <thread>
 
+#include "tests/bench/engine_bench/machine.h"
+
 namespace starling::bench {
 
 namespace {
@@ -38,12 +40,15 @@ LoadTimes run_threads(uint32_t threads, const std::function<uint64_t(uint32_t th
             operations += body(thread);
         });
     }
+    const double cpu_before = cpu_seconds_of_process();
     const auto begin = SteadyClock::now();
     ready.arrive_and_wait();
     for (std::thread& thread : running) {
         thread.join();
     }
-    return {.operations = operations, .seconds = seconds_since(begin)};
+    return {.operations = operations,
+            .seconds = seconds_since(begin),
+            .cpu_seconds = cpu_seconds_of_process() - cpu_before};
 }
 
 double percentile(std::vector<uint32_t>& nanoseconds, double part) {
@@ -139,6 +144,7 @@ LoadTimes run_with_latencies(std::chrono::duration<double> duration, const Opera
     std::vector<uint32_t> nanoseconds;
     nanoseconds.reserve(8u << 20);
     LoadTimes times;
+    const double cpu_before = cpu_seconds_of_process();
     const auto begin = SteadyClock::now();
     auto now = begin;
     for (uint64_t index = 0; now - begin < duration; ++index) {
@@ -148,6 +154,7 @@ LoadTimes run_with_latencies(std::chrono::duration<double> duration, const Opera
         now = after;
     }
     times.seconds = seconds_since(begin);
+    times.cpu_seconds = cpu_seconds_of_process() - cpu_before;
     times.p50 = percentile(nanoseconds, 0.5);
     times.p99 = percentile(nanoseconds, 0.99);
     return times;

@@ -67,6 +67,8 @@ class Shuffle {
 struct LoadTimes {
     uint64_t operations = 0;
     double seconds = 0;
+    // Of all threads of the process.
+    double cpu_seconds = 0;
     // Microseconds; 0 where single operations were not timed.
     double p50 = 0;
     double p99 = 0;

@@ -27,12 +27,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-double cpu_seconds_of_process() {
-    timespec time{};
-    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
-}
-
 template <typename Visit>
 void for_each_file(const std::string& directory, Visit visit) {
     for (const auto& entry : fs::recursive_directory_iterator(directory)) {
@@ -70,6 +64,12 @@ uint64_t run_in_child(const std::function<void()>& work, void* result, size_t re
         fail("a measuring process failed");
     }
     return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+double cpu_seconds_of_process() {
+    timespec time{};
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
 }
 
 uint64_t written_bytes_of_process() {

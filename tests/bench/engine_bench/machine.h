@@ -15,6 +15,7 @@ namespace starling::bench {
 // child fails.
 uint64_t run_in_child(const std::function<void()>& work, void* result, size_t result_bytes);
 
+double cpu_seconds_of_process();
 // Handed by this process to the operating system to be written to disk.
 uint64_t written_bytes_of_process();
 // Waits until this process has used next to no CPU for a while: background work has ended.

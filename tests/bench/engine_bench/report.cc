@@ -104,6 +104,10 @@ void print_rates(const std::vector<Measured>& rows, const std::vector<std::strin
             if (is_peer(engine)) {
                 continue;
             }
+            if (found == measured.engines.end()) {
+                cells.insert(cells.end(), 3, "");
+                continue;
+            }
             const double ours = figure(measured, found->second);
             cells.push_back(ratio_text(ours, better_peer(measured, true)));
             cells.push_back(ratio_text(ours, better_peer(measured, false)));
@@ -116,6 +120,7 @@ void print_rates(const std::vector<Measured>& rows, const std::vector<std::strin
 void print_costs(const std::vector<Measured>& rows, const std::vector<std::string>& engines) {
     print_head({"row",
                 "engine",
+                "CPU, us",
                 "bytes written per byte",
                 "disk per byte",
                 "peak memory, MiB",
@@ -133,6 +138,7 @@ void print_costs(const std::vector<Measured>& rows, const std::vector<std::strin
             print_line(
                 {measured.row.name,
                  engine,
+                 fmt::format("{:.3f}", result.cpu_microseconds),
                  writes ? fmt::format("{:.2f}", result.write_amplification) : "",
                  result.space_amplification > 0 ? fmt::format("{:.2f}", result.space_amplification)
                                                 : "",
@@ -158,6 +164,7 @@ RowResult median_of(const std::vector<RowResult>& rounds) {
     };
     return {
         .per_second = median_member(&RowResult::per_second),
+        .cpu_microseconds = median_member(&RowResult::cpu_microseconds),
         .p50_microseconds = median_member(&RowResult::p50_microseconds),
         .p99_microseconds = median_member(&RowResult::p99_microseconds),
         .write_amplification = median_member(&RowResult::write_amplification),
@@ -183,6 +190,7 @@ void write_json(const std::string& path, const std::vector<Measured>& rows) {
         for (const auto& [engine, result] : measured.engines) {
             out.print(
                 "{}{{\"row\": \"{}\", \"value_bytes\": {}, \"engine\": \"{}\", \"per_second\": {}, "
+                "\"cpu_microseconds\": {}, "
                 "\"p50_microseconds\": {}, \"p99_microseconds\": {}, \"write_amplification\": {}, "
                 "\"space_amplification\": {}, \"stall_seconds\": {}, \"settle_seconds\": {}, "
                 "\"background_writes_per_second\": {}, \"peak_memory_bytes\": {}, "
@@ -192,6 +200,7 @@ void write_json(const std::string& path, const std::vector<Measured>& rows) {
                 measured.value_bytes,
                 engine,
                 result.per_second,
+                result.cpu_microseconds,
                 result.p50_microseconds,
                 result.p99_microseconds,
                 result.write_amplification,

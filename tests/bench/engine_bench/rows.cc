@@ -37,7 +37,9 @@ double seconds_since(SteadyClock::time_point begin) {
 }
 
 RowResult rate_of(const LoadTimes& times) {
-    return {.per_second = static_cast<double>(times.operations) / times.seconds};
+    const auto operations = static_cast<double>(times.operations);
+    return {.per_second = operations / times.seconds,
+            .cpu_microseconds = times.cpu_seconds * 1e6 / operations};
 }
 
 RowResult measure_writes(const RowContext& context, const Run& run, const WriteOperation& write) {
@@ -173,6 +175,7 @@ RowResult read_all(const RowContext& context, Direction direction) {
         }
         all.operations += pass.operations;
         all.seconds += pass.seconds;
+        all.cpu_seconds += pass.cpu_seconds;
     }
     return rate_of(all);
 }
@@ -203,6 +206,7 @@ RowResult read_cold(const RowContext& context) {
         });
         all.operations += pass.operations;
         all.seconds += pass.seconds;
+        all.cpu_seconds += pass.cpu_seconds;
     }
     return rate_of(all);
 }

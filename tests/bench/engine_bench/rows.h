@@ -25,6 +25,9 @@ struct Workload {
 struct RowResult {
     // Operations, in scans keys.
     double per_second = 0;
+    // Of all threads of the engine, background work included: less disturbed than the rate by what
+    // else the machine does.
+    double cpu_microseconds = 0;
     double p50_microseconds = 0;
     double p99_microseconds = 0;
     // Bytes written until the engine was idle, per byte of keys and values given to it.

@@ -2,8 +2,9 @@
 
 // A scripted run of an engine on a simulated disk, that remembers what a restart may find.
 //
-// Batch i puts its number under a key of its own and under keys it shares with others, and removes
-// one. So the content tells which batches are in it, and whether one is there in part.
+// Batch i puts its number under a key of its own and under keys it shares with others, removes one,
+// and sometimes a range. So the content tells which batches are in it, and whether one is there in
+// part.
 
 #include <memory>
 #include <string>
@@ -15,7 +16,7 @@ namespace starling::storage {
 
 class CrashScript {
   public:
-    explicit CrashScript(env::SimFileSystem& files, EngineOptions options = small_options())
+    CrashScript(env::SimFileSystem& files, EngineOptions options)
         : files_(files), options_(std::move(options)) {}
 
     // Runs until the end, or until something fails. The first error; OK: none.

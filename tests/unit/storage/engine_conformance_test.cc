@@ -37,7 +37,7 @@ class EngineConformanceTest : public testing::TestWithParam<std::string> {
 
 INSTANTIATE_TEST_SUITE_P(Engines,
                          EngineConformanceTest,
-                         testing::Values("lsm", "in_memory"),
+                         testing::Values("lsm", "bitcask", "in_memory"),
                          [](const auto& tested) { return tested.param; });
 
 TEST_P(EngineConformanceTest, AValueIsReadBackUntilItIsReplacedOrRemoved) {

@@ -51,8 +51,8 @@ class QueueWorkers final : public env::Workers {
 
 using Model = std::map<std::string, std::string>;
 
-// Memtables, tables, levels and value files so small that a few hundred writes go through all of
-// them.
+// Memtables, tables, levels and files of values so small that a few hundred writes go through all
+// of them.
 inline EngineOptions small_options(const std::string& engine = "lsm") {
     EngineOptions options;
     options.engine = engine;
@@ -64,6 +64,8 @@ inline EngineOptions small_options(const std::string& engine = "lsm") {
     options.separate_value_bytes = 600;
     options.value_file_bytes = 4096;
     options.open_tables_max = 4;
+    options.bitcask_file_bytes = 4096;
+    options.bitcask_stale_bytes_max = 4096;
     return options;
 }
 
