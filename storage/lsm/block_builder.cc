@@ -1,6 +1,7 @@
 #include "storage/lsm/block_builder.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "base/codec.h"
 
