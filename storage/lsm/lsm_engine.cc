@@ -558,8 +558,8 @@ EngineStatistics LsmEngine::statistics() const {
         statistics.memory_bytes += memtable->memory_bytes();
     }
     statistics.log_bytes = log_->size();
-    statistics.disk_bytes =
-        view->version->table_bytes() + statistics.log_bytes + catalog_->manifest_bytes();
+    statistics.disk_bytes = view->version->table_bytes() + statistics.log_bytes +
+                            log_->spare_bytes() + catalog_->manifest_bytes();
     for (const Version::ValueFile& file : view->version->value_files()) {
         statistics.value_file_bytes += file.file_bytes;
         statistics.value_file_garbage_bytes += file.file_bytes - file.live_bytes;
