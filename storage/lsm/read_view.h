@@ -31,13 +31,8 @@ struct ReadView {
 // The view that new reads get. Thread-safe; a change replaces the whole view.
 class CurrentView {
   public:
-    CurrentView(std::shared_ptr<Memtable> active, std::shared_ptr<const Version> version) {
-        ReadView view;
-        view.active = std::move(active);
-        view.version = std::move(version);
-        collect_range_removals(view);
-        view_ = std::make_shared<const ReadView>(std::move(view));
-    }
+    CurrentView(std::shared_ptr<Memtable> active, std::shared_ptr<const Version> version)
+        : view_(first_view(std::move(active), std::move(version))) {}
 
     // Without a lock: this is part of every read.
     std::shared_ptr<const ReadView> get() const { return view_.get(); }
@@ -75,6 +70,14 @@ class CurrentView {
     }
 
   private:
+    static std::shared_ptr<const ReadView> first_view(std::shared_ptr<Memtable> active,
+                                                      std::shared_ptr<const Version> version) {
+        ReadView view;
+        view.active = std::move(active);
+        view.version = std::move(version);
+        collect_range_removals(view);
+        return std::make_shared<const ReadView>(std::move(view));
+    }
     static void collect_range_removals(ReadView& view) {
         std::vector<RangeRemoval> removals = view.version->range_removals().list();
         removals.insert(removals.end(),

@@ -437,7 +437,7 @@ TEST(LsmEngineTest, ASmallCacheOfEitherPolicyChangesNothingThatIsRead) {
         QueueWorkers workers;
         EngineOptions options = small_options();
         options.block_cache_policy = policy;
-        auto engine = *open_engine("/data/engine", options, files, workers);
+        auto engine = *open_engine("/data/engine", options, environment(files, workers));
         Model model;
         for (int i = 0; i < 2000; ++i) {
             const std::string key = fmt::format("key{}", i * 7919 % 500);
