@@ -20,10 +20,6 @@ WriteBatch make_batch(size_t number) {
     batch.put(fmt::format("own{:04}", number), value);
     batch.put(fmt::format("shared{}", number % 3), value);
     batch.remove(fmt::format("own{:04}", number / 2));
-    if (number % 7 == 3) {
-        batch.remove_range(fmt::format("own{:04}", number / 2),
-                           fmt::format("own{:04}", number - 1));
-    }
     batch.put("latest", value);
     if (number % 5 == 4) {
         batch.put(fmt::format("own{:04}x", number), "expires", distant);
