@@ -70,9 +70,9 @@ class FileSystem {
     // Appends to an existing file, or an empty one.
     virtual absl::StatusOr<std::unique_ptr<WritableFile>> open_for_append(
         const std::string& path) = 0;
-    // Renames `from` to `to` and opens it for overwriting from offset 0 without cutting it: what was
-    // there before stays behind what is written until overwritten. After a power loss any mix of
-    // old and new bytes may be there for what was not synced. After an error the file has one of
+    // Renames `from` to `to` and opens it for overwriting from offset 0 without cutting it: what
+    // was there before stays behind what is written until overwritten. After a power loss any mix
+    // of old and new bytes may be there for what was not synced. After an error the file has one of
     // the two names. (A file system that shows no old bytes under a new name cuts the file.)
     virtual absl::StatusOr<std::unique_ptr<WritableFile>> recycle(const std::string& from,
                                                                   const std::string& to) = 0;

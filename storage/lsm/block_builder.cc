@@ -27,10 +27,11 @@ void BlockBuilder::add(std::string_view key, std::string_view value) {
         since_restart_ = 0;
     } else {
         const size_t limit = std::min(key.size(), last_key_.size());
-        shared = static_cast<size_t>(
-            std::mismatch(key.begin(), key.begin() + static_cast<ptrdiff_t>(limit), last_key_.begin())
-                .first -
-            key.begin());
+        shared = static_cast<size_t>(std::mismatch(key.begin(),
+                                                   key.begin() + static_cast<std::ptrdiff_t>(limit),
+                                                   last_key_.begin())
+                                         .first -
+                                     key.begin());
     }
     append_sizes(shared, key.size() - shared, value.size());
     content_.append(key.substr(shared));

@@ -74,8 +74,8 @@ class Catalog {
     void retire_log(uint64_t number);
     // Removes files that are retired, and tables and value files that no version names. What cannot
     // be removed stays for the next time, and so does everything while a FileHold lives. Returns
-    // which of the latter, and the log files that were retired: those are the caller's to reuse or to
-    // remove.
+    // which of the latter, and the log files that were retired: those are the caller's to reuse or
+    // to remove.
     std::vector<FileName> remove_unused_files();
 
   private:

@@ -50,8 +50,8 @@ class SkipList {
     Arena& arena_;
     Node* const head_;
     std::atomic<int> height_ = 1;
-    // Of the one inserting thread. The node inserted last, and what comes before the place behind it
-    // in each level: keys that arrive in order need no search.
+    // Of the one inserting thread. The node inserted last, and what comes before the place behind
+    // it in each level: keys that arrive in order need no search.
     Node* last_inserted_;
     Places behind_last_;
     // Of the one inserting thread. Levels need no unpredictable numbers, only spread ones.

@@ -250,7 +250,7 @@ TEST_F(RecycledLogTest, WhateverIsTornOverOldRecordsAPrefixIsReplayed) {
         ASSERT_TRUE(found.status.ok()) << "seed " << seed << ": " << found.status;
         ASSERT_GE(found.last, flushed + 1);
         ASSERT_LE(found.last, flushed + 4);
-        for (const uint64_t number : {1u, 2u, 3u}) {
+        for (const uint64_t number : {uint64_t{1}, uint64_t{2}, uint64_t{3}}) {
             files.remove(log_path("/log", number)).IgnoreError();
         }
         sequence = 0;

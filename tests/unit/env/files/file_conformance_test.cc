@@ -205,7 +205,8 @@ TYPED_TEST(FileConformanceTest, ZerosAheadAreOverwrittenByAppends) {
     EXPECT_OK((*file)->fill_ahead(5));
     EXPECT_OK((*file)->append("cd"));
     EXPECT_OK((*file)->sync());
-    EXPECT_EQ(content_of(this->files(), this->path("log")), "abcd" + this->behind(std::string(1, '\0')));
+    EXPECT_EQ(content_of(this->files(), this->path("log")),
+              "abcd" + this->behind(std::string(1, '\0')));
     EXPECT_OK((*file)->fill_ahead(3));
     EXPECT_OK((*file)->append("efgh"));
     EXPECT_OK((*file)->fill_ahead(200000));
@@ -224,7 +225,8 @@ TYPED_TEST(FileConformanceTest, AFileThatIsContinuedCanBeFilledAheadToo) {
         EXPECT_OK((*file)->fill_ahead(6));
         EXPECT_OK((*file)->append("cd"));
     }
-    EXPECT_EQ(content_of(this->files(), this->path("log")), "abcd" + this->behind(std::string(2, '\0')));
+    EXPECT_EQ(content_of(this->files(), this->path("log")),
+              "abcd" + this->behind(std::string(2, '\0')));
 }
 
 TYPED_TEST(FileConformanceTest, ReadsAreExactAndShortOnlyAtTheEnd) {
