@@ -223,6 +223,8 @@ absl::Status Background::compact_everything() {
     }
     if (status.ok()) {
         remove_unused_files();
+        // Who asks for this wants the disk back.
+        parts_.log.remove_spares();
     }
     gate_->leave();
     return status;
