@@ -4,11 +4,12 @@
 // directory written with one set of them opens with any other of the same engine.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace starling::storage {
 
-enum class Compression : uint8_t { none = 0, lz4 = 1 };
+enum class Compression : uint8_t { none = 0, lz4 = 1, zstd = 2 };
 
 // Which block falls out of a full cache. `clock` lets readers in without a lock, and a scan does
 // not push out what is read again and again; `lru`: the least recently used.
@@ -21,15 +22,19 @@ struct EngineOptions {
     // Nothing is written, and no change accepted.
     bool read_only = false;
 
-    // Of all memtables together; a quarter of it is the size of one. Of `bitcask`: the values
-    // written last, kept besides the key directory, which has no limit.
+    // Of all memtables together. Of `bitcask`: the values written last, kept besides the key
+    // directory, which has no limit.
     uint64_t memory_bytes_max = 64u << 20;
+    // How many share that: one takes writes, the others wait for their flush.
+    uint32_t memtables_max = 4;
     // Files of the log are written over when they are done with, and filled ahead: a sync then
     // costs about half. They take up to two memtables' size of disk more.
     bool recycle_logs = true;
     uint64_t block_cache_bytes = 64u << 20;
     BlockCachePolicy block_cache_policy = BlockCachePolicy::clock;
     Compression compression = Compression::lz4;
+    // Of tables in the deepest level, which holds most of the data; none: as the others.
+    std::optional<Compression> deepest_compression;
     // Uncompressed size of a block: the unit of reading and caching.
     uint64_t block_bytes = 4096;
     // Size at which a compaction begins a new table.
@@ -44,6 +49,12 @@ struct EngineOptions {
     // Level-0 tables that start a compaction, and that stall writers.
     uint32_t level_0_tables_compact = 4;
     uint32_t level_0_tables_stall = 24;
+    // What compactions read and write on average; 0: as much as they can. A compaction is put off
+    // until what the one before did is paid for, and begins with the next write or flush then, or
+    // when level 0 has come half the way to stalling writers.
+    uint64_t compaction_bytes_per_second = 0;
+    // Disk that flushes and compactions leave free, for logs and manifests, which matter more.
+    uint64_t disk_reserve_bytes = 64u << 10;
     uint32_t filter_bits_per_key = 10;
     // Tables kept open, each with a file descriptor and its index and filter in memory; of
     // `bitcask`, data files.

@@ -12,13 +12,6 @@
 
 namespace starling::storage::lsm {
 
-namespace {
-
-// Left free by background work, for logs and manifests, which are small and matter more.
-constexpr uint64_t reserve_bytes = 64u << 10;
-
-}  // namespace
-
 Background::Background(std::string directory, const EngineOptions& options, Parts parts)
     : directory_(std::move(directory)), options_(options), parts_(parts), picker_(options) {}
 
@@ -32,7 +25,7 @@ void Background::schedule() {
         const auto view = parts_.view.get();
         absl::MutexLock lock(&mutex_);
         flush = !flush_under_way_ && !view->immutable.empty();
-        compaction = !compaction_under_way_ &&
+        compaction = !compaction_under_way_ && !must_wait(*view->version) &&
                      (picker_.pick(*view->version).has_value() || can_reclaim(*view->version));
         flush_under_way_ = flush_under_way_ || flush;
         compaction_under_way_ = compaction_under_way_ || compaction;
@@ -43,6 +36,59 @@ void Background::schedule() {
     if (compaction) {
         submit(&Background::compaction_job);
     }
+}
+
+bool Background::wants_schedule() const {
+    return put_off_.load(std::memory_order_relaxed) &&
+           parts_.clock.now().time_since_epoch().count() >=
+               paid_at_.load(std::memory_order_relaxed);
+}
+
+bool Background::must_wait(const Version& version) const {
+    const size_t urgent = (options_.level_0_tables_compact + options_.level_0_tables_stall) / 2;
+    return put_off_.load(std::memory_order_relaxed) && !wants_schedule() &&
+           version.level(0).size() < urgent;
+}
+
+uint64_t Background::traffic_bytes() const {
+    uint64_t bytes = 0;
+    for (uint32_t level = 1; level < level_count; ++level) {
+        bytes += read_bytes(level) + written_bytes(level);
+    }
+    return bytes;
+}
+
+// No worker sleeps for the limit: what moved is paid for with the time until the next compaction.
+void Background::pay_for(uint64_t bytes, base::MonotonicTime begin) {
+    if (options_.compaction_bytes_per_second == 0) {
+        return;
+    }
+    const double seconds =
+        static_cast<double>(bytes) / static_cast<double>(options_.compaction_bytes_per_second);
+    const base::MonotonicTime end =
+        begin + std::chrono::duration_cast<base::Duration>(std::chrono::duration<double>(seconds));
+    paid_at_.store(end.time_since_epoch().count(), std::memory_order_relaxed);
+    put_off_.store(bytes > 0, std::memory_order_relaxed);
+}
+
+void Background::note_written(uint32_t level, const WrittenTables& written) {
+    uint64_t bytes = 0;
+    for (const TableMetadata& table : written.tables) {
+        bytes += table.file_bytes;
+    }
+    for (const ValueFileMetadata& file : written.value_files) {
+        bytes += file.file_bytes;
+    }
+    traffic_[level].written.fetch_add(bytes, std::memory_order_relaxed);
+}
+
+Compression Background::compression_of(const Version& version, uint32_t level) const {
+    for (uint32_t deeper = level + 1; deeper < level_count; ++deeper) {
+        if (!version.level(deeper).empty()) {
+            return options_.compression;
+        }
+    }
+    return options_.deepest_compression.value_or(options_.compression);
 }
 
 void Background::submit(void (Background::*work)()) {
@@ -75,7 +121,10 @@ void Background::compaction_job() {
     absl::Status status;
     {
         absl::MutexLock one_at_a_time(&compaction_mutex_);
+        const base::MonotonicTime begin = parts_.clock.now();
+        const uint64_t before = traffic_bytes();
         status = compact_what_is_due();
+        pay_for(traffic_bytes() - before, begin);
     }
     {
         absl::MutexLock lock(&mutex_);
@@ -228,6 +277,7 @@ absl::Status Background::flush_oldest() {
     const auto entries = memtable->new_iterator();
     STARLING_ASSIGN_OR_RETURN(WrittenTables written,
                               write_tables(parts_.files, *entries, std::move(writer)));
+    note_written(0, written);
     VersionEdit edit;
     for (TableMetadata& table : written.tables) {
         edit.added.push_back({.level = 0, .table = std::move(table)});
@@ -256,8 +306,9 @@ absl::Status Background::compact(const Compaction& compaction) {
     STARLING_RETURN_IF_ERROR(parts_.catalog.settle());
     VersionEdit edit;
     if (compaction.is_move()) {
-        edit.added.push_back(
-            {.level = compaction.output_level(), .table = *compaction.upper.front()});
+        for (const TablePtr& table : compaction.upper) {
+            edit.added.push_back({.level = compaction.output_level(), .table = *table});
+        }
     } else {
         STARLING_ASSIGN_OR_RETURN(edit, merge(compaction));
     }
@@ -289,6 +340,7 @@ absl::StatusOr<VersionEdit> Background::merge(const Compaction& compaction) {
     const auto version = parts_.catalog.version();
     TableWriterOptions writer = writer_options();
     writer.table_bytes_max = options_.table_bytes;
+    writer.engine.compression = compression_of(*version, compaction.output_level());
     writer.range_removals = version->shared_range_removals();
     writer.now = parts_.expiry_clock.now();
     writer.value_files_to_leave = compaction.value_files_to_leave;
@@ -304,6 +356,9 @@ absl::StatusOr<VersionEdit> Background::merge(const Compaction& compaction) {
     writer.should_stop = [&] { return gate_->shut(); };
     STARLING_ASSIGN_OR_RETURN(WrittenTables written,
                               write_tables(parts_.files, *entries, std::move(writer)));
+    traffic_[compaction.output_level()].read.fetch_add(compaction.input_bytes(),
+                                                       std::memory_order_relaxed);
+    note_written(compaction.output_level(), written);
     VersionEdit edit;
     edit.expired_until = written.expired_until;
     edit.value_files = std::move(written.value_files);
@@ -353,18 +408,19 @@ TableWriterOptions Background::writer_options() {
 
 absl::Status Background::check_space(uint64_t bytes) {
     auto free = parts_.files.free_bytes(directory_);
-    if (free.ok() && *free < bytes + reserve_bytes && parts_.log.remove_spares()) {
+    if (free.ok() && *free < bytes + options_.disk_reserve_bytes && parts_.log.remove_spares()) {
         free = parts_.files.free_bytes(directory_);
     }
     // Whether the answer was wrong, or could not be had, shows when writing.
-    if (!free.ok() || *free >= bytes + reserve_bytes) {
+    if (!free.ok() || *free >= bytes + options_.disk_reserve_bytes) {
         return absl::OkStatus();
     }
-    return base::make_error(
-        absl::StatusCode::kResourceExhausted,
-        base::reason::disk_full,
-        fmt::format(
-            "{}: {} bytes are free, {} are needed", directory_, *free, bytes + reserve_bytes));
+    return base::make_error(absl::StatusCode::kResourceExhausted,
+                            base::reason::disk_full,
+                            fmt::format("{}: {} bytes are free, {} are needed",
+                                        directory_,
+                                        *free,
+                                        bytes + options_.disk_reserve_bytes));
 }
 
 void Background::remove_unused_files() {

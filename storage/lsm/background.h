@@ -1,11 +1,12 @@
 #pragma once
 
 // Flushes full memtables into tables and merges tables, as jobs on the workers: at most one flush
-// and one compaction at a time. After an error other than a full disk nothing is done any more.
-// After a full disk the work is tried again at the next schedule().
+// and one compaction at a time, and the two side by side. After an error other than a full disk
+// nothing is done any more. After a full disk the work is tried again at the next schedule().
 //
 // Thread-safe. Holds no lock while it works on files, and calls submit() with none.
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -43,6 +44,7 @@ class Background {
         CurrentView& view;
         const SnapshotList& snapshots;
         const ExpiryClock& expiry_clock;
+        const env::Clock& clock;
     };
 
     Background(std::string directory, const EngineOptions& options, Parts parts);
@@ -64,9 +66,28 @@ class Background {
     bool disk_full() const { return disk_full_.load(std::memory_order_relaxed); }
     uint64_t flush_count() const { return flush_count_.load(std::memory_order_relaxed); }
     uint64_t compaction_count() const { return compaction_count_.load(std::memory_order_relaxed); }
+    // The rate limit put a compaction off, and its time has come.
+    bool wants_schedule() const;
+    // What compactions into a level (flushes, of level 0) read and wrote.
+    uint64_t read_bytes(uint32_t level) const {
+        return traffic_[level].read.load(std::memory_order_relaxed);
+    }
+    uint64_t written_bytes(uint32_t level) const {
+        return traffic_[level].written.load(std::memory_order_relaxed);
+    }
 
   private:
+    struct Traffic {
+        std::atomic<uint64_t> read = 0;
+        std::atomic<uint64_t> written = 0;
+    };
+
     void submit(void (Background::*work)());
+    bool must_wait(const Version& version) const;
+    uint64_t traffic_bytes() const;
+    void pay_for(uint64_t bytes, base::MonotonicTime begin);
+    void note_written(uint32_t level, const WrittenTables& written);
+    Compression compression_of(const Version& version, uint32_t level) const;
     void flush_job();
     void compaction_job();
     absl::Status compact_what_is_due() ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
@@ -98,6 +119,10 @@ class Background {
     std::atomic<bool> disk_full_ = false;
     std::atomic<uint64_t> flush_count_ = 0;
     std::atomic<uint64_t> compaction_count_ = 0;
+    std::array<Traffic, level_count> traffic_;
+    // Since the clock's begin; before it the rate limit lets no compaction begin.
+    std::atomic<base::Duration::rep> paid_at_ = 0;
+    std::atomic<bool> put_off_ = false;
 
     // Held for as long as a flush or a compaction takes; taken before mutex_, and not together.
     absl::Mutex flush_mutex_;

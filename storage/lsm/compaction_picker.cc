@@ -25,6 +25,22 @@ Compaction compaction_of(const Version& version, uint32_t level, TableList upper
     return compaction;
 }
 
+bool Compaction::is_move() const {
+    if (in_place || !lower.empty() || !value_files_to_leave.empty()) {
+        return false;
+    }
+    // Those of level 0 come from flushes, which of keys in ascending order do not overlap.
+    TableList sorted = upper;
+    std::sort(sorted.begin(), sorted.end(), [](const TablePtr& a, const TablePtr& b) {
+        return a->smallest_user_key() < b->smallest_user_key();
+    });
+    return (level == 0 || upper.size() == 1) &&
+           std::adjacent_find(
+               sorted.begin(), sorted.end(), [](const TablePtr& a, const TablePtr& b) {
+                   return a->largest_user_key() >= b->smallest_user_key();
+               }) == sorted.end();
+}
+
 uint64_t Compaction::input_bytes() const {
     uint64_t bytes = 0;
     for (const TableList* tables : {&upper, &lower}) {

@@ -26,8 +26,8 @@ struct Compaction {
     std::vector<uint64_t> value_files_to_leave;
 
     uint32_t output_level() const { return in_place ? level : level + 1; }
-    // The table can change its level without being rewritten.
-    bool is_move() const { return !in_place && level > 0 && upper.size() == 1 && lower.empty(); }
+    // The upper tables can change their level without being rewritten.
+    bool is_move() const;
     uint64_t input_bytes() const;
 };
 

@@ -24,8 +24,6 @@ namespace starling::storage::lsm {
 
 namespace {
 
-// One memtable takes writes, the others wait for their flush.
-constexpr uint64_t memtable_count = 4;
 // What is written to the file at once while nobody asks for a sync.
 constexpr uint64_t log_write_bytes = 256u << 10;
 // More than this waits only when the disk does not keep up.
@@ -89,6 +87,11 @@ class LsmEngine final : public Engine {
     absl::StatusOr<std::optional<Entry>> read(std::string_view key,
                                               const ReadPoint& point,
                                               ReadMode mode);
+    absl::Status try_write(const WriteBatch& batch, WriteOptions options);
+    absl::Status try_write_if(std::span<const Condition> conditions,
+                              const WriteBatch& batch,
+                              WriteOptions options);
+    absl::Status note_stall(absl::Status status);
     absl::Status admit_write();
     absl::Status finish_write(const absl::Status& applied, bool rotated, WriteOptions options);
     absl::Status apply(const WriteBatch& batch, bool& rotated)
@@ -109,6 +112,7 @@ class LsmEngine final : public Engine {
     const uint64_t memtable_bytes_;
     const std::string directory_;
     env::FileSystem& files_;
+    const env::Clock& clock_;
     const ExpiryClock expiry_clock_;
 
     std::unique_ptr<env::FileLock> lock_;
@@ -128,6 +132,13 @@ class LsmEngine final : public Engine {
     std::atomic<Sequence> last_range_removal_ = 0;
     std::atomic<bool> closed_ = false;
 
+    // Written under write_mutex_.
+    std::atomic<uint64_t> user_written_bytes_ = 0;
+    std::atomic<uint64_t> stalls_ = 0;
+    std::atomic<base::Duration::rep> stall_time_ = 0;
+    // Since the clock's begin; -1: writes are taken.
+    std::atomic<base::Duration::rep> stalled_since_ = -1;
+
     absl::Mutex write_mutex_;
     // The view's active memtable.
     Memtable* active_ ABSL_GUARDED_BY(write_mutex_);
@@ -139,9 +150,10 @@ LsmEngine::LsmEngine(const std::string& directory,
                      std::unique_ptr<env::FileLock> lock,
                      Recovered recovered)
     : options_(options),
-      memtable_bytes_(options.memory_bytes_max / memtable_count),
+      memtable_bytes_(options.memory_bytes_max / options.memtables_max),
       directory_(directory),
       files_(environment.files),
+      clock_(environment.clock),
       expiry_clock_(environment.wall_clock, recovered.catalog->version()->expired_until()),
       lock_(std::move(lock)),
       blocks_(options.block_cache_bytes, options.block_cache_policy, options.block_bytes),
@@ -160,7 +172,8 @@ LsmEngine::LsmEngine(const std::string& directory,
                    .values = values_,
                    .view = view_,
                    .snapshots = *snapshots_,
-                   .expiry_clock = expiry_clock_}),
+                   .expiry_clock = expiry_clock_,
+                   .clock = environment.clock}),
       last_sequence_(recovered.last_sequence),
       active_(recovered.memtables.back().get()) {
     for (size_t i = 0; i < recovered.memtables.size(); ++i) {
@@ -210,6 +223,33 @@ absl::Status LsmEngine::admit_write() {
 }
 
 absl::Status LsmEngine::write(const WriteBatch& batch, WriteOptions options) {
+    return note_stall(try_write(batch, options));
+}
+
+absl::Status LsmEngine::write_if(std::span<const Condition> conditions,
+                                 const WriteBatch& batch,
+                                 WriteOptions options) {
+    return note_stall(try_write_if(conditions, batch, options));
+}
+
+// Counts refusals, and the time from the first of a row to the next write that is taken.
+absl::Status LsmEngine::note_stall(absl::Status status) {
+    constexpr base::Duration::rep not_stalled = -1;
+    base::Duration::rep since = stalled_since_.load(std::memory_order_relaxed);
+    if (status.ok()) {
+        if (since != not_stalled && stalled_since_.compare_exchange_strong(since, not_stalled)) {
+            stall_time_.fetch_add(clock_.now().time_since_epoch().count() - since,
+                                  std::memory_order_relaxed);
+        }
+    } else if (absl::IsUnavailable(status) || absl::IsResourceExhausted(status)) {
+        stalls_.fetch_add(1, std::memory_order_relaxed);
+        since = not_stalled;
+        stalled_since_.compare_exchange_strong(since, clock_.now().time_since_epoch().count());
+    }
+    return status;
+}
+
+absl::Status LsmEngine::try_write(const WriteBatch& batch, WriteOptions options) {
     STARLING_RETURN_IF_ERROR(admit_write());
     STARLING_RETURN_IF_ERROR(check_batch(batch));
     bool rotated = false;
@@ -221,9 +261,9 @@ absl::Status LsmEngine::write(const WriteBatch& batch, WriteOptions options) {
     return finish_write(status, rotated, options);
 }
 
-absl::Status LsmEngine::write_if(std::span<const Condition> conditions,
-                                 const WriteBatch& batch,
-                                 WriteOptions options) {
+absl::Status LsmEngine::try_write_if(std::span<const Condition> conditions,
+                                     const WriteBatch& batch,
+                                     WriteOptions options) {
     STARLING_RETURN_IF_ERROR(admit_write());
     STARLING_RETURN_IF_ERROR(check_batch(batch));
     bool rotated = false;
@@ -281,7 +321,7 @@ bool LsmEngine::unchanged_since(const ReadPoint& point,
 absl::Status LsmEngine::finish_write(const absl::Status& applied,
                                      bool rotated,
                                      WriteOptions options) {
-    if (rotated || background_.disk_full() || !applied.ok()) {
+    if (rotated || background_.disk_full() || !applied.ok() || background_.wants_schedule()) {
         background_.schedule();
     }
     STARLING_RETURN_IF_ERROR(applied);
@@ -303,9 +343,11 @@ absl::Status LsmEngine::apply(const WriteBatch& batch, bool& rotated) {
             : memtable(target), view(shown), sequence(last) {}
         void put(std::string_view key, std::string_view value, Expiry expiry) override {
             memtable.add_put(++sequence, key, value, expiry);
+            bytes += key.size() + value.size();
         }
         void remove(std::string_view key) override {
             memtable.add(++sequence, ChangeKind::remove, key, {});
+            bytes += key.size();
         }
         void remove_range(std::string_view begin, std::string_view end) override {
             memtable.remove_range(++sequence, begin, end);
@@ -319,6 +361,8 @@ absl::Status LsmEngine::apply(const WriteBatch& batch, bool& rotated) {
         CurrentView& view;
         Sequence sequence;
         Sequence last_range_removal = 0;
+        // Of keys and values.
+        uint64_t bytes = 0;
     };
     STARLING_RETURN_IF_ERROR(make_room(rotated));
     const Sequence last = last_sequence_.load(std::memory_order_relaxed);
@@ -329,6 +373,8 @@ absl::Status LsmEngine::apply(const WriteBatch& batch, bool& rotated) {
         last_range_removal_.store(adder.last_range_removal, std::memory_order_relaxed);
     }
     last_sequence_.store(adder.sequence, std::memory_order_release);
+    user_written_bytes_.store(user_written_bytes_.load(std::memory_order_relaxed) + adder.bytes,
+                              std::memory_order_relaxed);
     return absl::OkStatus();
 }
 
@@ -337,7 +383,7 @@ absl::Status LsmEngine::make_room(bool& rotated) {
         return absl::OkStatus();
     }
     const auto view = view_.get();
-    const bool memory_full = view->immutable.size() + 1 >= memtable_count;
+    const bool memory_full = view->immutable.size() + 1 >= options_.memtables_max;
     const bool level_0_full =
         view->version->level(0).size() + view->immutable.size() >= options_.level_0_tables_stall;
     if (memory_full || level_0_full) {
@@ -541,8 +587,24 @@ uint64_t LsmEngine::bytes_between(const TableMetadata& metadata,
     return to > from ? to - from : 0;
 }
 
+// The larger part of what may wait for memtables, for level 0, or for the log.
 WritePressure LsmEngine::write_pressure() const {
-    return WritePressure::none;
+    const auto view = view_.get();
+    const size_t waiting = view->immutable.size();
+    const size_t waiting_max = options_.memtables_max - 1;
+    // As make_room() counts them: each memtable that waits becomes a table.
+    const size_t level_0 = view->version->level(0).size() + waiting;
+    const size_t level_0_rising =
+        (options_.level_0_tables_compact + options_.level_0_tables_stall) / 2;
+    const uint64_t log_bytes = log_->buffered_bytes();
+    if (waiting >= waiting_max || level_0 >= options_.level_0_tables_stall ||
+        log_bytes > log_buffer_bytes_max || log_->disk_full() || background_.disk_full() ||
+        background_.has_error()) {
+        return WritePressure::refusing;
+    }
+    const bool rises = waiting * 2 >= waiting_max || level_0 > level_0_rising ||
+                       log_bytes > log_buffer_bytes_max / 2;
+    return rises ? WritePressure::rising : WritePressure::none;
 }
 
 absl::Status LsmEngine::background_error() const {
@@ -565,6 +627,17 @@ EngineStatistics LsmEngine::statistics() const {
         statistics.value_file_garbage_bytes += file.file_bytes - file.live_bytes;
     }
     statistics.disk_bytes += statistics.value_file_bytes;
+    statistics.user_written_bytes = user_written_bytes_.load(std::memory_order_relaxed);
+    statistics.disk_written_bytes = log_->written_bytes();
+    for (uint32_t level = 0; level < level_count; ++level) {
+        statistics.levels.push_back({.tables = view->version->level(level).size(),
+                                     .bytes = view->version->level_bytes(level),
+                                     .read_bytes = background_.read_bytes(level),
+                                     .written_bytes = background_.written_bytes(level)});
+        statistics.disk_written_bytes += statistics.levels.back().written_bytes;
+    }
+    statistics.stalls = stalls_.load(std::memory_order_relaxed);
+    statistics.stall_time = base::Duration(stall_time_.load(std::memory_order_relaxed));
     statistics.flushes = background_.flush_count();
     statistics.compactions = background_.compaction_count();
     statistics.syncs = log_->sync_count();
@@ -608,6 +681,8 @@ absl::Status check_options(const EngineOptions& options) {
     };
     STARLING_RETURN_IF_ERROR(
         require(options.memory_bytes_max >= 16384, "memory_bytes_max must be at least 16384"));
+    STARLING_RETURN_IF_ERROR(require(options.memtables_max >= 2 && options.memtables_max <= 64,
+                                     "memtables_max must be between 2 and 64"));
     STARLING_RETURN_IF_ERROR(
         require(options.block_bytes >= 64 && options.block_bytes <= (16u << 20),
                 "block_bytes must be between 64 and 16 MiB"));
@@ -631,9 +706,11 @@ absl::StatusOr<std::unique_ptr<Engine>> open_lsm_engine(const std::string& direc
                                                         EngineEnvironment environment,
                                                         std::unique_ptr<env::FileLock> lock) {
     STARLING_RETURN_IF_ERROR(check_options(options));
-    STARLING_ASSIGN_OR_RETURN(
-        Recovered recovered,
-        recover(environment.files, directory, options, options.memory_bytes_max / memtable_count));
+    STARLING_ASSIGN_OR_RETURN(Recovered recovered,
+                              recover(environment.files,
+                                      directory,
+                                      options,
+                                      options.memory_bytes_max / options.memtables_max));
     auto engine = std::make_unique<LsmEngine>(
         directory, options, environment, std::move(lock), std::move(recovered));
     if (!options.read_only) {

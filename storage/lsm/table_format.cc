@@ -1,10 +1,12 @@
 #include "storage/lsm/table_format.h"
 
 #include <cstring>
+#include <memory>
 #include <utility>
 
 #include <fmt/format.h>
 #include <lz4.h>
+#include <zstd.h>
 
 #include "base/codec.h"
 #include "base/crc32c.h"
@@ -24,6 +26,59 @@ uint32_t block_checksum(std::string_view content_and_type, uint64_t file_number,
     std::memcpy(place, &file_number, 8);
     std::memcpy(place + 8, &offset, 8);
     return base::crc32c_extend(base::crc32c({place, sizeof(place)}), content_and_type);
+}
+
+// Blocks are small: level 3 is where more effort begins to save nothing.
+constexpr int zstd_level = 3;
+
+// A context takes longer to make than a block to compress.
+ZSTD_CCtx& zstd_packer() {
+    struct Free {
+        void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
+    };
+    thread_local const std::unique_ptr<ZSTD_CCtx, Free> context(ZSTD_createCCtx());
+    return *context;
+}
+ZSTD_DCtx& zstd_unpacker() {
+    struct Free {
+        void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
+    };
+    thread_local const std::unique_ptr<ZSTD_DCtx, Free> context(ZSTD_createDCtx());
+    return *context;
+}
+
+// Raw size and a frame; false when that saves too little.
+bool append_zstd(std::string& out, std::string_view content) {
+    const size_t begin = out.size();
+    const size_t bound = ZSTD_compressBound(content.size());
+    base::put_u32(out, static_cast<uint32_t>(content.size()));
+    out.resize(begin + raw_size_bytes + bound);
+    const size_t size = ZSTD_compressCCtx(&zstd_packer(),
+                                          out.data() + begin + raw_size_bytes,
+                                          bound,
+                                          content.data(),
+                                          content.size(),
+                                          zstd_level);
+    if (ZSTD_isError(size) != 0 || raw_size_bytes + size > content.size() - content.size() / 8) {
+        out.resize(begin);
+        return false;
+    }
+    out.resize(begin + raw_size_bytes + size);
+    return true;
+}
+
+bool unpack_zstd(std::string_view packed, std::string& content) {
+    base::Reader reader(packed);
+    const uint32_t raw_size = reader.u32();
+    const std::string_view frame = reader.rest();
+    // The frame says it once more, so nobody's word is enough to take much memory.
+    if (reader.failed() || raw_size > block_bytes_max ||
+        ZSTD_getFrameContentSize(frame.data(), frame.size()) != raw_size) {
+        return false;
+    }
+    content.resize(raw_size);
+    return ZSTD_decompressDCtx(
+               &zstd_unpacker(), content.data(), raw_size, frame.data(), frame.size()) == raw_size;
 }
 
 // Raw size and compressed bytes; false when that saves too little.
@@ -134,6 +189,8 @@ uint64_t append_block(std::string& out,
     Compression used = Compression::none;
     if (compression == Compression::lz4 && append_lz4(out, content)) {
         used = Compression::lz4;
+    } else if (compression == Compression::zstd && append_zstd(out, content)) {
+        used = Compression::zstd;
     } else {
         out.append(content);
     }
@@ -166,8 +223,11 @@ absl::StatusOr<std::string> unpack_block(std::string stored,
         return stored;
     }
     std::string content;
-    if (used != static_cast<uint8_t>(Compression::lz4) ||
-        !unpack_lz4(covered.substr(0, covered.size() - 1), content)) {
+    const std::string_view packed = covered.substr(0, covered.size() - 1);
+    const bool unpacked =
+        (used == static_cast<uint8_t>(Compression::lz4) && unpack_lz4(packed, content)) ||
+        (used == static_cast<uint8_t>(Compression::zstd) && unpack_zstd(packed, content));
+    if (!unpacked) {
         return damaged();
     }
     return content;

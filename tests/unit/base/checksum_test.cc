@@ -23,6 +23,21 @@ TEST(ChecksumTest, Crc32cOfPartsIsThatOfTheWhole) {
     }
 }
 
+TEST(ChecksumTest, Crc32cOfLongBytesIsThatOfTheirShortParts) {
+    std::string bytes;
+    for (int i = 0; i < 3000; ++i) {
+        bytes.push_back(static_cast<char>(i * 7 + i / 256));
+    }
+    for (const size_t size : {767u, 768u, 769u, 1535u, 1536u, 2304u, 3000u}) {
+        const std::string_view whole = std::string_view(bytes).substr(0, size);
+        uint32_t by_parts = 0;
+        for (size_t at = 0; at < size; at += 5) {
+            by_parts = crc32c_extend(by_parts, whole.substr(at, 5));
+        }
+        EXPECT_EQ(crc32c(whole), by_parts) << size;
+    }
+}
+
 TEST(ChecksumTest, Xxh3HasTheKnownValues) {
     EXPECT_EQ(static_cast<uint32_t>(xxh3_64("foo")), 125730186U);
     EXPECT_EQ(static_cast<uint32_t>(xxh3_64("bar")), 2687685474U);

@@ -374,5 +374,160 @@ TEST_F(LsmEngineTest, OtherOptionsReadTheSameData) {
     EXPECT_EQ(contents(*engine)->size(), 600u);
 }
 
+TEST_F(LsmEngineTest, AWriterThatPausesWhenPressureRisesMeetsNoRefusal) {
+    bool rose = false;
+    for (int i = 0; i < 3000; ++i) {
+        while (engine->write_pressure() != WritePressure::none) {
+            rose = true;
+            ASSERT_TRUE(workers.run_one());
+        }
+        const absl::Status status =
+            put(*engine, fmt::format("key{:06}", i * 7919 % 3000), std::string(100, 'v'));
+        ASSERT_TRUE(status.ok()) << status;
+    }
+    EXPECT_TRUE(rose);
+    EXPECT_EQ(engine->statistics().stalls, 0u);
+}
+
+TEST_F(LsmEngineTest, PressureRisesBeforeWritesAreRefused) {
+    std::vector<WritePressure> seen = {engine->write_pressure()};
+    for (int i = 0; put(*engine, fmt::format("key{:06}", i), std::string(100, 'v')).ok(); ++i) {
+        if (seen.back() != engine->write_pressure()) {
+            seen.push_back(engine->write_pressure());
+        }
+    }
+    EXPECT_EQ(seen,
+              (std::vector{WritePressure::none, WritePressure::rising, WritePressure::refusing}));
+}
+
+class LsmTimeTest : public LsmEngineTest {
+  protected:
+    void open_with_clock() {
+        engine.reset();
+        auto opened =
+            open_engine(directory,
+                        options,
+                        {.files = files, .workers = workers, .clock = clock, .wall_clock = clock});
+        ASSERT_TRUE(opened.ok()) << opened.status();
+        engine = *std::move(opened);
+    }
+
+    ManualClock clock;
+};
+
+TEST_F(LsmTimeTest, AStallLastsFromTheFirstRefusalToTheNextAcceptedWrite) {
+    open_with_clock();
+    int refusals = 0;
+    for (int i = 0; refusals < 3; ++i) {
+        const bool taken = put(*engine, fmt::format("key{:06}", i), std::string(100, 'v')).ok();
+        refusals += taken ? 0 : 1;
+        clock.advance(taken ? std::chrono::hours(1) : std::chrono::seconds(2));
+    }
+    workers.run_all();
+    ASSERT_TRUE(put(*engine, "key", "value").ok());
+    EXPECT_EQ(engine->statistics().stalls, 3u);
+    EXPECT_EQ(engine->statistics().stall_time, std::chrono::seconds(6));
+}
+
+TEST_F(LsmTimeTest, ARateLimitPutsCompactionsOffUntilWhatWasDoneIsPaidFor) {
+    options.compaction_bytes_per_second = 1;
+    open_with_clock();
+    // Keys all over, so that nothing is moved only.
+    const auto write_some = [&](int count) {
+        for (int i = 0; i < count; ++i) {
+            ASSERT_TRUE(write_value_patiently(fmt::format("key{:06}", i * 7919 % 5000),
+                                              std::string(100, 'v'))
+                            .ok());
+            workers.run_all();
+        }
+    };
+    while (engine->statistics().compactions == 0) {
+        write_some(10);
+    }
+    const uint64_t before = engine->statistics().compactions;
+    const uint64_t flushes = engine->statistics().flushes;
+    while (engine->statistics().flushes < flushes + 6) {
+        write_some(10);
+    }
+    EXPECT_EQ(engine->statistics().compactions, before);
+    clock.advance(std::chrono::hours(1000));
+    write_some(1);
+    EXPECT_GT(engine->statistics().compactions, before);
+    // Never so late that writes are refused.
+    write_some(3000);
+    EXPECT_EQ(engine->statistics().stalls, 0u);
+}
+
+TEST_F(LsmEngineTest, KeysInAscendingOrderAreMovedDownWithoutBeingWrittenAgain) {
+    options.level_bytes_base = 1 << 20;
+    reopen();
+    fill(0, 2000);
+    workers.run_all();
+    const EngineStatistics statistics = engine->statistics();
+    EXPECT_GT(statistics.levels[1].tables, 0u);
+    EXPECT_EQ(statistics.levels[1].written_bytes, 0u);
+    EXPECT_LT(statistics.levels[0].tables, options.level_0_tables_compact);
+    EXPECT_EQ(contents(*engine)->size(), 2000u);
+    EXPECT_EQ(read(*engine, "key000777"), std::string(100, 'v'));
+}
+
+TEST_F(LsmEngineTest, WhatWasWrittenIsCountedWhereItGoes) {
+    for (int round = 0; round < 10; ++round) {
+        fill(0, 300, static_cast<char>('a' + round));
+        workers.run_all();
+    }
+    const EngineStatistics statistics = engine->statistics();
+    EXPECT_EQ(statistics.user_written_bytes, 10u * 300 * (9 + 100));
+    EXPECT_GT(statistics.levels[0].written_bytes, 0u);
+    EXPECT_GT(statistics.levels[1].written_bytes, 0u);
+    EXPECT_GT(statistics.levels[1].read_bytes, 0u);
+    uint64_t tables = 0;
+    for (const LevelStatistics& level : statistics.levels) {
+        tables += level.written_bytes;
+    }
+    EXPECT_GT(statistics.disk_written_bytes, tables);
+    EXPECT_GE(statistics.disk_bytes, statistics.levels[0].bytes + statistics.levels[1].bytes);
+}
+
+TEST_F(LsmEngineTest, CompressionMayChangeWithEachStart) {
+    const Compression kinds[] = {
+        Compression::none, Compression::lz4, Compression::zstd, Compression::none};
+    int next = 0;
+    for (const Compression upper : kinds) {
+        for (const Compression deepest : kinds) {
+            options.compression = upper;
+            options.deepest_compression = deepest;
+            reopen();
+            fill(next, 120);
+            next += 60;
+            workers.run_all();
+        }
+    }
+    EXPECT_EQ(contents(*engine)->size(), static_cast<size_t>(next + 60));
+    reopen();
+    EXPECT_EQ(contents(*engine)->size(), static_cast<size_t>(next + 60));
+}
+
+TEST_F(LsmEngineTest, TheDeepestLevelHasItsOwnCompression) {
+    const auto table_bytes = [&] {
+        uint64_t bytes = 0;
+        for (const LevelStatistics& level : engine->statistics().levels) {
+            bytes += level.bytes;
+        }
+        return bytes;
+    };
+    options.compression = Compression::none;
+    options.block_bytes = 4096;
+    reopen();
+    fill(0, 500);
+    ASSERT_TRUE(engine->compact().ok());
+    const uint64_t plain = table_bytes();
+    options.deepest_compression = Compression::zstd;
+    reopen();
+    ASSERT_TRUE(engine->compact().ok());
+    EXPECT_LT(table_bytes(), plain / 2);
+    EXPECT_EQ(contents(*engine)->size(), 500u);
+}
+
 }  // namespace
 }  // namespace starling::storage
