@@ -1,20 +1,24 @@
 #include "storage/engine_marker.h"
 
 #include <algorithm>
-#include <optional>
+#include <charconv>
 #include <string_view>
 
 #include <fmt/format.h>
 
 #include "base/crc32c.h"
 #include "base/status_macros.h"
+#include "storage/engine_files.h"
 
 namespace starling::storage {
 
 namespace {
 
-constexpr std::string_view file_name = "ENGINE";
 constexpr uint64_t marker_bytes_max = 4096;
+
+std::string marker_path(const std::string& directory) {
+    return fmt::format("{}/{}", directory, engine_marker_name);
+}
 
 std::string encode(const std::string& engine) {
     std::string text =
@@ -35,50 +39,35 @@ std::optional<std::string_view> take_line(std::string_view& text, std::string_vi
     return value;
 }
 
-absl::Status check(const std::string& path, std::string_view text, const std::string& engine) {
+absl::StatusOr<EngineMarker> decode(const std::string& path, std::string_view text) {
     absl::Status damaged = absl::DataLossError(fmt::format("{} is damaged", path));
     std::string_view rest = text;
     const auto title = take_line(rest, "starling");
-    const auto engine_found = take_line(rest, "engine");
-    const auto format_found = take_line(rest, "format");
+    const auto engine = take_line(rest, "engine");
+    const auto format = take_line(rest, "format");
     const std::string_view covered = text.substr(0, text.size() - rest.size());
     const auto checksum = take_line(rest, "checksum");
-    if (!title || !engine_found || !format_found || !checksum || !rest.empty() ||
+    if (!title || !engine || !format || !checksum || !rest.empty() ||
         *checksum != fmt::format("{:08x}", base::crc32c(covered))) {
         return damaged;
     }
-    if (*engine_found != engine) {
-        return absl::FailedPreconditionError(fmt::format(
-            "{} says that engine '{}' wrote this directory; it cannot be opened with '{}'",
-            path,
-            *engine_found,
-            engine));
+    EngineMarker marker{.engine = std::string(*engine)};
+    const char* const end = format->data() + format->size();
+    const auto [stop, error] = std::from_chars(format->data(), end, marker.format);
+    if (error != std::errc() || stop != end) {
+        return damaged;
     }
-    if (*format_found != fmt::format("{}", format_version)) {
-        return absl::FailedPreconditionError(fmt::format(
-            "{} says that this directory has storage format {}; this program knows format {}",
-            path,
-            *format_found,
-            format_version));
-    }
-    return absl::OkStatus();
-}
-
-// An engine writes its marker before anything else, so a directory with data and no marker lost it.
-bool is_engine_data(std::string_view name) {
-    return name == "CURRENT" || name == "FILES" || name.ends_with(".log") ||
-           name.ends_with(".table") || name.ends_with(".values") || name.ends_with(".data");
+    return marker;
 }
 
 }  // namespace
 
-absl::Status check_engine_marker(env::FileSystem& files,
-                                 const std::string& directory,
-                                 const std::string& engine) {
-    const std::string path = fmt::format("{}/{}", directory, file_name);
+absl::StatusOr<std::optional<EngineMarker>> read_engine_marker(env::FileSystem& files,
+                                                               const std::string& directory) {
+    const std::string path = marker_path(directory);
     const absl::StatusOr<std::string> text = env::read_file(files, path, marker_bytes_max);
     if (text.ok()) {
-        return check(path, *text, engine);
+        return decode(path, *text);
     }
     if (absl::IsOutOfRange(text.status())) {
         return absl::DataLossError(fmt::format("{} is damaged: too long", path));
@@ -87,11 +76,54 @@ absl::Status check_engine_marker(env::FileSystem& files,
         return text.status();
     }
     STARLING_ASSIGN_OR_RETURN(const std::vector<std::string> names, files.list(directory));
+    // An engine writes its marker before anything else.
     if (std::any_of(names.begin(), names.end(), is_engine_data)) {
         return absl::DataLossError(
             fmt::format("{} is missing, but {} holds an engine's data", path, directory));
     }
-    return env::replace_file(files, path, encode(engine));
+    return std::optional<EngineMarker>();
+}
+
+absl::Status check_engine_marker(const EngineMarker& marker,
+                                 const std::string& directory,
+                                 const std::string& engine) {
+    const std::string path = marker_path(directory);
+    if (marker.engine != engine) {
+        return absl::FailedPreconditionError(fmt::format(
+            "{} says that engine '{}' wrote this directory; it cannot be opened with '{}'",
+            path,
+            marker.engine,
+            engine));
+    }
+    if (marker.format < format_version_min || marker.format > format_version) {
+        return absl::FailedPreconditionError(
+            fmt::format("{} says that this directory has storage format {}; this program knows "
+                        "formats {} to {}",
+                        path,
+                        marker.format,
+                        format_version_min,
+                        format_version));
+    }
+    return absl::OkStatus();
+}
+
+absl::Status write_engine_marker(env::FileSystem& files,
+                                 const std::string& directory,
+                                 const std::string& engine) {
+    return env::replace_file(files, marker_path(directory), encode(engine));
+}
+
+absl::Status check_engine_marker(env::FileSystem& files,
+                                 const std::string& directory,
+                                 const std::string& engine) {
+    STARLING_ASSIGN_OR_RETURN(const auto marker, read_engine_marker(files, directory));
+    if (marker.has_value()) {
+        STARLING_RETURN_IF_ERROR(check_engine_marker(*marker, directory, engine));
+        if (marker->format == format_version) {
+            return absl::OkStatus();
+        }
+    }
+    return write_engine_marker(files, directory, engine);
 }
 
 }  // namespace starling::storage

@@ -1,17 +1,31 @@
 #include "storage/open.h"
 
+#include <algorithm>
+#include <array>
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "base/status_macros.h"
 #include "storage/bitcask/bitcask_engine.h"
 #include "storage/directory.h"
-#include "storage/engine_marker.h"
+#include "storage/engine_files.h"
 #include "storage/in_memory/in_memory_engine.h"
 #include "storage/lsm/lsm_engine.h"
+#include "storage/read_only_engine.h"
 
 namespace starling::storage {
 
 namespace {
+
+constexpr std::array<std::string_view, 3> engine_names = {"lsm", "bitcask", "in_memory"};
+// What bitcask is called where it comes from.
+constexpr std::string_view bitcask_alias = "kvs";
+constexpr std::string_view engine_of_new_directories = "lsm";
+
+bool is_known(std::string_view engine) {
+    return std::find(engine_names.begin(), engine_names.end(), engine) != engine_names.end();
+}
 
 absl::Status make_directory(env::FileSystem& files, const std::string& directory) {
     STARLING_ASSIGN_OR_RETURN(const bool existed, files.exists(directory));
@@ -23,29 +37,103 @@ absl::Status make_directory(env::FileSystem& files, const std::string& directory
     return existed && absl::IsPermissionDenied(status) ? absl::OkStatus() : status;
 }
 
+absl::Status no_engine(const std::string& directory) {
+    return absl::NotFoundError(
+        fmt::format("{} is no data directory of a storage engine: it has no file {}",
+                    directory,
+                    engine_marker_name));
+}
+
+// Null: there is none, or this process may not take it.
+absl::StatusOr<std::unique_ptr<env::FileLock>> lock_to_read(env::FileSystem& files,
+                                                            const std::string& path) {
+    STARLING_ASSIGN_OR_RETURN(const bool exists, files.exists(path));
+    if (!exists) {
+        return nullptr;
+    }
+    auto lock = files.lock(path);
+    if (absl::IsPermissionDenied(lock.status())) {
+        return nullptr;
+    }
+    return lock;
+}
+
+// The name of the engine to open. Writes the marker of a new directory, and raises an old one's.
+absl::StatusOr<std::string> settle_marker(env::FileSystem& files,
+                                          const std::string& directory,
+                                          const EngineOptions& options) {
+    STARLING_ASSIGN_OR_RETURN(const auto marker, read_engine_marker(files, directory));
+    if (!marker.has_value() && options.read_only) {
+        return no_engine(directory);
+    }
+    std::string engine = options.engine;
+    if (engine.empty()) {
+        engine = marker.has_value() ? marker->engine : engine_of_new_directories;
+    }
+    if (!marker.has_value()) {
+        STARLING_RETURN_IF_ERROR(write_engine_marker(files, directory, engine));
+        return engine;
+    }
+    STARLING_RETURN_IF_ERROR(check_engine_marker(*marker, directory, engine));
+    if (!is_known(engine)) {
+        return absl::FailedPreconditionError(fmt::format(
+            "{} was written by engine '{}', which this program does not know", directory, engine));
+    }
+    if (marker->format != format_version && !options.read_only) {
+        STARLING_RETURN_IF_ERROR(write_engine_marker(files, directory, engine));
+    }
+    return engine;
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> make_engine(const std::string& directory,
+                                                    const EngineOptions& options,
+                                                    EngineEnvironment environment,
+                                                    std::unique_ptr<env::FileLock> lock) {
+    if (options.engine == "in_memory") {
+        return make_in_memory_engine(environment.wall_clock, std::move(lock));
+    }
+    if (options.engine == "bitcask") {
+        return bitcask::open_bitcask_engine(directory, options, environment, std::move(lock));
+    }
+    return lsm::open_lsm_engine(directory, options, environment, std::move(lock));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Engine>> open_engine(const std::string& directory,
                                                     const EngineOptions& options,
                                                     EngineEnvironment environment) {
-    const std::string engine = options.engine == "kvs" ? "bitcask" : options.engine;
-    if (engine != "lsm" && engine != "bitcask" && engine != "in_memory") {
-        return absl::InvalidArgumentError(
-            fmt::format("unknown storage engine '{}'; there are 'lsm', 'bitcask' (or 'kvs') and "
-                        "'in_memory'",
-                        options.engine));
+    EngineOptions chosen = options;
+    if (options.engine == bitcask_alias) {
+        chosen.engine = "bitcask";
+    }
+    if (!chosen.engine.empty() && !is_known(chosen.engine)) {
+        return absl::InvalidArgumentError(fmt::format("unknown storage engine '{}'; there are '{}'",
+                                                      options.engine,
+                                                      fmt::join(engine_names, "', '")));
     }
     env::FileSystem& files = environment.files;
-    STARLING_RETURN_IF_ERROR(make_directory(files, directory));
-    STARLING_ASSIGN_OR_RETURN(std::unique_ptr<env::FileLock> lock, files.lock(directory + "/LOCK"));
-    STARLING_RETURN_IF_ERROR(check_engine_marker(files, directory, engine));
-    if (engine == "in_memory") {
-        return make_in_memory_engine(environment.wall_clock, std::move(lock));
+    const std::string lock_path = fmt::format("{}/{}", directory, lock_file_name);
+    std::unique_ptr<env::FileLock> lock;
+    if (options.read_only) {
+        STARLING_ASSIGN_OR_RETURN(lock, lock_to_read(files, lock_path));
+    } else {
+        STARLING_RETURN_IF_ERROR(make_directory(files, directory));
+        STARLING_ASSIGN_OR_RETURN(lock, files.lock(lock_path));
     }
-    if (engine == "bitcask") {
-        return bitcask::open_bitcask_engine(directory, options, environment, std::move(lock));
+    STARLING_ASSIGN_OR_RETURN(chosen.engine, settle_marker(files, directory, chosen));
+    STARLING_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine,
+                              make_engine(directory, chosen, environment, std::move(lock)));
+    return options.read_only ? make_read_only(std::move(engine)) : std::move(engine);
+}
+
+absl::StatusOr<EngineMarker> detect_engine(env::FileSystem& files, const std::string& directory) {
+    STARLING_ASSIGN_OR_RETURN(std::optional<EngineMarker> marker,
+                              read_engine_marker(files, directory));
+    if (!marker.has_value()) {
+        return no_engine(directory);
     }
-    return lsm::open_lsm_engine(directory, options, environment, std::move(lock));
+    return *std::move(marker);
 }
 
 }  // namespace starling::storage

@@ -9,20 +9,31 @@
 #include "absl/status/statusor.h"
 
 #include "storage/engine.h"
+#include "storage/engine_marker.h"
 #include "storage/environment.h"
 #include "storage/options.h"
 
 namespace starling::storage {
 
 // Makes the directory (its parent must exist) or recovers what is in it; may take as long as
-// reading the log takes.
+// reading the log takes. An empty `options.engine` is the engine that wrote the directory, or lsm
+// for a new one. A directory of an older format is raised to this one.
+//
+// With `options.read_only` nothing is made, changed or removed, also not by recovery, which keeps
+// what the log holds in memory; the directory must exist, and need not be writable. Each change is
+// failed_precondition, reason read_only. The lock is taken where there is one and it can be:
+// without write permission it is not, and nothing keeps a writer away.
 //
 // invalid_argument: no such engine, or options that make no sense. failed_precondition: the
 // directory is in use, was written by another engine, or by a version that this one does not know.
-// data_loss: damage that could hide acknowledged writes; nothing was changed. resource_exhausted:
-// the disk is full.
+// data_loss: damage that could hide acknowledged writes; none of it was changed.
+// resource_exhausted: the disk is full. not_found: read-only, and no engine wrote anything there.
 absl::StatusOr<std::unique_ptr<Engine>> open_engine(const std::string& directory,
                                                     const EngineOptions& options,
                                                     EngineEnvironment environment);
+
+// Which engine wrote the directory, in which format; takes no lock. not_found: none did, or there
+// is no directory. data_loss: the marker is damaged or lost.
+absl::StatusOr<EngineMarker> detect_engine(env::FileSystem& files, const std::string& directory);
 
 }  // namespace starling::storage

@@ -24,15 +24,18 @@ Catalog::Catalog(env::FileSystem& files, std::string directory)
       version_(std::make_shared<Version>()) {}
 
 absl::Status Catalog::begin(const ManifestState& state) {
+    begin_read_only(state);
+    absl::MutexLock lock(&commit_mutex_);
+    return settle_locked();
+}
+
+void Catalog::begin_read_only(const ManifestState& state) {
     absl::MutexLock lock(&commit_mutex_);
     next_file_number_.store(state.next_file_number);
     log_ = state.log;
     versions_.push_back(state.version);
-    {
-        absl::MutexLock version_lock(&version_mutex_);
-        version_ = state.version;
-    }
-    return settle_locked();
+    absl::MutexLock version_lock(&version_mutex_);
+    version_ = state.version;
 }
 
 std::shared_ptr<const Version> Catalog::version() const {
@@ -99,6 +102,11 @@ void Catalog::retire(std::string path) {
     retired_.push_back(std::move(path));
 }
 
+void Catalog::retire_log(uint64_t number) {
+    absl::MutexLock lock(&commit_mutex_);
+    retired_logs_.push_back({.kind = FileKind::log, .number = number});
+}
+
 std::vector<FileName> Catalog::take_unused() {
     std::vector<std::shared_ptr<const Version>> alive;
     for (const auto& version : versions_) {
@@ -137,6 +145,8 @@ std::vector<FileName> Catalog::remove_unused_files() {
             retired_.push_back(std::move(path));
         }
     }
+    unused.insert(unused.end(), retired_logs_.begin(), retired_logs_.end());
+    retired_logs_.clear();
     return unused;
 }
 

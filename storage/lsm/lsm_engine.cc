@@ -144,12 +144,12 @@ LsmEngine::LsmEngine(const std::string& directory,
       files_(environment.files),
       expiry_clock_(environment.wall_clock, recovered.catalog->version()->expired_until()),
       lock_(std::move(lock)),
-      blocks_(options.block_cache_bytes),
+      blocks_(options.block_cache_bytes, options.block_cache_policy, options.block_bytes),
       tables_(environment.files, directory, blocks_, options.open_tables_max),
       values_(environment.files, directory, value_files_open_max),
       catalog_(std::move(recovered.catalog)),
       log_(std::move(recovered.log)),
-      view_(std::make_shared<Memtable>(recovered.log_number), catalog_->version()),
+      view_(recovered.memtables.front(), catalog_->version()),
       background_(directory,
                   options,
                   {.files = environment.files,
@@ -162,7 +162,16 @@ LsmEngine::LsmEngine(const std::string& directory,
                    .snapshots = *snapshots_,
                    .expiry_clock = expiry_clock_}),
       last_sequence_(recovered.last_sequence),
-      active_(view_.get()->active.get()) {}
+      active_(recovered.memtables.back().get()) {
+    for (size_t i = 0; i < recovered.memtables.size(); ++i) {
+        if (i > 0) {
+            view_.rotate(recovered.memtables[i]);
+        }
+        for (const RangeRemoval& removal : recovered.memtables[i]->range_removals()) {
+            view_.remove_range(removal);
+        }
+    }
+}
 
 absl::Status LsmEngine::refused() const {
     const absl::Status error = background_.error();
@@ -450,7 +459,10 @@ std::unique_ptr<Iterator> LsmEngine::new_iterator(IteratorOptions options) {
     }
     auto [view, sequence] = read_point(options.snapshot);
     std::vector<std::unique_ptr<InternalIterator>> sources;
-    sources.push_back(view->active->new_iterator());
+    // What is added from now on is newer than `sequence`.
+    if (view->active->has_entries()) {
+        sources.push_back(view->active->new_iterator());
+    }
     for (const auto& memtable : view->immutable) {
         sources.push_back(memtable->new_iterator());
     }
@@ -546,8 +558,8 @@ EngineStatistics LsmEngine::statistics() const {
         statistics.memory_bytes += memtable->memory_bytes();
     }
     statistics.log_bytes = log_->size();
-    statistics.disk_bytes =
-        view->version->table_bytes() + statistics.log_bytes + catalog_->manifest_bytes();
+    statistics.disk_bytes = view->version->table_bytes() + statistics.log_bytes +
+                            log_->spare_bytes() + catalog_->manifest_bytes();
     for (const Version::ValueFile& file : view->version->value_files()) {
         statistics.value_file_bytes += file.file_bytes;
         statistics.value_file_garbage_bytes += file.file_bytes - file.live_bytes;
@@ -566,6 +578,10 @@ absl::Status LsmEngine::close() {
         return closed_error();
     }
     background_.stop();
+    if (options_.read_only) {
+        lock_.reset();
+        return absl::OkStatus();
+    }
     absl::Status status = background_.has_error() ? refused() : note(log_->sync());
     if (status.ok()) {
         absl::MutexLock lock(&write_mutex_);
@@ -620,7 +636,9 @@ absl::StatusOr<std::unique_ptr<Engine>> open_lsm_engine(const std::string& direc
         recover(environment.files, directory, options, options.memory_bytes_max / memtable_count));
     auto engine = std::make_unique<LsmEngine>(
         directory, options, environment, std::move(lock), std::move(recovered));
-    engine->begin_background_work();
+    if (!options.read_only) {
+        engine->begin_background_work();
+    }
     return std::unique_ptr<Engine>(std::move(engine));
 }
 

@@ -31,7 +31,7 @@ class Recovery {
         STARLING_RETURN_IF_ERROR(read_state());
         STARLING_RETURN_IF_ERROR(check_tables());
         STARLING_RETURN_IF_ERROR(replay_log());
-        return begin();
+        return options_.read_only ? begin_read_only() : begin();
     }
 
   private:
@@ -124,9 +124,13 @@ class Recovery {
         LogReplay replay(files_, directory_, state_.log);
         STARLING_RETURN_IF_ERROR(replay.open(std::move(numbers)));
         for (;;) {
-            Memtable memtable(0);
-            STARLING_ASSIGN_OR_RETURN(const bool more, replay.fill(memtable, memtable_bytes_));
-            STARLING_RETURN_IF_ERROR(flush(memtable));
+            auto memtable = std::make_shared<Memtable>(0);
+            STARLING_ASSIGN_OR_RETURN(const bool more, replay.fill(*memtable, memtable_bytes_));
+            if (options_.read_only) {
+                memtables_.push_back(std::move(memtable));
+            } else {
+                STARLING_RETURN_IF_ERROR(flush(*memtable));
+            }
             if (!more) {
                 break;
             }
@@ -167,9 +171,11 @@ class Recovery {
         recovered.log = std::make_unique<Log>(Log::Options{.directory = directory_,
                                                            .file_bytes_expected = memtable_bytes_,
                                                            .number = recovered.log_number,
-                                                           .position = state_.log.position},
+                                                           .position = state_.log.position,
+                                                           .recycle = options_.recycle_logs},
                                               files_);
         STARLING_RETURN_IF_ERROR(recovered.log->make_files());
+        recovered.memtables = {std::make_shared<Memtable>(recovered.log_number)};
         recovered.catalog = std::make_unique<Catalog>(files_, directory_);
         STARLING_RETURN_IF_ERROR(recovered.catalog->begin(state_));
         // All other files that were there before belong to the past.
@@ -182,12 +188,28 @@ class Recovery {
         return recovered;
     }
 
+    absl::StatusOr<Recovered> begin_read_only() {
+        Recovered recovered;
+        recovered.last_sequence = state_.log.flushed;
+        recovered.log_number = state_.next_file_number;
+        recovered.memtables = std::move(memtables_);
+        recovered.memtables.push_back(std::make_shared<Memtable>(recovered.log_number));
+        recovered.log = std::make_unique<Log>(Log::Options{.directory = directory_,
+                                                           .number = recovered.log_number,
+                                                           .position = state_.log.position},
+                                              files_);
+        recovered.catalog = std::make_unique<Catalog>(files_, directory_);
+        recovered.catalog->begin_read_only(state_);
+        return recovered;
+    }
+
     env::FileSystem& files_;
     const std::string& directory_;
     const EngineOptions& options_;
     const uint64_t memtable_bytes_;
     std::vector<Found> found_;
     ManifestState state_;
+    std::vector<std::shared_ptr<Memtable>> memtables_;
 };
 
 }  // namespace

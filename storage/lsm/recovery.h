@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -13,6 +14,7 @@
 #include "storage/lsm/catalog.h"
 #include "storage/lsm/internal_key.h"
 #include "storage/lsm/log.h"
+#include "storage/lsm/memtable.h"
 #include "storage/options.h"
 
 namespace starling::storage::lsm {
@@ -23,8 +25,14 @@ struct Recovered {
     std::unique_ptr<Log> log;
     uint64_t log_number = 0;
     Sequence last_sequence = 0;
+    // Oldest first, the last one empty; the others, if read-only: what the log holds beyond the
+    // tables.
+    std::vector<std::shared_ptr<Memtable>> memtables;
 };
 
+// With `options.read_only` nothing is written: what the log holds stays in memory, the catalog and
+// the log accept nothing.
+//
 // data_loss: something durable cannot be read; nothing was changed then. `memtable_bytes`: how much
 // of the log is held in memory at a time.
 absl::StatusOr<Recovered> recover(env::FileSystem& files,

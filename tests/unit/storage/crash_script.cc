@@ -67,7 +67,7 @@ absl::Status CrashScript::open() {
 absl::Status CrashScript::write(size_t number, bool sync_too) {
     const WriteBatch batch = make_batch(number);
     absl::Status status = engine_->write(batch, {.sync = false});
-    while (absl::IsUnavailable(status) && workers_.run_one()) {
+    while (absl::IsUnavailable(status) && !files_.faults().dead() && workers_.run_one()) {
         status = engine_->write(batch, {.sync = false});
     }
     // Refused for want of memory or disk is not applied; what any other error leaves nobody knows.
