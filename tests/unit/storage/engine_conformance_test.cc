@@ -395,7 +395,7 @@ TEST_P(EngineConformanceTest, ADirectoryOfAnotherEngineIsRefused) {
 TEST_P(EngineConformanceTest, AnUnknownFormatIsRefused) {
     ASSERT_TRUE(engine->close().ok());
     const std::string marker = *env::read_file(files, "/data/ENGINE", 4096);
-    EXPECT_THAT(marker, HasSubstr("format 1\n"));
+    EXPECT_THAT(marker, HasSubstr("format 2\n"));
     for (size_t i = 0; i < marker.size(); ++i) {
         ASSERT_TRUE(files.flip_bit("/data/ENGINE", i, 0).ok());
         const auto opened =
