@@ -26,9 +26,9 @@
 
 namespace starling::env {
 
-// A file written from its start to its end. Appended bytes may wait in the process: others read
-// them, and they survive the end of the process, once flush(), sync() or close() is OK. Destruction
-// closes without sync.
+// A file written from its start (open_for_append: from its end) onwards. Appended bytes may wait in
+// the process: others read them, and they survive the end of the process, once flush(), sync() or
+// close() is OK. Destruction closes without sync.
 class WritableFile {
   public:
     virtual ~WritableFile() = default;
@@ -42,6 +42,10 @@ class WritableFile {
     virtual absl::Status close() = 0;
     // Reserves `bytes` of disk from the file's start without changing its size: a hint.
     virtual absl::Status preallocate(uint64_t bytes) = 0;
+    // Makes the file at least `size` long, with zeros behind what was appended, which later appends
+    // overwrite. A sync() of bytes within an earlier size has no metadata to write. A hint: after
+    // an error, or in a file system that does nothing here, the file takes appends all the same.
+    virtual absl::Status fill_ahead(uint64_t size) = 0;
 };
 
 class RandomAccessFile {
@@ -66,6 +70,12 @@ class FileSystem {
     // Appends to an existing file, or an empty one.
     virtual absl::StatusOr<std::unique_ptr<WritableFile>> open_for_append(
         const std::string& path) = 0;
+    // Renames `from` to `to` and opens it for overwriting from offset 0 without cutting it: what
+    // was there before stays behind what is written until overwritten. After a power loss any mix
+    // of old and new bytes may be there for what was not synced. After an error the file has one of
+    // the two names. (A file system that shows no old bytes under a new name cuts the file.)
+    virtual absl::StatusOr<std::unique_ptr<WritableFile>> recycle(const std::string& from,
+                                                                  const std::string& to) = 0;
     virtual absl::StatusOr<std::unique_ptr<RandomAccessFile>> open_for_read(
         const std::string& path) = 0;
     virtual absl::StatusOr<bool> exists(const std::string& path) = 0;

@@ -10,6 +10,10 @@ namespace starling::storage {
 
 enum class Compression : uint8_t { none = 0, lz4 = 1 };
 
+// Which block falls out of a full cache. `clock` lets readers in without a lock, and a scan does
+// not push out what is read again and again; `lru`: the least recently used.
+enum class BlockCachePolicy : uint8_t { clock, lru };
+
 struct EngineOptions {
     // "lsm", "bitcask" (or its other name, "kvs") or "in_memory"; empty: the one that wrote the
     // directory, or lsm for a new one.
@@ -20,7 +24,11 @@ struct EngineOptions {
     // Of all memtables together; a quarter of it is the size of one. Of `bitcask`: the values
     // written last, kept besides the key directory, which has no limit.
     uint64_t memory_bytes_max = 64u << 20;
+    // Files of the log are written over when they are done with, and filled ahead: a sync then
+    // costs about half. They take up to two memtables' size of disk more.
+    bool recycle_logs = true;
     uint64_t block_cache_bytes = 64u << 20;
+    BlockCachePolicy block_cache_policy = BlockCachePolicy::clock;
     Compression compression = Compression::lz4;
     // Uncompressed size of a block: the unit of reading and caching.
     uint64_t block_bytes = 4096;

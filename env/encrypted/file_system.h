@@ -56,7 +56,7 @@ class EncryptedFileSystem final : public FileSystem {
     // Renames `from` to `to` and opens it for writing from its start. It has a new key, durably,
     // before anything is written: what it had before can be read by nobody.
     absl::StatusOr<std::unique_ptr<WritableFile>> recycle(const std::string& from,
-                                                          const std::string& to);
+                                                          const std::string& to) override;
 
     // False: a file of something else, or an empty one.
     absl::StatusOr<bool> is_encrypted(const std::string& path);

@@ -35,6 +35,8 @@ class EncryptedWritableFile final : public WritableFile {
     absl::Status sync() override;
     absl::Status close() override;
     absl::Status preallocate(uint64_t bytes) override;
+    // Does nothing: every write makes new segments.
+    absl::Status fill_ahead(uint64_t) override { return error_; }
 
     // Ends the content at `plain_offset`. REQUIRES: not beyond its end; nothing was appended.
     absl::Status cut(uint64_t plain_offset);

@@ -1,6 +1,7 @@
 #include "env/posix/file_handles.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <utility>
 
@@ -31,8 +32,11 @@ auto retry_interrupted(Call call) {
 
 class PosixWritableFile final : public WritableFile {
   public:
-    PosixWritableFile(FileDescriptor file, std::string path, uint64_t size)
-        : path_(std::move(path)), file_(std::move(file)), written_(size) {}
+    PosixWritableFile(FileDescriptor file, std::string path, WritableExtent extent)
+        : path_(std::move(path)),
+          file_(std::move(file)),
+          written_(extent.written),
+          filled_(extent.size) {}
     ~PosixWritableFile() override { close().IgnoreError(); }
 
     absl::Status append(std::string_view data) override;
@@ -40,6 +44,7 @@ class PosixWritableFile final : public WritableFile {
     absl::Status sync() override;
     absl::Status close() override;
     absl::Status preallocate(uint64_t bytes) override;
+    absl::Status fill_ahead(uint64_t size) override;
 
   private:
     absl::Status write(std::string_view data);
@@ -51,6 +56,8 @@ class PosixWritableFile final : public WritableFile {
     FileDescriptor file_;
     // Bytes handed to the kernel: where the next write begins.
     uint64_t written_;
+    // What lies behind written_ up to here belongs to the file: old bytes, or zeros.
+    uint64_t filled_;
     uint64_t preallocated_ = 0;
     std::string buffer_;
     absl::Status error_;
@@ -64,8 +71,9 @@ absl::Status PosixWritableFile::fail(int error, std::string_view action) {
 
 absl::Status PosixWritableFile::write(std::string_view data) {
     while (!data.empty()) {
-        const ssize_t count =
-            retry_interrupted([&] { return ::write(file_.get(), data.data(), data.size()); });
+        const ssize_t count = retry_interrupted([&] {
+            return ::pwrite(file_.get(), data.data(), data.size(), static_cast<off_t>(written_));
+        });
         if (count < 0) {
             return fail(errno, "write");
         }
@@ -115,8 +123,27 @@ absl::Status PosixWritableFile::preallocate(uint64_t bytes) {
     return absl::OkStatus();
 }
 
+absl::Status PosixWritableFile::fill_ahead(uint64_t size) {
+    STARLING_RETURN_IF_ERROR(error_);
+    static constexpr std::array<char, size_t{64} << 10> zeros{};
+    // What waits in the buffer will stand below these zeros or over them.
+    filled_ = std::max(filled_, written_);
+    while (filled_ < size) {
+        const size_t piece = std::min<uint64_t>(zeros.size(), size - filled_);
+        const ssize_t count = retry_interrupted([&] {
+            return ::pwrite(file_.get(), zeros.data(), piece, static_cast<off_t>(filled_));
+        });
+        if (count < 0) {
+            return file_error(errno, "fill", path_, filled_);
+        }
+        filled_ += static_cast<uint64_t>(count);
+    }
+    return absl::OkStatus();
+}
+
 absl::Status PosixWritableFile::trim() {
-    if (preallocated_ <= written_ || ::ftruncate(file_.get(), static_cast<off_t>(written_)) == 0) {
+    const uint64_t size = std::max(written_, filled_);
+    if (preallocated_ <= size || ::ftruncate(file_.get(), static_cast<off_t>(size)) == 0) {
         return absl::OkStatus();
     }
     return fail(errno, "trim");
@@ -217,8 +244,8 @@ absl::StatusOr<FileDescriptor> open_regular_file(const std::string& path, int fl
 
 std::unique_ptr<WritableFile> make_posix_writable(FileDescriptor file,
                                                   std::string path,
-                                                  uint64_t size) {
-    return std::make_unique<PosixWritableFile>(std::move(file), std::move(path), size);
+                                                  WritableExtent extent) {
+    return std::make_unique<PosixWritableFile>(std::move(file), std::move(path), extent);
 }
 
 std::unique_ptr<RandomAccessFile> make_posix_readable(FileDescriptor file, std::string path) {

@@ -36,10 +36,16 @@ class FileDescriptor {
 // the path leads to anything but a regular file.
 absl::StatusOr<FileDescriptor> open_regular_file(const std::string& path, int flags);
 
-// `size` is the file's present one, where appending begins.
+struct WritableExtent {
+    // The file's present one.
+    uint64_t size = 0;
+    // Where appending begins.
+    uint64_t written = 0;
+};
+
 std::unique_ptr<WritableFile> make_posix_writable(FileDescriptor file,
                                                   std::string path,
-                                                  uint64_t size);
+                                                  WritableExtent extent);
 std::unique_ptr<RandomAccessFile> make_posix_readable(FileDescriptor file, std::string path);
 // flock(): it belongs to the open file, so a second open is refused in this process as in any
 // other, and the kernel releases it when the process ends.

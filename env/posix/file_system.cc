@@ -28,18 +28,31 @@ struct CloseDirectory {
 absl::StatusOr<std::unique_ptr<WritableFile>> PosixFileSystem::create(const std::string& path) {
     STARLING_ASSIGN_OR_RETURN(FileDescriptor file,
                               open_regular_file(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW));
-    return make_posix_writable(std::move(file), path, 0);
+    return make_posix_writable(std::move(file), path, {});
 }
 
 absl::StatusOr<std::unique_ptr<WritableFile>> PosixFileSystem::open_for_append(
     const std::string& path) {
     STARLING_ASSIGN_OR_RETURN(FileDescriptor file,
-                              open_regular_file(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW));
+                              open_regular_file(path, O_WRONLY | O_CREAT | O_NOFOLLOW));
     struct stat status{};
     if (::fstat(file.get(), &status) != 0) {
         return file_error(errno, "stat", path);
     }
-    return make_posix_writable(std::move(file), path, static_cast<uint64_t>(status.st_size));
+    const auto size = static_cast<uint64_t>(status.st_size);
+    return make_posix_writable(std::move(file), path, {.size = size, .written = size});
+}
+
+absl::StatusOr<std::unique_ptr<WritableFile>> PosixFileSystem::recycle(const std::string& from,
+                                                                       const std::string& to) {
+    STARLING_RETURN_IF_ERROR(rename(from, to));
+    STARLING_ASSIGN_OR_RETURN(FileDescriptor file, open_regular_file(to, O_WRONLY | O_NOFOLLOW));
+    struct stat status{};
+    if (::fstat(file.get(), &status) != 0) {
+        return file_error(errno, "stat", to);
+    }
+    return make_posix_writable(
+        std::move(file), to, {.size = static_cast<uint64_t>(status.st_size), .written = 0});
 }
 
 absl::StatusOr<std::unique_ptr<RandomAccessFile>> PosixFileSystem::open_for_read(

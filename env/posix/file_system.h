@@ -15,6 +15,8 @@ class PosixFileSystem final : public FileSystem {
   public:
     absl::StatusOr<std::unique_ptr<WritableFile>> create(const std::string& path) override;
     absl::StatusOr<std::unique_ptr<WritableFile>> open_for_append(const std::string& path) override;
+    absl::StatusOr<std::unique_ptr<WritableFile>> recycle(const std::string& from,
+                                                          const std::string& to) override;
     absl::StatusOr<std::unique_ptr<RandomAccessFile>> open_for_read(
         const std::string& path) override;
     absl::StatusOr<bool> exists(const std::string& path) override;

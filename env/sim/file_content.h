@@ -11,11 +11,15 @@
 //    turns them into zeros (or cuts them off). lost_ names those ranges, sorted, within [0,
 //    clean_size_).
 // 3. cut_tail_ is what the disk still has after durable_size_ while a truncation is not synced.
+// 4. overwritten_ holds, of sectors below clean_size_ that were written over, what the disk still
+// has: a power loss brings it back while the new bytes are not synced, and for good after a failed
+// sync.
 //
 // Copies share their bytes until one of them changes, so a copy of a file system is cheap.
 // Not thread-safe.
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -44,7 +48,9 @@ class FileContent {
     std::string_view view() const { return *bytes_; }
     uint64_t size() const { return bytes_->size(); }
 
-    void append(std::string_view data);
+    void append(std::string_view data) { write(size(), data); }
+    // Overwrites, and appends what reaches beyond the end.
+    void write(uint64_t offset, std::string_view data);
     void truncate(uint64_t size);
     void sync();
     void fail_sync();
@@ -64,9 +70,20 @@ class FileContent {
         uint64_t end;
     };
 
+    struct Overwritten {
+        // From the sector's begin.
+        std::string on_disk;
+        bool dirty = true;
+    };
+    using OverwrittenSectors = std::map<uint64_t, Overwritten>;
+
     std::string& writable();
+    void note_overwritten(uint64_t begin, uint64_t end);
+    std::string take_from_disk(uint64_t begin, uint64_t end);
+    void show(std::string& disk, OverwrittenSectors::const_iterator sector) const;
     std::string torn(Random& random) const;
-    // The first `size` bytes as the disk has them: zeros where a failed sync lost them.
+    // The first `size` bytes as the disk has them: zeros or old bytes where a failed sync lost
+    // them, and old ones where they were written over since the last sync.
     std::string prefix_on_disk(uint64_t size) const;
     void settle(std::string content);
 
@@ -74,6 +91,8 @@ class FileContent {
     uint64_t durable_size_ = 0;
     uint64_t clean_size_ = 0;
     std::vector<Range> lost_;
+    // By their begin.
+    OverwrittenSectors overwritten_;
     std::string cut_tail_;
 };
 

@@ -18,7 +18,7 @@
 namespace starling::env {
 
 enum class FileOperation : uint8_t {
-    // create, open_for_append, open_for_read, create_directory, lock
+    // create, open_for_append, recycle after its rename, open_for_read, create_directory, lock
     open,
     read,
     write,

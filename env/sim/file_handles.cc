@@ -23,13 +23,14 @@ absl::Status FileMachine::disk_full(const FileNode& node, const std::string& pat
                                         capacity_));
 }
 
-absl::Status FileMachine::append(FileNode& node, const std::string& path, std::string_view data) {
+absl::Status FileMachine::write(
+    FileNode& node, const std::string& path, uint64_t offset, std::string_view data, size_t& done) {
     const uint64_t before = node.disk_bytes();
-    const uint64_t reserved = before - node.content.size();
-    const size_t fitting = std::min<uint64_t>(data.size(), reserved + free());
-    node.content.append(data.substr(0, fitting));
+    const uint64_t reserved = before - std::min(before, offset);
+    done = std::min<uint64_t>(data.size(), reserved + free());
+    node.content.write(offset, data.substr(0, done));
     used_ += node.disk_bytes() - before;
-    return fitting == data.size() ? absl::OkStatus() : disk_full(node, path);
+    return done == data.size() ? absl::OkStatus() : disk_full(node, path);
 }
 
 absl::Status FileMachine::truncate(FileNode& node, const std::string& path, uint64_t size) {
@@ -109,8 +110,8 @@ class OpenNode {
 
 class SimWritableFile final : public WritableFile {
   public:
-    SimWritableFile(FileMachine& machine, FileNodePtr node, std::string path)
-        : file_(machine, std::move(node), std::move(path)) {}
+    SimWritableFile(FileMachine& machine, FileNodePtr node, std::string path, uint64_t offset)
+        : file_(machine, std::move(node), std::move(path)), offset_(offset) {}
     ~SimWritableFile() override { close().IgnoreError(); }
 
     absl::Status append(std::string_view data) override;
@@ -118,12 +119,15 @@ class SimWritableFile final : public WritableFile {
     absl::Status sync() override;
     absl::Status close() override;
     absl::Status preallocate(uint64_t bytes) override;
+    absl::Status fill_ahead(uint64_t size) override;
 
   private:
     absl::Status usable() const;
     absl::Status write(std::string_view data);
 
     OpenNode file_;
+    // Where the next write begins.
+    uint64_t offset_;
     std::string buffer_;
     bool closed_ = false;
 };
@@ -136,16 +140,16 @@ absl::Status SimWritableFile::usable() const {
 }
 
 absl::Status SimWritableFile::write(std::string_view data) {
-    absl::Status fault = file_.admit(FileOperation::write);
-    if (fault.ok()) {
-        return file_.machine().append(file_.node(), file_.path(), data);
+    const absl::Status fault = file_.admit(FileOperation::write);
+    if (!fault.ok() && !file_.alive()) {
+        return fault;
     }
-    if (file_.alive()) {
-        file_.machine()
-            .append(file_.node(), file_.path(), data.substr(0, data.size() / 2))
-            .IgnoreError();
-    }
-    return fault;
+    const std::string_view reaching = fault.ok() ? data : data.substr(0, data.size() / 2);
+    size_t done = 0;
+    const absl::Status status =
+        file_.machine().write(file_.node(), file_.path(), offset_, reaching, done);
+    offset_ += done;
+    return fault.ok() ? status : fault;
 }
 
 absl::Status SimWritableFile::append(std::string_view data) {
@@ -200,6 +204,18 @@ absl::Status SimWritableFile::preallocate(uint64_t bytes) {
     return file_.machine().preallocate(file_.node(), file_.path(), bytes);
 }
 
+absl::Status SimWritableFile::fill_ahead(uint64_t size) {
+    STARLING_RETURN_IF_ERROR(usable());
+    const uint64_t end = file_.node().content.size();
+    if (size <= end) {
+        return absl::OkStatus();
+    }
+    STARLING_RETURN_IF_ERROR(file_.admit(FileOperation::write));
+    size_t done = 0;
+    return file_.machine().write(
+        file_.node(), file_.path(), end, std::string(size - end, '\0'), done);
+}
+
 class SimRandomAccessFile final : public RandomAccessFile {
   public:
     SimRandomAccessFile(FileMachine& machine, FileNodePtr node, std::string path)
@@ -247,8 +263,9 @@ class SimFileLock final : public FileLock {
 
 std::unique_ptr<WritableFile> make_sim_writable(FileMachine& machine,
                                                 FileNodePtr node,
-                                                std::string path) {
-    return std::make_unique<SimWritableFile>(machine, std::move(node), std::move(path));
+                                                std::string path,
+                                                uint64_t offset) {
+    return std::make_unique<SimWritableFile>(machine, std::move(node), std::move(path), offset);
 }
 
 std::unique_ptr<RandomAccessFile> make_sim_readable(FileMachine& machine,

@@ -30,8 +30,12 @@ class FileMachine {
         return admit(operation, path, epoch_);
     }
 
-    // Appends what fits; disk_full when that is not all.
-    absl::Status append(FileNode& node, const std::string& path, std::string_view data);
+    // Writes what fits; disk_full when that is not all. `done`: how much that was.
+    absl::Status write(FileNode& node,
+                       const std::string& path,
+                       uint64_t offset,
+                       std::string_view data,
+                       size_t& done);
     absl::Status truncate(FileNode& node, const std::string& path, uint64_t size);
     absl::Status preallocate(FileNode& node, const std::string& path, uint64_t bytes);
     // Gives back what was preallocated and not used.
@@ -60,9 +64,11 @@ class FileMachine {
     uint64_t used_ = 0;
 };
 
+// Appends begin at `offset`.
 std::unique_ptr<WritableFile> make_sim_writable(FileMachine& machine,
                                                 FileNodePtr node,
-                                                std::string path);
+                                                std::string path,
+                                                uint64_t offset);
 std::unique_ptr<RandomAccessFile> make_sim_readable(FileMachine& machine,
                                                     FileNodePtr node,
                                                     std::string path);

@@ -43,14 +43,23 @@ absl::StatusOr<std::unique_ptr<WritableFile>> SimFileSystem::create(const std::s
     STARLING_RETURN_IF_ERROR(machine_.admit(FileOperation::open, path));
     STARLING_ASSIGN_OR_RETURN(FileNodePtr node, find_or_create(path));
     STARLING_RETURN_IF_ERROR(machine_.truncate(*node, path, 0));
-    return make_sim_writable(machine_, std::move(node), path);
+    return make_sim_writable(machine_, std::move(node), path, 0);
 }
 
 absl::StatusOr<std::unique_ptr<WritableFile>> SimFileSystem::open_for_append(
     const std::string& path) {
     STARLING_RETURN_IF_ERROR(machine_.admit(FileOperation::open, path));
     STARLING_ASSIGN_OR_RETURN(FileNodePtr node, find_or_create(path));
-    return make_sim_writable(machine_, std::move(node), path);
+    const uint64_t end = node->content.size();
+    return make_sim_writable(machine_, std::move(node), path, end);
+}
+
+absl::StatusOr<std::unique_ptr<WritableFile>> SimFileSystem::recycle(const std::string& from,
+                                                                     const std::string& to) {
+    STARLING_RETURN_IF_ERROR(rename(from, to));
+    STARLING_RETURN_IF_ERROR(machine_.admit(FileOperation::open, to));
+    STARLING_ASSIGN_OR_RETURN(FileNodePtr node, tree_.file(to));
+    return make_sim_writable(machine_, std::move(node), to, 0);
 }
 
 absl::StatusOr<std::unique_ptr<RandomAccessFile>> SimFileSystem::open_for_read(

@@ -54,6 +54,8 @@ class SimFileSystem final : public FileSystem {
 
     absl::StatusOr<std::unique_ptr<WritableFile>> create(const std::string& path) override;
     absl::StatusOr<std::unique_ptr<WritableFile>> open_for_append(const std::string& path) override;
+    absl::StatusOr<std::unique_ptr<WritableFile>> recycle(const std::string& from,
+                                                          const std::string& to) override;
     absl::StatusOr<std::unique_ptr<RandomAccessFile>> open_for_read(
         const std::string& path) override;
     absl::StatusOr<bool> exists(const std::string& path) override;

@@ -19,7 +19,7 @@ std::optional<int> parse_arguments(int argc, const char* const* argv, Arguments&
     app.add_option("--peer-addr", arguments.peer_address, "IP:PORT for the other nodes");
     app.add_option(
         "--http-addr", arguments.http_address, "IP:PORT for /metrics, /healthz, /readyz, /status");
-    app.add_option("--engine", arguments.engine, "lsm or in_memory");
+    app.add_option("--engine", arguments.engine, "lsm, bitcask (or kvs), or in_memory");
     app.add_option("--data-dir", arguments.data_dir, "directory of the node's data");
     app.add_option("--log-format", arguments.log_format, "text or json");
     app.add_option("--log-level", arguments.log_level, "debug, info, warning or error");

@@ -248,8 +248,9 @@ void add_storage_keys(std::vector<ConfigKey>& keys) {
                             STARLING_MEMBER(std::string, node.data_directory),
                             1,
                             4096));
-    keys.push_back(
-        choice_key("engine", STARLING_MEMBER(std::string, node.engine), {"lsm", "in_memory"}));
+    keys.push_back(choice_key("engine",
+                              STARLING_MEMBER(std::string, node.engine),
+                              {"lsm", "bitcask", "kvs", "in_memory"}));
     keys.push_back(number_key<uint32_t>("shards", STARLING_MEMBER(uint32_t, shards), 0, 64));
     keys.push_back(number_key<uint32_t>("workers", STARLING_MEMBER(uint32_t, workers), 0, 256));
     keys.push_back(bytes_key<uint64_t>("memory_bytes_max",

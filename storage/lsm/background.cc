@@ -247,7 +247,7 @@ absl::Status Background::flush_oldest() {
     STARLING_RETURN_IF_ERROR(status);
     parts_.view.flushed(parts_.catalog.version());
     parts_.log.forget_before(next.log_number());
-    parts_.catalog.retire(log_path(directory_, memtable->log_number()));
+    parts_.catalog.retire_log(memtable->log_number());
     flush_count_.fetch_add(1, std::memory_order_relaxed);
     return absl::OkStatus();
 }
@@ -352,7 +352,10 @@ TableWriterOptions Background::writer_options() {
 }
 
 absl::Status Background::check_space(uint64_t bytes) {
-    const auto free = parts_.files.free_bytes(directory_);
+    auto free = parts_.files.free_bytes(directory_);
+    if (free.ok() && *free < bytes + reserve_bytes && parts_.log.remove_spares()) {
+        free = parts_.files.free_bytes(directory_);
+    }
     // Whether the answer was wrong, or could not be had, shows when writing.
     if (!free.ok() || *free >= bytes + reserve_bytes) {
         return absl::OkStatus();
@@ -366,11 +369,26 @@ absl::Status Background::check_space(uint64_t bytes) {
 
 void Background::remove_unused_files() {
     for (const FileName& file : parts_.catalog.remove_unused_files()) {
-        if (file.kind == FileKind::table) {
-            parts_.tables.forget(file.number);
-        } else {
-            parts_.values.forget(file.number);
+        switch (file.kind) {
+            case FileKind::table:
+                parts_.tables.forget(file.number);
+                break;
+            case FileKind::log:
+                if (!parts_.log.keep_as_spare(file.number)) {
+                    remove_log(file.number);
+                }
+                break;
+            default:
+                parts_.values.forget(file.number);
         }
+    }
+}
+
+void Background::remove_log(uint64_t number) {
+    std::string path = log_path(directory_, number);
+    const absl::Status status = parts_.files.remove(path);
+    if (!status.ok() && !absl::IsNotFound(status)) {
+        parts_.catalog.retire(std::move(path));
     }
 }
 

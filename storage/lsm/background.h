@@ -85,6 +85,7 @@ class Background {
     absl::Status check_space(uint64_t bytes);
     TableWriterOptions writer_options();
     void remove_unused_files();
+    void remove_log(uint64_t number);
 
     // Constant after construction.
     const std::string directory_;

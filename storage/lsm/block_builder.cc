@@ -1,10 +1,24 @@
 #include "storage/lsm/block_builder.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "base/codec.h"
 
 namespace starling::storage::lsm {
+
+// Nearly all of them take one byte.
+void BlockBuilder::append_sizes(size_t shared, size_t unshared, size_t value) {
+    if ((shared | unshared | value) < 0x80) [[likely]] {
+        const char sizes[] = {
+            static_cast<char>(shared), static_cast<char>(unshared), static_cast<char>(value)};
+        content_.append(sizes, sizeof(sizes));
+        return;
+    }
+    base::put_varint(content_, shared);
+    base::put_varint(content_, unshared);
+    base::put_varint(content_, value);
+}
 
 void BlockBuilder::add(std::string_view key, std::string_view value) {
     size_t shared = 0;
@@ -13,13 +27,13 @@ void BlockBuilder::add(std::string_view key, std::string_view value) {
         since_restart_ = 0;
     } else {
         const size_t limit = std::min(key.size(), last_key_.size());
-        while (shared < limit && key[shared] == last_key_[shared]) {
-            ++shared;
-        }
+        shared = static_cast<size_t>(std::mismatch(key.begin(),
+                                                   key.begin() + static_cast<std::ptrdiff_t>(limit),
+                                                   last_key_.begin())
+                                         .first -
+                                     key.begin());
     }
-    base::put_varint(content_, shared);
-    base::put_varint(content_, key.size() - shared);
-    base::put_varint(content_, value.size());
+    append_sizes(shared, key.size() - shared, value.size());
     content_.append(key.substr(shared));
     content_.append(value);
     last_key_.resize(shared);

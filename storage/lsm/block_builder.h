@@ -25,6 +25,8 @@ class BlockBuilder {
     size_t size() const { return content_.size() + 4 * restarts_.size() + 4; }
 
   private:
+    void append_sizes(size_t shared, size_t unshared, size_t value);
+
     const size_t restart_interval_;
     std::string content_;
     std::vector<uint32_t> restarts_;

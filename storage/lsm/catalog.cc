@@ -102,6 +102,11 @@ void Catalog::retire(std::string path) {
     retired_.push_back(std::move(path));
 }
 
+void Catalog::retire_log(uint64_t number) {
+    absl::MutexLock lock(&commit_mutex_);
+    retired_logs_.push_back({.kind = FileKind::log, .number = number});
+}
+
 std::vector<FileName> Catalog::take_unused() {
     std::vector<std::shared_ptr<const Version>> alive;
     for (const auto& version : versions_) {
@@ -140,6 +145,8 @@ std::vector<FileName> Catalog::remove_unused_files() {
             retired_.push_back(std::move(path));
         }
     }
+    unused.insert(unused.end(), retired_logs_.begin(), retired_logs_.end());
+    retired_logs_.clear();
     return unused;
 }
 

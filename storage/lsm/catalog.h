@@ -70,9 +70,12 @@ class Catalog {
 
     // A file that is to be removed once that is safe: at the next settled state.
     void retire(std::string path);
+    // A log file that the state does not need any more.
+    void retire_log(uint64_t number);
     // Removes files that are retired, and tables and value files that no version names. What cannot
     // be removed stays for the next time, and so does everything while a FileHold lives. Returns
-    // which of the latter.
+    // which of the latter, and the log files that were retired: those are the caller's to reuse or
+    // to remove.
     std::vector<FileName> remove_unused_files();
 
   private:
@@ -88,6 +91,7 @@ class Catalog {
     LogStart log_ ABSL_GUARDED_BY(commit_mutex_);
     int file_holds_ ABSL_GUARDED_BY(commit_mutex_) = 0;
     std::vector<std::string> retired_ ABSL_GUARDED_BY(commit_mutex_);
+    std::vector<FileName> retired_logs_ ABSL_GUARDED_BY(commit_mutex_);
     std::vector<FileName> removed_files_ ABSL_GUARDED_BY(commit_mutex_);
     // Versions that some reader may hold.
     std::vector<std::weak_ptr<const Version>> versions_ ABSL_GUARDED_BY(commit_mutex_);

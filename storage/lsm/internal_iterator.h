@@ -23,6 +23,22 @@ class InternalIterator {
     virtual std::string_view key() const = 0;
     virtual std::string_view value() const = 0;
     virtual absl::Status status() const = 0;
+    // next() or previous(), valid() and key() in one call. False: not valid.
+    virtual bool step(std::string_view& new_key) {
+        next();
+        return look(new_key);
+    }
+    virtual bool step_back(std::string_view& new_key) {
+        previous();
+        return look(new_key);
+    }
+    bool look(std::string_view& key_here) const {
+        if (!valid()) {
+            return false;
+        }
+        key_here = key();
+        return true;
+    }
 };
 
 }  // namespace starling::storage::lsm

@@ -1,5 +1,6 @@
 #include "storage/lsm/log.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -13,12 +14,21 @@ namespace {
 
 // A buffer that once held a huge batch is not kept.
 constexpr size_t spare_bytes_max = 4u << 20;
+// One for the next roll, and one for the flush that ends meanwhile.
+constexpr size_t spare_files_max = 2;
+// A file that one huge batch made this much larger than others is not kept.
+constexpr uint64_t spare_growth_max = 2;
+// Zeros ahead: a sixteenth of a file. Written with one sync in some thousands, they cost little.
+constexpr uint64_t fill_divisor = 16;
+constexpr uint64_t fill_bytes_min = 4u << 10;
+constexpr uint64_t fill_bytes_max = 1u << 20;
 
 }  // namespace
 
 Log::Log(Options options, env::FileSystem& files)
     : directory_(std::move(options.directory)),
       file_bytes_expected_(options.file_bytes_expected),
+      recycle_(options.recycle),
       kind_(options.kind),
       path_(options.path),
       files_(files),
@@ -30,7 +40,7 @@ Log::Log(Options options, env::FileSystem& files)
 void Log::append(uint64_t first, std::string_view batch) {
     const size_t size = record_header_bytes + batch.size();
     absl::MutexLock lock(&mutex_);
-    append_record(segments_.back().records, first, durable_, batch);
+    append_record(segments_.back().records, first, durable_.load(std::memory_order_relaxed), batch);
     end_ += size;
     buffered_bytes_.fetch_add(size, std::memory_order_relaxed);
 }
@@ -59,33 +69,104 @@ absl::Status Log::make_files() {
 }
 
 absl::Status Log::sync() {
-    LogPosition target = 0;
-    {
-        absl::MutexLock lock(&mutex_);
-        target = end_;
-        while (error_.ok() && durable_ < target && syncing_) {
-            sync_ended_.Wait(&mutex_);
+    for (LogPosition target = 0;;) {
+        Round round = 0;
+        Part part = Part::done;
+        {
+            absl::MutexLock lock(&mutex_);
+            // A second turn is for what the first one asked.
+            target = target == 0 ? end_ : target;
+            if (!error_.ok() || durable_.load(std::memory_order_relaxed) >= target) {
+                return error_;
+            }
+            round = forming_;
+            if (has_leader_) {
+                ++followers_;
+            } else {
+                has_leader_ = true;
+                part = Part::leader;
+            }
         }
-        if (!error_.ok() || durable_ >= target) {
-            return error_;
+        if (part != Part::leader) {
+            part = wait_for(round);
         }
-        syncing_ = true;
+        if (part == Part::leader) {
+            return lead_round(round);
+        }
+        if (durable_.load(std::memory_order_acquire) >= target) {
+            return absl::OkStatus();
+        }
+        // The round failed. An error that is not final is every caller's own to meet.
     }
+}
+
+Log::Part Log::wait_for(Round round) {
+    std::atomic<uint32_t>& word = rounds_[round % 2];
+    for (;;) {
+        uint32_t seen = word.load(std::memory_order_acquire);
+        // The next round with this last bit begins only when this one is done.
+        if (seen / 4 != round % (1u << 30) || seen % 4 == static_cast<uint32_t>(RoundState::done)) {
+            return Part::done;
+        }
+        if (seen % 4 == static_cast<uint32_t>(RoundState::wants_leader)) {
+            if (word.compare_exchange_strong(seen, seen - 1, std::memory_order_acq_rel)) {
+                return Part::leader;
+            }
+            continue;
+        }
+        word.wait(seen, std::memory_order_acquire);
+    }
+}
+
+void Log::show(Round round, RoundState state) {
+    rounds_[round % 2].store(round * 4 + static_cast<uint32_t>(state), std::memory_order_release);
+}
+
+absl::Status Log::lead_round(Round round) {
     LogPosition durable = 0;
     absl::Status status = write_out_and_sync(durable);
-    absl::MutexLock lock(&mutex_);
-    syncing_ = false;
-    if (status.ok()) {
-        durable_ = std::max(durable_, durable);
+    bool calls_leader = false;
+    {
+        absl::MutexLock lock(&mutex_);
+        if (status.ok()) {
+            durable_.store(std::max(durable_.load(std::memory_order_relaxed), durable),
+                           std::memory_order_release);
+        }
+        if (forming_ == round) {
+            // It failed before everything was written.
+            close_round();
+        }
+        calls_leader = followers_ > 0;
+        if (calls_leader) {
+            --followers_;
+            show(round + 1, RoundState::wants_leader);
+        } else {
+            has_leader_ = false;
+        }
+        show(round, RoundState::done);
     }
-    sync_ended_.SignalAll();
+    if (calls_leader) {
+        rounds_[(round + 1) % 2].notify_one();
+    }
+    rounds_[round % 2].notify_all();
     return status;
+}
+
+// Who comes from now on waits for the next round.
+void Log::close_round() {
+    ++forming_;
+    followers_ = 0;
+    show(forming_, RoundState::pending);
 }
 
 absl::Status Log::write_out_and_sync(LogPosition& durable) {
     absl::MutexLock lock(&file_mutex_);
-    STARLING_RETURN_IF_ERROR(write_out());
+    closes_round_ = true;
+    absl::Status status = write_out();
+    closes_round_ = false;
+    STARLING_RETURN_IF_ERROR(status);
     durable = position_of(file_number_) + file_end_;
+    fill_ahead();
     return sync_files();
 }
 
@@ -95,6 +176,9 @@ absl::Status Log::write_out() {
     while (take(part)) {
         if (absl::Status status = write_segment(part); !status.ok()) {
             put_back(std::move(part), status);
+            if (absl::IsResourceExhausted(status) && remove_spares()) {
+                continue;
+            }
             return status;
         }
         disk_full_.store(false, std::memory_order_relaxed);
@@ -113,6 +197,9 @@ bool Log::take(Segment& part) {
     while (segments_.front().records.empty() && segments_.front().number == file_number_ &&
            file_complete) {
         if (segments_.size() == 1) {
+            if (closes_round_) {
+                close_round();
+            }
             return false;
         }
         segments_.pop_front();
@@ -159,24 +246,62 @@ absl::Status Log::write_segment(Segment& part) {
     file_end_ = offset + record_bytes;
     part.records.clear();
     buffered_bytes_.fetch_sub(record_bytes, std::memory_order_relaxed);
+    written_bytes_.fetch_add(record_bytes, std::memory_order_relaxed);
     return absl::OkStatus();
 }
 
 absl::Status Log::open_file(uint64_t number) {
-    STARLING_ASSIGN_OR_RETURN(auto file, files_.create(path_(directory_, number)));
-    // Only a hint: a disk that is nearly full has room for less.
-    if (file_bytes_expected_ > 0) {
-        file->preallocate(file_bytes_expected_).IgnoreError();
-    }
+    uint64_t filled = 0;
+    STARLING_ASSIGN_OR_RETURN(auto file, new_file(number, filled));
     if (file_ != nullptr) {
         full_files_.push_back({.number = file_number_, .file = std::move(file_)});
+        if (recycle_) {
+            absl::MutexLock lock(&mutex_);
+            finished_.push_back(
+                {.number = file_number_, .bytes = std::max(file_end_, file_filled_)});
+        }
     }
     file_ = std::move(file);
     file_number_ = number;
     file_end_ = 0;
+    file_filled_ = filled;
     tail_unknown_ = false;
     directory_changed_ = true;
     return absl::OkStatus();
+}
+
+// `bytes`: how long it is already.
+absl::StatusOr<std::unique_ptr<env::WritableFile>> Log::new_file(uint64_t number, uint64_t& bytes) {
+    const std::string path = path_(directory_, number);
+    FinishedFile spare{};
+    {
+        absl::MutexLock lock(&mutex_);
+        if (!spares_.empty()) {
+            spare = spares_.back();
+            spares_.pop_back();
+        }
+    }
+    if (spare.number != 0) {
+        bytes = spare.bytes;
+        return files_.recycle(path_(directory_, spare.number), path);
+    }
+    bytes = 0;
+    STARLING_ASSIGN_OR_RETURN(auto file, files_.create(path));
+    // Only a hint: a disk that is nearly full has room for less.
+    if (file_bytes_expected_ > 0) {
+        file->preallocate(file_bytes_expected_).IgnoreError();
+    }
+    return file;
+}
+
+// Only a hint, too: what fails here fails again where it matters.
+void Log::fill_ahead() {
+    if (recycle_ && file_end_ > file_filled_) {
+        file_filled_ =
+            file_end_ +
+            std::clamp(file_bytes_expected_ / fill_divisor, fill_bytes_min, fill_bytes_max);
+        file_->fill_ahead(file_filled_).IgnoreError();
+    }
 }
 
 absl::Status Log::reopen_file() {
@@ -186,6 +311,7 @@ absl::Status Log::reopen_file() {
     file_.reset();
     STARLING_RETURN_IF_ERROR(files_.truncate(path, file_end_));
     STARLING_ASSIGN_OR_RETURN(file_, files_.open_for_append(path));
+    file_filled_ = file_end_;
     tail_unknown_ = false;
     return absl::OkStatus();
 }
@@ -226,6 +352,39 @@ void Log::forget_before(uint64_t number) {
     }
 }
 
+bool Log::keep_as_spare(uint64_t number) {
+    absl::MutexLock lock(&mutex_);
+    const auto found =
+        std::find_if(finished_.begin(), finished_.end(), [&](const FinishedFile& file) {
+            return file.number == number;
+        });
+    if (found == finished_.end()) {
+        return false;
+    }
+    const FinishedFile file = *found;
+    finished_.erase(found);
+    const uint64_t bytes_max = std::max(file_bytes_expected_ * spare_growth_max, fill_bytes_max);
+    const bool keep = recycle_ && error_.ok() && !disk_full() && file.bytes <= bytes_max &&
+                      spares_.size() < spare_files_max;
+    if (keep) {
+        spares_.push_back(file);
+    }
+    return keep;
+}
+
+bool Log::remove_spares() {
+    std::vector<FinishedFile> spares;
+    {
+        absl::MutexLock lock(&mutex_);
+        spares = std::exchange(spares_, {});
+    }
+    for (const FinishedFile& spare : spares) {
+        // What cannot be removed now goes at the next start.
+        files_.remove(path_(directory_, spare.number)).IgnoreError();
+    }
+    return !spares.empty();
+}
+
 void Log::close() {
     absl::MutexLock lock(&file_mutex_);
     // A writer that is late finds the log closed, not a file that is gone.
@@ -246,8 +405,16 @@ LogPosition Log::position_of(uint64_t number) const {
 }
 
 LogPosition Log::durable_position() const {
+    return durable_.load(std::memory_order_acquire);
+}
+
+uint64_t Log::spare_bytes() const {
     absl::MutexLock lock(&mutex_);
-    return durable_;
+    uint64_t bytes = 0;
+    for (const FinishedFile& spare : spares_) {
+        bytes += spare.bytes;
+    }
+    return bytes;
 }
 
 uint64_t Log::size() const {

@@ -1,8 +1,16 @@
 #pragma once
 
 // The write-ahead log: batches in the order of their sequences, in one file per memtable. A batch
-// is first copied into memory (append), then written out, then synced; sync() calls that overlap
-// share one fdatasync.
+// is first copied into memory (append), then written out, then synced.
+//
+// sync() calls that overlap share one fdatasync. They form rounds: the first caller of a round
+// leads it, the others sleep. What is appended while a round's fdatasync runs belongs to the next
+// round, whose leader is woken before those that are done, since the disk is what must not wait.
+// Each round wakes its own callers at once, by one system call and without a lock to queue for.
+//
+// A sync that finds no new metadata costs half: files that are done with are kept and written over,
+// and a file that grows is filled with zeros ahead of what is synced. What stays behind the end is
+// no record (record_file.h).
 //
 // 1. Files are synced in their order, and a file's directory entry before anything in it counts as
 // durable:
@@ -41,6 +49,8 @@ class Log {
         // The first file, and the position it begins at.
         uint64_t number = 0;
         LogPosition position = 0;
+        // Keeps files for reuse, and fills new ones ahead.
+        bool recycle = false;
         RecordFileKind kind = RecordFileKind::log;
         // Of file `number`.
         std::string (*path)(const std::string& directory, uint64_t number) = log_path;
@@ -65,6 +75,11 @@ class Log {
     absl::Status make_files();
     // What the files before `number` hold is durable elsewhere: they need no sync any more.
     void forget_before(uint64_t number);
+    // File `number`, which is forgotten and which nobody reads any more, is kept to be written over
+    // under another name. False: it is not, and the caller removes it.
+    bool keep_as_spare(uint64_t number);
+    // Gives back the disk that spares take; false: there were none.
+    bool remove_spares();
     void close();
 
     // Where file `number` begins. REQUIRES: it was begun and not forgotten.
@@ -73,6 +88,9 @@ class Log {
     LogPosition durable_position() const;
     // The bytes of all files that are not forgotten.
     uint64_t size() const;
+    uint64_t spare_bytes() const;
+    // Of all writes since it was made.
+    uint64_t written_bytes() const { return written_bytes_.load(std::memory_order_relaxed); }
     // Not yet handed to the operating system.
     uint64_t buffered_bytes() const { return buffered_bytes_.load(std::memory_order_relaxed); }
     // The last write met a full disk.
@@ -89,13 +107,27 @@ class Log {
         uint64_t number;
         LogPosition position;
     };
+    struct FinishedFile {
+        uint64_t number;
+        uint64_t bytes;
+    };
+    using Round = uint32_t;
+    enum class RoundState : uint32_t { pending = 0, wants_leader = 1, done = 2 };
+    enum class Part : uint8_t { done, leader };
 
     absl::Status write_out() ABSL_EXCLUSIVE_LOCKS_REQUIRED(file_mutex_);
     bool take(Segment& part) ABSL_EXCLUSIVE_LOCKS_REQUIRED(file_mutex_);
+    void close_round() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+    void show(Round round, RoundState state);
+    Part wait_for(Round round);
+    absl::Status lead_round(Round round);
     void put_back(Segment part, const absl::Status& status)
         ABSL_EXCLUSIVE_LOCKS_REQUIRED(file_mutex_);
     absl::Status write_segment(Segment& part) ABSL_EXCLUSIVE_LOCKS_REQUIRED(file_mutex_);
     absl::Status open_file(uint64_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(file_mutex_);
+    absl::StatusOr<std::unique_ptr<env::WritableFile>> new_file(uint64_t number, uint64_t& bytes)
+        ABSL_EXCLUSIVE_LOCKS_REQUIRED(file_mutex_);
+    void fill_ahead() ABSL_EXCLUSIVE_LOCKS_REQUIRED(file_mutex_);
     absl::Status reopen_file() ABSL_EXCLUSIVE_LOCKS_REQUIRED(file_mutex_);
     absl::Status sync_directory_if_new() ABSL_EXCLUSIVE_LOCKS_REQUIRED(file_mutex_);
     absl::Status sync_files() ABSL_EXCLUSIVE_LOCKS_REQUIRED(file_mutex_);
@@ -106,6 +138,7 @@ class Log {
     // Constant after construction.
     const std::string directory_;
     const uint64_t file_bytes_expected_;
+    const bool recycle_;
     const RecordFileKind kind_;
     std::string (*const path_)(const std::string& directory, uint64_t number);
     env::FileSystem& files_;
@@ -113,6 +146,9 @@ class Log {
     std::atomic<uint64_t> buffered_bytes_ = 0;
     std::atomic<bool> disk_full_ = false;
     std::atomic<uint64_t> sync_count_ = 0;
+    std::atomic<uint64_t> written_bytes_ = 0;
+    // Of the two newest rounds, by their last bit: round * 4 + state. Sleepers wait for a change.
+    std::atomic<uint32_t> rounds_[2] = {0, 0};
 
     // Held during file operations; taken before mutex_.
     absl::Mutex file_mutex_;
@@ -120,6 +156,10 @@ class Log {
     uint64_t file_number_ ABSL_GUARDED_BY(file_mutex_) = 0;
     // The end of the last whole write; 0: not even the file header is there.
     uint64_t file_end_ ABSL_GUARDED_BY(file_mutex_) = 0;
+    // Up to here the file is at least as long: old bytes, or zeros.
+    uint64_t file_filled_ ABSL_GUARDED_BY(file_mutex_) = 0;
+    // The leader of a round writes out, and closes it when everything is written.
+    bool closes_round_ ABSL_GUARDED_BY(file_mutex_) = false;
     // A failed write left an unknown tail.
     bool tail_unknown_ ABSL_GUARDED_BY(file_mutex_) = false;
     bool directory_changed_ ABSL_GUARDED_BY(file_mutex_) = false;
@@ -131,14 +171,21 @@ class Log {
     std::vector<FullFile> full_files_ ABSL_GUARDED_BY(file_mutex_);
 
     mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(file_mutex_);
-    absl::CondVar sync_ended_;
     std::deque<Segment> segments_ ABSL_GUARDED_BY(mutex_);
     // A spare buffer, so that steady writing allocates nothing.
     std::string spare_ ABSL_GUARDED_BY(mutex_);
     std::deque<Begin> begins_ ABSL_GUARDED_BY(mutex_);
     LogPosition end_ ABSL_GUARDED_BY(mutex_);
-    LogPosition durable_ ABSL_GUARDED_BY(mutex_);
-    bool syncing_ ABSL_GUARDED_BY(mutex_) = false;
+    // Written under mutex_.
+    std::atomic<LogPosition> durable_;
+    // The round that takes callers, and how many of them wait for it without leading.
+    Round forming_ ABSL_GUARDED_BY(mutex_) = 0;
+    uint32_t followers_ ABSL_GUARDED_BY(mutex_) = 0;
+    // A round is under way, or its leader has been called.
+    bool has_leader_ ABSL_GUARDED_BY(mutex_) = false;
+    // Complete, and not yet given up by those who read them.
+    std::vector<FinishedFile> finished_ ABSL_GUARDED_BY(mutex_);
+    std::vector<FinishedFile> spares_ ABSL_GUARDED_BY(mutex_);
     absl::Status error_ ABSL_GUARDED_BY(mutex_);
 };
 

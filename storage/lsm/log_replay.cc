@@ -153,13 +153,13 @@ absl::Status LogReplay::end_here() {
     }
     const std::string where = path();
     const uint64_t offset = reader_->offset();
-    LogPosition claimed = reader_->durable_claimed_beyond();
+    LogPosition claimed = reader_->durable_claimed_beyond(position_);
     while (!rest_.empty()) {
         STARLING_RETURN_IF_ERROR(load(rest_.back()));
         rest_.pop_back();
-        claimed = std::max(claimed, reader_->durable_claimed_beyond());
+        claimed = std::max(claimed, reader_->durable_claimed_beyond(position_));
     }
-    if (claimed > position_) {
+    if (claimed != 0) {
         return damaged(where, offset, "the log is damaged before its end");
     }
     return absl::OkStatus();

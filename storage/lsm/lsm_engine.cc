@@ -144,7 +144,7 @@ LsmEngine::LsmEngine(const std::string& directory,
       files_(environment.files),
       expiry_clock_(environment.wall_clock, recovered.catalog->version()->expired_until()),
       lock_(std::move(lock)),
-      blocks_(options.block_cache_bytes),
+      blocks_(options.block_cache_bytes, options.block_cache_policy, options.block_bytes),
       tables_(environment.files, directory, blocks_, options.open_tables_max),
       values_(environment.files, directory, value_files_open_max),
       catalog_(std::move(recovered.catalog)),
@@ -459,7 +459,10 @@ std::unique_ptr<Iterator> LsmEngine::new_iterator(IteratorOptions options) {
     }
     auto [view, sequence] = read_point(options.snapshot);
     std::vector<std::unique_ptr<InternalIterator>> sources;
-    sources.push_back(view->active->new_iterator());
+    // What is added from now on is newer than `sequence`.
+    if (view->active->has_entries()) {
+        sources.push_back(view->active->new_iterator());
+    }
     for (const auto& memtable : view->immutable) {
         sources.push_back(memtable->new_iterator());
     }
@@ -555,8 +558,8 @@ EngineStatistics LsmEngine::statistics() const {
         statistics.memory_bytes += memtable->memory_bytes();
     }
     statistics.log_bytes = log_->size();
-    statistics.disk_bytes =
-        view->version->table_bytes() + statistics.log_bytes + catalog_->manifest_bytes();
+    statistics.disk_bytes = view->version->table_bytes() + statistics.log_bytes +
+                            log_->spare_bytes() + catalog_->manifest_bytes();
     for (const Version::ValueFile& file : view->version->value_files()) {
         statistics.value_file_bytes += file.file_bytes;
         statistics.value_file_garbage_bytes += file.file_bytes - file.live_bytes;

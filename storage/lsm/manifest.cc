@@ -67,7 +67,7 @@ absl::StatusOr<ManifestState> replay(std::string_view content,
         }
     }
     // CURRENT names a manifest only after its first edit is durable.
-    if (count == 0 || reader.durable_claimed_beyond() > reader.offset()) {
+    if (count == 0 || reader.durable_claimed_beyond(reader.offset()) != 0) {
         return damaged(path, reader.offset(), "a version edit is damaged");
     }
     return state;

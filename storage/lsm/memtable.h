@@ -43,6 +43,8 @@ class Memtable {
     std::unique_ptr<InternalIterator> new_iterator() const;
 
     uint64_t log_number() const { return log_number_; }
+    bool has_entries() const { return entries_.first() != nullptr; }
+    // Of the thread that adds, or when none does any more.
     bool empty() const { return entries_.first() == nullptr && range_removals_.empty(); }
     // Of the thread that adds, or when none does any more.
     const std::vector<RangeRemoval>& range_removals() const { return range_removals_; }

@@ -10,6 +10,7 @@
 #include "absl/synchronization/mutex.h"
 
 #include "storage/lsm/memtable.h"
+#include "storage/lsm/published_pointer.h"
 #include "storage/lsm/version.h"
 
 namespace starling::storage::lsm {
@@ -30,18 +31,11 @@ struct ReadView {
 // The view that new reads get. Thread-safe; a change replaces the whole view.
 class CurrentView {
   public:
-    CurrentView(std::shared_ptr<Memtable> active, std::shared_ptr<const Version> version) {
-        ReadView view;
-        view.active = std::move(active);
-        view.version = std::move(version);
-        collect_range_removals(view);
-        view_ = std::make_shared<const ReadView>(std::move(view));
-    }
+    CurrentView(std::shared_ptr<Memtable> active, std::shared_ptr<const Version> version)
+        : view_(first_view(std::move(active), std::move(version))) {}
 
-    std::shared_ptr<const ReadView> get() const {
-        absl::MutexLock lock(&mutex_);
-        return view_;
-    }
+    // Without a lock: this is part of every read.
+    std::shared_ptr<const ReadView> get() const { return view_.get(); }
 
     // The active memtable is full; `next` takes its place.
     void rotate(std::shared_ptr<Memtable> next) {
@@ -76,6 +70,14 @@ class CurrentView {
     }
 
   private:
+    static std::shared_ptr<const ReadView> first_view(std::shared_ptr<Memtable> active,
+                                                      std::shared_ptr<const Version> version) {
+        ReadView view;
+        view.active = std::move(active);
+        view.version = std::move(version);
+        collect_range_removals(view);
+        return std::make_shared<const ReadView>(std::move(view));
+    }
     static void collect_range_removals(ReadView& view) {
         std::vector<RangeRemoval> removals = view.version->range_removals().list();
         removals.insert(removals.end(),
@@ -87,16 +89,17 @@ class CurrentView {
     }
     template <typename Change>
     void change(Change&& apply) {
-        // The old view, and all that only it holds, goes away outside the lock.
-        std::shared_ptr<const ReadView> old;
-        absl::MutexLock lock(&mutex_);
-        ReadView next = *view_;
+        absl::ReleasableMutexLock lock(&mutex_);
+        ReadView next = *view_.get();
         apply(next);
-        old = std::exchange(view_, std::make_shared<const ReadView>(std::move(next)));
+        const auto old = view_.set(std::make_shared<const ReadView>(std::move(next)));
+        // The old view, and all that only it holds, goes away outside the lock.
+        lock.Release();
     }
 
-    mutable absl::Mutex mutex_;
-    std::shared_ptr<const ReadView> view_ ABSL_GUARDED_BY(mutex_);
+    // Of who changes the view.
+    absl::Mutex mutex_;
+    PublishedPointer<const ReadView> view_;
 };
 
 }  // namespace starling::storage::lsm

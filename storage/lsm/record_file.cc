@@ -13,6 +13,8 @@ namespace {
 constexpr std::string_view magic = "STARLREC";
 constexpr uint32_t record_format_version = 1;
 constexpr size_t checksum_bytes = 4;
+// In a record's header.
+constexpr size_t durable_offset = 20;
 
 void store_u32(char* at, uint32_t value) {
     std::memcpy(at, &value, sizeof(value));
@@ -50,7 +52,7 @@ void append_record(std::string& out,
     char header[record_header_bytes] = {};
     store_u32(header + 8, static_cast<uint32_t>(payload.size()));
     std::memcpy(header + 12, &sequence, 8);
-    std::memcpy(header + 20, &durable, 8);
+    std::memcpy(header + durable_offset, &durable, 8);
     out.append(header, sizeof(header));
     out.append(payload);
 }
@@ -113,13 +115,24 @@ bool RecordReader::next(Record& record) {
     return true;
 }
 
-LogPosition RecordReader::durable_claimed_beyond() const {
+LogPosition RecordReader::durable_at(uint64_t offset) const {
+    LogPosition durable;
+    std::memcpy(&durable, content_.data() + offset + durable_offset, sizeof(durable));
+    return durable;
+}
+
+LogPosition RecordReader::durable_claimed_beyond(LogPosition position) const {
     LogPosition claimed = 0;
     for (uint64_t offset = offset_; offset + record_header_bytes <= content_.size(); ++offset) {
-        Header header;
+        const LogPosition durable = durable_at(offset);
         // A record that claims its own future is a coincidence of checksums.
-        if (read_header(offset, header) && (!has_header_ || header.durable <= base_ + offset)) {
-            claimed = std::max(claimed, header.durable);
+        if (durable <= std::max(position, claimed) || (has_header_ && durable > base_ + offset))
+            [[likely]] {
+            continue;
+        }
+        Header header;
+        if (read_header(offset, header)) {
+            claimed = durable;
         }
     }
     return claimed;

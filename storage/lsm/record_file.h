@@ -65,9 +65,10 @@ class RecordReader {
     // False when bytes follow that are no record.
     bool at_end() const { return offset_ == content_.size(); }
 
-    // The highest position that any record header, readable at any offset from here on, claims as
-    // durable; 0: none. Reads the rest of the content byte by byte.
-    LogPosition durable_claimed_beyond() const;
+    // The highest position above `position` that any record header, readable at any offset from
+    // here on, claims as durable; 0: none. Looks at the rest of the content byte by byte; what
+    // cannot be such a claim (zeros, records of the file's earlier life) costs a comparison.
+    LogPosition durable_claimed_beyond(LogPosition position) const;
 
   private:
     struct Header {
@@ -78,6 +79,7 @@ class RecordReader {
     };
 
     bool read_header(uint64_t offset, Header& header) const;
+    LogPosition durable_at(uint64_t offset) const;
 
     const std::string_view content_;
     const uint64_t number_;

@@ -171,7 +171,8 @@ class Recovery {
         recovered.log = std::make_unique<Log>(Log::Options{.directory = directory_,
                                                            .file_bytes_expected = memtable_bytes_,
                                                            .number = recovered.log_number,
-                                                           .position = state_.log.position},
+                                                           .position = state_.log.position,
+                                                           .recycle = options_.recycle_logs},
                                               files_);
         STARLING_RETURN_IF_ERROR(recovered.log->make_files());
         recovered.memtables = {std::make_shared<Memtable>(recovered.log_number)};

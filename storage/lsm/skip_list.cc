@@ -1,11 +1,50 @@
 #include "storage/lsm/skip_list.h"
 
+#include <algorithm>
+#include <bit>
 #include <cstring>
 #include <new>
 
 namespace starling::storage::lsm {
 
-SkipList::SkipList(Arena& arena) : arena_(arena), head_(new_node({}, 0, {}, height_max)) {}
+namespace {
+
+static_assert(std::endian::native == std::endian::little);
+
+// As std::string_view::compare(), for keys that are short and share prefixes.
+inline int compare_keys(std::string_view a, std::string_view b) {
+    const size_t common = std::min(a.size(), b.size());
+    size_t done = 0;
+    for (; done + 8 <= common; done += 8) {
+        uint64_t word_a;
+        uint64_t word_b;
+        std::memcpy(&word_a, a.data() + done, 8);
+        std::memcpy(&word_b, b.data() + done, 8);
+        if (word_a != word_b) {
+            return __builtin_bswap64(word_a) < __builtin_bswap64(word_b) ? -1 : 1;
+        }
+    }
+    for (; done < common; ++done) {
+        const auto byte_a = static_cast<uint8_t>(a[done]);
+        const auto byte_b = static_cast<uint8_t>(b[done]);
+        if (byte_a != byte_b) {
+            return byte_a < byte_b ? -1 : 1;
+        }
+    }
+    return a.size() == b.size() ? 0 : (a.size() < b.size() ? -1 : 1);
+}
+
+inline bool is_before(const SkipList::Node& node, std::string_view user_key, uint64_t tag) {
+    const int order = compare_keys(node.user_key(), user_key);
+    return order != 0 ? order < 0 : node.tag() > tag;
+}
+
+}  // namespace
+
+SkipList::SkipList(Arena& arena)
+    : arena_(arena), head_(new_node({}, 0, {}, height_max)), last_inserted_(head_) {
+    behind_last_.fill(head_);
+}
 
 SkipList::Node* SkipList::new_node(std::string_view user_key,
                                    uint64_t tag,
@@ -42,40 +81,59 @@ int SkipList::random_height() {
     return height;
 }
 
-void SkipList::insert(std::string_view user_key, uint64_t tag, std::string_view value) {
-    Node* previous[height_max];
-    const int height_now = height_.load(std::memory_order_relaxed);
+bool SkipList::follows_last(std::string_view user_key, uint64_t tag) const {
+    if (last_inserted_ != head_ && !is_before(*last_inserted_, user_key, tag)) {
+        return false;
+    }
+    const Node* const next = last_inserted_->link(0).load(std::memory_order_relaxed);
+    return next == nullptr || !is_before(*next, user_key, tag);
+}
+
+void SkipList::find_places(std::string_view user_key, uint64_t tag, Places& places) const {
     Node* node = head_;
     const Node* compared = nullptr;
-    for (int level = height_now - 1; level >= 0; --level) {
+    for (int level = height_.load(std::memory_order_relaxed) - 1; level >= 0; --level) {
         for (;;) {
             Node* const next = node->link(level).load(std::memory_order_relaxed);
             // A node that was found to lie beyond on the level above need not be compared again.
             if (next == nullptr || next == compared) {
                 break;
             }
-            if (compare_entries(next->user_key(), next->tag(), user_key, tag) >= 0) {
+            if (level > 0) {
+                // Which is looked at next when this one lies beyond.
+                __builtin_prefetch(node->link(level - 1).load(std::memory_order_relaxed));
+            }
+            if (!is_before(*next, user_key, tag)) {
                 compared = next;
                 break;
             }
             node = next;
         }
-        previous[level] = node;
+        places[static_cast<size_t>(level)] = node;
+    }
+}
+
+void SkipList::insert(std::string_view user_key, uint64_t tag, std::string_view value) {
+    const int height_now = height_.load(std::memory_order_relaxed);
+    // Levels that no node has reached stay with the head.
+    Places& places = behind_last_;
+    if (!follows_last(user_key, tag)) {
+        find_places(user_key, tag, places);
     }
     const int height = random_height();
-    for (int level = height_now; level < height; ++level) {
-        previous[level] = head_;
-    }
     if (height > height_now) {
         // A reader that sees the new height early finds null links at the head and goes down.
         height_.store(height, std::memory_order_relaxed);
     }
     Node* const fresh = new_node(user_key, tag, value, height);
     for (int level = 0; level < height; ++level) {
-        fresh->link(level).store(previous[level]->link(level).load(std::memory_order_relaxed),
+        Node*& before = places[static_cast<size_t>(level)];
+        fresh->link(level).store(before->link(level).load(std::memory_order_relaxed),
                                  std::memory_order_relaxed);
-        previous[level]->link(level).store(fresh, std::memory_order_release);
+        before->link(level).store(fresh, std::memory_order_release);
+        before = fresh;
     }
+    last_inserted_ = fresh;
 }
 
 const SkipList::Node* SkipList::seek_before(std::string_view user_key, uint64_t tag) const {
@@ -87,7 +145,7 @@ const SkipList::Node* SkipList::seek_before(std::string_view user_key, uint64_t 
             if (next == nullptr || next == compared) {
                 break;
             }
-            if (compare_entries(next->user_key(), next->tag(), user_key, tag) >= 0) {
+            if (!is_before(*next, user_key, tag)) {
                 compared = next;
                 break;
             }
@@ -101,7 +159,7 @@ const SkipList::Node* SkipList::seek(std::string_view user_key, uint64_t tag) co
     const Node* node = seek_before(user_key, tag);
     node = (node == nullptr ? head_ : node)->next();
     // Entries inserted since the descent may lie between.
-    while (node != nullptr && compare_entries(node->user_key(), node->tag(), user_key, tag) < 0) {
+    while (node != nullptr && is_before(*node, user_key, tag)) {
         node = node->next();
     }
     return node;

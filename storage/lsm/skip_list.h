@@ -9,6 +9,7 @@
 //    release store links it, level 0 first, and it never changes or goes away while the list lives.
 // 2. No two nodes have the same user key and tag.
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <string_view>
@@ -38,12 +39,21 @@ class SkipList {
   private:
     static constexpr int height_max = 12;
 
+    // Where in each level a node would be linked behind.
+    using Places = std::array<Node*, height_max>;
+
+    bool follows_last(std::string_view user_key, uint64_t tag) const;
+    void find_places(std::string_view user_key, uint64_t tag, Places& places) const;
     Node* new_node(std::string_view user_key, uint64_t tag, std::string_view value, int height);
     int random_height();
 
     Arena& arena_;
     Node* const head_;
     std::atomic<int> height_ = 1;
+    // Of the one inserting thread. The node inserted last, and what comes before the place behind
+    // it in each level: keys that arrive in order need no search.
+    Node* last_inserted_;
+    Places behind_last_;
     // Of the one inserting thread. Levels need no unpredictable numbers, only spread ones.
     uint32_t random_state_ = 0x9e3779b9;
 };

@@ -1,5 +1,6 @@
 #include "storage/lsm/table.h"
 
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -39,15 +40,29 @@ std::string place(const std::string& path, uint64_t offset) {
     return fmt::format("{}: at offset {}", path, offset);
 }
 
+absl::StatusOr<BlockPtr> read_block(const env::RandomAccessFile& file,
+                                    const std::string& path,
+                                    uint64_t number,
+                                    const BlockHandle& handle) {
+    STARLING_ASSIGN_OR_RETURN(const std::string content,
+                              read_block_content(file, path, number, handle));
+    BlockPtr block = Block::make(content);
+    if (!block) {
+        return absl::DataLossError(
+            fmt::format("{}: a block is damaged", place(path, handle.offset)));
+    }
+    return block;
+}
+
 }  // namespace
 
-LookupKey::LookupKey(std::string_view user_key, Sequence sequence)
-    : internal_key(make_internal_key(user_key, seek_tag(sequence))), hash(bloom_hash(user_key)) {}
+LookupKey::LookupKey(std::string_view key, Sequence sequence)
+    : user_key(key), tag(seek_tag(sequence)), hash(bloom_hash(key)) {}
 
 Table::Table(std::unique_ptr<env::RandomAccessFile> file,
              std::string path,
              uint64_t number,
-             std::shared_ptr<const Block> index,
+             TableIndex index,
              std::string filter,
              BlockCache& cache)
     : file_(std::move(file)),
@@ -76,35 +91,31 @@ absl::StatusOr<std::shared_ptr<const Table>> Table::open(env::FileSystem& files,
         return absl::DataLossError(
             fmt::format("{}: the footer is damaged", place(path, footer_offset)));
     }
-    STARLING_ASSIGN_OR_RETURN(std::string index_content,
-                              read_block_content(*file, path, metadata.number, footer->index));
-    STARLING_ASSIGN_OR_RETURN(
-        auto index, Block::make(std::move(index_content), place(path, footer->index.offset)));
+    STARLING_ASSIGN_OR_RETURN(BlockPtr index_block,
+                              read_block(*file, path, metadata.number, footer->index));
+    std::optional<TableIndex> index = TableIndex::make(std::move(index_block));
+    if (!index.has_value()) {
+        return absl::DataLossError(
+            fmt::format("{}: the index is damaged", place(path, footer->index.offset)));
+    }
     std::string filter;
     if (footer->filter != BlockHandle()) {
         STARLING_ASSIGN_OR_RETURN(filter,
                                   read_block_content(*file, path, metadata.number, footer->filter));
     }
     return std::shared_ptr<const Table>(new Table(
-        std::move(file), path, metadata.number, std::move(index), std::move(filter), cache));
+        std::move(file), path, metadata.number, *std::move(index), std::move(filter), cache));
 }
 
-absl::StatusOr<std::shared_ptr<const Block>> Table::read(std::string_view handle_bytes,
-                                                         ReadMode mode) const {
-    BlockHandle handle;
-    if (!decode_block_handle(handle_bytes, handle)) {
-        return absl::DataLossError(fmt::format("{}: the index is damaged", path_));
-    }
-    if (std::shared_ptr<const Block> block = cache_.find(number_, handle.offset)) {
+absl::StatusOr<BlockPtr> Table::read(size_t index, ReadMode mode) const {
+    const BlockHandle handle = index_.handle(index);
+    if (BlockPtr block = cache_.find(number_, handle.offset)) {
         return block;
     }
     if (mode == ReadMode::memory_only) {
         return absl::UnavailableError("not in memory");
     }
-    STARLING_ASSIGN_OR_RETURN(std::string content,
-                              read_block_content(*file_, path_, number_, handle));
-    STARLING_ASSIGN_OR_RETURN(auto block,
-                              Block::make(std::move(content), place(path_, handle.offset)));
+    STARLING_ASSIGN_OR_RETURN(BlockPtr block, read_block(*file_, path_, number_, handle));
     if (mode == ReadMode::cached) {
         cache_.insert(number_, handle.offset, block);
     }
@@ -115,136 +126,81 @@ absl::StatusOr<bool> Table::get(const LookupKey& key, ReadMode mode, FoundEntry&
     if (!bloom_may_contain(filter_, key.hash)) {
         return false;
     }
-    BlockIterator index(index_);
-    index.seek(key.internal_key);
-    if (!index.valid()) {
-        STARLING_RETURN_IF_ERROR(index.status());
+    const size_t index = index_.find(key.user_key, key.tag);
+    if (index == index_.block_count()) {
         return false;
     }
-    STARLING_ASSIGN_OR_RETURN(auto block, read(index.value(), mode));
-    BlockIterator entry(std::move(block));
-    entry.seek(key.internal_key);
-    if (!entry.valid()) {
-        STARLING_RETURN_IF_ERROR(entry.status());
+    STARLING_ASSIGN_OR_RETURN(const BlockPtr block, read(index, mode));
+    std::string_view value;
+    if (!block->find(key.user_key, key.tag, found.tag, value)) {
         return false;
     }
-    if (user_key_of(entry.key()) != key.user_key()) {
-        return false;
-    }
-    found.tag = tag_of(entry.key());
-    found.value.assign(entry.value());
+    found.value.assign(value);
     return true;
 }
 
 uint64_t Table::approximate_offset(std::string_view user_key) const {
-    BlockIterator index(index_);
-    index.seek(make_internal_key(user_key, seek_tag(sequence_max)));
-    BlockHandle handle;
-    if (index.valid() && decode_block_handle(index.value(), handle)) {
-        return handle.offset;
+    const size_t index = index_.find(user_key, seek_tag(sequence_max));
+    if (index < index_.block_count()) {
+        return index_.handle(index).offset;
     }
-    index.seek_to_last();
-    return index.valid() && decode_block_handle(index.value(), handle) ? handle.offset + handle.size
-                                                                       : 0;
+    const BlockHandle last = index_.handle(index - 1);
+    return last.offset + last.size;
 }
 
-// An iterator over the index, and one over the block it points to.
-class TableIterator final : public InternalIterator {
-  public:
-    TableIterator(std::shared_ptr<const Table> table, ReadMode mode)
-        : table_(std::move(table)), mode_(mode), index_(table_->index_) {}
+void TableIterator::reset(std::shared_ptr<const Table> table) {
+    table_ = std::move(table);
+    status_ = absl::OkStatus();
+    block_.reset({});
+}
 
-    bool valid() const override { return block_.valid(); }
-    void seek_to_first() override {
-        index_.seek_to_first();
-        load_block();
-        if (has_block_) {
-            block_.seek_to_first();
-        }
-        skip_forward();
+void TableIterator::seek_to_first() {
+    if (enter(0)) {
+        block_.seek_to_first();
     }
-    void seek_to_last() override {
-        index_.seek_to_last();
-        load_block();
-        if (has_block_) {
-            block_.seek_to_last();
-        }
-        skip_backward();
-    }
-    void seek(std::string_view internal_key) override {
-        index_.seek(internal_key);
-        load_block();
-        if (has_block_) {
-            block_.seek(internal_key);
-        }
-        skip_forward();
-    }
-    void next() override {
-        block_.next();
-        skip_forward();
-    }
-    void previous() override {
-        block_.previous();
-        skip_backward();
-    }
-    std::string_view key() const override { return block_.key(); }
-    std::string_view value() const override { return block_.value(); }
-    absl::Status status() const override { return status_; }
+}
 
-  private:
-    void load_block() {
-        status_ = index_.status();
-        has_block_ = false;
-        block_ = BlockIterator();
-        if (!index_.valid()) {
-            return;
-        }
-        auto block = table_->read(index_.value(), mode_);
-        if (!block.ok()) {
-            status_ = block.status();
-            return;
-        }
-        block_ = BlockIterator(*std::move(block));
-        has_block_ = true;
+void TableIterator::seek_to_last() {
+    if (enter(table_->index_.block_count() - 1)) {
+        block_.seek_to_last();
     }
+}
 
-    // False when the block ended without error, so that the neighbour comes next.
-    bool block_settled() {
-        if (!has_block_ || block_.valid()) {
-            return true;
-        }
-        status_ = block_.status();
-        return !status_.ok();
-    }
-    void skip_forward() {
-        while (!block_settled()) {
-            index_.next();
-            load_block();
-            if (has_block_) {
-                block_.seek_to_first();
-            }
+void TableIterator::seek(std::string_view internal_key) {
+    if (enter(table_->index_.find(user_key_of(internal_key), tag_of(internal_key)))) {
+        block_.seek(internal_key);
+        if (!block_.valid()) {
+            enter_next();
         }
     }
-    void skip_backward() {
-        while (!block_settled()) {
-            index_.previous();
-            load_block();
-            if (has_block_) {
-                block_.seek_to_last();
-            }
-        }
-    }
+}
 
-    const std::shared_ptr<const Table> table_;
-    const ReadMode mode_;
-    BlockIterator index_;
-    BlockIterator block_;
-    bool has_block_ = false;
-    absl::Status status_;
-};
+void TableIterator::enter_next() {
+    if (enter(index_ + 1)) {
+        block_.seek_to_first();
+    }
+}
 
-std::unique_ptr<InternalIterator> Table::new_iterator(ReadMode mode) const {
-    return std::make_unique<TableIterator>(shared_from_this(), mode);
+void TableIterator::enter_previous() {
+    if (enter(index_ - 1)) {
+        block_.seek_to_last();
+    }
+}
+
+bool TableIterator::enter(size_t index) {
+    index_ = index;
+    status_ = absl::OkStatus();
+    block_.reset({});
+    if (index >= table_->index_.block_count()) {
+        return false;
+    }
+    auto block = table_->read(index, mode_);
+    if (!block.ok()) {
+        status_ = block.status();
+        return false;
+    }
+    block_.reset(*std::move(block));
+    return true;
 }
 
 }  // namespace starling::storage::lsm

@@ -16,17 +16,19 @@
 #include "storage/lsm/internal_iterator.h"
 #include "storage/lsm/stored_value.h"
 #include "storage/lsm/table_format.h"
+#include "storage/lsm/table_index.h"
 #include "storage/lsm/table_metadata.h"
 
 namespace starling::storage::lsm {
 
 // A key on its way through the sources, with what each of them would otherwise compute again.
+// Borrows the key.
 struct LookupKey {
-    LookupKey(std::string_view user_key, Sequence sequence);
+    LookupKey(std::string_view key, Sequence sequence);
 
-    std::string_view user_key() const { return user_key_of(internal_key); }
-
-    const std::string internal_key;
+    const std::string_view user_key;
+    // Orders before all entries of the key that a reader at the sequence may see.
+    const uint64_t tag;
     const uint64_t hash;
 };
 
@@ -39,7 +41,7 @@ enum class ReadMode {
     memory_only,
 };
 
-class Table : public std::enable_shared_from_this<Table> {
+class Table {
   public:
     // data_loss: not the table that `metadata` describes.
     static absl::StatusOr<std::shared_ptr<const Table>> open(env::FileSystem& files,
@@ -49,13 +51,11 @@ class Table : public std::enable_shared_from_this<Table> {
 
     // The newest change of the key that the lookup may see; false: none.
     absl::StatusOr<bool> get(const LookupKey& key, ReadMode mode, FoundEntry& found) const;
-    // Shares the table.
-    std::unique_ptr<InternalIterator> new_iterator(ReadMode mode) const;
 
     // Where in the file the key would be.
     uint64_t approximate_offset(std::string_view user_key) const;
 
-    uint64_t memory_bytes() const { return index_->memory_bytes() + filter_.capacity(); }
+    uint64_t memory_bytes() const { return index_.memory_bytes() + filter_.capacity(); }
 
   private:
     friend class TableIterator;
@@ -63,19 +63,61 @@ class Table : public std::enable_shared_from_this<Table> {
     Table(std::unique_ptr<env::RandomAccessFile> file,
           std::string path,
           uint64_t number,
-          std::shared_ptr<const Block> index,
+          TableIndex index,
           std::string filter,
           BlockCache& cache);
 
-    absl::StatusOr<std::shared_ptr<const Block>> read(std::string_view handle_bytes,
-                                                      ReadMode mode) const;
+    // The block with this place in the index.
+    absl::StatusOr<BlockPtr> read(size_t index, ReadMode mode) const;
 
     const std::unique_ptr<env::RandomAccessFile> file_;
     const std::string path_;
     const uint64_t number_;
-    const std::shared_ptr<const Block> index_;
+    const TableIndex index_;
     const std::string filter_;
     BlockCache& cache_;
+};
+
+// A place in the index of a table, and an iterator over the block there.
+class TableIterator final : public InternalIterator {
+  public:
+    // REQUIRES: reset() before anything else.
+    explicit TableIterator(ReadMode mode) : mode_(mode) {}
+
+    // Goes on to another table, which it shares; not valid before a seek.
+    void reset(std::shared_ptr<const Table> table);
+
+    bool valid() const override { return block_.valid(); }
+    void seek_to_first() override;
+    void seek_to_last() override;
+    void seek(std::string_view internal_key) override;
+    void next() override {
+        block_.next();
+        if (!block_.valid()) [[unlikely]] {
+            enter_next();
+        }
+    }
+    void previous() override {
+        block_.previous();
+        if (!block_.valid()) [[unlikely]] {
+            enter_previous();
+        }
+    }
+    std::string_view key() const override { return block_.key(); }
+    std::string_view value() const override { return block_.value(); }
+    absl::Status status() const override { return status_; }
+
+  private:
+    // An index beyond the ends (also by wrapping around) leaves no block.
+    bool enter(size_t index);
+    void enter_next();
+    void enter_previous();
+
+    const ReadMode mode_;
+    std::shared_ptr<const Table> table_;
+    size_t index_ = 0;
+    BlockIterator block_;
+    absl::Status status_;
 };
 
 }  // namespace starling::storage::lsm

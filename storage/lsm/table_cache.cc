@@ -10,66 +10,52 @@ TableCache::TableCache(env::FileSystem& files,
                        std::string directory,
                        BlockCache& blocks,
                        size_t tables_max)
-    : files_(files), directory_(std::move(directory)), blocks_(blocks), tables_max_(tables_max) {}
+    : files_(files),
+      directory_(std::move(directory)),
+      blocks_(blocks),
+      tables_(tables_max, tables_max) {}
 
 absl::StatusOr<std::shared_ptr<const Table>> TableCache::find(const TableMetadata& metadata,
                                                               ReadMode mode) {
-    if (std::shared_ptr<const Table> table = find_open(metadata.number)) {
+    TablePointer table;
+    if (tables_.with({.first = metadata.number}, [&](const TablePointer& open) { table = open; })) {
         return table;
     }
+    return open(metadata, mode);
+}
+
+absl::StatusOr<bool> TableCache::get(const TableMetadata& metadata,
+                                     const LookupKey& key,
+                                     ReadMode mode,
+                                     FoundEntry& found) {
+    absl::StatusOr<bool> present = false;
+    if (tables_.with({.first = metadata.number},
+                     [&](const TablePointer& open) { present = open->get(key, mode, found); })) {
+        return present;
+    }
+    STARLING_ASSIGN_OR_RETURN(const TablePointer table, open(metadata, mode));
+    return table->get(key, mode, found);
+}
+
+absl::StatusOr<TableCache::TablePointer> TableCache::open(const TableMetadata& metadata,
+                                                          ReadMode mode) {
     if (mode == ReadMode::memory_only) {
         return absl::UnavailableError("not in memory");
     }
     // Two threads may open one table at the same time; the second copy then goes away.
     STARLING_ASSIGN_OR_RETURN(auto table, Table::open(files_, directory_, metadata, blocks_));
-    insert(metadata.number, table);
+    tables_.insert({.first = metadata.number}, table);
     return table;
 }
 
-std::shared_ptr<const Table> TableCache::find_open(uint64_t number) {
-    absl::MutexLock lock(&mutex_);
-    const auto found = index_.find(number);
-    if (found == index_.end()) {
-        return nullptr;
-    }
-    entries_.splice(entries_.begin(), entries_, found->second);
-    return found->second->table;
-}
-
-void TableCache::insert(uint64_t number, std::shared_ptr<const Table> table) {
-    // Closing a file is left until the lock is released.
-    std::shared_ptr<const Table> dropped;
-    absl::MutexLock lock(&mutex_);
-    if (index_.contains(number)) {
-        return;
-    }
-    memory_bytes_ += table->memory_bytes();
-    entries_.push_front({.number = number, .table = std::move(table)});
-    index_.emplace(number, entries_.begin());
-    if (entries_.size() > tables_max_) {
-        dropped = std::move(entries_.back().table);
-        memory_bytes_ -= dropped->memory_bytes();
-        index_.erase(entries_.back().number);
-        entries_.pop_back();
-    }
-}
-
 void TableCache::forget(uint64_t number) {
-    std::shared_ptr<const Table> dropped;
-    absl::MutexLock lock(&mutex_);
-    const auto found = index_.find(number);
-    if (found == index_.end()) {
-        return;
-    }
-    dropped = std::move(found->second->table);
-    memory_bytes_ -= dropped->memory_bytes();
-    entries_.erase(found->second);
-    index_.erase(found);
+    tables_.take({.first = number});
 }
 
 uint64_t TableCache::memory_bytes() const {
-    absl::MutexLock lock(&mutex_);
-    return memory_bytes_;
+    uint64_t bytes = 0;
+    tables_.for_each([&](const TablePointer& table) { bytes += table->memory_bytes(); });
+    return bytes;
 }
 
 }  // namespace starling::storage::lsm

@@ -30,10 +30,13 @@ class UserIterator final : public Iterator {
     bool valid() const override { return valid_; }
     absl::Status status() const override { return damage_.ok() ? entries_->status() : damage_; }
     std::string_view key() const override {
-        return forward_ ? user_key_of(entries_->key()) : std::string_view(key_);
+        return forward_ ? user_key_of(entry_key_) : std::string_view(key_);
     }
     std::string_view value() const override {
-        return forward_ ? shown_.value : std::string_view(value_);
+        if (!forward_) {
+            return value_;
+        }
+        return is_plain_ ? entries_->value() : shown_.value;
     }
     Expiry expiry() const override { return shown_.expiry; }
 
@@ -45,7 +48,7 @@ class UserIterator final : public Iterator {
             return;
         }
         entries_->seek_to_last();
-        show_previous_key();
+        show_previous_key(entries_->look(entry_key_));
     }
 
     void seek(std::string_view target) override {
@@ -53,52 +56,53 @@ class UserIterator final : public Iterator {
         if (from.empty()) {
             entries_->seek_to_first();
         } else {
-            entries_->seek(make_internal_key(from, seek_tag(sequence_)));
+            // Not in key_, which `target` may point to.
+            seek_key_.clear();
+            append_internal_key(seek_key_, from, seek_tag(sequence_));
+            entries_->seek(seek_key_);
         }
-        show_next_key(std::nullopt);
+        show_next_key(entries_->look(entry_key_), std::nullopt);
     }
 
     void seek_before(std::string_view target) override {
         const std::string_view end =
             options_.upper.empty() ? target : std::min(target, std::string_view(options_.upper));
         entries_->seek(make_internal_key(end, seek_tag(sequence_max)));
-        step_back();
-        show_previous_key();
-    }
-
-    void next() override {
-        if (forward_) {
-            key_.assign(user_key_of(entries_->key()));
-            entries_->next();
-        } else if (entries_->valid()) {
-            // Before all entries of key_; those are hidden below.
-            entries_->next();
-        } else {
-            entries_->seek_to_first();
-        }
-        show_next_key(key_);
-    }
-
-    void previous() override {
-        if (forward_) {
-            key_.assign(user_key_of(entries_->key()));
-            do {
-                entries_->previous();
-            } while (entries_->valid() && user_key_of(entries_->key()) == key_);
-        }
-        show_previous_key();
-    }
-
-  private:
-    // After a seek: to the entry before.
-    void step_back() {
         if (entries_->valid()) {
             entries_->previous();
         } else if (entries_->status().ok()) {
             entries_->seek_to_last();
         }
+        show_previous_key(entries_->look(entry_key_));
     }
 
+    void next() override {
+        if (forward_) {
+            key_.assign(user_key_of(entry_key_));
+            show_next_key(entries_->step(entry_key_), key_);
+            return;
+        }
+        if (entries_->valid()) {
+            // Before all entries of key_; those are hidden below.
+            entries_->next();
+        } else {
+            entries_->seek_to_first();
+        }
+        show_next_key(entries_->look(entry_key_), key_);
+    }
+
+    void previous() override {
+        bool there = entries_->valid();
+        if (forward_) {
+            key_.assign(user_key_of(entry_key_));
+            do {
+                there = entries_->step_back(entry_key_);
+            } while (there && user_key_of(entry_key_) == key_);
+        }
+        show_previous_key(there);
+    }
+
+  private:
     bool visible(uint64_t tag) const { return sequence_of_tag(tag) <= sequence_; }
 
     // Sets shown_ when the entry, the newest of its key that the reader may see, has a value for
@@ -108,6 +112,11 @@ class UserIterator final : public Iterator {
         if (kind == ChangeKind::remove ||
             view_->range_removals->hides(user_key, sequence_of_tag(tag), sequence_)) {
             return false;
+        }
+        is_plain_ = kind == ChangeKind::put;
+        if (is_plain_) [[likely]] {
+            shown_.expiry = never;
+            return true;
         }
         const auto view = view_value(kind, entries_->value());
         if (!view.has_value()) {
@@ -131,17 +140,18 @@ class UserIterator final : public Iterator {
         return true;
     }
 
-    // From entries_ on: the first key that has a value. `hidden` may point to key_.
-    void show_next_key(std::optional<std::string_view> hidden) {
+    // From entries_ on, when an entry is `there`: the first key that has a value. `hidden` may
+    // point to key_.
+    void show_next_key(bool there, std::optional<std::string_view> hidden) {
         forward_ = true;
         valid_ = false;
         damage_ = absl::OkStatus();
-        for (; entries_->valid(); entries_->next()) {
-            const std::string_view user_key = user_key_of(entries_->key());
+        for (; there; there = entries_->step(entry_key_)) {
+            const std::string_view user_key = user_key_of(entry_key_);
             if (!options_.upper.empty() && user_key >= options_.upper) {
                 return;
             }
-            const uint64_t tag = tag_of(entries_->key());
+            const uint64_t tag = tag_of(entry_key_);
             if (!visible(tag) || (hidden.has_value() && user_key == *hidden)) {
                 continue;
             }
@@ -157,19 +167,19 @@ class UserIterator final : public Iterator {
         }
     }
 
-    // From entries_ back: the first key that has a value.
-    void show_previous_key() {
+    // From entries_ back, when an entry is `there`: the first key that has a value.
+    void show_previous_key(bool there) {
         forward_ = false;
         valid_ = false;
         damage_ = absl::OkStatus();
         ValueView kept;
-        for (; entries_->valid(); entries_->previous()) {
-            const std::string_view user_key = user_key_of(entries_->key());
+        for (; there; there = entries_->step_back(entry_key_)) {
+            const std::string_view user_key = user_key_of(entry_key_);
             if ((valid_ && user_key != key_) || user_key < options_.lower) {
                 shown_.expiry = kept.expiry;
                 return;
             }
-            const uint64_t tag = tag_of(entries_->key());
+            const uint64_t tag = tag_of(entry_key_);
             if (!visible(tag)) {
                 continue;
             }
@@ -177,7 +187,7 @@ class UserIterator final : public Iterator {
             valid_ = show(user_key, tag);
             if (valid_) {
                 key_.assign(user_key);
-                value_.assign(shown_.value);
+                value_.assign(is_plain_ ? entries_->value() : shown_.value);
                 kept = shown_;
             } else if (!damage_.ok()) {
                 return;
@@ -198,10 +208,15 @@ class UserIterator final : public Iterator {
     std::string separate_value_;
     bool forward_ = true;
     bool valid_ = false;
+    // Where entries_ stands, if anywhere.
+    std::string_view entry_key_;
     std::string key_;
     std::string value_;
+    // The entry shown: a plain value is entries_'s own.
+    bool is_plain_ = false;
     ValueView shown_;
     absl::Status damage_;
+    std::string seek_key_;
 };
 
 class FailedIterator final : public Iterator {

@@ -17,6 +17,7 @@ namespace {
 constexpr std::string_view magic = "STARLVAL";
 constexpr uint32_t value_format_version = 1;
 constexpr size_t header_bytes = 24;
+constexpr size_t write_bytes = 256u << 10;
 
 std::string encode_header(uint64_t number) {
     std::string header(magic);
@@ -70,7 +71,7 @@ absl::StatusOr<std::unique_ptr<ValueFileWriter>> ValueFileWriter::create(
     STARLING_ASSIGN_OR_RETURN(auto file, files.create(path));
     std::unique_ptr<ValueFileWriter> writer(
         new ValueFileWriter(files, std::move(path), number, std::move(file)));
-    STARLING_RETURN_IF_ERROR(writer->file_->append(encode_header(number)));
+    writer->buffer_ = encode_header(number);
     writer->end_ = header_bytes;
     return writer;
 }
@@ -87,16 +88,24 @@ absl::StatusOr<ValuePointer> ValueFileWriter::append(std::string_view value, Exp
                                .file = number_,
                                .offset = end_,
                                .size = static_cast<uint32_t>(value.size())};
-    std::string head;
-    base::put_u32(head, record_checksum(number_, end_, value));
-    base::put_u32(head, pointer.size);
-    STARLING_RETURN_IF_ERROR(file_->append(head));
-    STARLING_RETURN_IF_ERROR(file_->append(value));
+    base::put_u32(buffer_, record_checksum(number_, end_, value));
+    base::put_u32(buffer_, pointer.size);
+    buffer_.append(value);
     end_ += pointer.record_bytes();
+    if (buffer_.size() >= write_bytes) {
+        STARLING_RETURN_IF_ERROR(write_buffer());
+    }
     return pointer;
 }
 
+absl::Status ValueFileWriter::write_buffer() {
+    STARLING_RETURN_IF_ERROR(file_->append(buffer_));
+    buffer_.clear();
+    return absl::OkStatus();
+}
+
 absl::StatusOr<ValueFileMetadata> ValueFileWriter::finish() {
+    STARLING_RETURN_IF_ERROR(write_buffer());
     STARLING_RETURN_IF_ERROR(file_->sync());
     STARLING_RETURN_IF_ERROR(file_->close());
     finished_ = true;

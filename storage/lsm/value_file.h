@@ -44,6 +44,8 @@ class ValueFileWriter {
     uint64_t file_bytes() const { return end_; }
 
   private:
+    absl::Status write_buffer();
+
     ValueFileWriter(env::FileSystem& files,
                     std::string path,
                     uint64_t number,
@@ -53,7 +55,9 @@ class ValueFileWriter {
     const std::string path_;
     const uint64_t number_;
     std::unique_ptr<env::WritableFile> file_;
+    // Of the file with what is still in buffer_.
     uint64_t end_ = 0;
+    std::string buffer_;
     bool finished_ = false;
 };
 

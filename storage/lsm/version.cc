@@ -156,14 +156,10 @@ absl::StatusOr<bool> Version::get(TableCache& tables,
                                   const LookupKey& key,
                                   ReadMode mode,
                                   FoundEntry& found) const {
-    const std::string_view user_key = key.user_key();
-    const auto ask = [&](const TableMetadata& metadata) -> absl::StatusOr<bool> {
-        STARLING_ASSIGN_OR_RETURN(const auto table, tables.find(metadata, mode));
-        return table->get(key, mode, found);
-    };
+    const std::string_view user_key = key.user_key;
     for (const TablePtr& table : levels_[0]) {
         if (table->covers(user_key)) {
-            STARLING_ASSIGN_OR_RETURN(const bool present, ask(*table));
+            STARLING_ASSIGN_OR_RETURN(const bool present, tables.get(*table, key, mode, found));
             if (present) {
                 return true;
             }
@@ -173,7 +169,7 @@ absl::StatusOr<bool> Version::get(TableCache& tables,
         const std::span<const TablePtr> sorted(levels_[level]);
         const auto table = first_reaching(sorted, user_key);
         if (table != sorted.end() && (*table)->covers(user_key)) {
-            STARLING_ASSIGN_OR_RETURN(const bool present, ask(**table));
+            STARLING_ASSIGN_OR_RETURN(const bool present, tables.get(**table, key, mode, found));
             if (present) {
                 return true;
             }
@@ -202,89 +198,104 @@ TableList Version::overlapping(size_t level, std::string_view first, std::string
 class LevelIterator final : public InternalIterator {
   public:
     LevelIterator(TableCache& cache, std::span<const TablePtr> tables, ReadMode mode)
-        : cache_(cache), tables_(tables), mode_(mode) {}
+        : cache_(cache), tables_(tables), mode_(mode), entries_(mode) {}
 
-    bool valid() const override { return current_ != nullptr && current_->valid(); }
+    bool valid() const override { return valid_; }
     void seek_to_first() override {
-        enter(0);
-        if (current_ != nullptr) {
-            current_->seek_to_first();
+        if (enter(0)) {
+            entries_.seek_to_first();
+            skip_forward();
         }
-        skip_forward();
     }
     void seek_to_last() override {
-        enter(tables_.size() - 1);
-        if (current_ != nullptr) {
-            current_->seek_to_last();
+        if (enter(tables_.size() - 1)) {
+            entries_.seek_to_last();
+            skip_backward();
         }
-        skip_backward();
     }
     void seek(std::string_view internal_key) override {
         const auto table = first_reaching(tables_, user_key_of(internal_key));
-        enter(static_cast<size_t>(table - tables_.begin()));
-        if (current_ != nullptr) {
-            current_->seek(internal_key);
+        if (enter(static_cast<size_t>(table - tables_.begin()))) {
+            entries_.seek(internal_key);
+            skip_forward();
         }
-        skip_forward();
     }
     void next() override {
-        current_->next();
-        skip_forward();
+        entries_.next();
+        if (!entries_.valid()) [[unlikely]] {
+            skip_forward();
+        }
+    }
+    bool step(std::string_view& new_key) override {
+        next();
+        new_key = entries_.key();
+        return valid_;
     }
     void previous() override {
-        current_->previous();
-        skip_backward();
+        entries_.previous();
+        if (!entries_.valid()) [[unlikely]] {
+            skip_backward();
+        }
     }
-    std::string_view key() const override { return current_->key(); }
-    std::string_view value() const override { return current_->value(); }
+    bool step_back(std::string_view& new_key) override {
+        previous();
+        new_key = entries_.key();
+        return valid_;
+    }
+    std::string_view key() const override { return entries_.key(); }
+    std::string_view value() const override { return entries_.value(); }
     absl::Status status() const override { return status_; }
 
   private:
     // An index beyond the ends (also by wrapping around) leaves no table.
-    void enter(size_t index) {
+    bool enter(size_t index) {
         status_ = absl::OkStatus();
-        index_ = index;
-        current_.reset();
+        valid_ = false;
         if (index >= tables_.size()) {
-            return;
+            return false;
         }
-        auto table = cache_.find(*tables_[index], mode_);
-        if (!table.ok()) {
-            status_ = table.status();
-            return;
+        if (index != index_) {
+            auto table = cache_.find(*tables_[index], mode_);
+            if (!table.ok()) {
+                status_ = table.status();
+                index_ = no_table;
+                return false;
+            }
+            index_ = index;
+            entries_.reset(*std::move(table));
         }
-        current_ = (*table)->new_iterator(mode_);
+        return true;
     }
 
-    bool settled() {
-        if (current_ == nullptr || current_->valid()) {
-            return true;
+    // Whether the table ended without error, so that its neighbour comes next.
+    bool ended() {
+        valid_ = entries_.valid();
+        if (valid_) {
+            return false;
         }
-        status_ = current_->status();
-        return !status_.ok();
+        status_ = entries_.status();
+        return status_.ok();
     }
     void skip_forward() {
-        while (!settled()) {
-            enter(index_ + 1);
-            if (current_ != nullptr) {
-                current_->seek_to_first();
-            }
+        while (ended() && enter(index_ + 1)) {
+            entries_.seek_to_first();
         }
     }
     void skip_backward() {
-        while (!settled()) {
-            enter(index_ - 1);
-            if (current_ != nullptr) {
-                current_->seek_to_last();
-            }
+        while (ended() && enter(index_ - 1)) {
+            entries_.seek_to_last();
         }
     }
+
+    static constexpr size_t no_table = SIZE_MAX;
 
     TableCache& cache_;
     const std::span<const TablePtr> tables_;
     const ReadMode mode_;
-    size_t index_ = 0;
-    std::unique_ptr<InternalIterator> current_;
+    // The table that entries_ reads.
+    size_t index_ = no_table;
+    TableIterator entries_;
+    bool valid_ = false;
     absl::Status status_;
 };
 

@@ -20,10 +20,6 @@ WriteBatch make_batch(size_t number) {
     batch.put(fmt::format("own{:04}", number), value);
     batch.put(fmt::format("shared{}", number % 3), value);
     batch.remove(fmt::format("own{:04}", number / 2));
-    if (number % 7 == 3) {
-        batch.remove_range(fmt::format("own{:04}", number / 2),
-                           fmt::format("own{:04}", number - 1));
-    }
     batch.put("latest", value);
     if (number % 5 == 4) {
         batch.put(fmt::format("own{:04}x", number), "expires", distant);
@@ -71,7 +67,7 @@ absl::Status CrashScript::open() {
 absl::Status CrashScript::write(size_t number, bool sync_too) {
     const WriteBatch batch = make_batch(number);
     absl::Status status = engine_->write(batch, {.sync = false});
-    while (absl::IsUnavailable(status) && workers_.run_one()) {
+    while (absl::IsUnavailable(status) && !files_.faults().dead() && workers_.run_one()) {
         status = engine_->write(batch, {.sync = false});
     }
     // Refused for want of memory or disk is not applied; what any other error leaves nobody knows.

@@ -32,7 +32,8 @@ std::string value_of(int number) {
 class EncryptedEngineTest : public testing::Test {
   protected:
     absl::Status open() {
-        auto engine = open_engine(std::string(directory), small_options(), files_, workers_);
+        auto engine =
+            open_engine(std::string(directory), small_options(), environment(files_, workers_));
         if (engine.ok()) {
             engine_ = *std::move(engine);
         }
@@ -177,15 +178,16 @@ TEST_F(EncryptedEngineTest, ADirectoryUnderAnotherKeyIsRefusedAndStaysAsItIs) {
 
 TEST_F(EncryptedEngineTest, AnUnencryptedDirectoryIsRefusedAndAnEncryptedOneWithoutTheLayerToo) {
     {
-        auto plain = open_engine("/plain", small_options(), disk_, workers_);
+        auto plain = open_engine("/plain", small_options(), environment(disk_, workers_));
         ASSERT_TRUE(plain.ok());
     }
-    const auto opened = open_engine("/plain", small_options(), files_, workers_);
+    const auto opened = open_engine("/plain", small_options(), environment(files_, workers_));
     EXPECT_TRUE(absl::IsFailedPrecondition(opened.status())) << opened.status();
     EXPECT_THAT(std::string(opened.status().message()), HasSubstr("is not encrypted"));
     ASSERT_TRUE(run().ok());
     kill(CrashMode::kept);
-    const auto bare = open_engine(std::string(directory), small_options(), disk_, workers_);
+    const auto bare =
+        open_engine(std::string(directory), small_options(), environment(disk_, workers_));
     EXPECT_FALSE(bare.ok());
 }
 
@@ -224,7 +226,8 @@ TEST_F(EncryptedEngineTest, DamageBelowIsAnErrorOrChangesNothing) {
             ASSERT_TRUE(copy->flip_bit(path, at, at % 8).ok());
             env::EncryptedFileSystem files(*copy, secrets_, env::KeyRing(master_key(1)));
             QueueWorkers workers;
-            auto engine = open_engine(std::string(directory), small_options(), files, workers);
+            auto engine =
+                open_engine(std::string(directory), small_options(), environment(files, workers));
             if (!engine.ok()) {
                 continue;
             }

@@ -1,11 +1,9 @@
 // What every engine does, whatever it is made of.
 
+#include "tests/unit/storage/engine_conformance.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <rapidcheck.h>
-#include <rapidcheck/gtest.h>
-
-#include "tests/unit/storage/test_support.h"
 
 namespace starling::storage {
 namespace {
@@ -14,31 +12,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Pair;
 
-class EngineConformanceTest : public testing::TestWithParam<std::string> {
-  protected:
-    EngineConformanceTest() { reopen(); }
-
-    bool durable() const { return GetParam() != "in_memory"; }
-
-    void reopen() {
-        if (engine != nullptr) {
-            EXPECT_TRUE(engine->close().ok());
-            engine.reset();
-        }
-        auto opened = open_engine("/data", small_options(GetParam()), environment(files, workers));
-        ASSERT_TRUE(opened.ok()) << opened.status();
-        engine = *std::move(opened);
-    }
-
-    env::SimFileSystem files;
-    QueueWorkers workers;
-    std::unique_ptr<Engine> engine;
-};
-
-INSTANTIATE_TEST_SUITE_P(Engines,
-                         EngineConformanceTest,
-                         testing::Values("lsm", "bitcask", "in_memory"),
-                         [](const auto& tested) { return tested.param; });
+STARLING_FOR_EVERY_ENGINE(EngineConformanceTest);
 
 TEST_P(EngineConformanceTest, AValueIsReadBackUntilItIsReplacedOrRemoved) {
     EXPECT_EQ(read(*engine, "a"), "(none)");
@@ -214,151 +188,6 @@ TEST_P(EngineConformanceTest, AnIteratorTurnsAround) {
     EXPECT_TRUE(iterator->status().ok());
 }
 
-// A random key of few, so that overwrites, removals and bounds meet.
-rc::Gen<std::string> any_key() {
-    return rc::gen::apply(
-        [](int a, int b) {
-            return b == 0 ? std::string(1, static_cast<char>('a' + a))
-                          : std::string(1, static_cast<char>('a' + a)) + static_cast<char>('a' + b);
-        },
-        rc::gen::inRange(0, 8),
-        rc::gen::inRange(0, 4));
-}
-
-std::optional<std::pair<std::string, std::string>> at(const Iterator& iterator) {
-    RC_ASSERT(iterator.status().ok());
-    if (!iterator.valid()) {
-        return std::nullopt;
-    }
-    return std::pair(std::string(iterator.key()), std::string(iterator.value()));
-}
-
-std::optional<std::pair<std::string, std::string>> at(const Model& model, Model::const_iterator i) {
-    if (i == model.end()) {
-        return std::nullopt;
-    }
-    return std::pair(i->first, i->second);
-}
-
-Model within(const Model& model, const std::string& lower, const std::string& upper) {
-    Model result;
-    for (const auto& [key, value] : model) {
-        if (key >= lower && (upper.empty() || key < upper)) {
-            result.emplace(key, value);
-        }
-    }
-    return result;
-}
-
-// Moves an iterator and the model's at random and compares after each step.
-void compare_walk(Iterator& iterator, const Model& model) {
-    Model::const_iterator expected = model.end();
-    const auto steps = *rc::gen::inRange(1, 12);
-    for (int step = 0; step < steps; ++step) {
-        const int move = *rc::gen::inRange(0, 8);
-        if (move == 0) {
-            iterator.seek_to_first();
-            expected = model.begin();
-        } else if (move == 1) {
-            iterator.seek_to_last();
-            expected = model.empty() ? model.end() : std::prev(model.end());
-        } else if (move == 2) {
-            const std::string target = *any_key();
-            iterator.seek(target);
-            expected = model.lower_bound(target);
-        } else if (move == 3) {
-            const std::string target = *any_key();
-            iterator.seek_before(target);
-            const auto beyond = model.lower_bound(target);
-            expected = beyond == model.begin() ? model.end() : std::prev(beyond);
-        } else if (expected == model.end()) {
-            continue;
-        } else if (move < 6) {
-            iterator.next();
-            ++expected;
-        } else {
-            iterator.previous();
-            expected = expected == model.begin() ? model.end() : std::prev(expected);
-        }
-        RC_ASSERT(at(iterator) == at(model, expected));
-    }
-}
-
-void any_write(Engine& engine, QueueWorkers& workers, Model& model) {
-    WriteBatch batch;
-    const int changes = *rc::gen::inRange(1, 5);
-    for (int i = 0; i < changes; ++i) {
-        const std::string key = *any_key();
-        if (*rc::gen::inRange(0, 3) == 0) {
-            batch.remove(key);
-            model.erase(key);
-        } else {
-            // Some values are large enough that a few of them fill a memtable.
-            const std::string value(*rc::gen::elementOf(std::vector<size_t>{0, 3, 50, 2000}),
-                                    *rc::gen::inRange('a', 'z'));
-            batch.put(key, value);
-            model[key] = value;
-        }
-    }
-    RC_ASSERT(write_patiently(engine, workers, batch).ok());
-}
-
-void check_bounded_walk(Engine& engine, const Model& model, const Snapshot* snapshot) {
-    const std::string lower = *rc::gen::inRange(0, 2) == 0 ? std::string() : *any_key();
-    const std::string upper = *rc::gen::inRange(0, 2) == 0 ? std::string() : *any_key();
-    const auto iterator =
-        engine.new_iterator({.lower = lower, .upper = upper, .snapshot = snapshot});
-    compare_walk(*iterator, within(model, lower, upper));
-}
-
-TEST_P(EngineConformanceTest, RandomHistoriesAgreeWithAnOrderedMap) {
-    const std::string name = GetParam();
-    const bool keeps = durable();
-    const bool passed = rc::check([&] {
-        env::SimFileSystem disk;
-        QueueWorkers jobs;
-        auto engine_now = *open_engine("/data", small_options(name), environment(disk, jobs));
-        Model model;
-        std::vector<std::pair<std::unique_ptr<Snapshot>, Model>> snapshots;
-        const int steps = *rc::gen::inRange(1, 80);
-        for (int step = 0; step < steps; ++step) {
-            const int action = *rc::gen::inRange(0, 20);
-            if (action < 11) {
-                any_write(*engine_now, jobs, model);
-            } else if (action < 13) {
-                jobs.run_one();
-            } else if (action == 13 && snapshots.size() < 4) {
-                snapshots.emplace_back(engine_now->snapshot(), model);
-            } else if (action == 14 && !snapshots.empty()) {
-                snapshots.erase(snapshots.begin());
-            } else if (action == 15) {
-                RC_ASSERT(engine_now->sync().ok());
-            } else if (action == 16 && keeps) {
-                snapshots.clear();
-                RC_ASSERT(engine_now->close().ok());
-                engine_now.reset();
-                engine_now = *open_engine("/data", small_options(name), environment(disk, jobs));
-            } else if (action == 17) {
-                const std::string key = *any_key();
-                const auto expected = model.find(key);
-                RC_ASSERT(read(*engine_now, key) ==
-                          (expected == model.end() ? "(none)" : expected->second));
-            } else if (action == 18 && !snapshots.empty()) {
-                const auto& [snapshot, then] = snapshots.back();
-                check_bounded_walk(*engine_now, then, snapshot.get());
-            } else {
-                check_bounded_walk(*engine_now, model, nullptr);
-            }
-        }
-        for (const auto& [snapshot, then] : snapshots) {
-            RC_ASSERT(*contents(*engine_now,
-                                {.lower = "", .upper = "", .snapshot = snapshot.get()}) == then);
-        }
-        RC_ASSERT(*contents(*engine_now) == model);
-    });
-    EXPECT_TRUE(passed);
-}
-
 TEST_P(EngineConformanceTest, AClosedEngineRefusesEverything) {
     ASSERT_TRUE(put(*engine, "a", "1").ok());
     ASSERT_TRUE(engine->close().ok());
@@ -366,6 +195,10 @@ TEST_P(EngineConformanceTest, AClosedEngineRefusesEverything) {
     EXPECT_TRUE(absl::IsFailedPrecondition(engine->get("a").status()));
     EXPECT_TRUE(absl::IsFailedPrecondition(engine->get_from_memory("a").status()));
     EXPECT_TRUE(absl::IsFailedPrecondition(engine->sync()));
+    EXPECT_TRUE(absl::IsFailedPrecondition(engine->get_entry("a").status()));
+    EXPECT_TRUE(absl::IsFailedPrecondition(engine->write_if({}, WriteBatch())));
+    EXPECT_TRUE(absl::IsFailedPrecondition(engine->checkpoint("/copy")));
+    EXPECT_TRUE(absl::IsFailedPrecondition(engine->compact()));
     EXPECT_TRUE(absl::IsFailedPrecondition(engine->close()));
     const auto iterator = engine->new_iterator();
     iterator->seek_to_first();
@@ -375,8 +208,7 @@ TEST_P(EngineConformanceTest, AClosedEngineRefusesEverything) {
 }
 
 TEST_P(EngineConformanceTest, ADirectoryBelongsToOneEngineAtATime) {
-    const auto second =
-        open_engine("/data", small_options(GetParam()), environment(files, workers));
+    const auto second = open_engine("/data", small_options(GetParam()), world());
     EXPECT_TRUE(absl::IsFailedPrecondition(second.status())) << second.status();
     EXPECT_TRUE(put(*engine, "a", "1").ok());
     reopen();
@@ -384,12 +216,17 @@ TEST_P(EngineConformanceTest, ADirectoryBelongsToOneEngineAtATime) {
 
 TEST_P(EngineConformanceTest, ADirectoryOfAnotherEngineIsRefused) {
     ASSERT_TRUE(engine->close().ok());
-    const std::string other = GetParam() == "lsm" ? "in_memory" : "lsm";
-    const auto opened = open_engine("/data", small_options(other), environment(files, workers));
-    EXPECT_TRUE(absl::IsFailedPrecondition(opened.status())) << opened.status();
-    EXPECT_THAT(std::string(opened.status().message()), HasSubstr(GetParam()));
+    for (const std::string other : {"lsm", "bitcask", "in_memory"}) {
+        if (other == GetParam()) {
+            continue;
+        }
+        const auto opened = open_engine("/data", small_options(other), world());
+        EXPECT_TRUE(absl::IsFailedPrecondition(opened.status())) << opened.status();
+        EXPECT_THAT(std::string(opened.status().message()), HasSubstr(GetParam()));
+        EXPECT_THAT(std::string(opened.status().message()), HasSubstr(other));
+    }
     // And it is not left locked.
-    EXPECT_TRUE(open_engine("/data", small_options(GetParam()), environment(files, workers)).ok());
+    EXPECT_TRUE(open_engine("/data", small_options(GetParam()), world()).ok());
 }
 
 TEST_P(EngineConformanceTest, AnUnknownFormatIsRefused) {
@@ -398,17 +235,16 @@ TEST_P(EngineConformanceTest, AnUnknownFormatIsRefused) {
     EXPECT_THAT(marker, HasSubstr("format 2\n"));
     for (size_t i = 0; i < marker.size(); ++i) {
         ASSERT_TRUE(files.flip_bit("/data/ENGINE", i, 0).ok());
-        const auto opened =
-            open_engine("/data", small_options(GetParam()), environment(files, workers));
+        const auto opened = open_engine("/data", small_options(GetParam()), world());
         EXPECT_FALSE(opened.ok()) << "byte " << i;
         ASSERT_TRUE(files.flip_bit("/data/ENGINE", i, 0).ok());
     }
-    EXPECT_TRUE(open_engine("/data", small_options(GetParam()), environment(files, workers)).ok());
+    EXPECT_TRUE(open_engine("/data", small_options(GetParam()), world()).ok());
 }
 
 TEST_P(EngineConformanceTest, AnUnknownEngineIsRefused) {
     EngineOptions options = small_options("bitkeg");
-    const auto opened = open_engine("/other", options, environment(files, workers));
+    const auto opened = open_engine("/other", options, world());
     EXPECT_TRUE(absl::IsInvalidArgument(opened.status()));
     EXPECT_THAT(std::string(opened.status().message()), HasSubstr("bitkeg"));
     EXPECT_FALSE(*files.exists("/other"));

@@ -63,7 +63,8 @@ class GoldenTest : public testing::TestWithParam<Golden> {
 INSTANTIATE_TEST_SUITE_P(Directories,
                          GoldenTest,
                          testing::Values(Golden{"format_1", "lsm", 1},
-                                         Golden{"format_2_lsm", "lsm", 2}),
+                                         Golden{"format_2_lsm", "lsm", 2},
+                                         Golden{"format_2_bitcask", "bitcask", 2}),
                          [](const auto& tested) { return tested.param.name; });
 
 TEST_P(GoldenTest, OpensWithWhatItHeldAndIsOfThisFormatFromThenOn) {

@@ -21,10 +21,13 @@ class LogTest : public testing::Test {
         begin();
     }
 
-    void begin() {
-        log = std::make_unique<Log>(
-            Log::Options{.directory = "/log", .file_bytes_expected = 0, .number = 1, .position = 0},
-            files);
+    void begin(bool recycle = true) {
+        log = std::make_unique<Log>(Log::Options{.directory = "/log",
+                                                 .file_bytes_expected = 0,
+                                                 .number = 1,
+                                                 .position = 0,
+                                                 .recycle = recycle},
+                                    files);
         EXPECT_TRUE(log->make_files().ok());
     }
     void append(std::string_view key) {
@@ -162,6 +165,7 @@ TEST_F(LogTest, AGapInTheSequencesIsDamage) {
 }
 
 TEST_F(LogTest, AFullDiskDropsNothing) {
+    begin(false);
     append("a");
     ASSERT_TRUE(log->sync().ok());
     files.set_capacity(files.used_bytes() + 50);
@@ -192,6 +196,136 @@ TEST_F(LogTest, AFullDiskAtTheBeginningOfAFileDropsNothing) {
     const Replayed found = replay();
     EXPECT_TRUE(found.status.ok()) << found.status;
     EXPECT_EQ(found.keys.size(), sequence);
+}
+
+class RecycledLogTest : public LogTest {
+  protected:
+    // File 2 goes on where a spare, once file 1, was; `old_records` of them are in it.
+    void recycle(int old_records) {
+        for (int i = 0; i < old_records; ++i) {
+            append("old");
+        }
+        ASSERT_TRUE(log->sync().ok());
+        log->roll(2);
+        append("kept");
+        ASSERT_TRUE(log->sync().ok());
+        log->forget_before(2);
+        ASSERT_TRUE(log->keep_as_spare(1));
+        log->roll(3);
+        ASSERT_TRUE(log->sync().ok());
+        position = log->position_of(3);
+        flushed = sequence;
+    }
+    Replayed replay_recycled() { return replay(3, position, flushed); }
+
+    LogPosition position = 0;
+    Sequence flushed = 0;
+};
+
+TEST_F(RecycledLogTest, OldRecordsBehindTheEndAreNotReplayed) {
+    recycle(9);
+    EXPECT_FALSE(*files.exists(log_path("/log", 1)));
+    append("a");
+    append("b");
+    ASSERT_TRUE(log->sync().ok());
+    append("c");
+    crash(env::CrashMode::lost);
+    const Replayed found = replay_recycled();
+    EXPECT_TRUE(found.status.ok()) << found.status;
+    EXPECT_EQ(found.last, flushed + 2);
+    EXPECT_GT(*files.file_size(log_path("/log", 3)), 9u * 300);
+}
+
+TEST_F(RecycledLogTest, WhateverIsTornOverOldRecordsAPrefixIsReplayed) {
+    for (uint64_t seed = 1; seed < 200; ++seed) {
+        recycle(20);
+        append("a");
+        ASSERT_TRUE(log->sync().ok());
+        for (const char* key : {"b", "c", "d"}) {
+            append(key);
+        }
+        ASSERT_TRUE(log->write_out_if_idle().ok());
+        crash(env::CrashMode::torn, seed);
+        const Replayed found = replay_recycled();
+        ASSERT_TRUE(found.status.ok()) << "seed " << seed << ": " << found.status;
+        ASSERT_GE(found.last, flushed + 1);
+        ASSERT_LE(found.last, flushed + 4);
+        for (const uint64_t number : {uint64_t{1}, uint64_t{2}, uint64_t{3}}) {
+            files.remove(log_path("/log", number)).IgnoreError();
+        }
+        sequence = 0;
+        begin();
+    }
+}
+
+TEST_F(RecycledLogTest, ASyncWithinWhatIsThereChangesNoSize) {
+    recycle(20);
+    const uint64_t size = *files.file_size(log_path("/log", 3));
+    for (int i = 0; i < 10; ++i) {
+        append("a");
+        ASSERT_TRUE(log->sync().ok());
+    }
+    EXPECT_EQ(*files.file_size(log_path("/log", 3)), size);
+}
+
+TEST_F(RecycledLogTest, DamageBeforeTheEndIsSeenInARecycledFile) {
+    recycle(20);
+    append("a");
+    ASSERT_TRUE(log->sync().ok());
+    append("b");
+    ASSERT_TRUE(log->sync().ok());
+    log.reset();
+    ASSERT_TRUE(files.flip_bit(log_path("/log", 3), record_file_header_bytes + 50, 1).ok());
+    const Replayed found = replay_recycled();
+    EXPECT_TRUE(absl::IsDataLoss(found.status)) << found.status;
+    EXPECT_THAT(std::string(found.status.message()), HasSubstr("000003.log: at offset 32"));
+}
+
+TEST_F(RecycledLogTest, ARecycledFileThatWasNeverSyncedHoldsNothing) {
+    recycle(20);
+    log->forget_before(3);
+    ASSERT_TRUE(log->keep_as_spare(2));
+    log->roll(4);
+    append("a");
+    ASSERT_TRUE(log->make_files().ok());
+    position = log->position_of(4);
+    crash(env::CrashMode::lost);
+    const Replayed found = replay(4, position, flushed);
+    EXPECT_TRUE(found.status.ok()) << found.status;
+    EXPECT_EQ(found.last, flushed);
+}
+
+TEST_F(RecycledLogTest, AFullDiskTakesTheSparesFirst) {
+    for (int i = 0; i < 30; ++i) {
+        append("old");
+    }
+    log->roll(2);
+    ASSERT_TRUE(log->sync().ok());
+    log->roll(3);
+    append("a");
+    ASSERT_TRUE(log->sync().ok());
+    log->forget_before(3);
+    ASSERT_TRUE(log->keep_as_spare(1));
+    EXPECT_GT(log->spare_bytes(), 0u);
+    files.set_capacity(files.used_bytes());
+    for (int i = 0; i < 20; ++i) {
+        append("a");
+    }
+    EXPECT_TRUE(log->sync().ok());
+    EXPECT_EQ(log->spare_bytes(), 0u);
+    EXPECT_FALSE(*files.exists(log_path("/log", 1)));
+}
+
+TEST_F(RecycledLogTest, ALogThatDoesNotRecycleKeepsNoFile) {
+    log.reset();
+    ASSERT_TRUE(files.remove(log_path("/log", 1)).ok());
+    begin(false);
+    append("a");
+    log->roll(2);
+    ASSERT_TRUE(log->sync().ok());
+    log->forget_before(2);
+    EXPECT_FALSE(log->keep_as_spare(1));
+    EXPECT_EQ(*files.file_size(log_path("/log", 2)), record_file_header_bytes);
 }
 
 TEST_F(LogTest, AFailedSyncIsFinal) {

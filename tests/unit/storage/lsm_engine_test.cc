@@ -335,7 +335,7 @@ TEST_F(LsmEngineTest, WhatWasFlushedNeedsNoLog) {
     fill(0, 300);
     workers.run_all();
     EXPECT_LT(engine->statistics().log_bytes, 3 * 4096u + 1000);
-    EXPECT_LE(count_files(".log"), 2u);
+    EXPECT_LE(count_files(".log"), 3u) << "one that is written, one that may wait, one to recycle";
     EXPECT_GT(engine->statistics().flushes, 3u);
 }
 

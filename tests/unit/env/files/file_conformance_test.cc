@@ -17,12 +17,14 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 struct PosixWorld {
+    static constexpr bool shows_old_bytes = true;
     TemporaryDirectory temporary;
     PosixFileSystem files;
     std::string root = temporary.path();
 };
 
 struct SimWorld {
+    static constexpr bool shows_old_bytes = true;
     SimWorld() { EXPECT_OK(files.create_directory(root)); }
     SimFileSystem files;
     std::string root = "/data";
@@ -30,6 +32,7 @@ struct SimWorld {
 
 template <typename World>
 struct EncryptedWorld {
+    static constexpr bool shows_old_bytes = false;
     World below;
     SeededRandom random{1};
     EncryptedFileSystem files{
@@ -42,6 +45,10 @@ class FileConformanceTest : public ::testing::Test {
   protected:
     std::string path(const std::string& name) const { return world_.root + "/" + name; }
     FileSystem& files() { return world_.files; }
+    // What is left of the bytes behind those that were written.
+    static std::string behind(const std::string& bytes) {
+        return World::shows_old_bytes ? bytes : "";
+    }
 
     World world_;
 };
@@ -143,6 +150,83 @@ TYPED_TEST(FileConformanceTest, PreallocationDoesNotShow) {
     EXPECT_OK((*file)->append("short"));
     EXPECT_OK((*file)->close());
     EXPECT_EQ(content_of(this->files(), this->path("log")), "short");
+}
+
+TYPED_TEST(FileConformanceTest, ARecycledFileKeepsItsOldBytesBehindTheNewOnes) {
+    EXPECT_OK(write_file(this->files(), this->path("old"), "0123456789"));
+    EXPECT_OK(write_file(this->files(), this->path("new"), "replaced by the recycled one"));
+    {
+        auto file = this->files().recycle(this->path("old"), this->path("new"));
+        ASSERT_OK(file);
+        EXPECT_OK((*file)->append("ab"));
+        EXPECT_OK((*file)->flush());
+        EXPECT_EQ(content_of(this->files(), this->path("new")), "ab" + this->behind("23456789"));
+        EXPECT_OK((*file)->append("cd"));
+        EXPECT_OK((*file)->sync());
+        EXPECT_OK((*file)->preallocate(5));
+        EXPECT_OK((*file)->close());
+    }
+    EXPECT_FALSE(*this->files().exists(this->path("old")));
+    EXPECT_EQ(content_of(this->files(), this->path("new")), "abcd" + this->behind("456789"));
+}
+
+TYPED_TEST(FileConformanceTest, ARecycledFileGrowsBeyondItsOldEnd) {
+    EXPECT_OK(write_file(this->files(), this->path("old"), "0123"));
+    {
+        auto file = this->files().recycle(this->path("old"), this->path("new"));
+        ASSERT_OK(file);
+        EXPECT_OK((*file)->append("abcdefgh"));
+    }
+    EXPECT_EQ(content_of(this->files(), this->path("new")), "abcdefgh");
+}
+
+TYPED_TEST(FileConformanceTest, AFileIsRecycledUnderItsOwnName) {
+    EXPECT_OK(write_file(this->files(), this->path("log"), "0123"));
+    {
+        auto file = this->files().recycle(this->path("log"), this->path("log"));
+        ASSERT_OK(file);
+        EXPECT_OK((*file)->append("a"));
+    }
+    EXPECT_EQ(content_of(this->files(), this->path("log")), "a" + this->behind("123"));
+}
+
+TYPED_TEST(FileConformanceTest, WhatCannotBeRecycledIsRefused) {
+    EXPECT_TRUE(
+        absl::IsNotFound(this->files().recycle(this->path("gone"), this->path("new")).status()));
+    EXPECT_OK(this->files().create_directory(this->path("directory")));
+    EXPECT_TRUE(absl::IsInvalidArgument(
+        this->files().recycle(this->path("directory"), this->path("other")).status()));
+}
+
+TYPED_TEST(FileConformanceTest, ZerosAheadAreOverwrittenByAppends) {
+    auto file = this->files().create(this->path("log"));
+    ASSERT_OK(file);
+    EXPECT_OK((*file)->append("ab"));
+    EXPECT_OK((*file)->fill_ahead(5));
+    EXPECT_OK((*file)->append("cd"));
+    EXPECT_OK((*file)->sync());
+    EXPECT_EQ(content_of(this->files(), this->path("log")),
+              "abcd" + this->behind(std::string(1, '\0')));
+    EXPECT_OK((*file)->fill_ahead(3));
+    EXPECT_OK((*file)->append("efgh"));
+    EXPECT_OK((*file)->fill_ahead(200000));
+    EXPECT_OK((*file)->append("i"));
+    EXPECT_OK((*file)->close());
+    EXPECT_TRUE(absl::IsFailedPrecondition((*file)->fill_ahead(10)));
+    EXPECT_EQ(content_of(this->files(), this->path("log")),
+              "abcdefghi" + this->behind(std::string(200000 - 9, '\0')));
+}
+
+TYPED_TEST(FileConformanceTest, AFileThatIsContinuedCanBeFilledAheadToo) {
+    EXPECT_OK(write_file(this->files(), this->path("log"), "ab"));
+    {
+        auto file = this->files().open_for_append(this->path("log"));
+        ASSERT_OK(file);
+        EXPECT_OK((*file)->fill_ahead(6));
+        EXPECT_OK((*file)->append("cd"));
+    }
+    EXPECT_EQ(content_of(this->files(), this->path("log")),
+              "abcd" + this->behind(std::string(2, '\0')));
 }
 
 TYPED_TEST(FileConformanceTest, ReadsAreExactAndShortOnlyAtTheEnd) {

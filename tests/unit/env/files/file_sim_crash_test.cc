@@ -207,6 +207,134 @@ TEST_F(SimCrashTest, CreatingOverAFileKeepsTheOldBytesUntilASync) {
     EXPECT_EQ(content_of(files_, "/data/log"), "old");
 }
 
+class SimRecycleTest : public SimCrashTest {
+  protected:
+    static inline const std::string old_bytes = std::string(2048, 'o');
+
+    // Overwrites the first `count` bytes of a durable file, without a sync of what it is given.
+    std::unique_ptr<WritableFile> recycle(size_t count) {
+        EXPECT_OK(write_durably(files_, "/data", "old", old_bytes));
+        auto file = *files_.recycle("/data/old", "/data/log");
+        EXPECT_OK(files_.sync_directory("/data"));
+        EXPECT_OK(file->append(std::string(count, 'n')));
+        EXPECT_OK(file->flush());
+        return file;
+    }
+    static std::string overwritten(size_t count) {
+        return std::string(count, 'n') + old_bytes.substr(std::min(count, old_bytes.size()));
+    }
+};
+
+TEST_F(SimRecycleTest, UnsyncedOverwritingIsUndoneAndSyncedIsNot) {
+    auto file = recycle(700);
+    EXPECT_EQ(files_.durable_bytes("/data/log"), old_bytes);
+    EXPECT_EQ(content_of(*files_.clone_after_crash(), "/data/log"), old_bytes);
+    EXPECT_EQ(content_of(files_, "/data/log"), overwritten(700));
+    EXPECT_OK(file->sync());
+    EXPECT_EQ(files_.durable_bytes("/data/log"), overwritten(700));
+    EXPECT_OK(file->append(std::string(3000, 'n')));
+    EXPECT_OK(file->flush());
+    EXPECT_EQ(files_.durable_bytes("/data/log"), overwritten(700));
+    EXPECT_OK(file->sync());
+    files_.crash(CrashMode::lost, random_);
+    EXPECT_EQ(content_of(files_, "/data/log"), overwritten(3700));
+}
+
+TEST_F(SimRecycleTest, UnsyncedOverwritingIsKeptWhenTheModeSaysSo) {
+    const auto file = recycle(3000);
+    files_.crash(CrashMode::kept, random_);
+    EXPECT_EQ(content_of(files_, "/data/log"), overwritten(3000));
+    EXPECT_EQ(files_.durable_bytes("/data/log"), overwritten(3000));
+}
+
+TEST_F(SimRecycleTest, TornOverwritingLeavesAnyMixOfOldAndNewSectors) {
+    std::set<std::string> states;
+    for (uint64_t seed = 0; seed < 300; ++seed) {
+        const auto file = recycle(3 * 512);
+        SeededRandom random(seed);
+        files_.crash(CrashMode::torn, random);
+        const std::string content = content_of(files_, "/data/log");
+        ASSERT_EQ(content.size(), old_bytes.size());
+        for (size_t i = 1; i < content.size(); ++i) {
+            if (i % sim_sector_size != 0) {
+                ASSERT_EQ(content[i], content[i - 1]) << i;
+            }
+        }
+        ASSERT_EQ(content.substr(3 * 512), old_bytes.substr(3 * 512));
+        states.insert(content);
+    }
+    EXPECT_EQ(states.size(), 8U);
+}
+
+TEST_F(SimRecycleTest, ASectorThatIsOverwrittenAndGrownSharesOneFate) {
+    std::set<std::string> sectors;
+    for (uint64_t seed = 0; seed < 100; ++seed) {
+        EXPECT_OK(write_durably(files_, "/data", "old", std::string(700, 'o')));
+        auto file = *files_.recycle("/data/old", "/data/log");
+        EXPECT_OK(files_.sync_directory("/data"));
+        EXPECT_OK(file->append(std::string(1024, 'n')));
+        EXPECT_OK(file->flush());
+        SeededRandom random(seed);
+        files_.crash(CrashMode::torn, random);
+        std::string content = content_of(files_, "/data/log");
+        ASSERT_GE(content.size(), 700U);
+        content.resize(1024, '\0');
+        sectors.insert(content.substr(512));
+    }
+    EXPECT_THAT(sectors,
+                ElementsAre(std::string(188, 'n') + std::string(324, '\0'),
+                            std::string(512, 'n'),
+                            std::string(188, 'o') + std::string(324, '\0')));
+}
+
+TEST_F(SimRecycleTest, AFailedSyncLosesWhatWasOverwrittenUntilItIsWrittenAnew) {
+    auto file = recycle(512);
+    files_.faults().fail_next(FileOperation::sync);
+    EXPECT_FALSE(file->sync().ok());
+    EXPECT_OK(file->sync());
+    EXPECT_EQ(content_of(files_, "/data/log"), overwritten(512));
+    EXPECT_EQ(files_.durable_bytes("/data/log"), old_bytes);
+    {
+        auto again = *files_.recycle("/data/log", "/data/log");
+        EXPECT_OK(again->append(std::string(512, 'n')));
+        EXPECT_OK(again->sync());
+    }
+    EXPECT_EQ(files_.durable_bytes("/data/log"), overwritten(512));
+}
+
+TEST_F(SimRecycleTest, WhatAFailedSyncLostIsDurableOnceItWasOverwrittenAndSynced) {
+    {
+        auto file = half_synced("safe", std::string(1020, 'u'));
+        files_.faults().fail_next(FileOperation::sync);
+        EXPECT_FALSE(file->sync().ok());
+    }
+    {
+        auto file = *files_.recycle("/data/log", "/data/log");
+        EXPECT_OK(file->append(std::string(512, 'n')));
+        EXPECT_OK(file->sync());
+    }
+    EXPECT_EQ(files_.durable_bytes("/data/log"), std::string(512, 'n') + std::string(512, '\0'));
+}
+
+TEST_F(SimRecycleTest, TruncationForgetsWhatWasOverwrittenBehindIt) {
+    auto file = recycle(2048);
+    EXPECT_OK(files_.truncate("/data/log", 600));
+    EXPECT_EQ(files_.durable_bytes("/data/log"), old_bytes);
+    EXPECT_EQ(content_of(files_, "/data/log"), std::string(600, 'n'));
+    EXPECT_OK(file->sync());
+    EXPECT_EQ(files_.durable_bytes("/data/log"), std::string(600, 'n'));
+}
+
+TEST_F(SimRecycleTest, AnUnsyncedRecyclingLeavesTheFileUnderItsOldName) {
+    EXPECT_OK(write_durably(files_, "/data", "old", old_bytes));
+    auto file = *files_.recycle("/data/old", "/data/log");
+    EXPECT_OK(file->append(std::string(512, 'n')));
+    EXPECT_OK(file->sync());
+    files_.crash(CrashMode::lost, random_);
+    EXPECT_THAT(*files_.list("/data"), ElementsAre("old"));
+    EXPECT_EQ(content_of(files_, "/data/old"), overwritten(512));
+}
+
 TEST_F(SimCrashTest, HandlesOfACrashedProcessAreDead) {
     const auto file = half_synced("safe", "");
     const auto reader = *files_.open_for_read("/data/log");

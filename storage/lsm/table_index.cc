@@ -1,0 +1,80 @@
+#include "storage/lsm/table_index.h"
+
+#include <algorithm>
+
+#include "storage/lsm/internal_key.h"
+#include "storage/lsm/key_word.h"
+
+namespace starling::storage::lsm {
+
+std::optional<TableIndex> TableIndex::make(BlockPtr block) {
+    TableIndex index;
+    BlockIterator entry(std::move(block));
+    for (entry.seek_to_first(); entry.valid(); entry.next()) {
+        BlockHandle handle;
+        if (!decode_block_handle(entry.value(), handle)) {
+            return std::nullopt;
+        }
+        static_assert(block_bytes_max <= UINT32_MAX);
+        index.keys_.append(entry.key());
+        index.places_.push_back({.offset = handle.offset,
+                                 .size = static_cast<uint32_t>(handle.size),
+                                 .key_end = static_cast<uint32_t>(index.keys_.size())});
+    }
+    index.keys_.shrink_to_fit();
+    index.places_.shrink_to_fit();
+    const size_t count = index.block_count();
+    index.prefix_bytes_ =
+        common_prefix(user_key_of(index.last_key(0)), user_key_of(index.last_key(count - 1)));
+    index.words_.reserve(count);
+    for (size_t i = 0; i < count; ++i) {
+        index.words_.push_back(key_word(user_key_of(index.last_key(i)), index.prefix_bytes_));
+    }
+    return index;
+}
+
+std::string_view TableIndex::last_key(size_t index) const {
+    const size_t begin = index == 0 ? 0 : places_[index - 1].key_end;
+    return std::string_view(keys_).substr(begin, places_[index].key_end - begin);
+}
+
+size_t TableIndex::find(std::string_view user_key, uint64_t tag) const {
+    const int order =
+        user_key.substr(0, prefix_bytes_).compare(last_key(0).substr(0, prefix_bytes_));
+    if (order != 0) {
+        return order < 0 ? 0 : block_count();
+    }
+    const uint64_t word = key_word(user_key, prefix_bytes_);
+    // The step is chosen without a jump, which no processor could foresee.
+    const uint64_t* base = words_.data();
+    for (size_t count = words_.size(); count > 1;) {
+        const size_t half = count / 2;
+        base = base[half - 1] < word ? base + half : base;
+        count -= half;
+    }
+    auto index = static_cast<size_t>(base - words_.data()) + (*base < word ? 1 : 0);
+    // Usually none or one has the same word.
+    auto last = index;
+    if (index < block_count() && words_[index] == word) {
+        last = static_cast<size_t>(
+            std::upper_bound(words_.begin() + static_cast<ptrdiff_t>(index), words_.end(), word) -
+            words_.begin());
+    }
+    while (index < last) {
+        const size_t middle = index + (last - index) / 2;
+        const std::string_view key = last_key(middle);
+        if (compare_entries(user_key_of(key), tag_of(key), user_key, tag) < 0) {
+            index = middle + 1;
+        } else {
+            last = middle;
+        }
+    }
+    return index;
+}
+
+uint64_t TableIndex::memory_bytes() const {
+    return sizeof(TableIndex) + words_.capacity() * sizeof(uint64_t) +
+           places_.capacity() * sizeof(Place) + keys_.capacity();
+}
+
+}  // namespace starling::storage::lsm

@@ -1,0 +1,207 @@
+// Space: what is no longer needed goes, sizes are told, large values are kept, and a checkpoint is
+// a copy.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/storage/engine_conformance.h"
+
+namespace starling::storage {
+namespace {
+
+class EngineSpaceTest : public EngineConformanceTest {
+  protected:
+    uint64_t directory_bytes() {
+        uint64_t bytes = 0;
+        const std::vector<std::string> names = *files.list("/data");
+        for (const std::string& name : names) {
+            bytes += *files.file_size("/data/" + name);
+        }
+        return bytes;
+    }
+};
+
+STARLING_FOR_EVERY_ENGINE(EngineSpaceTest);
+
+TEST_P(EngineSpaceTest, AThousandRoundsOverAThousandKeysShrinkTheDirectoryAndKeepTheLastValues) {
+    if (!durable()) {
+        GTEST_SKIP() << "has no files";
+    }
+    engine->close().IgnoreError();
+    engine.reset();
+    EngineOptions options = small_options(GetParam());
+    options.memory_bytes_max = 256 << 10;
+    options.table_bytes = 64 << 10;
+    options.level_bytes_base = 256 << 10;
+    options.bitcask_file_bytes = 1 << 20;
+    options.bitcask_stale_bytes_max = 1 << 20;
+    engine = *open_engine("/data", options, world());
+    bool shrunk = false;
+    uint64_t before = directory_bytes();
+    int last = 0;
+    for (int round = 0; round < 1000 && !shrunk; ++round) {
+        for (int i = 0; i < 1000; ++i) {
+            WriteBatch batch;
+            batch.put(fmt::format("key{}", i), fmt::format("{}", round));
+            ASSERT_TRUE(write_patiently(*engine, workers, batch).ok());
+        }
+        last = round;
+        workers.run_all();
+        const uint64_t now = directory_bytes();
+        shrunk = now < before;
+        before = now;
+    }
+    EXPECT_TRUE(shrunk);
+    ASSERT_TRUE(engine->close().ok());
+    engine = *open_engine("/data", options, world());
+    const auto found = contents(*engine);
+    ASSERT_TRUE(found.ok()) << found.status();
+    ASSERT_EQ(found->size(), 1000u);
+    for (const auto& [key, value] : *found) {
+        ASSERT_EQ(value, fmt::format("{}", last));
+    }
+}
+
+TEST_P(EngineSpaceTest, CompactionKeepsTheContent) {
+    Model model;
+    for (int i = 0; i < 600; ++i) {
+        WriteBatch batch;
+        const std::string key = fmt::format("key{:03}", i * 7 % 150);
+        const std::string value =
+            fmt::format("{}:", i) + std::string(static_cast<size_t>(i % 90), 'v');
+        batch.put(key, value);
+        model[key] = value;
+        if (i % 5 == 0) {
+            const std::string gone = fmt::format("key{:03}", i * 11 % 150);
+            batch.remove(gone);
+            model.erase(gone);
+        }
+        ASSERT_TRUE(write_patiently(*engine, workers, batch).ok());
+    }
+    const auto snapshot = engine->snapshot();
+    WriteBatch batch;
+    batch.remove_range("key050", "key090");
+    ASSERT_TRUE(write_patiently(*engine, workers, batch).ok());
+    Model rest = model;
+    rest.erase(rest.lower_bound("key050"), rest.lower_bound("key090"));
+    // So that all of it is in files.
+    ASSERT_TRUE(engine->sync().ok());
+    const uint64_t size_before = durable() ? directory_bytes() : 0;
+    for (int round = 0; round < 2; ++round) {
+        ASSERT_TRUE(engine->compact().ok());
+        EXPECT_EQ(*contents(*engine), rest);
+        EXPECT_EQ(*contents(*engine, {.lower = "", .upper = "", .snapshot = snapshot.get()}),
+                  model);
+    }
+    if (durable()) {
+        EXPECT_LT(directory_bytes(), size_before);
+        reopen();
+        EXPECT_EQ(*contents(*engine), rest);
+    }
+}
+
+TEST_P(EngineSpaceTest, CompactionGivesBackWhatRemovedKeysTook) {
+    if (!durable()) {
+        GTEST_SKIP() << "has no files";
+    }
+    ASSERT_TRUE(engine->compact().ok());
+    const uint64_t empty = directory_bytes();
+    for (int i = 0; i < 200; ++i) {
+        WriteBatch batch;
+        batch.put(fmt::format("key{:03}", i), std::string(500, 'v'));
+        ASSERT_TRUE(write_patiently(*engine, workers, batch).ok());
+    }
+    for (int i = 0; i < 200; ++i) {
+        WriteBatch batch;
+        batch.remove(fmt::format("key{:03}", i));
+        ASSERT_TRUE(write_patiently(*engine, workers, batch).ok());
+    }
+    ASSERT_TRUE(engine->compact().ok());
+    EXPECT_LT(directory_bytes(), empty + 4096);
+    reopen();
+    EXPECT_TRUE(contents(*engine)->empty());
+}
+
+TEST_P(EngineSpaceTest, AValueOfFourMebibytesIsKeptAndReplaced) {
+    for (const char letter : {'x', 'y'}) {
+        const std::string value(4 << 20, letter);
+        WriteBatch batch;
+        batch.put("large", value);
+        batch.put("empty", "");
+        ASSERT_TRUE(write_patiently(*engine, workers, batch).ok());
+        EXPECT_TRUE(read(*engine, "large") == value);
+        workers.run_all();
+        reopen_if_durable();
+        EXPECT_TRUE(read(*engine, "large") == value);
+        EXPECT_EQ(read(*engine, "empty"), "");
+    }
+}
+
+TEST_P(EngineSpaceTest, ACheckpointOpensWithTheContentOfItsMoment) {
+    if (!durable()) {
+        const absl::Status status = engine->checkpoint("/copy");
+        EXPECT_TRUE(absl::IsUnimplemented(status)) << status;
+        EXPECT_FALSE(*files.exists("/copy"));
+        GTEST_SKIP() << "has no files to make a copy of";
+    }
+    Model model;
+    for (int i = 0; i < 300; ++i) {
+        WriteBatch batch;
+        const std::string key = fmt::format("key{:03}", i % 120);
+        batch.put(key, fmt::format("{}", i) + std::string(60, 'v'));
+        model[key] = fmt::format("{}", i) + std::string(60, 'v');
+        ASSERT_TRUE(write_patiently(*engine, workers, batch).ok());
+    }
+    ASSERT_TRUE(put_until("expires", "1", in(std::chrono::seconds(10))).ok());
+    model["expires"] = "1";
+    const absl::Status status = engine->checkpoint("/copy");
+    ASSERT_TRUE(status.ok()) << status;
+    EXPECT_TRUE(absl::IsAlreadyExists(engine->checkpoint("/copy")));
+    WriteBatch batch;
+    batch.remove_range("", "");
+    ASSERT_TRUE(engine->write(batch, {.sync = true}).ok());
+    ASSERT_TRUE(engine->compact().ok());
+    workers.run_all();
+    // It survives a power loss, and lives on its own.
+    engine->close().IgnoreError();
+    engine.reset();
+    env::SimRandom random(1);
+    files.crash(env::CrashMode::lost, random);
+    auto copy = open_engine("/copy", small_options(GetParam()), world());
+    ASSERT_TRUE(copy.ok()) << copy.status();
+    EXPECT_EQ(*contents(**copy), model);
+    ASSERT_TRUE(put(**copy, "key000", "new").ok());
+    EXPECT_EQ(read(**copy, "key000"), "new");
+    ASSERT_TRUE((*copy)->close().ok());
+    reopen();
+    EXPECT_TRUE(contents(*engine)->empty());
+}
+
+TEST_P(EngineSpaceTest, TheSizeOfARangeIsAboutItsShare) {
+    for (int i = 0; i < 1000; ++i) {
+        WriteBatch batch;
+        batch.put(fmt::format("key{:04}", i), std::string(100, 'v'));
+        ASSERT_TRUE(write_patiently(*engine, workers, batch).ok());
+    }
+    workers.run_all();
+    ASSERT_TRUE(engine->compact().ok());
+    const uint64_t all = engine->approximate_bytes("", "");
+    const uint64_t half = engine->approximate_bytes("key0250", "key0750");
+    EXPECT_GT(all, 0u);
+    EXPECT_GT(half, all / 4);
+    EXPECT_LT(half, all * 3 / 4);
+    EXPECT_EQ(engine->approximate_bytes("x", "z"), 0u);
+}
+
+TEST_P(EngineSpaceTest, StatisticsCountWhatUsersWrite) {
+    const uint64_t before = engine->statistics().user_written_bytes;
+    WriteBatch batch;
+    batch.put("key", std::string(100, 'v'));
+    batch.remove("gone");
+    ASSERT_TRUE(engine->write(batch).ok());
+    EXPECT_GE(engine->statistics().user_written_bytes, before + 107);
+    EXPECT_EQ(engine->write_pressure(), WritePressure::none);
+}
+
+}  // namespace
+}  // namespace starling::storage
