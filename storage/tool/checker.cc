@@ -19,6 +19,10 @@ struct IgnoredChanges final : WriteBatch::Handler {
     void remove_range(std::string_view, std::string_view) override {}
 };
 
+bool is_blank(std::string_view bytes) {
+    return bytes.find_first_not_of('\0') == std::string_view::npos;
+}
+
 }  // namespace
 
 std::string Checker::path(std::string_view name) const {
@@ -93,13 +97,16 @@ void Checker::check_log(std::vector<uint64_t> numbers,
     if (numbers.empty() || numbers.front() != start.number) {
         damage(path_of(directory_, start.number), 0, "the file is missing, but is needed");
     }
-    struct End {
+    // What cannot be read any more, and what is claimed as durable from there on.
+    struct Tail {
         std::string path;
-        uint64_t offset;
-        lsm::LogPosition position;
+        uint64_t offset = 0;
+        lsm::LogPosition position = 0;
+        // Filled ahead, or not begun.
+        bool blank = false;
     };
-    // The first place that cannot be read, and what is claimed as durable from there on.
-    std::optional<End> end;
+    std::optional<Tail> tail;
+    bool ended = false;
     lsm::LogPosition claimed = 0;
     lsm::LogPosition position = start.position;
     for (const uint64_t number : numbers) {
@@ -109,29 +116,45 @@ void Checker::check_log(std::vector<uint64_t> numbers,
             continue;
         }
         lsm::RecordReader reader(*content, kind, number);
-        if (!end.has_value() && (!reader.has_header() || reader.base() != position)) {
-            end = End{.path = path, .offset = 0, .position = position};
+        if (!ended && reader.has_header() && reader.base() == position) {
+            // The log goes on here, so what was behind its records before was none of it.
+            tail.reset();
+            claimed = 0;
+        } else if (!ended) {
+            ended = true;
+            tail = tail.value_or(
+                Tail{.path = path, .position = position, .blank = is_blank(*content)});
         }
         for (lsm::Record record; reader.next(record);) {
-            claimed = end.has_value() ? std::max(claimed, record.durable) : claimed;
+            claimed = ended ? std::max(claimed, record.durable) : claimed;
             IgnoredChanges ignored;
             if (!WriteBatch::replay(record.payload, ignored).ok()) {
                 damage(path, record.offset, "a batch is damaged");
             }
         }
-        position += reader.offset();
-        if (!end.has_value() && !reader.at_end()) {
-            end = End{.path = path, .offset = reader.offset(), .position = position};
+        if (!ended) {
+            position += reader.offset();
         }
-        claimed = std::max(claimed, reader.durable_claimed_beyond());
+        if (!ended && !reader.at_end()) {
+            tail = Tail{.path = path,
+                        .offset = reader.offset(),
+                        .position = position,
+                        .blank = is_blank(std::string_view(*content).substr(reader.offset()))};
+        }
+        if (tail.has_value()) {
+            claimed = std::max(claimed, reader.durable_claimed_beyond(tail->position));
+        }
     }
-    if (!end.has_value()) {
+    if (!tail.has_value()) {
         return;
     }
-    if (claimed > end->position) {
-        damage(end->path, end->offset, "the log is damaged before its end");
-    } else {
-        note(end->path, end->offset, "the log ends here; what follows was never durable");
+    if (claimed > tail->position) {
+        damage(tail->path, tail->offset, "the log is damaged before its end");
+    } else if (!tail->blank) {
+        note(tail->path,
+             tail->offset,
+             "the log ends here; what follows was never durable, or is of an earlier use of the "
+             "file");
     }
 }
 

@@ -41,8 +41,8 @@ class Checker {
                        lsm::RecordFileKind kind,
                        uint64_t number,
                        const CheckPayload& payload);
-    // The files of a log, in their order, as `start` says. The first place that cannot be read is
-    // damage if anything beyond it claims it as durable, else what a crash left.
+    // The files of a log, as `start` says. The place where it cannot be read any further is damage
+    // if anything beyond claims it as durable, else what a crash left (docs/formats/log.md).
     using PathOf = std::string (*)(const std::string& directory, uint64_t number);
     void check_log(std::vector<uint64_t> numbers,
                    const lsm::LogStart& start,
