@@ -72,7 +72,7 @@ class OperationsTest : public testing::TestWithParam<std::string> {
     InterceptedEngine* intercepted = nullptr;
 };
 
-INSTANTIATE_TEST_SUITE_P(Engines, OperationsTest, testing::Values("lsm"), [](const auto& tested) {
+INSTANTIATE_TEST_SUITE_P(Engines, OperationsTest, testing::Values("lsm", "bitcask", "in_memory"), [](const auto& tested) {
     return tested.param;
 });
 
