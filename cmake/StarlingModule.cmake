@@ -14,7 +14,7 @@ set(STARLING_MODULES base env proto ring gossip storage node client)
 
 # Headers of gRPC, HTTP and configuration stay in the doors, the clients and the mains.
 set(STARLING_DOOR_HEADERS "(grpc|grpcpp|boost/beast|toml\\+\\+|CLI|prometheus)/")
-set(STARLING_DOOR_FOLDERS "^(node/doors/|node/daemon/|client/|proto/public/)")
+set(STARLING_DOOR_FOLDERS "^(node/doors/|node/daemon/|client/|proto/public/|storage/tool/)")
 
 # starling_module(NAME part SOURCES ... DEPENDS module targets... LIBRARIES third-party targets...)
 # makes target starling_<NAME>; NAME is the module, or module_part for a part of it (env_posix). Target

@@ -51,8 +51,10 @@ target_compile_options(starling_warnings INTERFACE
   -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor -Woverloaded-virtual
   -Wimplicit-fallthrough -Wswitch -Werror)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
-  # GCC 12's library uses what it calls deprecated (stable_sort does); GCC itself reports our own uses.
-  target_compile_options(starling_warnings INTERFACE -Wthread-safety -Wno-deprecated-declarations)
+  # GCC 12's library uses what it calls deprecated (stable_sort does); GCC itself reports our own uses,
+  # and missing initializers where a target has not turned that off.
+  target_compile_options(starling_warnings INTERFACE -Wthread-safety -Wno-deprecated-declarations
+                         -Wno-missing-designated-field-initializers)
 endif()
 
 find_package(Threads REQUIRED)

@@ -26,8 +26,6 @@ constexpr size_t chunk_bytes = 1u << 20;
 struct FileSum {
     uint64_t bytes = 0;
     uint32_t checksum = 0;
-
-    friend bool operator==(const FileSum&, const FileSum&) = default;
 };
 using FileList = std::map<std::string, FileSum>;
 

@@ -37,25 +37,15 @@ absl::Status make_directory(env::FileSystem& files, const std::string& directory
     return existed && absl::IsPermissionDenied(status) ? absl::OkStatus() : status;
 }
 
+std::string lock_path(const std::string& directory) {
+    return fmt::format("{}/{}", directory, lock_file_name);
+}
+
 absl::Status no_engine(const std::string& directory) {
     return absl::NotFoundError(
         fmt::format("{} is no data directory of a storage engine: it has no file {}",
                     directory,
                     engine_marker_name));
-}
-
-// Null: there is none, or this process may not take it.
-absl::StatusOr<std::unique_ptr<env::FileLock>> lock_to_read(env::FileSystem& files,
-                                                            const std::string& path) {
-    STARLING_ASSIGN_OR_RETURN(const bool exists, files.exists(path));
-    if (!exists) {
-        return nullptr;
-    }
-    auto lock = files.lock(path);
-    if (absl::IsPermissionDenied(lock.status())) {
-        return nullptr;
-    }
-    return lock;
 }
 
 // The name of the engine to open. Writes the marker of a new directory, and raises an old one's.
@@ -93,6 +83,10 @@ absl::StatusOr<std::unique_ptr<Engine>> make_engine(const std::string& directory
         return make_in_memory_engine(environment.wall_clock, std::move(lock));
     }
     if (options.engine == "bitcask") {
+        if (options.read_only) {
+            return absl::UnimplementedError(
+                fmt::format("{}: engine 'bitcask' cannot be opened read-only", directory));
+        }
         return bitcask::open_bitcask_engine(directory, options, environment, std::move(lock));
     }
     return lsm::open_lsm_engine(directory, options, environment, std::move(lock));
@@ -113,18 +107,30 @@ absl::StatusOr<std::unique_ptr<Engine>> open_engine(const std::string& directory
                                                       fmt::join(engine_names, "', '")));
     }
     env::FileSystem& files = environment.files;
-    const std::string lock_path = fmt::format("{}/{}", directory, lock_file_name);
     std::unique_ptr<env::FileLock> lock;
     if (options.read_only) {
-        STARLING_ASSIGN_OR_RETURN(lock, lock_to_read(files, lock_path));
+        STARLING_ASSIGN_OR_RETURN(lock, lock_to_read(files, directory));
     } else {
         STARLING_RETURN_IF_ERROR(make_directory(files, directory));
-        STARLING_ASSIGN_OR_RETURN(lock, files.lock(lock_path));
+        STARLING_ASSIGN_OR_RETURN(lock, files.lock(lock_path(directory)));
     }
     STARLING_ASSIGN_OR_RETURN(chosen.engine, settle_marker(files, directory, chosen));
     STARLING_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine,
                               make_engine(directory, chosen, environment, std::move(lock)));
     return options.read_only ? make_read_only(std::move(engine)) : std::move(engine);
+}
+
+absl::StatusOr<std::unique_ptr<env::FileLock>> lock_to_read(env::FileSystem& files,
+                                                            const std::string& directory) {
+    STARLING_ASSIGN_OR_RETURN(const bool exists, files.exists(lock_path(directory)));
+    if (!exists) {
+        return nullptr;
+    }
+    auto lock = files.lock(lock_path(directory));
+    if (absl::IsPermissionDenied(lock.status())) {
+        return nullptr;
+    }
+    return lock;
 }
 
 absl::StatusOr<EngineMarker> detect_engine(env::FileSystem& files, const std::string& directory) {

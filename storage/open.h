@@ -32,6 +32,11 @@ absl::StatusOr<std::unique_ptr<Engine>> open_engine(const std::string& directory
                                                     const EngineOptions& options,
                                                     EngineEnvironment environment);
 
+// The lock of an existing directory, for one who only reads. Null: there is none, or this process
+// may not take it. failed_precondition: some process has the directory open.
+absl::StatusOr<std::unique_ptr<env::FileLock>> lock_to_read(env::FileSystem& files,
+                                                            const std::string& directory);
+
 // Which engine wrote the directory, in which format; takes no lock. not_found: none did, or there
 // is no directory. data_loss: the marker is damaged or lost.
 absl::StatusOr<EngineMarker> detect_engine(env::FileSystem& files, const std::string& directory);

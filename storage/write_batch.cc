@@ -12,6 +12,10 @@ constexpr uint8_t kind_remove = 2;
 constexpr uint8_t kind_put_expiring = 3;
 constexpr uint8_t kind_remove_range = 4;
 
+// The last millisecond that a WallTime can name.
+constexpr Expiry expiry_max = static_cast<Expiry>(
+    std::chrono::duration_cast<std::chrono::milliseconds>(base::Duration::max()).count());
+
 absl::Status damaged() {
     return absl::DataLossError("a batch of changes is damaged");
 }
@@ -67,7 +71,8 @@ absl::Status WriteBatch::replay(std::string_view representation, Handler& handle
             expiry = reader.varint();
         }
         const std::string_view rest = kind == kind_remove ? std::string_view() : reader.bytes();
-        if (reader.failed() || (kind == kind_put_expiring && expiry == never)) {
+        if (reader.failed() ||
+            (kind == kind_put_expiring && (expiry == never || expiry > expiry_max))) {
             return damaged();
         }
         switch (kind) {

@@ -89,12 +89,12 @@ class CurrentView {
     }
     template <typename Change>
     void change(Change&& apply) {
-        absl::ReleasableMutexLock lock(&mutex_);
+        // The old view, and all that only it holds, goes away outside the lock.
+        decltype(view_.set(nullptr)) old;
+        absl::MutexLock lock(&mutex_);
         ReadView next = *view_.get();
         apply(next);
-        const auto old = view_.set(std::make_shared<const ReadView>(std::move(next)));
-        // The old view, and all that only it holds, goes away outside the lock.
-        lock.Release();
+        old = view_.set(std::make_shared<const ReadView>(std::move(next)));
     }
 
     // Of who changes the view.

@@ -11,11 +11,25 @@
 
 namespace {
 
+namespace base = starling::base;
+using starling::storage::Expiry;
+using starling::storage::never;
 using starling::storage::WriteBatch;
 
 class Rebuild final : public WriteBatch::Handler {
   public:
-    void put(std::string_view key, std::string_view value) override { batch_.put(key, value); }
+    void put(std::string_view key, std::string_view value, Expiry expiry) override {
+        if (expiry == never) {
+            batch_.put(key, value);
+        } else {
+            batch_.put(key,
+                       value,
+                       base::WallTime(std::chrono::milliseconds(static_cast<int64_t>(expiry))));
+        }
+    }
+    void remove_range(std::string_view begin, std::string_view end) override {
+        batch_.remove_range(begin, end);
+    }
     void remove(std::string_view key) override { batch_.remove(key); }
 
     const WriteBatch& batch() const { return batch_; }

@@ -53,14 +53,16 @@ void Oracle::put_acknowledged(KeyIndex index,
                            id.raw(),
                            node::to_string(result.dot)));
     }
+    const uint32_t answered = result.receipt.seats_answered;
+    const uint32_t held = answered - std::min(answered, result.receipt.seats_hinted);
+    const uint32_t strength = std::min(write.quorum, held);
     // A repeat of a request whose write is superseded already has no dot any more.
     if (result.dot.sequence != 0) {
         learn_dot(index, id, result.dot);
-        of_key.dots.emplace(id, result.dot);
+        of_key.dots.emplace(
+            id, AcknowledgedDot{.dot = result.dot, .acknowledged = now, .strength = strength});
     }
-    const uint32_t answered = result.receipt.seats_answered;
-    const uint32_t held = answered - std::min(answered, result.receipt.seats_hinted);
-    of_key.history.acknowledge(id, now, std::min(write.quorum, held));
+    of_key.history.acknowledge(id, now, strength);
 }
 
 void Oracle::put_refused(KeyIndex index, WriteId id) {
@@ -101,15 +103,16 @@ std::vector<WriteId> Oracle::read_answered(KeyIndex index,
     check_presence(index, read, attempted);
     check_superseded(index, read, attempted);
     bool met = false;
-    for (const auto& [id, dot] : of_key.dots) {
+    for (const auto& [id, acknowledged] : of_key.dots) {
         // Another dot of the same request may be the one that was shown.
-        if (!meets_acknowledged(of_key, read, id)) continue;
+        if (!shares_a_seat(of_key, read, acknowledged.acknowledged, acknowledged.strength))
+            continue;
         met = true;
-        if (!context.covers(dot)) {
+        if (!context.covers(acknowledged.dot)) {
             report("I6",
                    index,
                    fmt::format("a read's context does not cover the acknowledged dot {}: {}",
-                               node::to_string(dot),
+                               node::to_string(acknowledged.dot),
                                of_key.history.describe(id)));
         }
     }
@@ -261,14 +264,9 @@ bool Oracle::shares_a_seat(const KeyState& state,
     return since < read.sent && (read.quiet || read.quorum + strength > state.key.replicas);
 }
 
-bool Oracle::meets_acknowledged(const KeyState& state, const Read& read, WriteId id) const {
-    const Write& write = state.history.get(id);
-    return shares_a_seat(state, read, write.acknowledged, write.strength);
-}
-
 bool Oracle::meets(const KeyState& state, const Read& read, WriteId id) const {
     const Write& write = state.history.get(id);
-    return meets_acknowledged(state, read, id) ||
+    return shares_a_seat(state, read, write.acknowledged, write.strength) ||
            shares_a_seat(state, read, write.shown, write.shown_strength);
 }
 

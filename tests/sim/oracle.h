@@ -125,11 +125,19 @@ class Oracle {
     std::string describe_key(KeyIndex index) const;
 
   private:
+    // The dot under which a write was acknowledged. A repeat of the request may be acknowledged
+    // under another one, by fewer seats: what later reads owe to a dot follows from its own
+    // acknowledgement.
+    struct AcknowledgedDot {
+        node::Dot dot;
+        SimTime acknowledged;
+        // As Write::strength.
+        uint32_t strength;
+    };
     struct KeyState {
         Key key;
         History history;
-        // The dot under which each acknowledged write was acknowledged.
-        std::map<WriteId, node::Dot> dots;
+        std::map<WriteId, AcknowledgedDot> dots;
         uint32_t under_way = 0;
     };
     // Dots are unique within a group: a partition and an N.
@@ -146,7 +154,6 @@ class Oracle {
                        const Read& read,
                        SimTime since,
                        uint32_t strength) const;
-    bool meets_acknowledged(const KeyState& state, const Read& read, WriteId id) const;
     // Acknowledged or shown.
     bool meets(const KeyState& state, const Read& read, WriteId id) const;
     void check_presence(KeyIndex index, const Read& read, const std::vector<WriteId>& present);

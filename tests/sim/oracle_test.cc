@@ -3,6 +3,7 @@
 
 #include "tests/sim/oracle.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -390,6 +391,24 @@ TEST_F(OracleTest, OneRequestIsReturnedOnce) {
     put("a");
     read({"a", "a"});
     EXPECT_THAT(violated(), ElementsAre("I8"));
+}
+
+// A repeat under another dot is acknowledged after its write was read and replaced.
+TEST_F(OracleTest, AReadOwesADotWhatThatDotsOwnAcknowledgementPromised) {
+    for (const uint32_t hinted : {1u, 0u}) {
+        const WriteId first = put(fmt::format("a{}", hinted));
+        read({fmt::format("a{}", hinted)});
+        put(fmt::format("b{}", hinted), {.replaces = context, .seen = {first}});
+        read({fmt::format("b{}", hinted)});
+        acknowledge_as(
+            key_, first, {.actor = {base::NodeId(2), 1, 1}, .sequence = 1 + hinted}, 2, hinted);
+        read({fmt::format("b{}", hinted)});
+        if (hinted == 1) {
+            EXPECT_THAT(violated(), IsEmpty()) << "one seat and a hint meet no read at two";
+        } else {
+            EXPECT_THAT(violated(), ElementsAre("I6"));
+        }
+    }
 }
 
 TEST_F(OracleTest, ADotBelongsToOneWriteOfItsPartition) {

@@ -22,7 +22,8 @@ void locked(absl::Mutex* mutex) {
 
 }  // namespace
 
-// The names are the compiler's for absl::Mutex::Lock, TryLock, Unlock, and absl::CondVar::Wait.
+// The names are the compiler's for absl::Mutex::Lock, TryLock, Unlock, ReaderLock, ReaderUnlock,
+// and absl::CondVar::Wait.
 extern "C" {
 
 void __real__ZN4absl7debian35Mutex4LockEv(absl::Mutex* mutex);
@@ -46,6 +47,20 @@ void __wrap__ZN4absl7debian35Mutex6UnlockEv(absl::Mutex* mutex) {
     __tsan_mutex_pre_unlock(mutex, 0);
     __real__ZN4absl7debian35Mutex6UnlockEv(mutex);
     __tsan_mutex_post_unlock(mutex, 0);
+}
+
+void __real__ZN4absl7debian35Mutex10ReaderLockEv(absl::Mutex* mutex);
+void __wrap__ZN4absl7debian35Mutex10ReaderLockEv(absl::Mutex* mutex) {
+    __tsan_mutex_pre_lock(mutex, __tsan_mutex_read_lock);
+    __real__ZN4absl7debian35Mutex10ReaderLockEv(mutex);
+    __tsan_mutex_post_lock(mutex, __tsan_mutex_read_lock, 0);
+}
+
+void __real__ZN4absl7debian35Mutex12ReaderUnlockEv(absl::Mutex* mutex);
+void __wrap__ZN4absl7debian35Mutex12ReaderUnlockEv(absl::Mutex* mutex) {
+    __tsan_mutex_pre_unlock(mutex, __tsan_mutex_read_lock);
+    __real__ZN4absl7debian35Mutex12ReaderUnlockEv(mutex);
+    __tsan_mutex_post_unlock(mutex, __tsan_mutex_read_lock);
 }
 
 void __real__ZN4absl7debian37CondVar4WaitEPNS0_5MutexE(absl::CondVar* changed, absl::Mutex* mutex);

@@ -69,7 +69,7 @@ class DirectoryTest : public testing::Test {
 };
 
 TEST_F(DirectoryTest, WithoutANameTheEngineThatWroteTheDirectoryIsOpened) {
-    for (const std::string name : {"lsm", "in_memory"}) {
+    for (const std::string name : {"lsm", "bitcask", "in_memory"}) {
         const std::string directory = "/" + name;
         ASSERT_TRUE((*open(small_options(name), directory))->close().ok());
         const auto again = open(small_options(""), directory);
@@ -87,7 +87,7 @@ TEST_F(DirectoryTest, WithoutANameANewDirectoryIsOfLsm) {
 }
 
 TEST_F(DirectoryTest, ADirectoryOfAnotherEngineIsRefusedAndLeftAlone) {
-    const std::vector<std::string> engines = {"lsm", "in_memory"};
+    const std::vector<std::string> engines = {"lsm", "bitcask", "in_memory"};
     for (const std::string& wrote : engines) {
         for (const std::string& opens : engines) {
             const std::string directory = fmt::format("/{}_{}", wrote, opens);

@@ -72,9 +72,10 @@ class OperationsTest : public testing::TestWithParam<std::string> {
     InterceptedEngine* intercepted = nullptr;
 };
 
-INSTANTIATE_TEST_SUITE_P(Engines, OperationsTest, testing::Values("lsm"), [](const auto& tested) {
-    return tested.param;
-});
+INSTANTIATE_TEST_SUITE_P(Engines,
+                         OperationsTest,
+                         testing::Values("lsm", "bitcask", "in_memory"),
+                         [](const auto& tested) { return tested.param; });
 
 TEST(PrefixUpperBoundTest, IsTheFirstKeyBehindAllWithThePrefix) {
     EXPECT_EQ(prefix_upper_bound("foo"), "fop");

@@ -93,7 +93,8 @@ TEST(ConfigTest, AValueOutOfRangeNamesFileLineKeyAndTheRange) {
     EXPECT_THAT(mistakes_in("deadline_default = 2\n"), HasSubstr("like \"250ms\""));
     EXPECT_THAT(mistakes_in("client_address = 'localhost:1'\n"), HasSubstr("IP:PORT"));
     EXPECT_THAT(mistakes_in("client_address = ''\n"), HasSubstr("IP:PORT"));
-    EXPECT_THAT(mistakes_in("engine = 'sled'\n"), HasSubstr("one of \"lsm\", \"in_memory\""));
+    EXPECT_THAT(mistakes_in("engine = 'sled'\n"),
+                HasSubstr("one of \"lsm\", \"bitcask\", \"kvs\", \"in_memory\""));
     EXPECT_THAT(mistakes_in("log_format = 'xml'\n"), HasSubstr("one of \"text\", \"json\""));
     EXPECT_THAT(mistakes_in("cluster_name = ''\n"), HasSubstr("1 to 64 bytes"));
 }

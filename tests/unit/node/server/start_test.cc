@@ -235,7 +235,7 @@ TEST_F(StartTest, DamageInTheFilesIsRefusedWithTheNameOfTheFile) {
     int damaged = 0;
     for (const std::string& name : names) {
         const std::string path = directory + "/" + name;
-        if (name == "LOCK" || *machine.files().file_size(path) == 0) {
+        if (name == "LOCK" || *disk->file_size(path) == 0) {
             continue;
         }
         machine.disk = disk->clone();
