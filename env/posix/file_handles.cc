@@ -125,7 +125,9 @@ absl::Status PosixWritableFile::preallocate(uint64_t bytes) {
 
 absl::Status PosixWritableFile::fill_ahead(uint64_t size) {
     STARLING_RETURN_IF_ERROR(error_);
-    static constexpr std::array<char, size_t{64} << 10> zeros{};
+    // By pages: a larger write makes larger folios in the page cache, and the kernel accounts a
+    // sync of one record to this process as a write of a whole folio.
+    static constexpr std::array<char, size_t{4} << 10> zeros{};
     // What waits in the buffer will stand below these zeros or over them.
     filled_ = std::max(filled_, written_);
     while (filled_ < size) {
