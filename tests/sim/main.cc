@@ -167,7 +167,7 @@ bool run_seed(const Arguments& arguments, uint64_t seed, bool verbose) {
         options.nodes,
         in_seconds(result.simulated),
         cpu,
-        static_cast<double>(result.oracle.checked()) / in_seconds(options.duration),
+        static_cast<double>(result.oracle.checked()) / in_seconds(result.simulated),
         result.ok() ? "" : fmt::format(", {}", result.violations.front().invariant));
     if (verbose) fmt::print("digest {:016x}\n", result.digest);
     std::fflush(stdout);

@@ -80,7 +80,8 @@ class Simulation {
     bool run_until(SimTime end);
     bool find_namespaces();
     void work();
-    void check_floors();
+    // What the run has done too little of to prove anything; empty: nothing.
+    std::string below_floor() const;
     void read_all_back();
 
     const RunOptions options_;
