@@ -13,14 +13,14 @@
 #include "storage/bitcask/changes.h"
 #include "storage/bitcask/key_directory.h"
 #include "storage/engine.h"
-#include "storage/lsm/log.h"
+#include "storage/log/log.h"
 
 namespace starling::storage::bitcask {
 
 class Appender {
   public:
     // `active`: the log's first file, which the directory does not know yet.
-    Appender(lsm::Log& log, KeyDirectory& directory, uint64_t file_bytes_max, uint64_t active);
+    Appender(Log& log, KeyDirectory& directory, uint64_t file_bytes_max, uint64_t active);
 
     struct Outcome {
         // False: `admit` said so, and nothing was changed.
@@ -42,7 +42,7 @@ class Appender {
     void roll_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
     // Constant after construction.
-    lsm::Log& log_;
+    Log& log_;
     KeyDirectory& directory_;
     const uint64_t file_bytes_max_;
 

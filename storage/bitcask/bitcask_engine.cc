@@ -15,6 +15,7 @@
 #include "storage/bitcask/value_reader.h"
 #include "storage/bounded_iterator.h"
 #include "storage/condition.h"
+#include "storage/errors.h"
 #include "storage/limits.h"
 
 namespace starling::storage::bitcask {
@@ -27,10 +28,6 @@ constexpr uint64_t log_write_bytes = 256u << 10;
 constexpr uint64_t log_buffer_bytes_max = 16u << 20;
 
 using Found = KeyDirectory::Found;
-
-absl::Status closed_error() {
-    return absl::FailedPreconditionError("the storage engine is closed");
-}
 
 // Shares the directory, so that one released late does not touch freed memory.
 class BitcaskSnapshot final : public Snapshot {
@@ -171,12 +168,12 @@ class BitcaskEngine final : public Engine {
     absl::StatusOr<Seen> check_conditions(std::span<const Condition> conditions);
     bool unchanged(std::span<const Condition> conditions, const Seen& seen) const;
 
-    const lsm::ExpiryClock expiry_clock_;
+    const ExpiryClock expiry_clock_;
     std::unique_ptr<env::FileLock> lock_;
     // Shared with snapshots and iterators, which may be released after the engine.
     const std::shared_ptr<KeyDirectory> keys_;
     const std::shared_ptr<ValueReader> values_;
-    const std::unique_ptr<lsm::Log> log_;
+    const std::unique_ptr<Log> log_;
     Appender appender_;
     Maintenance maintenance_;
 
@@ -186,10 +183,7 @@ class BitcaskEngine final : public Engine {
 };
 
 absl::Status BitcaskEngine::refused() const {
-    return base::make_error(absl::StatusCode::kFailedPrecondition,
-                            base::reason::read_only,
-                            fmt::format("the storage engine is read-only since an error: {}",
-                                        maintenance_.error().ToString()));
+    return read_only_since(maintenance_.error());
 }
 
 absl::Status BitcaskEngine::usable() const {
@@ -213,12 +207,10 @@ absl::Status BitcaskEngine::admit_write() {
     if (log_->disk_full() || log_->buffered_bytes() > log_buffer_bytes_max) {
         STARLING_RETURN_IF_ERROR(note(log_->write_out_if_idle()));
         if (log_->disk_full()) {
-            return base::make_error(absl::StatusCode::kResourceExhausted,
-                                    base::reason::disk_full,
-                                    "the disk is full: the data file cannot grow");
+            return disk_full_error("the data file cannot grow");
         }
         if (log_->buffered_bytes() > log_buffer_bytes_max) {
-            return absl::UnavailableError("stalled: the data file is being synced");
+            return stalled_error("the data file is being synced");
         }
     }
     return absl::OkStatus();
@@ -243,7 +235,7 @@ absl::Status BitcaskEngine::write_if(std::span<const Condition> conditions,
     }
     if (!batch.empty()) {
         user_written_bytes_.fetch_add(user_bytes(changes), std::memory_order_relaxed);
-        log_written_bytes_.fetch_add(batch.byte_size() + lsm::record_header_bytes,
+        log_written_bytes_.fetch_add(batch.byte_size() + record_header_bytes,
                                      std::memory_order_relaxed);
     }
     return finish_write(outcome.rolled, options);

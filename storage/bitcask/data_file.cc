@@ -7,15 +7,11 @@
 #include "base/codec.h"
 #include "base/status_macros.h"
 #include "storage/bitcask/file_names.h"
-#include "storage/lsm/record_file.h"
+#include "storage/log/record_file.h"
 
 namespace starling::storage::bitcask {
 
 namespace {
-
-using lsm::Record;
-using lsm::RecordFileKind;
-using lsm::RecordReader;
 
 constexpr size_t hint_record_bytes = 64u << 10;
 
@@ -82,7 +78,7 @@ absl::Status read_data_file(env::FileSystem& files,
     Record record;
     while (reader.next(record)) {
         const auto changes = changes_of(
-            record.payload, record.sequence, file.number, record.offset + lsm::record_header_bytes);
+            record.payload, record.sequence, file.number, record.offset + record_header_bytes);
         if (!changes.ok()) {
             return damaged(path, record.offset, "a batch is damaged");
         }
@@ -139,7 +135,7 @@ void HintBuilder::add(const Change& change) {
 }
 
 void HintBuilder::end_record() {
-    lsm::append_record(records_, record_count_++, 0, payload_);
+    append_record(records_, record_count_++, 0, payload_);
     payload_.clear();
 }
 
@@ -148,9 +144,9 @@ std::string HintBuilder::finish(uint64_t data_bytes) {
         end_record();
     }
     end_record();
-    lsm::seal_records(
-        records_.data(), records_.data() + records_.size(), number_, lsm::record_file_header_bytes);
-    return lsm::encode_record_file_header(RecordFileKind::hint, number_, data_bytes) + records_;
+    seal_records(
+        records_.data(), records_.data() + records_.size(), number_, record_file_header_bytes);
+    return encode_record_file_header(RecordFileKind::hint, number_, data_bytes) + records_;
 }
 
 void write_hint(env::FileSystem& files,

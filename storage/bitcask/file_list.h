@@ -30,7 +30,7 @@ struct FileList {
     // Ascending numbers.
     std::vector<ListedFile> files;
     // Number 0: there is no log file, as in a checkpoint.
-    lsm::LogStart log;
+    LogStart log;
 
     friend bool operator==(const FileList&, const FileList&) = default;
 };

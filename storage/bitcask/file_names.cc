@@ -1,8 +1,8 @@
 #include "storage/bitcask/file_names.h"
 
-#include <charconv>
-
 #include <fmt/format.h>
+
+#include "storage/file_number.h"
 
 namespace starling::storage::bitcask {
 
@@ -12,13 +12,9 @@ constexpr std::string_view data_suffix = ".data";
 constexpr std::string_view hint_suffix = ".hint";
 
 std::optional<FileName> with_number(FileKind kind, std::string_view digits) {
-    uint64_t number = 0;
-    const char* const end = digits.data() + digits.size();
-    const auto [stop, error] = std::from_chars(digits.data(), end, number);
-    if (error != std::errc() || stop != end || number == 0) {
-        return std::nullopt;
-    }
-    return FileName{.kind = kind, .number = number};
+    const std::optional<uint64_t> number = parse_file_number(digits);
+    return number.has_value() ? std::optional<FileName>({.kind = kind, .number = *number})
+                              : std::nullopt;
 }
 
 }  // namespace

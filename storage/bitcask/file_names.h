@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "storage/log/log_start.h"
+
 namespace starling::storage::bitcask {
 
 enum class FileKind : uint8_t { data, hint, temporary };
@@ -21,6 +23,9 @@ struct FileName {
 std::string data_path(const std::string& directory, uint64_t number);
 std::string hint_path(const std::string& directory, uint64_t number);
 std::string list_path(const std::string& directory);
+
+// The files that are being written are the log.
+inline constexpr LogNaming log_naming{.kind = RecordFileKind::data, .path = data_path};
 
 // nullopt: not a file of ours that comes and goes.
 std::optional<FileName> parse_file_name(std::string_view name);

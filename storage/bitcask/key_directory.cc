@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
-#include "storage/lsm/record_file.h"
+#include "storage/log/record_file.h"
 
 namespace starling::storage::bitcask {
 
@@ -13,7 +13,7 @@ namespace {
 
 // What a change takes in its file besides key and value: its record's header, when it has a record
 // of its own, and a few bytes of lengths.
-constexpr uint64_t change_overhead_bytes = lsm::record_header_bytes + 6;
+constexpr uint64_t change_overhead_bytes = record_header_bytes + 6;
 // Work between which others get the lock.
 constexpr size_t keys_per_lock = 256;
 // Restarts and checkpoints leave small files; more of them than this are merged.
@@ -143,7 +143,7 @@ void KeyDirectory::begin_file(uint64_t number, Sequence flushed) {
         file(active_).stage = Stage::full;
     }
     File& begun = add_file(number, Stage::active);
-    begun.bytes = lsm::record_file_header_bytes;
+    begun.bytes = record_file_header_bytes;
     begun.flushed = flushed;
     file_bytes_.fetch_add(begun.bytes, std::memory_order_relaxed);
     active_ = number;
@@ -157,8 +157,8 @@ void KeyDirectory::apply(std::span<const Change> changes,
     auto kept = std::make_shared<const std::string>(batch);
     absl::MutexLock lock(&mutex_);
     File& active = file(active_);
-    active.bytes += lsm::record_header_bytes + batch.size();
-    file_bytes_.fetch_add(lsm::record_header_bytes + batch.size(), std::memory_order_relaxed);
+    active.bytes += record_header_bytes + batch.size();
+    file_bytes_.fetch_add(record_header_bytes + batch.size(), std::memory_order_relaxed);
     recent_bytes_ += kept->size();
     recent_.push_back(
         {.file = active_, .offset = offset, .batch = std::move(kept), .appended = appended});

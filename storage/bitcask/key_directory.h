@@ -34,8 +34,6 @@
 
 namespace starling::storage::bitcask {
 
-using lsm::Sequence;
-
 // Held by whoever reads the file: it is not removed before.
 struct DataFile {
     uint64_t number = 0;

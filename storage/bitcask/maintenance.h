@@ -23,9 +23,9 @@
 #include "storage/bitcask/key_directory.h"
 #include "storage/bitcask/merge.h"
 #include "storage/bitcask/value_reader.h"
-#include "storage/lsm/expiry_clock.h"
-#include "storage/lsm/job_gate.h"
-#include "storage/lsm/log.h"
+#include "storage/expiry_clock.h"
+#include "storage/job_gate.h"
+#include "storage/log/log.h"
 #include "storage/options.h"
 
 namespace starling::storage::bitcask {
@@ -36,11 +36,11 @@ class Maintenance {
     struct Parts {
         env::FileSystem& files;
         env::Workers& workers;
-        lsm::Log& log;
+        Log& log;
         KeyDirectory& keys;
         Appender& appender;
         ValueReader& values;
-        const lsm::ExpiryClock& expiry_clock;
+        const ExpiryClock& expiry_clock;
     };
 
     // `list`: as it is on the disk.
@@ -90,7 +90,7 @@ class Maintenance {
     const EngineOptions options_;
     const Parts parts_;
     // Shared with jobs that are still queued.
-    const std::shared_ptr<lsm::JobGate> gate_ = std::make_shared<lsm::JobGate>();
+    const std::shared_ptr<JobGate> gate_ = std::make_shared<JobGate>();
 
     std::atomic<bool> under_way_ = false;
     std::atomic<bool> has_error_ = false;

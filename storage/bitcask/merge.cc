@@ -5,7 +5,7 @@
 
 #include "base/status_macros.h"
 #include "storage/bitcask/file_names.h"
-#include "storage/lsm/record_file.h"
+#include "storage/log/record_file.h"
 
 namespace starling::storage::bitcask {
 
@@ -72,7 +72,7 @@ class Merger {
     }
 
     absl::Status write(const Change& change) {
-        const uint64_t record_bytes = lsm::record_header_bytes + change.encoded.size();
+        const uint64_t record_bytes = record_header_bytes + change.encoded.size();
         if (file_bytes_ + record_bytes > options_.file_bytes_max) {
             STARLING_RETURN_IF_ERROR(finish_file());
         }
@@ -89,7 +89,7 @@ class Merger {
                                      .to = moved.location});
         }
         hint_->add(moved);
-        lsm::append_record(records_, change.sequence, 0, change.encoded);
+        append_record(records_, change.sequence, 0, change.encoded);
         file_bytes_ += record_bytes;
         return records_.size() >= write_bytes ? write_out() : absl::OkStatus();
     }
@@ -98,16 +98,16 @@ class Merger {
         number_ = options_.next_file_number();
         begun_.push_back(number_);
         STARLING_ASSIGN_OR_RETURN(out_, files_.create(data_path(options_.directory, number_)));
-        STARLING_RETURN_IF_ERROR(out_->append(
-            lsm::encode_record_file_header(lsm::RecordFileKind::merged_data, number_, 0)));
+        STARLING_RETURN_IF_ERROR(
+            out_->append(encode_record_file_header(RecordFileKind::merged_data, number_, 0)));
         hint_.emplace(number_);
-        file_bytes_ = lsm::record_file_header_bytes;
+        file_bytes_ = record_file_header_bytes;
         written_ = file_bytes_;
         return absl::OkStatus();
     }
 
     absl::Status write_out() {
-        lsm::seal_records(records_.data(), records_.data() + records_.size(), number_, written_);
+        seal_records(records_.data(), records_.data() + records_.size(), number_, written_);
         STARLING_RETURN_IF_ERROR(out_->append(records_));
         written_ += records_.size();
         records_.clear();

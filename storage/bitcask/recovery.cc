@@ -12,19 +12,19 @@
 #include "storage/bitcask/data_file.h"
 #include "storage/bitcask/file_names.h"
 #include "storage/bitcask/merge.h"
-#include "storage/lsm/log_replay.h"
+#include "storage/log/log_replay.h"
 
 namespace starling::storage::bitcask {
 
 namespace {
 
 // Adds the batches of the log to the directory, and notes where each file ends.
-class LogLoader final : public lsm::LogReplay::Target {
+class LogLoader final : public LogReplay::Target {
   public:
     explicit LogLoader(KeyDirectory& keys) : keys_(keys) {}
 
-    absl::StatusOr<Sequence> add(const lsm::Record& record, uint64_t number) override {
-        const uint64_t offset = record.offset + lsm::record_header_bytes;
+    absl::StatusOr<Sequence> add(const Record& record, uint64_t number) override {
+        const uint64_t offset = record.offset + record_header_bytes;
         STARLING_ASSIGN_OR_RETURN(const std::vector<Change> changes,
                                   changes_of(record.payload, record.sequence, number, offset));
         const auto [end, added] = ends_.try_emplace(number);
@@ -106,7 +106,7 @@ class Recovery {
             }
             STARLING_ASSIGN_OR_RETURN(const uint64_t size,
                                       files_.file_size(data_path(directory_, found.parsed.number)));
-            if (size > lsm::record_file_header_bytes) {
+            if (size > record_file_header_bytes) {
                 return absl::DataLossError(fmt::format(
                     "{} is missing, but {} holds data", list_path(directory_), directory_));
             }
@@ -158,10 +158,7 @@ class Recovery {
                 }
             }
             std::sort(numbers.begin(), numbers.end());
-            lsm::LogReplay replay(files_,
-                                  directory_,
-                                  list_.log,
-                                  {.kind = lsm::RecordFileKind::data, .path = data_path});
+            LogReplay replay(files_, directory_, list_.log, log_naming);
             STARLING_RETURN_IF_ERROR(replay.open(std::move(numbers)));
             STARLING_RETURN_IF_ERROR(replay.fill(loader).status());
             list_.log.flushed = replay.last_sequence();
@@ -198,14 +195,12 @@ class Recovery {
     absl::StatusOr<Recovered> begin() {
         list_.log.number = next_number_++;
         Recovered recovered;
-        recovered.log =
-            std::make_unique<lsm::Log>(lsm::Log::Options{.directory = directory_,
-                                                         .file_bytes_expected = 0,
-                                                         .number = list_.log.number,
-                                                         .position = list_.log.position,
-                                                         .kind = lsm::RecordFileKind::data,
-                                                         .path = data_path},
-                                       files_);
+        recovered.log = std::make_unique<Log>(Log::Options{.directory = directory_,
+                                                           .file_bytes_expected = 0,
+                                                           .number = list_.log.number,
+                                                           .position = list_.log.position,
+                                                           .naming = log_naming},
+                                              files_);
         STARLING_RETURN_IF_ERROR(recovered.log->make_files());
         STARLING_RETURN_IF_ERROR(replace_file_list(files_, directory_, list_));
         // All other files belong to the past. What cannot be removed is for the next start.

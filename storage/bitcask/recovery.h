@@ -13,7 +13,7 @@
 #include "env/file_system.h"
 #include "storage/bitcask/file_list.h"
 #include "storage/bitcask/key_directory.h"
-#include "storage/lsm/log.h"
+#include "storage/log/log.h"
 #include "storage/options.h"
 
 namespace starling::storage::bitcask {
@@ -23,7 +23,7 @@ struct Recovered {
     // As it is on the disk.
     FileList list;
     // Empty; its first file is list.log.number.
-    std::unique_ptr<lsm::Log> log;
+    std::unique_ptr<Log> log;
 };
 
 // data_loss: something durable cannot be read; nothing was changed then.

@@ -8,8 +8,9 @@
 #include "base/status_macros.h"
 #include "storage/bounded_iterator.h"
 #include "storage/condition.h"
+#include "storage/errors.h"
+#include "storage/expiry_clock.h"
 #include "storage/limits.h"
-#include "storage/lsm/expiry_clock.h"
 #include "storage/versioned_map.h"
 
 namespace starling::storage {
@@ -20,10 +21,6 @@ using Map = VersionedMap<std::string>;
 
 // What approximate_bytes() looks at before it lets others in again.
 constexpr size_t keys_per_lock = 1024;
-
-absl::Status closed_error() {
-    return absl::FailedPreconditionError("the storage engine is closed");
-}
 
 struct State {
     mutable absl::Mutex mutex;
@@ -235,7 +232,7 @@ class InMemoryEngine final : public Engine {
         uint64_t bytes = 0;
     };
 
-    const lsm::ExpiryClock expiry_clock_;
+    const ExpiryClock expiry_clock_;
     std::unique_ptr<env::FileLock> lock_;
     // Shared with snapshots and iterators, which may be released after the engine.
     const std::shared_ptr<State> state_ = std::make_shared<State>();

@@ -8,8 +8,8 @@
 #include "absl/status/status.h"
 
 #include "env/file_system.h"
+#include "storage/log/log.h"
 #include "storage/lsm/catalog.h"
-#include "storage/lsm/log.h"
 
 namespace starling::storage::lsm {
 

@@ -1,8 +1,8 @@
 #include "storage/lsm/file_names.h"
 
-#include <charconv>
-
 #include <fmt/format.h>
+
+#include "storage/file_number.h"
 
 namespace starling::storage::lsm {
 
@@ -14,13 +14,9 @@ constexpr std::string_view value_file_suffix = ".values";
 constexpr std::string_view manifest_prefix = "manifest-";
 
 std::optional<FileName> with_number(FileKind kind, std::string_view digits) {
-    uint64_t number = 0;
-    const char* const end = digits.data() + digits.size();
-    const auto [stop, error] = std::from_chars(digits.data(), end, number);
-    if (error != std::errc() || stop != end || number == 0) {
-        return std::nullopt;
-    }
-    return FileName{.kind = kind, .number = number};
+    const std::optional<uint64_t> number = parse_file_number(digits);
+    return number.has_value() ? std::optional<FileName>({.kind = kind, .number = *number})
+                              : std::nullopt;
 }
 
 }  // namespace

@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "storage/log/log_start.h"
+
 namespace starling::storage::lsm {
 
 enum class FileKind : uint8_t { log, table, value_file, manifest, temporary };
@@ -23,6 +25,8 @@ std::string table_path(const std::string& directory, uint64_t number);
 std::string value_file_path(const std::string& directory, uint64_t number);
 std::string manifest_path(const std::string& directory, uint64_t number);
 std::string current_path(const std::string& directory);
+
+inline constexpr LogNaming log_naming{.kind = RecordFileKind::log, .path = log_path};
 
 // nullopt: not a file of ours that comes and goes.
 std::optional<FileName> parse_file_name(std::string_view name);

@@ -11,12 +11,9 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "storage/log/log_start.h"
 
 namespace starling::storage::lsm {
-
-// Counts changes. 0 is before the first.
-using Sequence = uint64_t;
-inline constexpr Sequence sequence_max = (uint64_t{1} << 56) - 1;
 
 enum class ChangeKind : uint8_t {
     remove = 0,

@@ -9,11 +9,13 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "storage/bounded_iterator.h"
 #include "storage/condition.h"
+#include "storage/errors.h"
+#include "storage/expiry_clock.h"
 #include "storage/limits.h"
 #include "storage/lsm/background.h"
 #include "storage/lsm/checkpoint.h"
-#include "storage/lsm/expiry_clock.h"
 #include "storage/lsm/merging_iterator.h"
 #include "storage/lsm/read_view.h"
 #include "storage/lsm/recovery.h"
@@ -29,20 +31,6 @@ constexpr uint64_t log_write_bytes = 256u << 10;
 // More than this waits only when the disk does not keep up.
 constexpr uint64_t log_buffer_bytes_max = 16u << 20;
 constexpr size_t value_files_open_max = 64;
-
-absl::Status closed_error() {
-    return absl::FailedPreconditionError("the storage engine is closed");
-}
-
-absl::Status disk_full_error(std::string_view what) {
-    return base::make_error(absl::StatusCode::kResourceExhausted,
-                            base::reason::disk_full,
-                            fmt::format("the disk is full: {}", what));
-}
-
-absl::Status stalled_error(std::string_view what) {
-    return absl::UnavailableError(fmt::format("stalled: {}", what));
-}
 
 class LsmEngine final : public Engine {
   public:
@@ -187,11 +175,7 @@ LsmEngine::LsmEngine(const std::string& directory,
 }
 
 absl::Status LsmEngine::refused() const {
-    const absl::Status error = background_.error();
-    return base::make_error(
-        absl::StatusCode::kFailedPrecondition,
-        base::reason::read_only,
-        fmt::format("the storage engine is read-only since an error: {}", error.ToString()));
+    return read_only_since(background_.error());
 }
 
 // An error of the log is final, but for a full disk.
@@ -501,7 +485,7 @@ absl::StatusOr<std::optional<Entry>> LsmEngine::read(std::string_view key,
 
 std::unique_ptr<Iterator> LsmEngine::new_iterator(IteratorOptions options) {
     if (closed_.load(std::memory_order_acquire)) {
-        return new_failed_iterator(closed_error());
+        return new_refused_iterator(closed_error());
     }
     auto [view, sequence] = read_point(options.snapshot);
     std::vector<std::unique_ptr<InternalIterator>> sources;

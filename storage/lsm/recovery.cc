@@ -7,8 +7,9 @@
 #include <fmt/format.h>
 
 #include "base/status_macros.h"
+#include "storage/log/log_replay.h"
 #include "storage/lsm/file_names.h"
-#include "storage/lsm/log_replay.h"
+#include "storage/lsm/memtable_target.h"
 #include "storage/lsm/table_writer.h"
 
 namespace starling::storage::lsm {
@@ -121,11 +122,12 @@ class Recovery {
             }
         }
         std::sort(numbers.begin(), numbers.end());
-        LogReplay replay(files_, directory_, state_.log);
+        LogReplay replay(files_, directory_, state_.log, log_naming);
         STARLING_RETURN_IF_ERROR(replay.open(std::move(numbers)));
         for (;;) {
             auto memtable = std::make_shared<Memtable>(0);
-            STARLING_ASSIGN_OR_RETURN(const bool more, replay.fill(*memtable, memtable_bytes_));
+            MemtableTarget target(*memtable, memtable_bytes_);
+            STARLING_ASSIGN_OR_RETURN(const bool more, replay.fill(target));
             if (options_.read_only) {
                 memtables_.push_back(std::move(memtable));
             } else {
@@ -172,7 +174,8 @@ class Recovery {
                                                            .file_bytes_expected = memtable_bytes_,
                                                            .number = recovered.log_number,
                                                            .position = state_.log.position,
-                                                           .recycle = options_.recycle_logs},
+                                                           .recycle = options_.recycle_logs,
+                                                           .naming = log_naming},
                                               files_);
         STARLING_RETURN_IF_ERROR(recovered.log->make_files());
         recovered.memtables = {std::make_shared<Memtable>(recovered.log_number)};
@@ -196,7 +199,8 @@ class Recovery {
         recovered.memtables.push_back(std::make_shared<Memtable>(recovered.log_number));
         recovered.log = std::make_unique<Log>(Log::Options{.directory = directory_,
                                                            .number = recovered.log_number,
-                                                           .position = state_.log.position},
+                                                           .position = state_.log.position,
+                                                           .naming = log_naming},
                                               files_);
         recovered.catalog = std::make_unique<Catalog>(files_, directory_);
         recovered.catalog->begin_read_only(state_);

@@ -11,9 +11,9 @@
 #include "absl/status/statusor.h"
 
 #include "env/file_system.h"
+#include "storage/log/log.h"
 #include "storage/lsm/catalog.h"
 #include "storage/lsm/internal_key.h"
-#include "storage/lsm/log.h"
 #include "storage/lsm/memtable.h"
 #include "storage/options.h"
 

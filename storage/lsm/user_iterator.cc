@@ -219,25 +219,6 @@ class UserIterator final : public Iterator {
     std::string seek_key_;
 };
 
-class FailedIterator final : public Iterator {
-  public:
-    explicit FailedIterator(absl::Status status) : status_(std::move(status)) {}
-    bool valid() const override { return false; }
-    void seek_to_first() override {}
-    void seek_to_last() override {}
-    void seek(std::string_view) override {}
-    void seek_before(std::string_view) override {}
-    void next() override {}
-    void previous() override {}
-    std::string_view key() const override { return {}; }
-    std::string_view value() const override { return {}; }
-    Expiry expiry() const override { return never; }
-    absl::Status status() const override { return status_; }
-
-  private:
-    const absl::Status status_;
-};
-
 }  // namespace
 
 std::unique_ptr<Iterator> new_user_iterator(std::shared_ptr<const ReadView> view,
@@ -248,10 +229,6 @@ std::unique_ptr<Iterator> new_user_iterator(std::shared_ptr<const ReadView> view
                                             ValueFiles& values) {
     return std::make_unique<UserIterator>(
         std::move(view), std::move(entries), std::move(options), sequence, now, values);
-}
-
-std::unique_ptr<Iterator> new_failed_iterator(absl::Status status) {
-    return std::make_unique<FailedIterator>(std::move(status));
 }
 
 }  // namespace starling::storage::lsm

@@ -21,7 +21,4 @@ std::unique_ptr<Iterator> new_user_iterator(std::shared_ptr<const ReadView> view
                                             Expiry now,
                                             ValueFiles& values);
 
-// Never valid.
-std::unique_ptr<Iterator> new_failed_iterator(absl::Status status);
-
 }  // namespace starling::storage::lsm

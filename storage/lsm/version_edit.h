@@ -10,26 +10,15 @@
 
 #include "absl/status/statusor.h"
 
+#include "storage/log/record_file.h"
 #include "storage/lsm/internal_key.h"
 #include "storage/lsm/range_removals.h"
-#include "storage/lsm/record_file.h"
 #include "storage/lsm/table_metadata.h"
 #include "storage/lsm/value_file.h"
 
 namespace starling::storage::lsm {
 
 inline constexpr size_t level_count = 7;
-
-// Where the log begins that holds what the tables do not.
-struct LogStart {
-    // The file exists, and its directory entry is durable, before a manifest says so.
-    uint64_t number = 0;
-    LogPosition position = 0;
-    // The last change that the tables hold; the log goes on with the next.
-    Sequence flushed = 0;
-
-    friend bool operator==(const LogStart&, const LogStart&) = default;
-};
 
 struct VersionEdit {
     struct Removed {

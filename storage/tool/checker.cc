@@ -64,19 +64,19 @@ void Checker::count(uint64_t bytes) {
 }
 
 void Checker::check_records(const std::string& path,
-                            lsm::RecordFileKind kind,
+                            RecordFileKind kind,
                             uint64_t number,
                             const CheckPayload& payload) {
     const auto content = read(path);
     if (!content.has_value()) {
         return;
     }
-    lsm::RecordReader reader(*content, kind, number);
+    RecordReader reader(*content, kind, number);
     if (!reader.has_header()) {
         damage(path, 0, "the file header is damaged");
         return;
     }
-    for (lsm::Record record; reader.next(record);) {
+    for (Record record; reader.next(record);) {
         if (absl::Status status = payload(record.payload); !status.ok()) {
             damage(path, record.offset, status);
         }
@@ -87,8 +87,8 @@ void Checker::check_records(const std::string& path,
 }
 
 void Checker::check_log(std::vector<uint64_t> numbers,
-                        const lsm::LogStart& start,
-                        lsm::RecordFileKind kind,
+                        const LogStart& start,
+                        RecordFileKind kind,
                         PathOf path_of) {
     if (start.number == 0) {
         return;
@@ -101,21 +101,21 @@ void Checker::check_log(std::vector<uint64_t> numbers,
     struct Tail {
         std::string path;
         uint64_t offset = 0;
-        lsm::LogPosition position = 0;
+        LogPosition position = 0;
         // Filled ahead, or not begun.
         bool blank = false;
     };
     std::optional<Tail> tail;
     bool ended = false;
-    lsm::LogPosition claimed = 0;
-    lsm::LogPosition position = start.position;
+    LogPosition claimed = 0;
+    LogPosition position = start.position;
     for (const uint64_t number : numbers) {
         const std::string path = path_of(directory_, number);
         const auto content = read(path);
         if (!content.has_value()) {
             continue;
         }
-        lsm::RecordReader reader(*content, kind, number);
+        RecordReader reader(*content, kind, number);
         if (!ended && reader.has_header() && reader.base() == position) {
             // The log goes on here, so what was behind its records before was none of it.
             tail.reset();
@@ -125,7 +125,7 @@ void Checker::check_log(std::vector<uint64_t> numbers,
             tail = tail.value_or(
                 Tail{.path = path, .position = position, .blank = is_blank(*content)});
         }
-        for (lsm::Record record; reader.next(record);) {
+        for (Record record; reader.next(record);) {
             claimed = ended ? std::max(claimed, record.durable) : claimed;
             IgnoredChanges ignored;
             if (!WriteBatch::replay(record.payload, ignored).ok()) {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "env/file_system.h"
-#include "storage/lsm/record_file.h"
+#include "storage/log/record_file.h"
 #include "storage/lsm/version_edit.h"
 #include "storage/tool/verify.h"
 
@@ -38,15 +38,15 @@ class Checker {
     // A file of records that is complete, each payload checked by `payload`.
     using CheckPayload = std::function<absl::Status(std::string_view payload)>;
     void check_records(const std::string& path,
-                       lsm::RecordFileKind kind,
+                       RecordFileKind kind,
                        uint64_t number,
                        const CheckPayload& payload);
     // The files of a log, as `start` says. The place where it cannot be read any further is damage
     // if anything beyond claims it as durable, else what a crash left (docs/formats/log.md).
     using PathOf = std::string (*)(const std::string& directory, uint64_t number);
     void check_log(std::vector<uint64_t> numbers,
-                   const lsm::LogStart& start,
-                   lsm::RecordFileKind kind,
+                   const LogStart& start,
+                   RecordFileKind kind,
                    PathOf path_of);
 
     Verified take() { return std::move(verified_); }

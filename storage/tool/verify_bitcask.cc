@@ -23,7 +23,7 @@ void check_data_file(Checker& checker, const bitcask::ListedFile& file) {
         checker.damage(
             path, 0, fmt::format("has {} bytes, but was written with {}", *size, file.bytes));
     }
-    const auto kind = file.merged ? lsm::RecordFileKind::merged_data : lsm::RecordFileKind::data;
+    const auto kind = file.merged ? RecordFileKind::merged_data : RecordFileKind::data;
     checker.check_records(path, kind, file.number, [&](std::string_view payload) {
         return bitcask::changes_of(payload, 1, file.number, 0).status();
     });
@@ -36,9 +36,8 @@ void check_hint(Checker& checker, const bitcask::ListedFile& file) {
         return;
     }
     const size_t before = checker.damage_count();
-    checker.check_records(path, lsm::RecordFileKind::hint, file.number, [](std::string_view) {
-        return absl::OkStatus();
-    });
+    checker.check_records(
+        path, RecordFileKind::hint, file.number, [](std::string_view) { return absl::OkStatus(); });
     const auto content = env::read_file(checker.files(), path, bitcask::data_file_bytes_max);
     const bool usable =
         content.ok() && bitcask::decode_hint(*content, file, [](const bitcask::Change&) {
@@ -79,7 +78,7 @@ void verify_bitcask(Checker& checker, const std::vector<std::string>& names) {
         std::erase(behind, file.number);
     }
     std::erase_if(behind, [&](uint64_t number) { return number < known.log.number; });
-    checker.check_log(std::move(behind), known.log, lsm::RecordFileKind::data, bitcask::data_path);
+    checker.check_log(std::move(behind), known.log, RecordFileKind::data, bitcask::data_path);
 }
 
 }  // namespace starling::storage::tool

@@ -126,7 +126,7 @@ std::optional<lsm::ManifestState> check_manifest(Checker& checker,
         if (state.status().message().find(path) != std::string::npos) {
             const size_t before = checker.damage_count();
             checker.check_records(
-                path, lsm::RecordFileKind::manifest, number, [](std::string_view payload) {
+                path, RecordFileKind::manifest, number, [](std::string_view payload) {
                     return lsm::decode_version_edit(payload).status();
                 });
             found = checker.damage_count() > before;
@@ -200,7 +200,7 @@ void verify_lsm(Checker& checker, const std::vector<std::string>& names) {
             lsm::table_path(checker.directory(), number), 0, "no manifest names this file");
     }
     std::erase_if(logs, [&](uint64_t number) { return number < state->log.number; });
-    checker.check_log(std::move(logs), state->log, lsm::RecordFileKind::log, lsm::log_path);
+    checker.check_log(std::move(logs), state->log, RecordFileKind::log, lsm::log_path);
 }
 
 }  // namespace starling::storage::tool

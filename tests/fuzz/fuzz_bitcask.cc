@@ -14,13 +14,13 @@
 #include "base/crc32c.h"
 #include "storage/bitcask/data_file.h"
 #include "storage/bitcask/file_list.h"
-#include "storage/lsm/record_file.h"
+#include "storage/log/record_file.h"
 
 namespace {
 
 using namespace starling;
+using namespace starling::storage;
 using namespace starling::storage::bitcask;
-namespace lsm = starling::storage::lsm;
 
 constexpr ListedFile data_file{.number = 7, .bytes = 1u << 20, .merged = false};
 constexpr size_t changes_max = 32;
@@ -90,15 +90,14 @@ void check_hint(std::string_view input) {
 // The input as the payload of a record whose checksums are right, and as a whole file.
 void check_foreign_hint(std::string_view input) {
     std::string records;
-    lsm::append_record(records, 0, 0, input);
-    lsm::append_record(records, 1, 0, {});
-    lsm::seal_records(records.data(),
-                      records.data() + records.size(),
-                      data_file.number,
-                      lsm::record_file_header_bytes);
+    append_record(records, 0, 0, input);
+    append_record(records, 1, 0, {});
+    seal_records(records.data(),
+                 records.data() + records.size(),
+                 data_file.number,
+                 record_file_header_bytes);
     std::vector<Change> changes;
-    decode(lsm::encode_record_file_header(
-               lsm::RecordFileKind::hint, data_file.number, data_file.bytes) +
+    decode(encode_record_file_header(RecordFileKind::hint, data_file.number, data_file.bytes) +
                records,
            changes);
     decode(input, changes);

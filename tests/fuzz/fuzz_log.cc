@@ -12,12 +12,12 @@
 
 #include "base/check.h"
 #include "base/codec.h"
-#include "storage/lsm/record_file.h"
+#include "storage/log/record_file.h"
 
 namespace {
 
 using namespace starling;
-using namespace starling::storage::lsm;
+using namespace starling::storage;
 
 constexpr size_t records_max = 16;
 constexpr uint64_t file_number = 7;

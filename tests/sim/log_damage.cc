@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <vector>
 
+#include "storage/log/record_file.h"
 #include "storage/lsm/file_names.h"
-#include "storage/lsm/record_file.h"
 
 namespace starling::sim {
 
-using storage::lsm::LogPosition;
+using storage::LogPosition;
 
 namespace {
 
@@ -34,10 +34,10 @@ std::optional<LogDamage> find_log_damage(env::SimFileSystem& files,
     const std::string path = storage::lsm::log_path(directory, number);
     const std::optional<std::string> content = files.durable_bytes(path);
     if (!content) return std::nullopt;
-    storage::lsm::RecordReader reader(*content, storage::lsm::RecordFileKind::log, number);
+    storage::RecordReader reader(*content, storage::RecordFileKind::log, number);
     std::vector<uint64_t> ends;
     LogPosition claimed = 0;
-    storage::lsm::Record record;
+    storage::Record record;
     while (reader.has_header() && reader.next(record)) {
         ends.push_back(reader.offset());
         claimed = std::max(claimed, record.durable);
@@ -45,7 +45,7 @@ std::optional<LogDamage> find_log_damage(env::SimFileSystem& files,
     // The record that makes the claim lies behind all that it claims.
     std::erase_if(ends, [&](uint64_t end) { return reader.base() + end > claimed; });
     if (ends.empty()) return std::nullopt;
-    const uint64_t begin = storage::lsm::record_file_header_bytes;
+    const uint64_t begin = storage::record_file_header_bytes;
     return LogDamage{.path = path,
                      .offset = begin + random.below(ends.back() - begin),
                      .bit = static_cast<unsigned>(random.below(8))};

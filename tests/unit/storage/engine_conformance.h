@@ -56,4 +56,10 @@ class EngineConformanceTest : public testing::TestWithParam<std::string> {
             return tested.param;                                                                 \
         })
 
+#define STARLING_FOR_EVERY_DURABLE_ENGINE(suite)                                    \
+    INSTANTIATE_TEST_SUITE_P(                                                       \
+        Engines, suite, testing::Values("lsm", "bitcask"), [](const auto& tested) { \
+            return tested.param;                                                    \
+        })
+
 }  // namespace starling::storage

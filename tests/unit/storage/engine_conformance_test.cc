@@ -14,6 +14,10 @@ using testing::Pair;
 
 STARLING_FOR_EVERY_ENGINE(EngineConformanceTest);
 
+class DurableEngineConformanceTest : public EngineConformanceTest {};
+
+STARLING_FOR_EVERY_DURABLE_ENGINE(DurableEngineConformanceTest);
+
 TEST_P(EngineConformanceTest, AValueIsReadBackUntilItIsReplacedOrRemoved) {
     EXPECT_EQ(read(*engine, "a"), "(none)");
     ASSERT_TRUE(put(*engine, "a", "1").ok());
@@ -250,10 +254,7 @@ TEST_P(EngineConformanceTest, AnUnknownEngineIsRefused) {
     EXPECT_FALSE(*files.exists("/other"));
 }
 
-TEST_P(EngineConformanceTest, ADurableEngineKeepsItsStateOverAReopen) {
-    if (!durable()) {
-        GTEST_SKIP() << "keeps nothing";
-    }
+TEST_P(DurableEngineConformanceTest, ADurableEngineKeepsItsStateOverAReopen) {
     for (int round = 0; round < 3; ++round) {
         ASSERT_TRUE(put(*engine, fmt::format("key{}", round), "v").ok());
         ASSERT_TRUE(remove(*engine, fmt::format("key{}", round - 1)).ok());

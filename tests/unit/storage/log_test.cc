@@ -1,11 +1,12 @@
-#include "storage/lsm/log.h"
+#include "storage/log/log.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "storage/engine.h"
+#include "storage/log/log_replay.h"
 #include "storage/lsm/file_names.h"
-#include "storage/lsm/log_replay.h"
+#include "storage/lsm/memtable_target.h"
 #include "tests/unit/storage/test_support.h"
 
 namespace starling::storage::lsm {
@@ -26,7 +27,8 @@ class LogTest : public testing::Test {
                                                  .file_bytes_expected = 0,
                                                  .number = 1,
                                                  .position = 0,
-                                                 .recycle = recycle},
+                                                 .recycle = recycle,
+                                                 .naming = log_naming},
                                     files);
         EXPECT_TRUE(log->make_files().ok());
     }
@@ -50,13 +52,14 @@ class LogTest : public testing::Test {
             }
         }
         LogReplay reader(
-            files, "/log", {.number = first, .position = position, .flushed = flushed});
+            files, "/log", {.number = first, .position = position, .flushed = flushed}, log_naming);
         Replayed result;
         result.status = reader.open(numbers);
         Memtable memtable(0);
         // A little at a time, to stop and resume in many places.
         for (bool more = true; result.status.ok() && more;) {
-            const auto filled = reader.fill(memtable, memtable.used_bytes() + 1);
+            MemtableTarget target(memtable, memtable.used_bytes() + 1);
+            const auto filled = reader.fill(target);
             result.status = filled.status();
             more = filled.ok() && *filled;
         }

@@ -41,12 +41,12 @@ RC_GTEST_PROP(RangeRemovalsTest, TheFirstRemovalAfterASequenceIsFoundLikeByLooki
     for (int i = 0; i < count; ++i) {
         removals.push_back({.begin = key(),
                             .end = *rc::gen::inRange(0, 4) == 0 ? std::string() : key(),
-                            .sequence = static_cast<lsm::Sequence>(i * 2 + 2)});
+                            .sequence = static_cast<Sequence>(i * 2 + 2)});
     }
     const RangeRemovals found(removals);
     for (char letter = 'a'; letter < 'h'; ++letter) {
-        for (lsm::Sequence sequence = 0; sequence < 20; ++sequence) {
-            lsm::Sequence expected = 0;
+        for (Sequence sequence = 0; sequence < 20; ++sequence) {
+            Sequence expected = 0;
             for (const RangeRemoval& removal : removals) {
                 if (expected == 0 && removal.sequence > sequence &&
                     removal.covers(std::string(1, letter))) {

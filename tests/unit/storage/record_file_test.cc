@@ -1,4 +1,4 @@
-#include "storage/lsm/record_file.h"
+#include "storage/log/record_file.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>

@@ -9,7 +9,7 @@
 
 #include "absl/synchronization/mutex.h"
 
-namespace starling::storage::lsm {
+namespace starling::storage {
 
 class JobGate {
   public:
@@ -44,4 +44,4 @@ class JobGate {
     int inside_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-}  // namespace starling::storage::lsm
+}  // namespace starling::storage

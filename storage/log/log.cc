@@ -1,4 +1,4 @@
-#include "storage/lsm/log.h"
+#include "storage/log/log.h"
 
 #include <algorithm>
 #include <utility>
@@ -6,9 +6,8 @@
 #include "base/check.h"
 #include "base/planted.h"
 #include "base/status_macros.h"
-#include "storage/lsm/file_names.h"
 
-namespace starling::storage::lsm {
+namespace starling::storage {
 
 namespace {
 
@@ -29,8 +28,7 @@ Log::Log(Options options, env::FileSystem& files)
     : directory_(std::move(options.directory)),
       file_bytes_expected_(options.file_bytes_expected),
       recycle_(options.recycle),
-      kind_(options.kind),
-      path_(options.path),
+      naming_(options.naming),
       files_(files),
       end_(options.position),
       durable_(options.position) {
@@ -236,7 +234,7 @@ absl::Status Log::write_segment(Segment& part) {
     if (offset == 0) {
         const LogPosition base = position_of(part.number);
         STARLING_RETURN_IF_ERROR(
-            file_->append(encode_record_file_header(kind_, part.number, base)));
+            file_->append(encode_record_file_header(naming_.kind, part.number, base)));
         offset = record_file_header_bytes;
     }
     seal_records(part.records.data(), part.records.data() + record_bytes, part.number, offset);
@@ -272,7 +270,7 @@ absl::Status Log::open_file(uint64_t number) {
 
 // `bytes`: how long it is already.
 absl::StatusOr<std::unique_ptr<env::WritableFile>> Log::new_file(uint64_t number, uint64_t& bytes) {
-    const std::string path = path_(directory_, number);
+    const std::string path = naming_.path(directory_, number);
     FinishedFile spare{};
     {
         absl::MutexLock lock(&mutex_);
@@ -283,7 +281,7 @@ absl::StatusOr<std::unique_ptr<env::WritableFile>> Log::new_file(uint64_t number
     }
     if (spare.number != 0) {
         bytes = spare.bytes;
-        return files_.recycle(path_(directory_, spare.number), path);
+        return files_.recycle(naming_.path(directory_, spare.number), path);
     }
     bytes = 0;
     STARLING_ASSIGN_OR_RETURN(auto file, files_.create(path));
@@ -305,7 +303,7 @@ void Log::fill_ahead() {
 }
 
 absl::Status Log::reopen_file() {
-    const std::string path = path_(directory_, file_number_);
+    const std::string path = naming_.path(directory_, file_number_);
     // The old handle may still hold bytes of the failed write: it must be gone before the file is
     // cut.
     file_.reset();
@@ -380,7 +378,7 @@ bool Log::remove_spares() {
     }
     for (const FinishedFile& spare : spares) {
         // What cannot be removed now goes at the next start.
-        files_.remove(path_(directory_, spare.number)).IgnoreError();
+        files_.remove(naming_.path(directory_, spare.number)).IgnoreError();
     }
     return !spares.empty();
 }
@@ -435,4 +433,4 @@ absl::Status Log::error() const {
     return error_;
 }
 
-}  // namespace starling::storage::lsm
+}  // namespace starling::storage

@@ -35,10 +35,10 @@
 #include "absl/synchronization/mutex.h"
 
 #include "env/file_system.h"
-#include "storage/lsm/file_names.h"
-#include "storage/lsm/record_file.h"
+#include "storage/log/log_start.h"
+#include "storage/log/record_file.h"
 
-namespace starling::storage::lsm {
+namespace starling::storage {
 
 class Log {
   public:
@@ -51,9 +51,7 @@ class Log {
         LogPosition position = 0;
         // Keeps files for reuse, and fills new ones ahead.
         bool recycle = false;
-        RecordFileKind kind = RecordFileKind::log;
-        // Of file `number`.
-        std::string (*path)(const std::string& directory, uint64_t number) = log_path;
+        LogNaming naming;
     };
 
     Log(Options options, env::FileSystem& files);
@@ -139,8 +137,7 @@ class Log {
     const std::string directory_;
     const uint64_t file_bytes_expected_;
     const bool recycle_;
-    const RecordFileKind kind_;
-    std::string (*const path_)(const std::string& directory, uint64_t number);
+    const LogNaming naming_;
     env::FileSystem& files_;
 
     std::atomic<uint64_t> buffered_bytes_ = 0;
@@ -189,4 +186,4 @@ class Log {
     absl::Status error_ ABSL_GUARDED_BY(mutex_);
 };
 
-}  // namespace starling::storage::lsm
+}  // namespace starling::storage

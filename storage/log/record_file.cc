@@ -1,4 +1,4 @@
-#include "storage/lsm/record_file.h"
+#include "storage/log/record_file.h"
 
 #include <algorithm>
 #include <cstring>
@@ -6,7 +6,7 @@
 #include "base/codec.h"
 #include "base/crc32c.h"
 
-namespace starling::storage::lsm {
+namespace starling::storage {
 
 namespace {
 
@@ -138,4 +138,4 @@ LogPosition RecordReader::durable_claimed_beyond(LogPosition position) const {
     return claimed;
 }
 
-}  // namespace starling::storage::lsm
+}  // namespace starling::storage

@@ -13,20 +13,13 @@
 #include "absl/status/statusor.h"
 
 #include "env/file_system.h"
-#include "storage/lsm/file_names.h"
-#include "storage/lsm/memtable.h"
-#include "storage/lsm/record_file.h"
-#include "storage/lsm/version_edit.h"
+#include "storage/log/log_start.h"
+#include "storage/log/record_file.h"
 
-namespace starling::storage::lsm {
+namespace starling::storage {
 
 class LogReplay {
   public:
-    // As Log::Options.
-    struct Naming {
-        RecordFileKind kind = RecordFileKind::log;
-        std::string (*path)(const std::string& directory, uint64_t number) = log_path;
-    };
     // What takes the batches.
     class Target {
       public:
@@ -39,23 +32,18 @@ class LogReplay {
     };
 
     // `start` is what the manifest says.
-    LogReplay(env::FileSystem& files, std::string directory, LogStart start, Naming naming)
+    LogReplay(env::FileSystem& files, std::string directory, LogStart start, LogNaming naming)
         : files_(files),
           directory_(std::move(directory)),
           start_(start),
           naming_(naming),
           position_(start.position),
           last_sequence_(start.flushed) {}
-    LogReplay(env::FileSystem& files, std::string directory, LogStart start)
-        : LogReplay(files, std::move(directory), start, Naming()) {}
 
     // `numbers`: of the log files at or after the first one, ascending. data_loss: the first is
     // missing.
     absl::Status open(std::vector<uint64_t> numbers);
 
-    // Adds batches to `memtable` until it uses `bytes_max` or the log ends; false: it ended.
-    // data_loss.
-    absl::StatusOr<bool> fill(Memtable& memtable, uint64_t bytes_max);
     // Adds batches to `target` until it is full or the log ends; false: it ended. data_loss.
     absl::StatusOr<bool> fill(Target& target);
 
@@ -73,7 +61,7 @@ class LogReplay {
     env::FileSystem& files_;
     const std::string directory_;
     const LogStart start_;
-    const Naming naming_;
+    const LogNaming naming_;
     // Files not yet read, the next one last.
     std::vector<uint64_t> rest_;
     uint64_t number_ = 0;
@@ -83,4 +71,4 @@ class LogReplay {
     Sequence last_sequence_;
 };
 
-}  // namespace starling::storage::lsm
+}  // namespace starling::storage

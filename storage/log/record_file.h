@@ -19,7 +19,7 @@
 #include <string>
 #include <string_view>
 
-namespace starling::storage::lsm {
+namespace starling::storage {
 
 using LogPosition = uint64_t;
 
@@ -88,4 +88,4 @@ class RecordReader {
     uint64_t offset_ = 0;
 };
 
-}  // namespace starling::storage::lsm
+}  // namespace starling::storage

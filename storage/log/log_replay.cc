@@ -1,4 +1,4 @@
-#include "storage/lsm/log_replay.h"
+#include "storage/log/log_replay.h"
 
 #include <algorithm>
 #include <utility>
@@ -7,45 +7,12 @@
 
 #include "base/planted.h"
 #include "base/status_macros.h"
-#include "storage/engine.h"
-#include "storage/lsm/file_names.h"
 
-namespace starling::storage::lsm {
+namespace starling::storage {
 
 namespace {
 
 constexpr uint64_t log_bytes_max = uint64_t{4} << 30;
-
-struct Adder final : WriteBatch::Handler {
-    Adder(Memtable& target, Sequence last) : memtable(target), sequence(last) {}
-    void put(std::string_view key, std::string_view value, Expiry expiry) override {
-        memtable.add_put(++sequence, key, value, expiry);
-    }
-    void remove(std::string_view key) override {
-        memtable.add(++sequence, ChangeKind::remove, key, {});
-    }
-    void remove_range(std::string_view begin, std::string_view end) override {
-        memtable.remove_range(++sequence, begin, end);
-    }
-    Memtable& memtable;
-    Sequence sequence;
-};
-
-class MemtableTarget final : public LogReplay::Target {
-  public:
-    MemtableTarget(Memtable& memtable, uint64_t bytes_max)
-        : memtable_(memtable), bytes_max_(bytes_max) {}
-    absl::StatusOr<Sequence> add(const Record& record, uint64_t) override {
-        Adder adder(memtable_, record.sequence - 1);
-        STARLING_RETURN_IF_ERROR(WriteBatch::replay(record.payload, adder));
-        return adder.sequence;
-    }
-    bool full() const override { return memtable_.used_bytes() >= bytes_max_; }
-
-  private:
-    Memtable& memtable_;
-    const uint64_t bytes_max_;
-};
 
 absl::Status damaged(const std::string& path, uint64_t offset, std::string_view why) {
     return absl::DataLossError(fmt::format("{}: at offset {}: {}", path, offset, why));
@@ -94,11 +61,6 @@ absl::StatusOr<bool> LogReplay::enter_next_file() {
     }
     STARLING_RETURN_IF_ERROR(load(current));
     return false;
-}
-
-absl::StatusOr<bool> LogReplay::fill(Memtable& memtable, uint64_t bytes_max) {
-    MemtableTarget target(memtable, bytes_max);
-    return fill(target);
 }
 
 absl::StatusOr<bool> LogReplay::fill(Target& target) {
@@ -165,4 +127,4 @@ absl::Status LogReplay::end_here() {
     return absl::OkStatus();
 }
 
-}  // namespace starling::storage::lsm
+}  // namespace starling::storage

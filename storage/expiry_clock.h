@@ -10,7 +10,7 @@
 #include "env/clock.h"
 #include "storage/engine.h"
 
-namespace starling::storage::lsm {
+namespace starling::storage {
 
 class ExpiryClock {
   public:
@@ -33,4 +33,4 @@ class ExpiryClock {
     mutable std::atomic<Expiry> latest_;
 };
 
-}  // namespace starling::storage::lsm
+}  // namespace starling::storage

@@ -1,0 +1,30 @@
+#include "storage/errors.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+
+namespace starling::storage {
+
+absl::Status closed_error() {
+    return absl::FailedPreconditionError("the storage engine is closed");
+}
+
+absl::Status disk_full_error(std::string_view what) {
+    return base::make_error(absl::StatusCode::kResourceExhausted,
+                            base::reason::disk_full,
+                            fmt::format("the disk is full: {}", what));
+}
+
+absl::Status stalled_error(std::string_view what) {
+    return absl::UnavailableError(fmt::format("stalled: {}", what));
+}
+
+absl::Status read_only_since(const absl::Status& error) {
+    return base::make_error(
+        absl::StatusCode::kFailedPrecondition,
+        base::reason::read_only,
+        fmt::format("the storage engine is read-only since an error: {}", error.ToString()));
+}
+
+}  // namespace starling::storage

@@ -1,0 +1,19 @@
+#pragma once
+
+// The refusals that all engines give alike.
+
+#include <string_view>
+
+#include "absl/status/status.h"
+
+namespace starling::storage {
+
+absl::Status closed_error();
+// resource_exhausted, reason disk_full.
+absl::Status disk_full_error(std::string_view what);
+// The caller tries again later.
+absl::Status stalled_error(std::string_view what);
+// failed_precondition, reason read_only.
+absl::Status read_only_since(const absl::Status& error);
+
+}  // namespace starling::storage
