@@ -48,6 +48,7 @@ class WritableFile {
     virtual absl::Status fill_ahead(uint64_t size) = 0;
 };
 
+// Of a file that grows, a handle shows at least what was there when it was opened.
 class RandomAccessFile {
   public:
     virtual ~RandomAccessFile() = default;

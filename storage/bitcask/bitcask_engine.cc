@@ -352,7 +352,8 @@ absl::Status BitcaskEngine::compact() {
 }
 
 WritePressure BitcaskEngine::write_pressure() const {
-    if (log_->disk_full() || log_->buffered_bytes() > log_buffer_bytes_max) {
+    if (maintenance_.has_error() || log_->disk_full() ||
+        log_->buffered_bytes() > log_buffer_bytes_max) {
         return WritePressure::refusing;
     }
     return log_->buffered_bytes() > log_buffer_bytes_max / 2 ? WritePressure::rising
@@ -399,9 +400,10 @@ absl::Status BitcaskEngine::close() {
 }
 
 absl::Status check_options(const EngineOptions& options) {
-    if (options.bitcask_file_bytes < 1024) {
+    // A file is read as a whole, and may end with a batch that goes beyond the limit.
+    if (options.bitcask_file_bytes < 1024 || options.bitcask_file_bytes > (uint64_t{3} << 30)) {
         return absl::InvalidArgumentError(
-            "storage options: bitcask_file_bytes must be at least 1024");
+            "storage options: bitcask_file_bytes must be between 1024 and 3 GiB");
     }
     if (options.open_tables_max < 1) {
         return absl::InvalidArgumentError("storage options: open_tables_max must be positive");

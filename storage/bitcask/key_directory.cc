@@ -320,6 +320,9 @@ Fate KeyDirectory::fate_of_put(const Change& change,
         version->payload->offset != change.location.offset) {
         return Fate::drop;
     }
+    if (map_.newest(change.key)->sequence != change.sequence) {
+        return Fate::keep_hidden;
+    }
     if (!Map::has_expired(*version, now) || !map_.is_alone(change.key, change.sequence)) {
         return Fate::keep;
     }

@@ -43,6 +43,9 @@ using DataFilePtr = std::shared_ptr<const DataFile>;
 // What a merge does with a change it meets.
 enum class Fate : uint8_t {
     keep,
+    // A value that a newer change hides, kept for a snapshot: what hides it is kept, too, though
+    // the snapshot may go meanwhile.
+    keep_hidden,
     drop,
     // A value that has expired: it goes, and so does its key.
     drop_expired,

@@ -3,6 +3,9 @@
 #include <optional>
 #include <set>
 
+#include "absl/container/flat_hash_set.h"
+
+#include "base/hash.h"
 #include "base/status_macros.h"
 #include "storage/bitcask/file_names.h"
 #include "storage/log/record_file.h"
@@ -49,10 +52,16 @@ class Merger {
         }
         switch (keys_.fate(change, numbers_, options_.now)) {
             case Fate::drop:
-                return absl::OkStatus();
+                return hides_what_was_kept(change) ? write(change) : absl::OkStatus();
+            case Fate::keep_hidden:
+                hidden_.insert(base::xxh3_64(change.key));
+                return write(change);
             case Fate::keep:
                 return write(change);
             case Fate::drop_expired:
+                if (hidden_.contains(base::xxh3_64(change.key))) {
+                    break;
+                }
                 merged_.expired.emplace_back(change.key, change.sequence);
                 return absl::OkStatus();
             case Fate::keep_as_removal:
@@ -69,6 +78,18 @@ class Merger {
                        .location = {},
                        .encoded = removal.representation()};
         return write(removed);
+    }
+
+    bool hides_what_was_kept(const Change& change) const {
+        switch (change.type) {
+            case ChangeType::put:
+                return false;
+            case ChangeType::remove:
+                return hidden_.contains(base::xxh3_64(change.key));
+            case ChangeType::remove_range:
+                return !hidden_.empty();
+        }
+        return false;
     }
 
     absl::Status write(const Change& change) {
@@ -132,6 +153,8 @@ class Merger {
     const KeyDirectory& keys_;
     MergeOptions options_;
     std::set<uint64_t> numbers_;
+    // Hashes of keys of which this merge has kept a hidden value.
+    absl::flat_hash_set<uint64_t> hidden_;
     Merged merged_;
     // The files begun, with those that are not finished.
     std::vector<uint64_t> begun_;

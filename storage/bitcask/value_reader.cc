@@ -10,10 +10,17 @@
 namespace starling::storage::bitcask {
 
 absl::StatusOr<std::string> ValueReader::read(std::string_view key, const Location& location) {
-    STARLING_ASSIGN_OR_RETURN(const auto file, open(location.file));
     std::string value(location.size, '\0');
-    STARLING_ASSIGN_OR_RETURN(const size_t count,
+    STARLING_ASSIGN_OR_RETURN(const auto file, open(location.file));
+    STARLING_ASSIGN_OR_RETURN(size_t count,
                               file->read(location.offset, value.size(), value.data()));
+    if (count != value.size()) {
+        // A handle may show the file as it was when it was opened, and files grow.
+        forget(location.file);
+        STARLING_ASSIGN_OR_RETURN(const auto reopened, open(location.file));
+        STARLING_ASSIGN_OR_RETURN(count,
+                                  reopened->read(location.offset, value.size(), value.data()));
+    }
     if (count != value.size() || value_checksum(key, value) != location.checksum) {
         return absl::DataLossError(fmt::format("{}: at offset {}: a value of {} bytes is damaged",
                                                data_path(directory_, location.file),

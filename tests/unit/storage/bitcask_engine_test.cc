@@ -271,5 +271,49 @@ TEST(BitcaskFileListTest, AListIsReadBackAndOnlyInOneForm) {
     EXPECT_EQ(bitcask::decode_file_list(text + "\n"), std::nullopt);
 }
 
+// A merge keeps the older value for a snapshot, which goes before the merge meets what hides it.
+TEST(BitcaskMergeTest, WhatHidesAKeptValueIsKeptThoughTheSnapshotGoesAmidTheMerge) {
+    WriteBatch removal;
+    removal.remove("victim");
+    WriteBatch range_removal;
+    range_removal.remove_range("v", "w");
+    int released = 0;
+    for (const WriteBatch& hides : {removal, range_removal}) {
+        for (int nth = 1; nth <= 6; ++nth) {
+            env::SimFileSystem files;
+            QueueWorkers workers;
+            EngineOptions options;
+            options.engine = "bitcask";
+            options.bitcask_file_bytes = 4096;
+            options.bitcask_stale_bytes_max = 1u << 30;
+            auto engine = *open_engine("/data", options, environment(files, workers));
+            ASSERT_TRUE(put(*engine, "victim", std::string(100, 'v')).ok());
+            auto snapshot = engine->snapshot();
+            ASSERT_TRUE(put(*engine, "one", std::string(3950, 'v')).ok());
+            ASSERT_TRUE(engine->write(hides).ok());
+            ASSERT_TRUE(put(*engine, "two", std::string(3950, 'v')).ok());
+            workers.run_all();
+            int opened = 0;
+            files.faults().set_hook([&](env::FileOperation operation, const std::string& path) {
+                if (operation == env::FileOperation::open && path.ends_with(".data") &&
+                    ++opened == nth) {
+                    snapshot.reset();
+                    ++released;
+                }
+                return absl::OkStatus();
+            });
+            ASSERT_TRUE(engine->compact().ok());
+            files.faults().set_hook(nullptr);
+            snapshot.reset();
+            EXPECT_EQ(read(*engine, "victim"), "(none)") << nth;
+            ASSERT_TRUE(engine->close().ok());
+            engine = *open_engine("/data", options, environment(files, workers));
+            EXPECT_EQ(read(*engine, "victim"), "(none)") << "after a restart, " << nth;
+            EXPECT_EQ(contents(*engine)->size(), 2u);
+        }
+    }
+    EXPECT_GE(released, 8) << "the snapshot went amid the merges";
+}
+
 }  // namespace
 }  // namespace starling::storage

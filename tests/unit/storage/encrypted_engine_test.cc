@@ -29,11 +29,11 @@ std::string value_of(int number) {
            std::string(static_cast<size_t>(number) * 37 % 700, 'v');
 }
 
-class EncryptedEngineTest : public testing::Test {
+class EncryptedEngineTest : public testing::TestWithParam<std::string> {
   protected:
     absl::Status open() {
-        auto engine =
-            open_engine(std::string(directory), small_options(), environment(files_, workers_));
+        auto engine = open_engine(
+            std::string(directory), small_options(GetParam()), environment(files_, workers_));
         if (engine.ok()) {
             engine_ = *std::move(engine);
         }
@@ -113,7 +113,12 @@ class EncryptedEngineTest : public testing::Test {
     int synced_ = 0;
 };
 
-TEST_F(EncryptedEngineTest, NothingThatIsStoredCanBeReadBelow) {
+INSTANTIATE_TEST_SUITE_P(Engines,
+                         EncryptedEngineTest,
+                         testing::Values("lsm", "bitcask"),
+                         [](const auto& tested) { return tested.param; });
+
+TEST_P(EncryptedEngineTest, NothingThatIsStoredCanBeReadBelow) {
     ASSERT_TRUE(run().ok());
     ASSERT_EQ(judge(), "");
     ASSERT_TRUE(engine_->close().ok());
@@ -124,15 +129,19 @@ TEST_F(EncryptedEngineTest, NothingThatIsStoredCanBeReadBelow) {
         const std::string path = std::string(directory) + "/" + name;
         decrypted += env::read_file(files_, path, 1 << 24).value_or("");
     }
-    for (const std::string_view plain :
-         {"canary", "latest", "starling storage", "manifest", "STARLREC"}) {
+    const std::string_view list_of_files = GetParam() == "lsm" ? "manifest" : "bitcask files";
+    for (const std::string_view plain : {std::string_view("canary"),
+                                         std::string_view("latest"),
+                                         std::string_view("starling storage"),
+                                         list_of_files,
+                                         std::string_view("STARLREC")}) {
         // Not with HasSubstr, which would print it all.
         EXPECT_EQ(raw.find(plain), std::string::npos) << plain;
         EXPECT_NE(decrypted.find(plain), std::string::npos) << plain;
     }
 }
 
-TEST_F(EncryptedEngineTest, WhateverTheLastOperationWasTheSyncedBatchesAreThere) {
+TEST_P(EncryptedEngineTest, WhateverTheLastOperationWasTheSyncedBatchesAreThere) {
     bool died = true;
     uint64_t n = 1;
     for (; died; n += 3) {
@@ -163,7 +172,7 @@ TEST_F(EncryptedEngineTest, WhateverTheLastOperationWasTheSyncedBatchesAreThere)
     EXPECT_GT(n, 300u);
 }
 
-TEST_F(EncryptedEngineTest, ADirectoryUnderAnotherKeyIsRefusedAndStaysAsItIs) {
+TEST_P(EncryptedEngineTest, ADirectoryUnderAnotherKeyIsRefusedAndStaysAsItIs) {
     ASSERT_TRUE(run().ok());
     kill(CrashMode::kept);
     files_.set_key_ring(env::KeyRing(master_key(2)));
@@ -176,22 +185,23 @@ TEST_F(EncryptedEngineTest, ADirectoryUnderAnotherKeyIsRefusedAndStaysAsItIs) {
     EXPECT_EQ(judge(), "");
 }
 
-TEST_F(EncryptedEngineTest, AnUnencryptedDirectoryIsRefusedAndAnEncryptedOneWithoutTheLayerToo) {
+TEST_P(EncryptedEngineTest, AnUnencryptedDirectoryIsRefusedAndAnEncryptedOneWithoutTheLayerToo) {
     {
-        auto plain = open_engine("/plain", small_options(), environment(disk_, workers_));
+        auto plain = open_engine("/plain", small_options(GetParam()), environment(disk_, workers_));
         ASSERT_TRUE(plain.ok());
     }
-    const auto opened = open_engine("/plain", small_options(), environment(files_, workers_));
+    const auto opened =
+        open_engine("/plain", small_options(GetParam()), environment(files_, workers_));
     EXPECT_TRUE(absl::IsFailedPrecondition(opened.status())) << opened.status();
     EXPECT_THAT(std::string(opened.status().message()), HasSubstr("is not encrypted"));
     ASSERT_TRUE(run().ok());
     kill(CrashMode::kept);
-    const auto bare =
-        open_engine(std::string(directory), small_options(), environment(disk_, workers_));
+    const auto bare = open_engine(
+        std::string(directory), small_options(GetParam()), environment(disk_, workers_));
     EXPECT_FALSE(bare.ok());
 }
 
-TEST_F(EncryptedEngineTest, TheMasterKeyChangesWhileTheEngineRuns) {
+TEST_P(EncryptedEngineTest, TheMasterKeyChangesWhileTheEngineRuns) {
     ASSERT_TRUE(run().ok());
     files_.set_key_ring(env::KeyRing(master_key(2), {master_key(1)}));
     for (const std::string& name : names_in(files_)) {
@@ -211,7 +221,7 @@ TEST_F(EncryptedEngineTest, TheMasterKeyChangesWhileTheEngineRuns) {
     EXPECT_EQ(judge(), "");
 }
 
-TEST_F(EncryptedEngineTest, DamageBelowIsAnErrorOrChangesNothing) {
+TEST_P(EncryptedEngineTest, DamageBelowIsAnErrorOrChangesNothing) {
     ASSERT_TRUE(run().ok());
     ASSERT_TRUE(engine_->sync().ok());
     synced_ = written_;
@@ -226,8 +236,8 @@ TEST_F(EncryptedEngineTest, DamageBelowIsAnErrorOrChangesNothing) {
             ASSERT_TRUE(copy->flip_bit(path, at, at % 8).ok());
             env::EncryptedFileSystem files(*copy, secrets_, env::KeyRing(master_key(1)));
             QueueWorkers workers;
-            auto engine =
-                open_engine(std::string(directory), small_options(), environment(files, workers));
+            auto engine = open_engine(
+                std::string(directory), small_options(GetParam()), environment(files, workers));
             if (!engine.ok()) {
                 continue;
             }
@@ -236,6 +246,22 @@ TEST_F(EncryptedEngineTest, DamageBelowIsAnErrorOrChangesNothing) {
             EXPECT_TRUE(wrong.empty() || wrong.starts_with("DATA_LOSS"))
                 << wrong << ", " << path << " at " << at;
             engine_.reset();
+        }
+    }
+}
+
+// The file that is being written is read while it grows.
+TEST_P(EncryptedEngineTest, WhatWasSyncedIsReadThroughAFileThatWasOpenedEarlier) {
+    EngineOptions options = small_options(GetParam());
+    options.bitcask_file_bytes = 1 << 20;
+    const auto engine = *open_engine("/large", options, environment(files_, workers_));
+    for (int number = 0; number < 60; ++number) {
+        ASSERT_TRUE(put(*engine, fmt::format("key {}", number), std::string(1000, 'v')).ok());
+        ASSERT_TRUE(engine->sync().ok());
+        workers_.run_all();
+        for (const int earlier : {0, number / 2, number}) {
+            EXPECT_EQ(read(*engine, fmt::format("key {}", earlier)), std::string(1000, 'v'))
+                << earlier << " of " << number;
         }
     }
 }
