@@ -99,7 +99,8 @@ bool decode(std::string_view text, FileList& list) {
         }
         line.remove_prefix(tag.size());
         if (!take_number(line, 10, sum.bytes) || !take_number(line, 16, sum.checksum) ||
-            line.empty() || line.find('/') != std::string_view::npos) {
+            line.empty() || line == "." || line == ".." ||
+            line.find('/') != std::string_view::npos) {
             return false;
         }
         list.emplace(line, sum);

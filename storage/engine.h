@@ -56,6 +56,7 @@ class WriteBatch {
     void append(const WriteBatch& other);
 
     size_t count() const { return count_; }
+    size_t range_removal_count() const { return range_removal_count_; }
     size_t byte_size() const { return representation_.size(); }
     bool empty() const { return count_ == 0; }
     // The changes in the encoding of docs/formats/batch.md.
@@ -78,6 +79,7 @@ class WriteBatch {
   private:
     std::string representation_;
     size_t count_ = 0;
+    size_t range_removal_count_ = 0;
 };
 
 // A frozen view of the engine. Released by destruction, before the engine closes.

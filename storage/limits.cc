@@ -36,6 +36,14 @@ absl::Status too_large(std::string_view reason, std::string_view what, size_t si
 }  // namespace
 
 absl::Status check_batch(const WriteBatch& batch) {
+    if (batch.range_removal_count() > engine_range_removals_max) {
+        return base::make_error(
+            absl::StatusCode::kInvalidArgument,
+            base::reason::request_too_large,
+            fmt::format("a batch with {} removals of ranges; at most {} are taken",
+                        batch.range_removal_count(),
+                        engine_range_removals_max));
+    }
     if (batch.byte_size() <= engine_key_bytes_max) {
         return absl::OkStatus();
     }

@@ -16,6 +16,9 @@ inline constexpr size_t engine_value_bytes_max = 256u << 20;
 // A batch is one record of the log, whose length field has 32 bits.
 inline constexpr size_t engine_batch_bytes_max = 512u << 20;
 
+// Each may hide entries of any table, so reads and compactions look at all of them.
+inline constexpr size_t engine_range_removals_max = 256;
+
 static_assert(engine_key_bytes_max + engine_value_bytes_max + 64 < engine_batch_bytes_max);
 
 // invalid_argument when `batch` exceeds a limit.

@@ -39,8 +39,8 @@ struct EngineOptions {
     uint64_t block_bytes = 4096;
     // Size at which a compaction begins a new table.
     uint64_t table_bytes = 8u << 20;
-    // Values of at least this size are kept apart from their keys, in value files, when they leave
-    // memory; 0: none are.
+    // Values of at least this size, 48 or more, are kept apart from their keys, in value files,
+    // when they leave memory; 0: none are.
     uint64_t separate_value_bytes = 0;
     // Size at which a new value file is begun.
     uint64_t value_file_bytes = 64u << 20;

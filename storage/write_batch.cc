@@ -49,16 +49,19 @@ void WriteBatch::remove_range(std::string_view begin, std::string_view end) {
     base::put_bytes(representation_, begin);
     base::put_bytes(representation_, end);
     ++count_;
+    ++range_removal_count_;
 }
 
 void WriteBatch::clear() {
     representation_.clear();
     count_ = 0;
+    range_removal_count_ = 0;
 }
 
 void WriteBatch::append(const WriteBatch& other) {
     representation_.append(other.representation_);
     count_ += other.count_;
+    range_removal_count_ += other.range_removal_count_;
 }
 
 absl::Status WriteBatch::replay(std::string_view representation, Handler& handler) {

@@ -421,6 +421,11 @@ uint64_t Log::size() const {
 }
 
 absl::Status Log::fail(absl::Status status) {
+    // A full disk that shows only in a sync is a failed sync: nothing is known of what was written,
+    // and space that returns heals nothing.
+    if (absl::IsResourceExhausted(status)) {
+        status = absl::UnavailableError(status.message());
+    }
     absl::MutexLock lock(&mutex_);
     if (error_.ok()) {
         error_ = status;

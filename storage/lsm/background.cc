@@ -186,7 +186,7 @@ absl::Status Background::remove_dead_tables(const Version& version) {
     }
     STARLING_RETURN_IF_ERROR(parts_.catalog.settle());
     STARLING_RETURN_IF_ERROR(commit(std::move(edit)));
-    parts_.view.compacted(parts_.catalog.version());
+    parts_.view.compacted([this] { return parts_.catalog.version(); });
     return absl::OkStatus();
 }
 
@@ -198,6 +198,8 @@ void Background::conclude(const absl::Status& status) {
         schedule();
     } else if (absl::IsResourceExhausted(status)) {
         disk_full_.store(true, std::memory_order_relaxed);
+        // What a failed job left behind takes the space that the next try needs.
+        remove_unused_files();
     } else if (!absl::IsCancelled(status)) {
         set_error(status);
     }
@@ -297,7 +299,7 @@ absl::Status Background::flush_oldest() {
         retire_new_files(edit);
     }
     STARLING_RETURN_IF_ERROR(status);
-    parts_.view.flushed(parts_.catalog.version());
+    parts_.view.flushed([this] { return parts_.catalog.version(); });
     parts_.log.forget_before(next.log_number());
     parts_.catalog.retire_log(memtable->log_number());
     flush_count_.fetch_add(1, std::memory_order_relaxed);
@@ -321,7 +323,7 @@ absl::Status Background::compact(const Compaction& compaction) {
         edit.removed.push_back({.level = compaction.output_level(), .number = table->number});
     }
     STARLING_RETURN_IF_ERROR(commit(std::move(edit)));
-    parts_.view.compacted(parts_.catalog.version());
+    parts_.view.compacted([this] { return parts_.catalog.version(); });
     compaction_count_.fetch_add(1, std::memory_order_relaxed);
     return absl::OkStatus();
 }
@@ -344,6 +346,7 @@ absl::StatusOr<VersionEdit> Background::merge(const Compaction& compaction) {
     writer.table_bytes_max = options_.table_bytes;
     writer.engine.compression = compression_of(*version, compaction.output_level());
     writer.range_removals = version->shared_range_removals();
+    writer.bounds = find_bounds(*version, compaction);
     writer.now = parts_.expiry_clock.now();
     writer.value_files_to_leave = compaction.value_files_to_leave;
     writer.values = &parts_.values;

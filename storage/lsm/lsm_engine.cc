@@ -31,6 +31,10 @@ constexpr uint64_t log_write_bytes = 256u << 10;
 // More than this waits only when the disk does not keep up.
 constexpr uint64_t log_buffer_bytes_max = 16u << 20;
 constexpr size_t value_files_open_max = 64;
+// Smaller ones gain nothing: a pointer takes 28 bytes, and the value's record 8 more.
+constexpr uint64_t separate_value_bytes_min = 48;
+// Range removals that tables, or memtables, still hold entries of.
+constexpr size_t range_removals_wait_max = 1024;
 
 class LsmEngine final : public Engine {
   public:
@@ -87,7 +91,8 @@ class LsmEngine final : public Engine {
     absl::Status check_conditions(std::span<const Condition> conditions, const ReadPoint& point);
     bool unchanged_since(const ReadPoint& point, std::span<const Condition> conditions) const
         ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
-    absl::Status make_room(bool& rotated) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
+    absl::Status make_room(const WriteBatch& batch, bool& rotated)
+        ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
     void rotate() ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
     uint64_t bytes_between(const TableMetadata& metadata,
                            std::string_view begin,
@@ -168,8 +173,8 @@ LsmEngine::LsmEngine(const std::string& directory,
         if (i > 0) {
             view_.rotate(recovered.memtables[i]);
         }
-        for (const RangeRemoval& removal : recovered.memtables[i]->range_removals()) {
-            view_.remove_range(removal);
+        if (const auto& removals = recovered.memtables[i]->range_removals(); !removals.empty()) {
+            view_.remove_ranges(removals);
         }
     }
 }
@@ -323,8 +328,7 @@ absl::Status LsmEngine::finish_write(const absl::Status& applied,
 
 absl::Status LsmEngine::apply(const WriteBatch& batch, bool& rotated) {
     struct Adder final : WriteBatch::Handler {
-        Adder(Memtable& target, CurrentView& shown, Sequence last)
-            : memtable(target), view(shown), sequence(last) {}
+        Adder(Memtable& target, Sequence last) : memtable(target), sequence(last) {}
         void put(std::string_view key, std::string_view value, Expiry expiry) override {
             memtable.add_put(++sequence, key, value, expiry);
             bytes += key.size() + value.size();
@@ -335,26 +339,23 @@ absl::Status LsmEngine::apply(const WriteBatch& batch, bool& rotated) {
         }
         void remove_range(std::string_view begin, std::string_view end) override {
             memtable.remove_range(++sequence, begin, end);
-            const auto& removals = memtable.range_removals();
-            if (!removals.empty() && removals.back().sequence == sequence) {
-                view.remove_range(removals.back());
-                last_range_removal = sequence;
-            }
+            bytes += begin.size() + end.size();
         }
         Memtable& memtable;
-        CurrentView& view;
         Sequence sequence;
-        Sequence last_range_removal = 0;
         // Of keys and values.
         uint64_t bytes = 0;
     };
-    STARLING_RETURN_IF_ERROR(make_room(rotated));
+    STARLING_RETURN_IF_ERROR(make_room(batch, rotated));
+    const size_t range_removals_before = active_->range_removals().size();
     const Sequence last = last_sequence_.load(std::memory_order_relaxed);
     log_->append(last + 1, batch.representation());
-    Adder adder(*active_, view_, last);
+    Adder adder(*active_, last);
     STARLING_CHECK(WriteBatch::replay(batch.representation(), adder).ok());
-    if (adder.last_range_removal != 0) {
-        last_range_removal_.store(adder.last_range_removal, std::memory_order_relaxed);
+    const std::span<const RangeRemoval> removals(active_->range_removals());
+    if (removals.size() > range_removals_before) {
+        view_.remove_ranges(removals.subspan(range_removals_before));
+        last_range_removal_.store(removals.back().sequence, std::memory_order_relaxed);
     }
     last_sequence_.store(adder.sequence, std::memory_order_release);
     user_written_bytes_.store(user_written_bytes_.load(std::memory_order_relaxed) + adder.bytes,
@@ -362,11 +363,16 @@ absl::Status LsmEngine::apply(const WriteBatch& batch, bool& rotated) {
     return absl::OkStatus();
 }
 
-absl::Status LsmEngine::make_room(bool& rotated) {
-    if (active_->used_bytes() < memtable_bytes_) {
+absl::Status LsmEngine::make_room(const WriteBatch& batch, bool& rotated) {
+    const auto view = view_.get();
+    if (batch.range_removal_count() > 0 &&
+        view->range_removals->list().size() >= range_removals_wait_max) {
+        return stalled_error("removed ranges wait for compaction, or for snapshots that see them");
+    }
+    if (active_->used_bytes() < memtable_bytes_ &&
+        active_->range_removals().size() < engine_range_removals_max) {
         return absl::OkStatus();
     }
-    const auto view = view_.get();
     const bool memory_full = view->immutable.size() + 1 >= options_.memtables_max;
     const bool level_0_full =
         view->version->level(0).size() + view->immutable.size() >= options_.level_0_tables_stall;
@@ -667,6 +673,15 @@ absl::Status check_options(const EngineOptions& options) {
         require(options.memory_bytes_max >= 16384, "memory_bytes_max must be at least 16384"));
     STARLING_RETURN_IF_ERROR(require(options.memtables_max >= 2 && options.memtables_max <= 64,
                                      "memtables_max must be between 2 and 64"));
+    // A log file belongs to one memtable, and is read as a whole.
+    STARLING_RETURN_IF_ERROR(
+        require(options.memory_bytes_max / options.memtables_max <= (uint64_t{1} << 30),
+                "memory_bytes_max must be at most 1 GiB for each of memtables_max"));
+    STARLING_RETURN_IF_ERROR(require(options.separate_value_bytes == 0 ||
+                                         options.separate_value_bytes >= separate_value_bytes_min,
+                                     "separate_value_bytes must be 0 or at least 48"));
+    STARLING_RETURN_IF_ERROR(require(options.level_bytes_base <= (uint64_t{1} << 40),
+                                     "level_bytes_base must be at most 1 TiB"));
     STARLING_RETURN_IF_ERROR(
         require(options.block_bytes >= 64 && options.block_bytes <= (16u << 20),
                 "block_bytes must be between 64 and 16 MiB"));

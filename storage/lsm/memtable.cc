@@ -37,6 +37,7 @@ void Memtable::add(Sequence sequence,
 
 void Memtable::remove_range(Sequence sequence, std::string_view begin, std::string_view end) {
     last_sequence_ = sequence;
+    range_bytes_ += sizeof(RangeRemoval) + begin.size() + end.size();
     if (end.empty() || begin < end) {
         range_removals_.push_back(
             {.begin = std::string(begin), .end = std::string(end), .sequence = sequence});

@@ -50,7 +50,8 @@ class Memtable {
     const std::vector<RangeRemoval>& range_removals() const { return range_removals_; }
     // Of the thread that adds, or when none does any more.
     Sequence last_sequence() const { return last_sequence_; }
-    uint64_t used_bytes() const { return arena_.used_bytes(); }
+    // REQUIRES, as range_removals(): the thread that adds, or that none does any more.
+    uint64_t used_bytes() const { return arena_.used_bytes() + range_bytes_; }
     uint64_t memory_bytes() const { return arena_.memory_bytes(); }
 
   private:
@@ -59,6 +60,8 @@ class Memtable {
     SkipList entries_{arena_};
     Sequence last_sequence_ = 0;
     std::vector<RangeRemoval> range_removals_;
+    // Of all range removals, also of empty ranges: they fill the log.
+    uint64_t range_bytes_ = 0;
 };
 
 }  // namespace starling::storage::lsm

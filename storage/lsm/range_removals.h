@@ -4,7 +4,8 @@
 // written to it, and the version (so the manifest) those of flushed memtables, until no table holds
 // an older entry of the range. Readers and compactions look here for what hides an entry.
 //
-// Never changes once made; a change makes a new set.
+// A set is searched from its first removal that is newer than the entry: there are few, since the
+// engine takes no more of them while many are still needed. Never changes once made.
 
 #include <memory>
 #include <string>
@@ -54,15 +55,7 @@ class RangeRemovals {
     }
 
   private:
-    // Between two neighbouring bounds the same removals hold.
-    struct Piece {
-        std::string begin;
-        // Ascending.
-        std::vector<Sequence> sequences;
-    };
-
     std::vector<RangeRemoval> removals_;
-    std::vector<Piece> pieces_;
 };
 
 }  // namespace starling::storage::lsm

@@ -4,6 +4,7 @@
 // view by shared_ptr, so memtables and tables stay while somebody reads them.
 
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -44,27 +45,34 @@ class CurrentView {
             view.active = std::move(next);
         });
     }
-    void remove_range(const RangeRemoval& removal) {
+    // Those of one batch. REQUIRES: at least one, in the order of their sequences.
+    void remove_ranges(std::span<const RangeRemoval> removals) {
         change([&](ReadView& view) {
-            view.unflushed_range_removals.push_back(removal);
-            view.last_range_removal = removal.sequence;
+            view.unflushed_range_removals.insert(
+                view.unflushed_range_removals.end(), removals.begin(), removals.end());
+            view.last_range_removal = removals.back().sequence;
             collect_range_removals(view);
         });
     }
-    // `version` holds what the oldest immutable memtable held.
-    void flushed(std::shared_ptr<const Version> version) {
+    // After a change of the version. `current` is asked for it under the lock: a version that was
+    // fetched before could replace a later one, which another job has put in meanwhile.
+    //
+    // Of the oldest immutable memtable, whose content it holds:
+    template <typename CurrentVersion>
+    void flushed(CurrentVersion&& current) {
         change([&](ReadView& view) {
             const Sequence flushed = view.immutable.back()->last_sequence();
             std::erase_if(view.unflushed_range_removals,
                           [&](const auto& removal) { return removal.sequence <= flushed; });
             view.immutable.pop_back();
-            view.version = std::move(version);
+            view.version = current();
             collect_range_removals(view);
         });
     }
-    void compacted(std::shared_ptr<const Version> version) {
+    template <typename CurrentVersion>
+    void compacted(CurrentVersion&& current) {
         change([&](ReadView& view) {
-            view.version = std::move(version);
+            view.version = current();
             collect_range_removals(view);
         });
     }

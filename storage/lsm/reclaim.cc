@@ -82,9 +82,25 @@ std::optional<Compaction> pick_range_compaction(const Version& version, const Re
     return std::nullopt;
 }
 
+std::vector<std::string> find_bounds(const Version& version, const Compaction& inputs) {
+    std::vector<std::string> bounds;
+    for (const RangeRemoval& removal : version.range_removals().list()) {
+        const auto hides = [&](const TablePtr& table) { return holds_older(*table, removal); };
+        if (std::any_of(inputs.upper.begin(), inputs.upper.end(), hides) ||
+            std::any_of(inputs.lower.begin(), inputs.lower.end(), hides)) {
+            bounds.push_back(removal.begin);
+            if (!removal.end.empty()) {
+                bounds.push_back(removal.end);
+            }
+        }
+    }
+    std::sort(bounds.begin(), bounds.end());
+    return bounds;
+}
+
 std::optional<Compaction> pick_value_compaction(const Version& version) {
     for (const Version::ValueFile& file : version.value_files()) {
-        if (file.live_bytes * 2 > file.file_bytes) {
+        if (file.live_bytes * 2 > file.file_bytes - value_file_header_bytes) {
             continue;
         }
         for (uint32_t level = 0; level < level_count; ++level) {

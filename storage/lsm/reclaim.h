@@ -10,6 +10,7 @@
 // 2. While a snapshot from before a range removal lives, that removal reclaims nothing.
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "storage/lsm/compaction_picker.h"
@@ -29,6 +30,10 @@ std::vector<VersionEdit::Removed> find_dead_tables(const Version& version,
 // A compaction that rewrites tables with entries that a range removal hides; nullopt: there is
 // none.
 std::optional<Compaction> pick_range_compaction(const Version& version, const ReclaimState& state);
+// Where the tables that come of `inputs` must not reach across: the bounds of the range removals
+// that hide entries of them. So none of the new tables holds older entries of a removed range by
+// its neighbours alone. Ascending.
+std::vector<std::string> find_bounds(const Version& version, const Compaction& inputs);
 // A compaction that moves values out of a value file of which half or more is garbage.
 std::optional<Compaction> pick_value_compaction(const Version& version);
 // The range removals that no table holds older entries of.

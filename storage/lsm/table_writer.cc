@@ -19,7 +19,7 @@ class TableWriter {
         : files_(files),
           options_(std::move(options)),
           garbage_(options_.snapshots, *options_.range_removals),
-          bounds_(bounds_of(*options_.range_removals)) {}
+          bounds_(std::move(options_.bounds)) {}
 
     absl::Status run(InternalIterator& entries) {
         for (entries.seek_to_first(); entries.valid(); entries.next()) {
@@ -58,18 +58,6 @@ class TableWriter {
     WrittenTables take() { return std::move(written_); }
 
   private:
-    static std::vector<std::string> bounds_of(const RangeRemovals& removals) {
-        std::vector<std::string> bounds;
-        for (const RangeRemoval& removal : removals.list()) {
-            bounds.push_back(removal.begin);
-            if (!removal.end.empty()) {
-                bounds.push_back(removal.end);
-            }
-        }
-        std::sort(bounds.begin(), bounds.end());
-        return bounds;
-    }
-
     bool has_expired(std::string_view key, std::string_view stored) {
         const ChangeKind kind = kind_of_tag(tag_of(key));
         if (kind == ChangeKind::put || kind == ChangeKind::remove) [[likely]] {

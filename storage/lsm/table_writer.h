@@ -28,8 +28,9 @@ struct TableWriterOptions {
     // A new table begins at this size, between two keys; 0: never.
     uint64_t table_bytes_max = 0;
     std::vector<Sequence> snapshots;
-    // Of the version that the entries come from. A new table begins at each of their bounds, so
-    // that a table either may hold keys of a range or touches none.
+    // Ascending user keys at which a new table begins.
+    std::vector<std::string> bounds;
+    // Of the version that the entries come from.
     std::shared_ptr<const RangeRemovals> range_removals = std::make_shared<RangeRemovals>();
     // What expired before is written as a removal. 0: nothing is.
     Expiry now = 0;

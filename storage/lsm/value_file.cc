@@ -16,7 +16,6 @@ namespace {
 
 constexpr std::string_view magic = "STARLVAL";
 constexpr uint32_t value_format_version = 1;
-constexpr size_t header_bytes = 24;
 constexpr size_t write_bytes = 256u << 10;
 
 std::string encode_header(uint64_t number) {
@@ -72,7 +71,7 @@ absl::StatusOr<std::unique_ptr<ValueFileWriter>> ValueFileWriter::create(
     std::unique_ptr<ValueFileWriter> writer(
         new ValueFileWriter(files, std::move(path), number, std::move(file)));
     writer->buffer_ = encode_header(number);
-    writer->end_ = header_bytes;
+    writer->end_ = value_file_header_bytes;
     return writer;
 }
 
@@ -161,13 +160,14 @@ absl::Status verify_value_file(env::FileSystem& files,
     const std::string path = value_file_path(directory, metadata.number);
     STARLING_ASSIGN_OR_RETURN(const auto file, files.open_for_read(path));
     STARLING_ASSIGN_OR_RETURN(const uint64_t size, file->size());
-    std::string header(header_bytes, '\0');
-    STARLING_ASSIGN_OR_RETURN(const size_t got, file->read(0, header_bytes, header.data()));
-    if (size != metadata.file_bytes || got != header_bytes ||
+    std::string header(value_file_header_bytes, '\0');
+    STARLING_ASSIGN_OR_RETURN(const size_t got,
+                              file->read(0, value_file_header_bytes, header.data()));
+    if (size != metadata.file_bytes || got != value_file_header_bytes ||
         header != encode_header(metadata.number)) {
         return damaged(path, 0);
     }
-    for (uint64_t offset = header_bytes; offset < size;) {
+    for (uint64_t offset = value_file_header_bytes; offset < size;) {
         char head[value_record_bytes];
         STARLING_ASSIGN_OR_RETURN(const size_t head_bytes, file->read(offset, sizeof(head), head));
         uint32_t value_size = 0;

@@ -22,6 +22,8 @@
 
 namespace starling::storage::lsm {
 
+inline constexpr uint64_t value_file_header_bytes = 24;
+
 struct ValueFileMetadata {
     uint64_t number = 0;
     uint64_t file_bytes = 0;

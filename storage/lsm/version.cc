@@ -61,6 +61,10 @@ absl::StatusOr<std::shared_ptr<const Version>> Version::apply(const VersionEdit&
         tables.erase(found);
     }
     for (const VersionEdit::Added& added : edit.added) {
+        if (next->names_file(FileKind::table, added.table.number)) {
+            return absl::DataLossError(
+                fmt::format("table {} is added but was there", added.table.number));
+        }
         next->levels_[added.level].push_back(std::make_shared<TableMetadata>(added.table));
     }
     std::sort(next->levels_[0].begin(),
@@ -94,6 +98,10 @@ absl::Status Version::count_value_files(const VersionEdit& edit) {
         return absl::OkStatus();
     }
     for (const ValueFileMetadata& file : edit.value_files) {
+        if (names_file(FileKind::value_file, file.number)) {
+            return absl::DataLossError(
+                fmt::format("value file {} is added but was there", file.number));
+        }
         value_files_.push_back(
             {.number = file.number, .file_bytes = file.file_bytes, .live_bytes = 0});
     }

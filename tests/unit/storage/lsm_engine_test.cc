@@ -339,6 +339,20 @@ TEST_F(LsmEngineTest, WhatWasFlushedNeedsNoLog) {
     EXPECT_GT(engine->statistics().flushes, 3u);
 }
 
+TEST_F(LsmEngineTest, ADiskThatIsFullOnlyInASyncIsAFailedSync) {
+    ASSERT_TRUE(put(*engine, "a", "1").ok());
+    files.faults().set_hook([](env::FileOperation operation, const std::string& path) {
+        return operation == env::FileOperation::sync
+                   ? absl::ResourceExhaustedError(path + ": no space")
+                   : absl::OkStatus();
+    });
+    EXPECT_FALSE(engine->sync().ok());
+    files.faults().set_hook(nullptr);
+    EXPECT_FALSE(engine->background_error().ok());
+    EXPECT_TRUE(absl::IsFailedPrecondition(put(*engine, "b", "2")));
+    EXPECT_EQ(read(*engine, "a"), "1");
+}
+
 TEST_F(LsmEngineTest, OptionsThatMakeNoSenseAreRefused) {
     ASSERT_TRUE(engine->close().ok());
     engine.reset();

@@ -193,6 +193,47 @@ TEST_F(LsmReclaimTest, ARangeRemovalThatPowerLossTakesBackHasRemovedNothing) {
     EXPECT_EQ(contents(*engine)->size(), 200u);
 }
 
+TEST_F(LsmReclaimTest, RangeRemovalsThatCannotGoAreRefusedBeforeReadsGetSlow) {
+    fill(0, 20);
+    const auto snapshot = engine->snapshot();
+    absl::Status status;
+    int taken = 0;
+    for (; taken < 5000 && status.ok(); ++taken) {
+        WriteBatch batch;
+        batch.remove_range("key", fmt::format("key{:06}", taken));
+        status = engine->write(batch);
+        workers.run_all();
+    }
+    EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+    EXPECT_THAT(std::string(status.message()), testing::HasSubstr("removed ranges"));
+    EXPECT_GT(taken, 1000);
+    EXPECT_TRUE(put(*engine, "other", "is taken").ok());
+    EXPECT_EQ(contents(*engine, at(snapshot.get()))->size(), 20u);
+}
+
+TEST_F(LsmReclaimTest, ABatchOfTooManyRangeRemovalsIsRefused) {
+    WriteBatch batch;
+    for (int i = 0; i < 256; ++i) {
+        batch.remove_range("a", "b");
+    }
+    EXPECT_TRUE(engine->write(batch).ok());
+    batch.remove_range("a", "b");
+    const absl::Status status = engine->write(batch);
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    EXPECT_THAT(std::string(status.message()), testing::HasSubstr("257 removals of ranges"));
+}
+
+TEST_F(LsmReclaimTest, EmptyRangesFillTheLogAndSoTheMemtable) {
+    for (int i = 0; i < 400; ++i) {
+        WriteBatch batch;
+        batch.remove_range("b" + std::string(100, 'x'), "a");
+        write(batch);
+        workers.run_all();
+    }
+    EXPECT_GT(engine->statistics().flushes, 2u);
+    EXPECT_LT(engine->statistics().log_bytes, 4u * 4096);
+}
+
 // ---- expiry
 
 TEST_F(LsmReclaimTest, ExpiredValuesAreHiddenAndTheirTablesGoAsAWhole) {
@@ -341,6 +382,20 @@ TEST_F(LsmReclaimTest, ADamagedOrMissingValueFileIsNamedAndItsValueNeverReturned
     const auto opened = open_engine("/data", options, surroundings(files));
     ASSERT_TRUE(absl::IsDataLoss(opened.status())) << opened.status();
     EXPECT_THAT(std::string(opened.status().message()), testing::HasSubstr(name));
+}
+
+TEST_F(LsmReclaimTest, TheHeaderOfAValueFileIsNoGarbage) {
+    options.separate_value_bytes = 48;
+    reopen();
+    ASSERT_TRUE(put(*engine, "k", std::string(48, 'v')).ok());
+    ASSERT_TRUE(engine->compact().ok());
+    const uint64_t compactions = engine->statistics().compactions;
+    engine->write(WriteBatch()).IgnoreError();
+    reopen();
+    for (int jobs = 0; workers.run_one(); ++jobs) {
+        ASSERT_LT(jobs, 10) << "one live value is collected again and again";
+    }
+    EXPECT_LE(engine->statistics().compactions, compactions);
 }
 
 // ---- compaction on demand, sizes

@@ -15,6 +15,7 @@
 #include "storage/lsm/memtable.h"
 #include "storage/lsm/merging_iterator.h"
 #include "storage/lsm/published_pointer.h"
+#include "storage/lsm/read_view.h"
 #include "storage/lsm/table_index.h"
 #include "tests/unit/storage/test_support.h"
 
@@ -334,6 +335,30 @@ TEST(BlockCacheTest, ABlockThatIsHeldOutlivesItsPlaceInTheCache) {
 }
 
 // ---- the pointer that readers share ----
+
+// A compaction ends while a flush does: what the flush put in is not replaced by what was before.
+TEST(CurrentViewTest, AVersionThatWasFetchedBeforeNeverReplacesALaterOne) {
+    const auto earlier = std::make_shared<const Version>();
+    const auto later = std::make_shared<const Version>();
+    CurrentView view(std::make_shared<Memtable>(1), earlier);
+    view.rotate(std::make_shared<Memtable>(2));
+    std::atomic<bool> flushed = false;
+    std::thread flush;
+    view.compacted([&] {
+        flush = std::thread([&] {
+            view.flushed([&] { return later; });
+            flushed = true;
+        });
+        // Time enough for the other one, were it let in.
+        for (int i = 0; i < 20'000 && !flushed; ++i) {
+            std::this_thread::yield();
+        }
+        return earlier;
+    });
+    flush.join();
+    EXPECT_EQ(view.get()->version, later);
+    EXPECT_TRUE(view.get()->immutable.empty());
+}
 
 TEST(PublishedPointerTest, TheOldOneIsLetGoWhenNobodyReads) {
     auto first = std::make_shared<const int>(1);
