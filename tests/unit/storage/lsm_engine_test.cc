@@ -316,7 +316,7 @@ TEST_F(LsmEngineTest, ADiskTooFullToFlushHealsToo) {
     EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
     files.set_capacity(uint64_t{1} << 30);
     // The first write asks for the flush, the next finds room.
-    put(*engine, "again", "x").IgnoreError();
+    EXPECT_TRUE(absl::IsResourceExhausted(put(*engine, "again", "x")));
     workers.run_all();
     EXPECT_TRUE(put(*engine, "again", "x").ok());
     EXPECT_GE(engine->statistics().flushes, 1u);

@@ -1,6 +1,7 @@
 // Blocks, indexes, caches and merges, against simple models of what they do quickly.
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <thread>
 
@@ -252,6 +253,7 @@ TEST(ClockCacheTest, TheCostIsThatOfWhatIsThere) {
 TEST(ClockCacheTest, ThreadsThatReadWhileOthersReplaceSeeWholeEntries) {
     NumberCache cache(16, 16);
     std::atomic<int> wrong = 0;
+    std::atomic<int> hits = 0;
     std::vector<std::thread> threads;
     for (uint64_t seed = 1; seed <= 3; ++seed) {
         threads.emplace_back([&, seed] {
@@ -262,6 +264,7 @@ TEST(ClockCacheTest, ThreadsThatReadWhileOthersReplaceSeeWholeEntries) {
                 bool right = true;
                 if (!cache.with({.first = number}, [&](const std::shared_ptr<uint64_t>& value) {
                         right = *value == number;
+                        ++hits;
                     })) {
                     insert(cache, number);
                 }
@@ -273,6 +276,7 @@ TEST(ClockCacheTest, ThreadsThatReadWhileOthersReplaceSeeWholeEntries) {
         thread.join();
     }
     EXPECT_EQ(wrong, 0);
+    EXPECT_GT(hits, 1000);
     EXPECT_LE(cache.cost(), 16u);
 }
 
@@ -378,19 +382,30 @@ TEST(PublishedPointerTest, ReadersNeverSeeAnOlderOneThanBefore) {
     constexpr uint64_t last = 20000;
     PublishedPointer<const uint64_t> pointer(std::make_shared<const uint64_t>(0));
     std::atomic<int> wrong = 0;
+    std::array<std::atomic<uint64_t>, 2> reads = {};
     std::vector<std::thread> readers;
-    for (int i = 0; i < 2; ++i) {
+    for (std::atomic<uint64_t>& count : reads) {
         readers.emplace_back([&] {
             uint64_t seen = 0;
             while (seen < last) {
                 const uint64_t now = *pointer.get();
                 wrong += now < seen ? 1 : 0;
                 seen = now;
+                ++count;
             }
         });
     }
     for (uint64_t number = 1; number <= last; ++number) {
         pointer.set(std::make_shared<const uint64_t>(number));
+        if (number % 500 != 0 || number == last) {
+            continue;
+        }
+        // The readers keep up, so that they meet changes all along.
+        for (const std::atomic<uint64_t>& count : reads) {
+            for (const uint64_t before = count; count == before;) {
+                std::this_thread::yield();
+            }
+        }
     }
     for (std::thread& reader : readers) {
         reader.join();

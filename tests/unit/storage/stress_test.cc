@@ -1,9 +1,11 @@
 // The mixture of EloqStore's stress test against a model in memory, with crashes, failing
 // operations and restarts at random: 30 put, 40 get, 10 delete, 5 scan, 10 batch put, 4 batch get,
-// 1 restart; keys of 1 to 100 bytes, values of 1 byte to 32 KiB. All of it follows from a seed.
+// 1 restart; keys of 1 to 100 bytes, values of 1 byte to 32 KiB; now and
+// then a removed range, a compaction, a snapshot that is read later. All of it follows from a seed.
 //
 // STARLING_STRESS_STEPS (default 4,000) says how many steps each engine takes.
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 
@@ -36,6 +38,13 @@ class SummedModel {
             entries_.erase(found);
         }
     }
+    void remove_range(const std::string& begin, const std::string& end) {
+        for (auto entry = entries_.lower_bound(begin);
+             entry != entries_.end() && entry->first < end;) {
+            sum_ -= digest(entry->first, entry->second);
+            entry = entries_.erase(entry);
+        }
+    }
     const Model& entries() const { return entries_; }
     uint64_t sum() const { return sum_; }
 
@@ -48,8 +57,14 @@ class SummedModel {
     uint64_t sum_ = 0;
 };
 
-// One batch as the model understands it: nullopt removes.
-using Changes = std::vector<std::pair<std::string, std::optional<std::string>>>;
+// Of a key: nullopt removes it, and all keys up to `end` where that is not empty.
+struct KeyChange {
+    std::string key;
+    std::optional<std::string> value;
+    std::string end = {};
+};
+// One batch as the model understands it.
+using Changes = std::vector<KeyChange>;
 
 class Stress {
   public:
@@ -91,18 +106,20 @@ class Stress {
 
     void step() {
         const uint64_t dice = random_.below(1000);
-        if (dice < 300) {
-            write({{random_key(), random_value()}});
+        if (random_.below(50) == 0) {
+            seldom();
+        } else if (dice < 300) {
+            write({{.key = random_key(), .value = random_value()}});
         } else if (dice < 700) {
             get(random_key());
         } else if (dice < 800) {
-            write({{random_key(), std::nullopt}});
+            write({{.key = random_key(), .value = std::nullopt}});
         } else if (dice < 850) {
             scan();
         } else if (dice < 950) {
             Changes changes;
             for (uint64_t n = 2 + random_.below(8); n > 0; --n) {
-                changes.emplace_back(random_key(), random_value());
+                changes.push_back({.key = random_key(), .value = random_value()});
             }
             write(changes);
         } else if (dice < 990) {
@@ -121,10 +138,54 @@ class Stress {
         }
     }
 
+    void seldom() {
+        switch (random_.below(4)) {
+            case 0: {
+                const std::string& one = random_key();
+                const std::string& other = random_key();
+                const auto& [begin, end] = std::minmax(one, other);
+                if (begin < end && random_.below(3) == 0) {
+                    write({{.key = begin, .value = std::nullopt, .end = end},
+                           {.key = begin, .value = random_value()}});
+                }
+                break;
+            }
+            case 1:
+                if (const absl::Status status = engine_->compact(); !status.ok()) {
+                    ASSERT_FALSE(engine_->background_error().ok()) << status;
+                    crash();
+                }
+                break;
+            case 2:
+                snapshot_ = engine_->snapshot();
+                snapshot_model_ = model_.entries();
+                break;
+            default:
+                look_at_snapshot();
+        }
+    }
+
+    void look_at_snapshot() {
+        if (snapshot_ == nullptr) {
+            return;
+        }
+        IteratorOptions options;
+        options.snapshot = snapshot_.get();
+        const auto found = contents(*engine_, std::move(options));
+        if (found.ok()) {
+            ASSERT_TRUE(*found == snapshot_model_) << "a snapshot has changed";
+        } else {
+            ASSERT_TRUE(absl::IsUnavailable(found.status())) << found.status();
+        }
+        snapshot_.reset();
+    }
+
     void write(const Changes& changes) {
         WriteBatch batch;
-        for (const auto& [key, value] : changes) {
-            if (value.has_value()) {
+        for (const auto& [key, value, end] : changes) {
+            if (!end.empty()) {
+                batch.remove_range(key, end);
+            } else if (value.has_value()) {
                 batch.put(key, *value);
             } else {
                 batch.remove(key);
@@ -190,6 +251,7 @@ class Stress {
 
     void restart_in_order() {
         files_.faults().clear();
+        snapshot_.reset();
         if (engine_->close().ok()) {
             durable_ = model_;
             unsynced_.clear();
@@ -217,6 +279,7 @@ class Stress {
     }
 
     void end_process() {
+        snapshot_.reset();
         engine_.reset();
         workers_.drop_all();
     }
@@ -251,8 +314,10 @@ class Stress {
     }
 
     static void apply(SummedModel& model, const Changes& changes) {
-        for (const auto& [key, value] : changes) {
-            if (value.has_value()) {
+        for (const auto& [key, value, end] : changes) {
+            if (!end.empty()) {
+                model.remove_range(key, end);
+            } else if (value.has_value()) {
                 model.put(key, *value);
             } else {
                 model.remove(key);
@@ -269,6 +334,8 @@ class Stress {
     SummedModel model_;
     SummedModel durable_;
     std::vector<Changes> unsynced_;
+    std::unique_ptr<Snapshot> snapshot_;
+    Model snapshot_model_;
     uint64_t restarts_ = 0;
     uint64_t crashes_ = 0;
     uint64_t failures_ = 0;
