@@ -15,7 +15,9 @@
 #include "storage/expiry_clock.h"
 #include "storage/limits.h"
 #include "storage/lsm/background.h"
+#include "storage/lsm/check_options.h"
 #include "storage/lsm/checkpoint.h"
+#include "storage/lsm/memtable_adder.h"
 #include "storage/lsm/merging_iterator.h"
 #include "storage/lsm/read_view.h"
 #include "storage/lsm/recovery.h"
@@ -31,8 +33,6 @@ constexpr uint64_t log_write_bytes = 256u << 10;
 // More than this waits only when the disk does not keep up.
 constexpr uint64_t log_buffer_bytes_max = 16u << 20;
 constexpr size_t value_files_open_max = 64;
-// Smaller ones gain nothing: a pointer takes 28 bytes, and the value's record 8 more.
-constexpr uint64_t separate_value_bytes_min = 48;
 // Range removals that tables, or memtables, still hold entries of.
 constexpr size_t range_removals_wait_max = 1024;
 
@@ -327,38 +327,19 @@ absl::Status LsmEngine::finish_write(const absl::Status& applied,
 }
 
 absl::Status LsmEngine::apply(const WriteBatch& batch, bool& rotated) {
-    struct Adder final : WriteBatch::Handler {
-        Adder(Memtable& target, Sequence last) : memtable(target), sequence(last) {}
-        void put(std::string_view key, std::string_view value, Expiry expiry) override {
-            memtable.add_put(++sequence, key, value, expiry);
-            bytes += key.size() + value.size();
-        }
-        void remove(std::string_view key) override {
-            memtable.add(++sequence, ChangeKind::remove, key, {});
-            bytes += key.size();
-        }
-        void remove_range(std::string_view begin, std::string_view end) override {
-            memtable.remove_range(++sequence, begin, end);
-            bytes += begin.size() + end.size();
-        }
-        Memtable& memtable;
-        Sequence sequence;
-        // Of keys and values.
-        uint64_t bytes = 0;
-    };
     STARLING_RETURN_IF_ERROR(make_room(batch, rotated));
     const size_t range_removals_before = active_->range_removals().size();
     const Sequence last = last_sequence_.load(std::memory_order_relaxed);
     log_->append(last + 1, batch.representation());
-    Adder adder(*active_, last);
+    MemtableAdder adder(*active_, last);
     STARLING_CHECK(WriteBatch::replay(batch.representation(), adder).ok());
     const std::span<const RangeRemoval> removals(active_->range_removals());
     if (removals.size() > range_removals_before) {
         view_.remove_ranges(removals.subspan(range_removals_before));
         last_range_removal_.store(removals.back().sequence, std::memory_order_relaxed);
     }
-    last_sequence_.store(adder.sequence, std::memory_order_release);
-    user_written_bytes_.store(user_written_bytes_.load(std::memory_order_relaxed) + adder.bytes,
+    last_sequence_.store(adder.sequence(), std::memory_order_release);
+    user_written_bytes_.store(user_written_bytes_.load(std::memory_order_relaxed) + adder.bytes(),
                               std::memory_order_relaxed);
     return absl::OkStatus();
 }
@@ -662,40 +643,6 @@ absl::Status LsmEngine::close() {
     log_->close();
     lock_.reset();
     return status;
-}
-
-absl::Status check_options(const EngineOptions& options) {
-    const auto require = [](bool holds, std::string_view what) {
-        return holds ? absl::OkStatus()
-                     : absl::InvalidArgumentError(fmt::format("storage options: {}", what));
-    };
-    STARLING_RETURN_IF_ERROR(
-        require(options.memory_bytes_max >= 16384, "memory_bytes_max must be at least 16384"));
-    STARLING_RETURN_IF_ERROR(require(options.memtables_max >= 2 && options.memtables_max <= 64,
-                                     "memtables_max must be between 2 and 64"));
-    // A log file belongs to one memtable, and is read as a whole.
-    STARLING_RETURN_IF_ERROR(
-        require(options.memory_bytes_max / options.memtables_max <= (uint64_t{1} << 30),
-                "memory_bytes_max must be at most 1 GiB for each of memtables_max"));
-    STARLING_RETURN_IF_ERROR(require(options.separate_value_bytes == 0 ||
-                                         options.separate_value_bytes >= separate_value_bytes_min,
-                                     "separate_value_bytes must be 0 or at least 48"));
-    STARLING_RETURN_IF_ERROR(require(options.level_bytes_base <= (uint64_t{1} << 40),
-                                     "level_bytes_base must be at most 1 TiB"));
-    STARLING_RETURN_IF_ERROR(
-        require(options.block_bytes >= 64 && options.block_bytes <= (16u << 20),
-                "block_bytes must be between 64 and 16 MiB"));
-    STARLING_RETURN_IF_ERROR(
-        require(options.table_bytes >= 1024, "table_bytes must be at least 1024"));
-    STARLING_RETURN_IF_ERROR(require(options.level_bytes_base >= options.table_bytes,
-                                     "level_bytes_base must be at least table_bytes"));
-    STARLING_RETURN_IF_ERROR(require(
-        options.level_0_tables_compact >= 1 &&
-            options.level_0_tables_stall > options.level_0_tables_compact,
-        "level_0_tables_stall must be above level_0_tables_compact, which must be positive"));
-    STARLING_RETURN_IF_ERROR(
-        require(options.filter_bits_per_key <= 64, "filter_bits_per_key must be at most 64"));
-    return require(options.open_tables_max >= 1, "open_tables_max must be positive");
 }
 
 }  // namespace
