@@ -83,10 +83,6 @@ absl::StatusOr<std::unique_ptr<Engine>> make_engine(const std::string& directory
         return make_in_memory_engine(environment.wall_clock, std::move(lock));
     }
     if (options.engine == "bitcask") {
-        if (options.read_only) {
-            return absl::UnimplementedError(
-                fmt::format("{}: engine 'bitcask' cannot be opened read-only", directory));
-        }
         return bitcask::open_bitcask_engine(directory, options, environment, std::move(lock));
     }
     return lsm::open_lsm_engine(directory, options, environment, std::move(lock));

@@ -111,7 +111,8 @@ class BitcaskEngine final : public Engine {
                   EngineEnvironment environment,
                   std::unique_ptr<env::FileLock> lock,
                   Recovered recovered)
-        : expiry_clock_(environment.wall_clock, 0),
+        : read_only_(options.read_only),
+          expiry_clock_(environment.wall_clock, 0),
           lock_(std::move(lock)),
           keys_(std::move(recovered.keys)),
           values_(
@@ -168,6 +169,7 @@ class BitcaskEngine final : public Engine {
     absl::StatusOr<Seen> check_conditions(std::span<const Condition> conditions);
     bool unchanged(std::span<const Condition> conditions, const Seen& seen) const;
 
+    const bool read_only_;
     const ExpiryClock expiry_clock_;
     std::unique_ptr<env::FileLock> lock_;
     // Shared with snapshots and iterators, which may be released after the engine.
@@ -383,6 +385,10 @@ absl::Status BitcaskEngine::close() {
         return closed_error();
     }
     maintenance_.stop();
+    if (read_only_) {
+        lock_.reset();
+        return absl::OkStatus();
+    }
     absl::Status status = maintenance_.has_error() ? refused() : note(log_->sync());
     if (status.ok()) {
         // Everything is durable in the log already: what fails here only makes the next start
@@ -421,7 +427,9 @@ absl::StatusOr<std::unique_ptr<Engine>> open_bitcask_engine(const std::string& d
     STARLING_ASSIGN_OR_RETURN(Recovered recovered, recover(environment.files, directory, options));
     auto engine = std::make_unique<BitcaskEngine>(
         directory, options, environment, std::move(lock), std::move(recovered));
-    engine->begin_background_work();
+    if (!options.read_only) {
+        engine->begin_background_work();
+    }
     return std::unique_ptr<Engine>(std::move(engine));
 }
 

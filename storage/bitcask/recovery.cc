@@ -67,6 +67,9 @@ class Recovery {
         STARLING_RETURN_IF_ERROR(check_files());
         STARLING_RETURN_IF_ERROR(load_files());
         STARLING_RETURN_IF_ERROR(load_log());
+        if (options_.read_only) {
+            return stay();
+        }
         STARLING_RETURN_IF_ERROR(rewrite_log());
         return begin();
     }
@@ -209,6 +212,22 @@ class Recovery {
                 files_.remove(fmt::format("{}/{}", directory_, found.name)).IgnoreError();
             }
         }
+        recovered.keys = std::move(keys_);
+        recovered.list = std::move(list_);
+        return recovered;
+    }
+
+    // To be read only: the log's files stay what values are read from, and its next one is never
+    // made.
+    Recovered stay() {
+        list_.log.number = next_number_;
+        Recovered recovered;
+        recovered.log = std::make_unique<Log>(Log::Options{.directory = directory_,
+                                                           .file_bytes_expected = 0,
+                                                           .number = list_.log.number,
+                                                           .position = list_.log.position,
+                                                           .naming = log_naming},
+                                              files_);
         recovered.keys = std::move(keys_);
         recovered.list = std::move(list_);
         return recovered;

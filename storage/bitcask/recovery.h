@@ -3,7 +3,7 @@
 // Brings a data directory from whatever a crash left to a state that a new engine can begin from:
 // reads hints and data files into a key directory, moves what the log holds into a new complete
 // file, begins a new log, and removes files that nobody names. Interrupted at any point it can
-// begin again.
+// begin again. To be read only it does nothing of that but read.
 
 #include <memory>
 #include <string>

@@ -33,8 +33,9 @@ class DirectoryTest : public testing::Test {
     }
 
     // Tables, and behind them a synced log that removes, replaces and expires, left by a crash.
-    void make_lsm() {
-        auto engine = *open(small_options());
+    void make_lsm() { make("lsm"); }
+    void make(const std::string& name) {
+        auto engine = *open(small_options(name));
         for (int i = 0; i < 200; ++i) {
             WriteBatch batch;
             batch.put(fmt::format("key{:03}", i), std::string(50, 'v'));
@@ -141,8 +142,15 @@ TEST_F(DirectoryTest, WhatNoEngineWroteIsNotDetected) {
     EXPECT_TRUE(absl::IsDataLoss(detect_engine(files, "/data").status()));
 }
 
-TEST_F(DirectoryTest, AReadOnlyEngineShowsEverythingAndTouchesNoFile) {
-    make_lsm();
+class ReadOnlyTest : public DirectoryTest, public testing::WithParamInterface<std::string> {};
+
+INSTANTIATE_TEST_SUITE_P(Engines,
+                         ReadOnlyTest,
+                         testing::Values("lsm", "bitcask"),
+                         [](const auto& tested) { return tested.param; });
+
+TEST_P(ReadOnlyTest, ShowsEverythingAndTouchesNoFile) {
+    make(GetParam());
     const auto before = bytes();
     for (int opens = 0; opens < 2; ++opens) {
         auto engine = open_read_only();
@@ -157,7 +165,7 @@ TEST_F(DirectoryTest, AReadOnlyEngineShowsEverythingAndTouchesNoFile) {
         EXPECT_TRUE((*engine)->close().ok());
         EXPECT_EQ(bytes(), before);
     }
-    EXPECT_EQ(*contents(**open(small_options())), model);
+    EXPECT_EQ(*contents(**open(small_options(GetParam()))), model);
 }
 
 TEST_F(DirectoryTest, AReadOnlyEngineRefusesEachChange) {

@@ -81,13 +81,6 @@ TEST_P(GoldenTest, OpensWithWhatItHeldAndIsOfThisFormatFromThenOn) {
 TEST_P(GoldenTest, OpensReadOnlyAndStaysOfItsFormat) {
     EngineOptions options = small_options("");
     options.read_only = true;
-    if (GetParam().engine == "bitcask") {
-        // Its recovery rewrites the log.
-        QueueWorkers workers;
-        const auto refused = open_engine("/data", options, environment(files, workers));
-        EXPECT_TRUE(absl::IsUnimplemented(refused.status())) << refused.status();
-        return;
-    }
     const auto found = open_and_read(options);
     ASSERT_TRUE(found.ok()) << found.status();
     EXPECT_EQ(*found, expected);
