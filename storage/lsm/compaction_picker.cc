@@ -99,11 +99,16 @@ uint64_t Compaction::input_bytes() const {
     return bytes;
 }
 
+CompactionPicker::CompactionPicker(const EngineOptions& options)
+    : level_bytes_base_(options.level_bytes_base > 0
+                            ? options.level_bytes_base
+                            : std::max(4 * options.memory_bytes_max, options.table_bytes)),
+      level_0_tables_compact_(options.level_0_tables_compact) {}
+
 std::optional<Compaction> CompactionPicker::pick(const Version& version) const {
-    const LevelShape shape(version, options_.level_bytes_base);
+    const LevelShape shape(version, level_bytes_base_);
     uint32_t best = 0;
-    double best_score =
-        static_cast<double>(version.level(0).size()) / options_.level_0_tables_compact;
+    double best_score = static_cast<double>(version.level(0).size()) / level_0_tables_compact_;
     for (uint32_t level = 1; level < last_level; ++level) {
         if (const double level_score = shape.score(version, level); level_score > best_score) {
             best = level;

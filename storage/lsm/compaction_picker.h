@@ -66,7 +66,7 @@ Compaction compaction_in_place(uint32_t level, TablePtr table);
 // Not thread-safe.
 class CompactionPicker {
   public:
-    explicit CompactionPicker(const EngineOptions& options) : options_(options) {}
+    explicit CompactionPicker(const EngineOptions& options);
 
     // nullopt: every level is within its bounds.
     std::optional<Compaction> pick(const Version& version) const;
@@ -74,7 +74,8 @@ class CompactionPicker {
     void done(const Compaction& compaction);
 
   private:
-    const EngineOptions options_;
+    const uint64_t level_bytes_base_;
+    const uint32_t level_0_tables_compact_;
     // The largest user key that was compacted last, per level; empty: begin at the front.
     std::array<std::string, level_count> cursors_;
 };

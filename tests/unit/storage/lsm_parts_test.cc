@@ -421,6 +421,23 @@ TEST(CompactionPickerTest, TheFirstSortedLevelIsAsDeepAsTheDataIsSmall) {
     EXPECT_EQ(picker.pick(*with_full_level_zero({table(6, 1, "a", "z", 40970)}))->output_level, 4u);
 }
 
+TEST(CompactionPickerTest, UnlessItIsSaidTheFirstSortedLevelIsFourTimesWhatIsInMemory) {
+    EngineOptions options;
+    options.level_bytes_base = 0;
+    options.memory_bytes_max = 4u << 20;
+    options.table_bytes = 1u << 20;
+    const auto output_level = [&](uint64_t bytes) {
+        return CompactionPicker(options)
+            .pick(*with_full_level_zero({table(6, 1, "a", "z", bytes)}))
+            ->output_level;
+    };
+    EXPECT_EQ(output_level(16u << 20), 6u);
+    EXPECT_EQ(output_level((16u << 20) + 1), 5u);
+    options.table_bytes = 64u << 20;
+    EXPECT_EQ(output_level(64u << 20), 6u);
+    EXPECT_EQ(output_level((64u << 20) + 1), 5u);
+}
+
 TEST(CompactionPickerTest, LevelZeroPassesOverNoTable) {
     CompactionPicker picker(small_options());
     const auto version = with_full_level_zero(
