@@ -44,8 +44,10 @@ struct EngineOptions {
     uint64_t separate_value_bytes = 0;
     // Size at which a new value file is begun.
     uint64_t value_file_bytes = 64u << 20;
-    // Size of level 1; each further level holds ten times as much.
-    uint64_t level_bytes_base = 64u << 20;
+    // The last level holds most of the data, each above it a tenth of the one below; what the
+    // first of them, the one that level 0 goes into, may hold. 0: four times memory_bytes_max, so
+    // that what comes from memory at once is not much less than what it is merged with.
+    uint64_t level_bytes_base = 0;
     // Level-0 tables that start a compaction, and that stall writers.
     uint32_t level_0_tables_compact = 4;
     uint32_t level_0_tables_stall = 24;

@@ -253,7 +253,8 @@ absl::Status Log::open_file(uint64_t number) {
     STARLING_ASSIGN_OR_RETURN(auto file, new_file(number, filled));
     if (file_ != nullptr) {
         full_files_.push_back({.number = file_number_, .file = std::move(file_)});
-        if (recycle_) {
+        // Writing a file over only makes syncs cheaper.
+        if (recycle_ && file_synced_) {
             absl::MutexLock lock(&mutex_);
             finished_.push_back(
                 {.number = file_number_, .bytes = std::max(file_end_, file_filled_)});
@@ -262,6 +263,7 @@ absl::Status Log::open_file(uint64_t number) {
     file_ = std::move(file);
     file_number_ = number;
     file_end_ = 0;
+    file_synced_ = false;
     file_filled_ = filled;
     tail_unknown_ = false;
     directory_changed_ = true;
@@ -334,6 +336,7 @@ absl::Status Log::sync_files() {
     }
     full_files_.clear();
     sync_count_.fetch_add(1, std::memory_order_relaxed);
+    file_synced_ = true;
     if (absl::Status status = file_->sync();
         !status.ok() && !STARLING_PLANTED(fsync_error_swallowed)) {
         return fail(std::move(status));

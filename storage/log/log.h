@@ -8,9 +8,9 @@
 // round, whose leader is woken before those that are done, since the disk is what must not wait.
 // Each round wakes its own callers at once, by one system call and without a lock to queue for.
 //
-// A sync that finds no new metadata costs half: files that are done with are kept and written over,
-// and a file that grows is filled with zeros ahead of what is synced. What stays behind the end is
-// no record (record_file.h).
+// A sync that finds no new metadata costs half: files that are done with, and were synced while
+// they were written, are kept and written over, and a file that grows is filled with zeros ahead of
+// what is synced. What stays behind the end is no record (record_file.h).
 //
 // 1. Files are synced in their order, and a file's directory entry before anything in it counts as
 // durable:
@@ -155,6 +155,7 @@ class Log {
     uint64_t file_end_ ABSL_GUARDED_BY(file_mutex_) = 0;
     // Up to here the file is at least as long: old bytes, or zeros.
     uint64_t file_filled_ ABSL_GUARDED_BY(file_mutex_) = 0;
+    bool file_synced_ ABSL_GUARDED_BY(file_mutex_) = false;
     // The leader of a round writes out, and closes it when everything is written.
     bool closes_round_ ABSL_GUARDED_BY(file_mutex_) = false;
     // A failed write left an unknown tail.

@@ -236,7 +236,7 @@ absl::Status Background::compact_all_levels() {
     STARLING_RETURN_IF_ERROR(remove_dead_tables(*parts_.catalog.version()));
     const uint64_t first_new = parts_.catalog.next_file_number();
     const auto before = parts_.catalog.version();
-    uint32_t deepest = 1;
+    uint32_t deepest = level_count - 1;
     for (uint32_t level = 1; level < level_count; ++level) {
         deepest = before->level(level).empty() ? deepest : level;
     }
@@ -254,11 +254,7 @@ absl::Status Background::compact_all_levels() {
     }
     for (const TablePtr& table : TableList(parts_.catalog.version()->level(deepest))) {
         if (table->number < first_new) {
-            STARLING_RETURN_IF_ERROR(compact({.level = deepest,
-                                              .upper = {table},
-                                              .lower = {},
-                                              .in_place = true,
-                                              .value_files_to_leave = {}}));
+            STARLING_RETURN_IF_ERROR(compact(compaction_in_place(deepest, table)));
         }
     }
     return absl::OkStatus();
@@ -311,7 +307,7 @@ absl::Status Background::compact(const Compaction& compaction) {
     VersionEdit edit;
     if (compaction.is_move()) {
         for (const TablePtr& table : compaction.upper) {
-            edit.added.push_back({.level = compaction.output_level(), .table = *table});
+            edit.added.push_back({.level = compaction.output_level, .table = *table});
         }
     } else {
         STARLING_ASSIGN_OR_RETURN(edit, merge(compaction));
@@ -320,7 +316,7 @@ absl::Status Background::compact(const Compaction& compaction) {
         edit.removed.push_back({.level = compaction.level, .number = table->number});
     }
     for (const TablePtr& table : compaction.lower) {
-        edit.removed.push_back({.level = compaction.output_level(), .number = table->number});
+        edit.removed.push_back({.level = compaction.output_level, .number = table->number});
     }
     STARLING_RETURN_IF_ERROR(commit(std::move(edit)));
     parts_.view.compacted([this] { return parts_.catalog.version(); });
@@ -344,14 +340,14 @@ absl::StatusOr<VersionEdit> Background::merge(const Compaction& compaction) {
     const auto version = parts_.catalog.version();
     TableWriterOptions writer = writer_options();
     writer.table_bytes_max = options_.table_bytes;
-    writer.engine.compression = compression_of(*version, compaction.output_level());
+    writer.engine.compression = compression_of(*version, compaction.output_level);
     writer.range_removals = version->shared_range_removals();
     writer.bounds = find_bounds(*version, compaction);
     writer.now = parts_.expiry_clock.now();
     writer.value_files_to_leave = compaction.value_files_to_leave;
     writer.values = &parts_.values;
     writer.is_bottom = [&](std::string_view user_key) {
-        for (size_t level = compaction.output_level() + 1; level < level_count; ++level) {
+        for (size_t level = compaction.output_level + 1; level < level_count; ++level) {
             if (version->covers(level, user_key)) {
                 return false;
             }
@@ -361,14 +357,14 @@ absl::StatusOr<VersionEdit> Background::merge(const Compaction& compaction) {
     writer.should_stop = [&] { return gate_->shut(); };
     STARLING_ASSIGN_OR_RETURN(WrittenTables written,
                               write_tables(parts_.files, *entries, std::move(writer)));
-    traffic_[compaction.output_level()].read.fetch_add(compaction.input_bytes(),
-                                                       std::memory_order_relaxed);
-    note_written(compaction.output_level(), written);
+    traffic_[compaction.output_level].read.fetch_add(compaction.input_bytes(),
+                                                     std::memory_order_relaxed);
+    note_written(compaction.output_level, written);
     VersionEdit edit;
     edit.expired_until = written.expired_until;
     edit.value_files = std::move(written.value_files);
     for (TableMetadata& table : written.tables) {
-        edit.added.push_back({.level = compaction.output_level(), .table = std::move(table)});
+        edit.added.push_back({.level = compaction.output_level, .table = std::move(table)});
     }
     return edit;
 }

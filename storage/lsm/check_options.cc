@@ -36,8 +36,9 @@ absl::Status check_options(const EngineOptions& options) {
                 "block_bytes must be between 64 and 16 MiB"));
     STARLING_RETURN_IF_ERROR(
         require(options.table_bytes >= 1024, "table_bytes must be at least 1024"));
-    STARLING_RETURN_IF_ERROR(require(options.level_bytes_base >= options.table_bytes,
-                                     "level_bytes_base must be at least table_bytes"));
+    STARLING_RETURN_IF_ERROR(
+        require(options.level_bytes_base == 0 || options.level_bytes_base >= options.table_bytes,
+                "level_bytes_base must be 0 or at least table_bytes"));
     STARLING_RETURN_IF_ERROR(require(
         options.level_0_tables_compact >= 1 &&
             options.level_0_tables_stall > options.level_0_tables_compact,

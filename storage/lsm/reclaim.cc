@@ -72,11 +72,7 @@ std::optional<Compaction> pick_range_compaction(const Version& version, const Re
                 // A table of level 0 that is written anew would count as the newest of them.
                 return compaction_of(version, 0, tables);
             }
-            return Compaction{.level = level,
-                              .upper = {*table},
-                              .lower = {},
-                              .in_place = true,
-                              .value_files_to_leave = {}};
+            return compaction_in_place(level, *table);
         }
     }
     return std::nullopt;
@@ -115,12 +111,8 @@ std::optional<Compaction> pick_value_compaction(const Version& version) {
             if (table == tables.end()) {
                 continue;
             }
-            Compaction compaction = level == 0 ? compaction_of(version, 0, tables)
-                                               : Compaction{.level = level,
-                                                            .upper = {*table},
-                                                            .lower = {},
-                                                            .in_place = true,
-                                                            .value_files_to_leave = {}};
+            Compaction compaction =
+                level == 0 ? compaction_of(version, 0, tables) : compaction_in_place(level, *table);
             compaction.value_files_to_leave = {file.number};
             return compaction;
         }

@@ -302,6 +302,7 @@ TEST_F(RecycledLogTest, AFullDiskTakesTheSparesFirst) {
     for (int i = 0; i < 30; ++i) {
         append("old");
     }
+    ASSERT_TRUE(log->sync().ok());
     log->roll(2);
     ASSERT_TRUE(log->sync().ok());
     log->roll(3);
@@ -317,6 +318,19 @@ TEST_F(RecycledLogTest, AFullDiskTakesTheSparesFirst) {
     EXPECT_TRUE(log->sync().ok());
     EXPECT_EQ(log->spare_bytes(), 0u);
     EXPECT_FALSE(*files.exists(log_path("/log", 1)));
+}
+
+TEST_F(RecycledLogTest, AFileThatNobodySyncedWhileItWasWrittenIsNotKept) {
+    append("a");
+    log->roll(2);
+    append("b");
+    ASSERT_TRUE(log->sync().ok());
+    append("c");
+    log->roll(3);
+    ASSERT_TRUE(log->sync().ok());
+    log->forget_before(3);
+    EXPECT_FALSE(log->keep_as_spare(1));
+    EXPECT_TRUE(log->keep_as_spare(2));
 }
 
 TEST_F(RecycledLogTest, ALogThatDoesNotRecycleKeepsNoFile) {

@@ -375,11 +375,15 @@ RC_GTEST_PROP(VersionEditTest, ArbitraryBytesNeverCrashTheDecoder, (const std::s
     RC_ASSERT(edit.ok() || absl::IsDataLoss(edit.status()));
 }
 
+// level_bytes_base is 4096 there, and level 0 is compacted from four tables on.
 TEST(CompactionPickerTest, ALevelWithinItsBoundsIsLeftAlone) {
     CompactionPicker picker(small_options());
     EXPECT_FALSE(picker.pick(Version()).has_value());
     EXPECT_FALSE(
-        picker.pick(*version_of({table(0, 1, "a", "z"), table(1, 2, "a", "z")})).has_value());
+        picker.pick(*version_of({table(0, 1, "a", "z"), table(6, 2, "a", "z", 4096)})).has_value());
+    EXPECT_FALSE(
+        picker.pick(*version_of({table(5, 1, "a", "z", 3999), table(6, 2, "a", "z", 40000)}))
+            .has_value());
 }
 
 TEST(CompactionPickerTest, AllOfLevelZeroGoesWithWhatItOverlaps) {
@@ -388,20 +392,75 @@ TEST(CompactionPickerTest, AllOfLevelZeroGoesWithWhatItOverlaps) {
                                      table(0, 2, "f", "g"),
                                      table(0, 3, "c", "d"),
                                      table(0, 4, "e", "e"),
-                                     table(1, 5, "a", "b"),
-                                     table(1, 6, "d", "e"),
-                                     table(1, 7, "h", "i")});
+                                     table(6, 5, "a", "b"),
+                                     table(6, 6, "d", "e"),
+                                     table(6, 7, "h", "i")});
     const auto picked = picker.pick(*version);
     ASSERT_TRUE(picked.has_value());
     EXPECT_EQ(picked->level, 0u);
+    EXPECT_EQ(picked->output_level, 6u);
     EXPECT_EQ(picked->upper.size(), 4u);
     ASSERT_EQ(picked->lower.size(), 1u);
     EXPECT_EQ(picked->lower[0]->number, 6u);
 }
 
+// Four tables of level 0, and what a test adds.
+std::shared_ptr<const Version> with_full_level_zero(std::vector<VersionEdit::Added> others) {
+    for (uint64_t number = 101; number <= 104; ++number) {
+        others.push_back(table(0, number, "a", "z"));
+    }
+    return version_of(std::move(others));
+}
+
+TEST(CompactionPickerTest, TheFirstSortedLevelIsAsDeepAsTheDataIsSmall) {
+    CompactionPicker picker(small_options());
+    EXPECT_EQ(picker.pick(*with_full_level_zero({}))->output_level, 6u);
+    EXPECT_EQ(picker.pick(*with_full_level_zero({table(6, 1, "a", "z", 4096)}))->output_level, 6u);
+    EXPECT_EQ(picker.pick(*with_full_level_zero({table(6, 1, "a", "z", 4097)}))->output_level, 5u);
+    EXPECT_EQ(picker.pick(*with_full_level_zero({table(6, 1, "a", "z", 40960)}))->output_level, 5u);
+    EXPECT_EQ(picker.pick(*with_full_level_zero({table(6, 1, "a", "z", 40970)}))->output_level, 4u);
+}
+
+TEST(CompactionPickerTest, UnlessItIsSaidTheFirstSortedLevelIsFourTimesWhatIsInMemory) {
+    EngineOptions options;
+    options.level_bytes_base = 0;
+    options.memory_bytes_max = 4u << 20;
+    options.table_bytes = 1u << 20;
+    const auto output_level = [&](uint64_t bytes) {
+        return CompactionPicker(options)
+            .pick(*with_full_level_zero({table(6, 1, "a", "z", bytes)}))
+            ->output_level;
+    };
+    EXPECT_EQ(output_level(16u << 20), 6u);
+    EXPECT_EQ(output_level((16u << 20) + 1), 5u);
+    options.table_bytes = 64u << 20;
+    EXPECT_EQ(output_level(64u << 20), 6u);
+    EXPECT_EQ(output_level((64u << 20) + 1), 5u);
+}
+
+TEST(CompactionPickerTest, LevelZeroPassesOverNoTable) {
+    CompactionPicker picker(small_options());
+    const auto version = with_full_level_zero(
+        {table(2, 1, "m", "n", 10), table(5, 2, "a", "b", 10), table(6, 3, "a", "z", 4096)});
+    EXPECT_EQ(picker.pick(*version)->output_level, 2u);
+    EXPECT_EQ(compaction_of(*version, 0, version->level(0)).output_level, 2u);
+}
+
+TEST(CompactionPickerTest, ALevelBeforeTheFirstIsEmptiedButNotBeforeALevelThatIsTooLarge) {
+    CompactionPicker picker(small_options());
+    const auto small = version_of({table(3, 1, "a", "b", 10), table(6, 2, "a", "z", 4096)});
+    EXPECT_EQ(picker.pick(*small)->level, 3u);
+    const auto full = with_full_level_zero({table(3, 1, "a", "b", 10)});
+    EXPECT_EQ(picker.pick(*full)->level, 0u);
+    const auto large = version_of(
+        {table(3, 1, "a", "b", 10), table(5, 2, "c", "d", 4097), table(6, 3, "a", "z", 40960)});
+    EXPECT_EQ(picker.pick(*large)->level, 5u);
+}
+
 TEST(CompactionPickerTest, TablesOfALevelTakeTurns) {
     CompactionPicker picker(small_options());
-    const auto version = version_of({table(1, 1, "a", "b", 3000), table(1, 2, "c", "d", 3000)});
+    const auto version = version_of(
+        {table(5, 1, "a", "b", 3000), table(5, 2, "c", "d", 3000), table(6, 3, "e", "f", 40000)});
     std::vector<uint64_t> order;
     for (int i = 0; i < 3; ++i) {
         const auto picked = picker.pick(*version);
