@@ -105,6 +105,10 @@ class FileSystem {
 absl::StatusOr<std::string> read_file(FileSystem& files,
                                       const std::string& path,
                                       uint64_t bytes_max);
+// What each file with content begins with that env/encrypted wrote, so that one who has no key can
+// say what it is.
+inline constexpr std::string_view encrypted_file_magic = "STARLENC";
+
 // Replaces a file so that after a crash it has either its old content or the new: writes path +
 // ".tmp", syncs it, renames it, syncs the directory.
 absl::Status replace_file(FileSystem& files, const std::string& path, std::string_view content);

@@ -28,8 +28,7 @@ std::string key_file_name(const FileId& id) {
 
 absl::Status unknown_master(const std::string& path, MasterKeyId id) {
     return absl::FailedPreconditionError(
-        fmt::format("{}: encrypted under master key {}, which is not among the keys given: add "
-                    "that key to the older ones",
+        fmt::format("{}: encrypted under master key {}, which is not among the keys given",
                     path,
                     to_string(id)));
 }

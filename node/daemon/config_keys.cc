@@ -248,6 +248,11 @@ void add_storage_keys(std::vector<ConfigKey>& keys) {
                             STARLING_MEMBER(std::string, node.data_directory),
                             1,
                             4096));
+    keys.push_back(text_key("encryption_key_file",
+                            "the path of a file",
+                            STARLING_MEMBER(std::string, encryption_key_file),
+                            1,
+                            4096));
     keys.push_back(choice_key("engine",
                               STARLING_MEMBER(std::string, node.engine),
                               {"lsm", "bitcask", "kvs", "in_memory"}));

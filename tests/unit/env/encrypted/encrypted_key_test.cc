@@ -97,6 +97,26 @@ TEST_F(KeyFileTest, AKeyThatOthersMayReadIsRefused) {
     }
 }
 
+TEST_F(KeyFileTest, TheFileThatIsNamedStandsOverTheEnvironment) {
+    const std::string other = std::string(60, 'a') + "0123";
+    write_key(hex, std::filesystem::perms(0600));
+    const auto id = [&](const MasterKeyPlaces& places) {
+        const auto key = find_master_key(files_, places);
+        return !key.ok()          ? key.status().ToString()
+               : key->has_value() ? to_string((*key)->id())
+                                  : "none";
+    };
+    const std::string of_file = to_string(parse_master_key(hex, "")->id());
+    EXPECT_EQ(id({.file = path_, .from_environment = other}), of_file);
+    EXPECT_EQ(id({.file = path_, .from_environment = {}}), of_file);
+    EXPECT_EQ(id({.file = "", .from_environment = other}),
+              to_string(parse_master_key(other, "")->id()));
+    EXPECT_EQ(id({.file = "", .from_environment = {}}), "none");
+    EXPECT_THAT(id({.file = "", .from_environment = ""}), HasSubstr(master_key_variable))
+        << "set and empty is a mistake";
+    EXPECT_THAT(id({.file = path_ + "x", .from_environment = other}), HasSubstr(path_ + "x"));
+}
+
 TEST(FileKeysTest, EachFileHasAnIdAndAKeyOfItsOwn) {
     SimFileSystem disk;
     SeededRandom seeded(1);
