@@ -310,7 +310,7 @@ bool LsmEngine::unchanged_since(const ReadPoint& point,
 absl::Status LsmEngine::finish_write(const absl::Status& applied,
                                      bool rotated,
                                      WriteOptions options) {
-    if (rotated || background_.disk_full() || !applied.ok() || background_.wants_schedule()) {
+    if (rotated || background_.disk_full() || !applied.ok()) {
         background_.schedule();
     }
     STARLING_RETURN_IF_ERROR(applied);
