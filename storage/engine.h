@@ -208,7 +208,10 @@ class Engine {
     virtual std::unique_ptr<Iterator> new_iterator(IteratorOptions options = {}) = 0;
     virtual std::unique_ptr<Snapshot> snapshot() = 0;
     // Makes a copy of the state, durable, in `directory`, which must not exist; it opens like any
-    // other data directory. Files that never change are shared by hard links. already_exists.
+    // other data directory. Files that never change are shared by hard links. It is built as
+    // `<directory>.partial`, which the next try removes when this one died, and renamed: it is
+    // there whole or not at all. already_exists; failed_precondition: another one is being made
+    // there, or something is in the way.
     virtual absl::Status checkpoint(const std::string& directory) = 0;
     // Rewrites what is there without what nobody needs: removed, replaced and expired values.
     // Runs on the caller's thread, for as long as reading and writing everything takes.

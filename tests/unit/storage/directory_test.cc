@@ -353,6 +353,9 @@ TEST_F(BackupTest, EveryFlippedBitIsFoundBeforeAnythingIsWritten) {
 
 TEST_F(BackupTest, MissingTruncatedAndExtraFilesAreNamed) {
     for (const auto& [name, content] : bytes("/backup")) {
+        if (name == "LOCK") {
+            continue;  // Nobody's data.
+        }
         const auto disk = files.clone();
         ASSERT_TRUE(disk->remove("/backup/" + name).ok());
         const absl::Status status = restore_engine(*disk, "/backup", "/restored");
