@@ -94,7 +94,11 @@ class FileSystem {
     virtual absl::Status truncate(const std::string& path, uint64_t size) = 0;
     virtual absl::Status sync_directory(const std::string& path) = 0;
     // Exclusive among processes and within this one; kept by the kernel, so a crash releases it.
+    // Makes the file where there is none.
     virtual absl::StatusOr<std::unique_ptr<FileLock>> lock(const std::string& path) = 0;
+    // Any number may hold it like this at once, while nobody holds it exclusively. Needs a file
+    // that is there, and no right to write it.
+    virtual absl::StatusOr<std::unique_ptr<FileLock>> lock_shared(const std::string& path) = 0;
     virtual absl::StatusOr<uint64_t> free_bytes(const std::string& path) = 0;
 
   protected:

@@ -218,6 +218,11 @@ absl::StatusOr<std::unique_ptr<FileLock>> EncryptedFileSystem::lock(const std::s
     return base_.lock(path);
 }
 
+absl::StatusOr<std::unique_ptr<FileLock>> EncryptedFileSystem::lock_shared(
+    const std::string& path) {
+    return base_.lock_shared(path);
+}
+
 absl::StatusOr<uint64_t> EncryptedFileSystem::free_bytes(const std::string& path) {
     return base_.free_bytes(path);
 }

@@ -51,6 +51,7 @@ class EncryptedFileSystem final : public FileSystem {
     absl::Status truncate(const std::string& path, uint64_t size) override;
     absl::Status sync_directory(const std::string& path) override;
     absl::StatusOr<std::unique_ptr<FileLock>> lock(const std::string& path) override;
+    absl::StatusOr<std::unique_ptr<FileLock>> lock_shared(const std::string& path) override;
     absl::StatusOr<uint64_t> free_bytes(const std::string& path) override;
 
     // Renames `from` to `to` and opens it for writing from its start. It has a new key, durably,
