@@ -92,8 +92,12 @@ absl::Status Maintenance::work(bool& again) {
     if (inputs.empty()) {
         return absl::OkStatus();
     }
+    const uint64_t stale_before = parts_.keys.sizes().stale_bytes;
+    const size_t files_before = list_.files.size();
     STARLING_RETURN_IF_ERROR(merge(inputs));
-    again = is_due();
+    // One that got no further would be followed by the same for ever; the next write asks again.
+    again = is_due() &&
+            (parts_.keys.sizes().stale_bytes < stale_before || list_.files.size() < files_before);
     return absl::OkStatus();
 }
 

@@ -235,6 +235,26 @@ TEST_F(BitcaskEngineTest, AFailedSyncMakesItReadOnlyUntilItIsReopened) {
     EXPECT_EQ(*contents(*engine), found);
 }
 
+TEST_F(BitcaskEngineTest, ScatteredFilesOfWhichTheDiskHasRoomForOneOnlyAreNotMergedForEver) {
+    for (int i = 0; i < 12; ++i) {
+        fill(i, i + 1, 200);
+        reopen();
+    }
+    const size_t scattered = names(".data").size();
+    ASSERT_GT(scattered, 10u);
+    files.set_capacity(files.used_bytes() + (64u << 10) + 400);
+    int jobs = 0;
+    while (workers.run_one()) {
+        ASSERT_LT(++jobs, 100);
+    }
+    EXPECT_TRUE(engine->background_error().ok()) << engine->background_error();
+    files.set_capacity(1u << 30);
+    reopen();
+    workers.run_all();
+    EXPECT_LT(names(".data").size(), scattered / 2);
+    EXPECT_EQ(contents(*engine)->size(), 12u);
+}
+
 TEST_F(BitcaskEngineTest, ACheckpointThatFailsAnywhereLeavesNothingAndHarmsNothing) {
     fill(0, 40, 200);
     workers.run_all();
