@@ -228,14 +228,33 @@ TEST(ClockCacheTest, APinnedEntryStaysWhateverComes) {
         for (uint64_t number = 100; number < 120; ++number) {
             insert(cache, number);
         }
-        EXPECT_FALSE(cache.take({.first = 7}).has_value());
         EXPECT_EQ(*value, 7u);
     });
     EXPECT_EQ(cache.cost(), 1u);
     EXPECT_TRUE(holds(cache, 7));
-    EXPECT_TRUE(cache.take({.first = 7}).has_value());
+    cache.forget({.first = 7});
     EXPECT_EQ(cache.cost(), 0u);
     EXPECT_FALSE(holds(cache, 7));
+}
+
+TEST(ClockCacheTest, WhatIsForgottenWhileItIsPinnedGoesWithItsLastPin) {
+    NumberCache cache(4, 4);
+    insert(cache, 7);
+    std::weak_ptr<uint64_t> entry;
+    cache.with({.first = 7}, [&](const std::shared_ptr<uint64_t>& value) {
+        entry = value;
+        cache.with({.first = 7}, [&](const std::shared_ptr<uint64_t>&) {
+            cache.forget({.first = 7});
+            EXPECT_FALSE(entry.expired());
+        });
+        EXPECT_FALSE(entry.expired()) << "the outer pin holds it";
+        EXPECT_EQ(*value, 7u);
+    });
+    EXPECT_TRUE(entry.expired());
+    EXPECT_EQ(cache.cost(), 0u);
+    insert(cache, 7);
+    EXPECT_TRUE(holds(cache, 7));
+    EXPECT_TRUE(holds(cache, 7)) << "the next one of that name is not forgotten";
 }
 
 TEST(ClockCacheTest, TheCostIsThatOfWhatIsThere) {
