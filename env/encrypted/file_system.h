@@ -69,8 +69,8 @@ class EncryptedFileSystem final : public FileSystem {
     // Wraps the file's key by the current master key; the file's data stays as it is. Durable when
     // OK.
     absl::Status rewrap(const std::string& path) { return keys_.rewrap(path); }
-    // Removes what rewrap() made for files that are gone. REQUIRES: nothing else changes the
-    // directory.
+    // Removes what rewrap() made for files that are gone. REQUIRES: no other process, nor another
+    // object over the same files, changes the directory.
     absl::Status remove_unused_keys(const std::string& directory) {
         return keys_.remove_unused(directory);
     }
