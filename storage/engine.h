@@ -41,6 +41,9 @@ namespace starling::storage {
 // Milliseconds since 1970; never: no expiry.
 using Expiry = uint64_t;
 inline constexpr Expiry never = 0;
+// The last one that a WallTime can name; a later one in a file is damage.
+inline constexpr Expiry expiry_max = static_cast<Expiry>(
+    std::chrono::duration_cast<std::chrono::milliseconds>(base::Duration::max()).count());
 
 // Changes applied as one; a later change of a key wins over an earlier one.
 class WriteBatch {

@@ -12,10 +12,6 @@ constexpr uint8_t kind_remove = 2;
 constexpr uint8_t kind_put_expiring = 3;
 constexpr uint8_t kind_remove_range = 4;
 
-// The last millisecond that a WallTime can name.
-constexpr Expiry expiry_max = static_cast<Expiry>(
-    std::chrono::duration_cast<std::chrono::milliseconds>(base::Duration::max()).count());
-
 absl::Status damaged() {
     return absl::DataLossError("a batch of changes is damaged");
 }

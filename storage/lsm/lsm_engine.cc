@@ -454,7 +454,7 @@ absl::StatusOr<std::optional<Entry>> LsmEngine::read(std::string_view key,
     }
     const auto value = view_value(kind, found.value);
     if (!value.has_value()) {
-        return absl::DataLossError("a value of another size than its kind says");
+        return absl::DataLossError("a value is not what its kind says");
     }
     if (expiry_clock_.has_passed(value->expiry)) {
         return std::nullopt;

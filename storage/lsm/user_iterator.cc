@@ -120,7 +120,7 @@ class UserIterator final : public Iterator {
         }
         const auto view = view_value(kind, entries_->value());
         if (!view.has_value()) {
-            damage_ = absl::DataLossError("a value of another size than its kind says");
+            damage_ = absl::DataLossError("a value is not what its kind says");
             return false;
         }
         shown_ = *view;

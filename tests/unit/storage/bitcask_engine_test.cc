@@ -291,6 +291,24 @@ TEST(BitcaskFileListTest, AListIsReadBackAndOnlyInOneForm) {
     EXPECT_EQ(bitcask::decode_file_list(text + "\n"), std::nullopt);
 }
 
+TEST(BitcaskHintTest, AnExpiryBeyondAllClocksIsDamage) {
+    const bitcask::ListedFile file{.number = 7, .bytes = 1000, .merged = false};
+    for (const Expiry expiry : {expiry_max, expiry_max + 1}) {
+        bitcask::HintBuilder hint(file.number);
+        hint.add({.type = bitcask::ChangeType::put,
+                  .sequence = 1,
+                  .key = "key",
+                  .end = {},
+                  .expiry = expiry,
+                  .location = {.file = file.number, .offset = 100, .size = 10, .checksum = 0},
+                  .encoded = {}});
+        EXPECT_EQ(bitcask::decode_hint(hint.finish(file.bytes),
+                                       file,
+                                       [](const bitcask::Change&) { return absl::OkStatus(); }),
+                  expiry == expiry_max);
+    }
+}
+
 // A merge keeps the older value for a snapshot, which goes before the merge meets what hides it.
 TEST(BitcaskMergeTest, WhatHidesAKeptValueIsKeptThoughTheSnapshotGoesAmidTheMerge) {
     WriteBatch removal;
