@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include <fmt/format.h>
 
 #include "base/error.h"
@@ -310,6 +311,7 @@ absl::Status Background::compact_everything() {
     if (!gate_->enter()) {
         return absl::CancelledError("the engine is closing");
     }
+    const absl::Cleanup leave = [this] { gate_->leave(); };
     absl::Status status = flush_all();
     if (status.ok()) {
         absl::MutexLock one_at_a_time(&compaction_mutex_);
@@ -321,7 +323,6 @@ absl::Status Background::compact_everything() {
         // Who asks for this wants the disk back.
         parts_.log.remove_spares();
     }
-    gate_->leave();
     return status;
 }
 
