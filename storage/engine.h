@@ -182,6 +182,10 @@ struct EngineStatistics {
     // Refused writes, and the time from the first refusal of a row to the next accepted write.
     uint64_t stalls = 0;
     base::Duration stall_time{0};
+    // Given out and not released yet. Their number has no limit: each keeps what it sees from being
+    // dropped, and an iterator the files, too.
+    uint64_t snapshots = 0;
+    uint64_t iterators = 0;
     std::vector<LevelStatistics> levels;
 };
 
