@@ -43,6 +43,10 @@ class EventLoop : public Clock {
 class Workers {
   public:
     virtual void submit(Task job) = 0;
+    // Submits `job` once `delay` has passed (a negative one counts as zero), so that a job which
+    // has to wait holds no thread. Jobs whose time has not come when the pool stops are destroyed
+    // without having run.
+    virtual void submit_after(base::Duration delay, Task job) = 0;
 
   protected:
     ~Workers() = default;

@@ -94,7 +94,11 @@ class FileSystem {
     virtual absl::Status truncate(const std::string& path, uint64_t size) = 0;
     virtual absl::Status sync_directory(const std::string& path) = 0;
     // Exclusive among processes and within this one; kept by the kernel, so a crash releases it.
+    // Makes the file where there is none.
     virtual absl::StatusOr<std::unique_ptr<FileLock>> lock(const std::string& path) = 0;
+    // Any number may hold it like this at once, while nobody holds it exclusively. Needs a file
+    // that is there, and no right to write it.
+    virtual absl::StatusOr<std::unique_ptr<FileLock>> lock_shared(const std::string& path) = 0;
     virtual absl::StatusOr<uint64_t> free_bytes(const std::string& path) = 0;
 
   protected:
@@ -105,6 +109,10 @@ class FileSystem {
 absl::StatusOr<std::string> read_file(FileSystem& files,
                                       const std::string& path,
                                       uint64_t bytes_max);
+// What each file with content begins with that env/encrypted wrote, so that one who has no key can
+// say what it is.
+inline constexpr std::string_view encrypted_file_magic = "STARLENC";
+
 // Replaces a file so that after a crash it has either its old content or the new: writes path +
 // ".tmp", syncs it, renames it, syncs the directory.
 absl::Status replace_file(FileSystem& files, const std::string& path, std::string_view content);

@@ -9,8 +9,14 @@ namespace {
 
 class BoundedIterator final : public Iterator {
   public:
-    BoundedIterator(std::unique_ptr<EntrySource> source, std::string lower, std::string upper)
-        : source_(std::move(source)), lower_(std::move(lower)), upper_(std::move(upper)) {}
+    BoundedIterator(std::unique_ptr<EntrySource> source,
+                    std::string lower,
+                    std::string upper,
+                    LiveCount::Hold hold)
+        : source_(std::move(source)),
+          lower_(std::move(lower)),
+          upper_(std::move(upper)),
+          hold_(std::move(hold)) {}
 
     bool valid() const override { return valid_; }
     void seek_to_first() override { take(source_->first_from(lower_, false, upper_)); }
@@ -44,6 +50,7 @@ class BoundedIterator final : public Iterator {
     const std::unique_ptr<EntrySource> source_;
     const std::string lower_;
     const std::string upper_;
+    const LiveCount::Hold hold_;
     bool valid_ = false;
     KeyedEntry entry_;
     absl::Status status_;
@@ -72,8 +79,10 @@ class RefusedIterator final : public Iterator {
 
 std::unique_ptr<Iterator> new_bounded_iterator(std::unique_ptr<EntrySource> source,
                                                std::string lower,
-                                               std::string upper) {
-    return std::make_unique<BoundedIterator>(std::move(source), std::move(lower), std::move(upper));
+                                               std::string upper,
+                                               LiveCount::Hold hold) {
+    return std::make_unique<BoundedIterator>(
+        std::move(source), std::move(lower), std::move(upper), std::move(hold));
 }
 
 std::unique_ptr<Iterator> new_refused_iterator(absl::Status why) {

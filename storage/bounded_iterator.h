@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 
 #include "storage/engine.h"
+#include "storage/live_count.h"
 
 namespace starling::storage {
 
@@ -37,7 +38,8 @@ class EntrySource {
 
 std::unique_ptr<Iterator> new_bounded_iterator(std::unique_ptr<EntrySource> source,
                                                std::string lower,
-                                               std::string upper);
+                                               std::string upper,
+                                               LiveCount::Hold hold);
 // Never valid.
 std::unique_ptr<Iterator> new_refused_iterator(absl::Status why);
 

@@ -41,6 +41,9 @@ namespace starling::storage {
 // Milliseconds since 1970; never: no expiry.
 using Expiry = uint64_t;
 inline constexpr Expiry never = 0;
+// The last one that a WallTime can name; a later one in a file is damage.
+inline constexpr Expiry expiry_max = static_cast<Expiry>(
+    std::chrono::duration_cast<std::chrono::milliseconds>(base::Duration::max()).count());
 
 // Changes applied as one; a later change of a key wins over an earlier one.
 class WriteBatch {
@@ -179,6 +182,10 @@ struct EngineStatistics {
     // Refused writes, and the time from the first refusal of a row to the next accepted write.
     uint64_t stalls = 0;
     base::Duration stall_time{0};
+    // Given out and not released yet. Their number has no limit: each keeps what it sees from being
+    // dropped, and an iterator the files, too.
+    uint64_t snapshots = 0;
+    uint64_t iterators = 0;
     std::vector<LevelStatistics> levels;
 };
 
@@ -208,7 +215,10 @@ class Engine {
     virtual std::unique_ptr<Iterator> new_iterator(IteratorOptions options = {}) = 0;
     virtual std::unique_ptr<Snapshot> snapshot() = 0;
     // Makes a copy of the state, durable, in `directory`, which must not exist; it opens like any
-    // other data directory. Files that never change are shared by hard links. already_exists.
+    // other data directory. Files that never change are shared by hard links. It is built as
+    // `<directory>.partial`, which the next try removes when this one died, and renamed: it is
+    // there whole or not at all. already_exists; failed_precondition: another one is being made
+    // there, or something is in the way.
     virtual absl::Status checkpoint(const std::string& directory) = 0;
     // Rewrites what is there without what nobody needs: removed, replaced and expired values.
     // Runs on the caller's thread, for as long as reading and writing everything takes.

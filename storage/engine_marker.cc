@@ -67,6 +67,10 @@ absl::StatusOr<std::optional<EngineMarker>> read_engine_marker(env::FileSystem& 
     const std::string path = marker_path(directory);
     const absl::StatusOr<std::string> text = env::read_file(files, path, marker_bytes_max);
     if (text.ok()) {
+        if (text->starts_with(env::encrypted_file_magic)) {
+            return absl::FailedPreconditionError(
+                fmt::format("{}: is encrypted: give the master key", path));
+        }
         return decode(path, *text);
     }
     if (absl::IsOutOfRange(text.status())) {

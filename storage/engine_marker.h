@@ -23,7 +23,7 @@ struct EngineMarker {
 };
 
 // nullopt: there is none, and no file of an engine. data_loss: the marker is damaged, or is missing
-// beside an engine's files.
+// beside an engine's files. failed_precondition: it is encrypted, and `files` knows no key.
 absl::StatusOr<std::optional<EngineMarker>> read_engine_marker(env::FileSystem& files,
                                                                const std::string& directory);
 // Whether this program, as `engine`, reads what the marker of `directory` announces.

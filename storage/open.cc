@@ -118,12 +118,8 @@ absl::StatusOr<std::unique_ptr<Engine>> open_engine(const std::string& directory
 
 absl::StatusOr<std::unique_ptr<env::FileLock>> lock_to_read(env::FileSystem& files,
                                                             const std::string& directory) {
-    STARLING_ASSIGN_OR_RETURN(const bool exists, files.exists(lock_path(directory)));
-    if (!exists) {
-        return nullptr;
-    }
-    auto lock = files.lock(lock_path(directory));
-    if (absl::IsPermissionDenied(lock.status())) {
+    auto lock = files.lock_shared(lock_path(directory));
+    if (absl::IsNotFound(lock.status()) || absl::IsPermissionDenied(lock.status())) {
         return nullptr;
     }
     return lock;

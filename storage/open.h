@@ -21,8 +21,8 @@ namespace starling::storage {
 //
 // With `options.read_only` nothing is made, changed or removed, also not by recovery, which keeps
 // what the log holds in memory; the directory must exist, and need not be writable. Each change is
-// failed_precondition, reason read_only. The lock is taken where there is one and it can be:
-// without write permission it is not, and nothing keeps a writer away.
+// failed_precondition, reason read_only. The lock is shared with others who read, and keeps a
+// writer away; where its file is missing or may not be read, nothing does.
 //
 // invalid_argument: no such engine, or options that make no sense. failed_precondition: the
 // directory is in use, was written by another engine, or by a version that this one does not know.
@@ -32,8 +32,8 @@ absl::StatusOr<std::unique_ptr<Engine>> open_engine(const std::string& directory
                                                     const EngineOptions& options,
                                                     EngineEnvironment environment);
 
-// The lock of an existing directory, for one who only reads. Null: there is none, or this process
-// may not take it. failed_precondition: some process has the directory open.
+// The lock of an existing directory, shared with others who only read. Null: there is none, or this
+// process may not read it. failed_precondition: some process has the directory open for writing.
 absl::StatusOr<std::unique_ptr<env::FileLock>> lock_to_read(env::FileSystem& files,
                                                             const std::string& directory);
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <limits>
 #include <memory>
 #include <utility>
 
@@ -99,9 +98,8 @@ std::optional<std::string> prefix_upper_bound(std::string_view prefix) {
 }
 
 base::WallTime to_wall_time(Expiry expiry) {
-    constexpr Expiry last =
-        static_cast<Expiry>(std::numeric_limits<base::Duration::rep>::max()) / 1'000'000;
-    return base::WallTime(std::chrono::milliseconds(static_cast<int64_t>(std::min(expiry, last))));
+    return base::WallTime(
+        std::chrono::milliseconds(static_cast<int64_t>(std::min(expiry, expiry_max))));
 }
 
 absl::StatusOr<bool> contains(Engine& engine, std::string_view key, const Snapshot* snapshot) {

@@ -51,9 +51,9 @@ struct EngineOptions {
     // Level-0 tables that start a compaction, and that stall writers.
     uint32_t level_0_tables_compact = 4;
     uint32_t level_0_tables_stall = 24;
-    // What compactions read and write on average; 0: as much as they can. A compaction is put off
-    // until what the one before did is paid for, and begins with the next write or flush then, or
-    // when level 0 has come half the way to stalling writers.
+    // What compactions read and write, in steps of a tenth of a second; 0: as much as they can.
+    // Flushes and compact() are not limited, nor is anything while level 0 has come half the way
+    // to stalling writers.
     uint64_t compaction_bytes_per_second = 0;
     // Disk that flushes and compactions leave free, for logs and manifests, which matter more.
     uint64_t disk_reserve_bytes = 64u << 10;

@@ -29,6 +29,8 @@ std::vector<NamedFigure> named_figures(const EngineStatistics& statistics) {
         {"value_file_garbage_bytes", statistics.value_file_garbage_bytes},
         {"stalls", statistics.stalls},
         {"stall_time_us", static_cast<uint64_t>(stall)},
+        {"snapshots", statistics.snapshots},
+        {"iterators", statistics.iterators},
     };
     for (size_t i = 0; i < statistics.levels.size(); ++i) {
         const LevelStatistics& level = statistics.levels[i];

@@ -12,9 +12,13 @@ constexpr uint8_t kind_remove = 2;
 constexpr uint8_t kind_put_expiring = 3;
 constexpr uint8_t kind_remove_range = 4;
 
-// The last millisecond that a WallTime can name.
-constexpr Expiry expiry_max = static_cast<Expiry>(
-    std::chrono::duration_cast<std::chrono::milliseconds>(base::Duration::max()).count());
+// Kind and lengths, at most.
+constexpr size_t change_bytes_max = 1 + 3 * 10;
+
+// So that a change is there as a whole or not at all, also when there is no memory left.
+void make_room(std::string& representation, size_t first, size_t second = 0) {
+    representation.reserve(representation.size() + change_bytes_max + first + second);
+}
 
 absl::Status damaged() {
     return absl::DataLossError("a batch of changes is damaged");
@@ -23,6 +27,7 @@ absl::Status damaged() {
 }  // namespace
 
 void WriteBatch::put(std::string_view key, std::string_view value) {
+    make_room(representation_, key.size(), value.size());
     base::put_u8(representation_, kind_put);
     base::put_bytes(representation_, key);
     base::put_bytes(representation_, value);
@@ -30,6 +35,7 @@ void WriteBatch::put(std::string_view key, std::string_view value) {
 }
 
 void WriteBatch::put(std::string_view key, std::string_view value, base::WallTime expiry) {
+    make_room(representation_, key.size(), value.size());
     base::put_u8(representation_, kind_put_expiring);
     base::put_bytes(representation_, key);
     // A time before 1970 has passed, too; 0 would mean never.
@@ -39,12 +45,14 @@ void WriteBatch::put(std::string_view key, std::string_view value, base::WallTim
 }
 
 void WriteBatch::remove(std::string_view key) {
+    make_room(representation_, key.size());
     base::put_u8(representation_, kind_remove);
     base::put_bytes(representation_, key);
     ++count_;
 }
 
 void WriteBatch::remove_range(std::string_view begin, std::string_view end) {
+    make_room(representation_, begin.size(), end.size());
     base::put_u8(representation_, kind_remove_range);
     base::put_bytes(representation_, begin);
     base::put_bytes(representation_, end);

@@ -13,12 +13,13 @@
 
 #include "env/encrypted/cipher.h"
 #include "env/encrypted/master_key.h"
+#include "env/file_system.h"
 
 namespace starling::env {
 
 inline constexpr size_t file_header_bytes = 104;
 inline constexpr size_t file_id_bytes = 16;
-inline constexpr std::string_view file_header_magic = "STARLENC";
+inline constexpr std::string_view file_header_magic = encrypted_file_magic;
 
 enum class FileHeaderKind : uint16_t { file = 1, key_file = 2 };
 

@@ -28,8 +28,7 @@ std::string key_file_name(const FileId& id) {
 
 absl::Status unknown_master(const std::string& path, MasterKeyId id) {
     return absl::FailedPreconditionError(
-        fmt::format("{}: encrypted under master key {}, which is not among the keys given: add "
-                    "that key to the older ones",
+        fmt::format("{}: encrypted under master key {}, which is not among the keys given",
                     path,
                     to_string(id)));
 }
@@ -138,6 +137,7 @@ absl::StatusOr<FileKey> FileKeys::open(const std::string& path, const FileHeader
 }
 
 absl::Status FileKeys::rewrap(const std::string& path) const {
+    absl::ReaderMutexLock names(&names_mutex_);
     const KeyRing ring = this->ring();
     STARLING_ASSIGN_OR_RETURN(const std::optional<FileHeader> header, read_header(path));
     if (!header.has_value() || header->master == ring.current().id()) {
@@ -153,7 +153,15 @@ absl::Status FileKeys::rewrap(const std::string& path) const {
         files_, key_path, wrap(FileHeaderKind::key_file, key, ring.current(), random_));
 }
 
-absl::Status FileKeys::carry(const std::string& from, const std::string& to) const {
+absl::Status FileKeys::carry(const std::string& from,
+                             const std::string& to,
+                             absl::FunctionRef<absl::Status()> act) const {
+    absl::ReaderMutexLock names(&names_mutex_);
+    STARLING_RETURN_IF_ERROR(carry_key(from, to));
+    return act();
+}
+
+absl::Status FileKeys::carry_key(const std::string& from, const std::string& to) const {
     const std::string directory = parent_directory(to);
     if (parent_directory(from) == directory) {
         return absl::OkStatus();
@@ -173,6 +181,7 @@ absl::Status FileKeys::carry(const std::string& from, const std::string& to) con
 }
 
 absl::Status FileKeys::remove_unused(const std::string& directory) const {
+    absl::MutexLock no_new_names(&names_mutex_);
     STARLING_ASSIGN_OR_RETURN(const std::vector<std::string> names, files_.list(directory));
     std::set<std::string> used;
     std::vector<std::string> key_files;
@@ -184,8 +193,10 @@ absl::Status FileKeys::remove_unused(const std::string& directory) const {
         const auto header = read_header(directory + "/" + name);
         if (header.ok() && header->has_value()) {
             used.insert(key_file_name((*header)->id));
-        } else if (absl::IsDataLoss(header.status()) || absl::IsUnavailable(header.status())) {
-            // Which key file it has nobody knows.
+        } else if (!header.ok() && !absl::IsNotFound(header.status()) &&
+                   !absl::IsInvalidArgument(header.status()) &&
+                   !absl::IsFailedPrecondition(header.status())) {
+            // Neither gone, nor a directory, nor a plain file: which key file it has nobody knows.
             return header.status();
         }
     }

@@ -17,6 +17,7 @@
 #include <string_view>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 
@@ -44,18 +45,27 @@ class FileKeys {
     absl::StatusOr<FileKey> open(const std::string& path, const FileHeader& header) const;
     // Wraps the file's key by the current master key. Durable when OK.
     absl::Status rewrap(const std::string& path) const;
-    // Makes sure that the key file of `from`, if it needs one, lies beside `to` as well.
-    absl::Status carry(const std::string& from, const std::string& to) const;
-    // Removes key files that no file of the directory has.
+    // Makes sure that the key file of `from`, if it needs one, lies beside `to` as well, then calls
+    // `act`, which gives the file its new name.
+    absl::Status carry(const std::string& from,
+                       const std::string& to,
+                       absl::FunctionRef<absl::Status()> act) const;
+    // Removes key files that no file of the directory has. Other processes must not change it
+    // meanwhile.
     absl::Status remove_unused(const std::string& directory) const;
 
   private:
     KeyRing ring() const;
+    absl::Status carry_key(const std::string& from, const std::string& to) const
+        ABSL_SHARED_LOCKS_REQUIRED(names_mutex_);
     absl::StatusOr<std::optional<FileHeader>> read_header(const std::string& path) const;
     absl::StatusOr<std::optional<FileHeader>> read_key_file(const std::string& path) const;
 
     FileSystem& files_;
     SharedRandom& random_;
+
+    // Shared by those who give files names, or key files to names; alone, no name changes.
+    mutable absl::Mutex names_mutex_;
 
     mutable absl::Mutex mutex_;
     KeyRing ring_ ABSL_GUARDED_BY(mutex_);

@@ -67,8 +67,7 @@ absl::StatusOr<std::unique_ptr<WritableFile>> EncryptedFileSystem::create(const 
 absl::StatusOr<std::unique_ptr<WritableFile>> EncryptedFileSystem::recycle(const std::string& from,
                                                                            const std::string& to) {
     STARLING_RETURN_IF_ERROR(refuse_key_file(to));
-    STARLING_RETURN_IF_ERROR(keys_.carry(from, to));
-    STARLING_RETURN_IF_ERROR(base_.rename(from, to));
+    STARLING_RETURN_IF_ERROR(keys_.carry(from, to, [&] { return base_.rename(from, to); }));
     STARLING_ASSIGN_OR_RETURN(auto file, base_.create(to));
     STARLING_ASSIGN_OR_RETURN(auto encrypted, begin(std::move(file), to));
     // With the old header and some new segments a crash would leave what looks like damage.
@@ -192,14 +191,12 @@ absl::Status EncryptedFileSystem::remove(const std::string& path) {
 
 absl::Status EncryptedFileSystem::rename(const std::string& from, const std::string& to) {
     STARLING_RETURN_IF_ERROR(refuse_key_file(to));
-    STARLING_RETURN_IF_ERROR(keys_.carry(from, to));
-    return base_.rename(from, to);
+    return keys_.carry(from, to, [&] { return base_.rename(from, to); });
 }
 
 absl::Status EncryptedFileSystem::link(const std::string& from, const std::string& to) {
     STARLING_RETURN_IF_ERROR(refuse_key_file(to));
-    STARLING_RETURN_IF_ERROR(keys_.carry(from, to));
-    return base_.link(from, to);
+    return keys_.carry(from, to, [&] { return base_.link(from, to); });
 }
 
 absl::StatusOr<bool> EncryptedFileSystem::exists(const std::string& path) {
@@ -216,6 +213,11 @@ absl::Status EncryptedFileSystem::sync_directory(const std::string& path) {
 
 absl::StatusOr<std::unique_ptr<FileLock>> EncryptedFileSystem::lock(const std::string& path) {
     return base_.lock(path);
+}
+
+absl::StatusOr<std::unique_ptr<FileLock>> EncryptedFileSystem::lock_shared(
+    const std::string& path) {
+    return base_.lock_shared(path);
 }
 
 absl::StatusOr<uint64_t> EncryptedFileSystem::free_bytes(const std::string& path) {

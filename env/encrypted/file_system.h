@@ -51,6 +51,7 @@ class EncryptedFileSystem final : public FileSystem {
     absl::Status truncate(const std::string& path, uint64_t size) override;
     absl::Status sync_directory(const std::string& path) override;
     absl::StatusOr<std::unique_ptr<FileLock>> lock(const std::string& path) override;
+    absl::StatusOr<std::unique_ptr<FileLock>> lock_shared(const std::string& path) override;
     absl::StatusOr<uint64_t> free_bytes(const std::string& path) override;
 
     // Renames `from` to `to` and opens it for writing from its start. It has a new key, durably,
@@ -68,8 +69,8 @@ class EncryptedFileSystem final : public FileSystem {
     // Wraps the file's key by the current master key; the file's data stays as it is. Durable when
     // OK.
     absl::Status rewrap(const std::string& path) { return keys_.rewrap(path); }
-    // Removes what rewrap() made for files that are gone. REQUIRES: nothing else changes the
-    // directory.
+    // Removes what rewrap() made for files that are gone. REQUIRES: no other process, nor another
+    // object over the same files, changes the directory.
     absl::Status remove_unused_keys(const std::string& directory) {
         return keys_.remove_unused(directory);
     }

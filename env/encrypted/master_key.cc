@@ -112,4 +112,18 @@ absl::StatusOr<MasterKey> load_master_key(FileSystem& files, const std::string& 
     return key;
 }
 
+absl::StatusOr<std::optional<MasterKey>> find_master_key(FileSystem& files,
+                                                         const MasterKeyPlaces& places) {
+    if (!places.file.empty()) {
+        STARLING_ASSIGN_OR_RETURN(MasterKey key, load_master_key(files, places.file));
+        return std::optional<MasterKey>(std::move(key));
+    }
+    if (places.from_environment.has_value()) {
+        STARLING_ASSIGN_OR_RETURN(MasterKey key,
+                                  parse_master_key(*places.from_environment, master_key_variable));
+        return std::optional<MasterKey>(std::move(key));
+    }
+    return std::optional<MasterKey>();
+}
+
 }  // namespace starling::env

@@ -4,6 +4,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -56,5 +57,19 @@ absl::StatusOr<MasterKey> parse_master_key(std::string_view text, std::string_vi
 // A file of 32 bytes, or of 64 hexadecimal digits. failed_precondition: group or others may read
 // it.
 absl::StatusOr<MasterKey> load_master_key(FileSystem& files, const std::string& path);
+
+// The environment variable that holds a master key as parse_master_key() takes it.
+inline constexpr const char* master_key_variable = "STARLING_ENCRYPTION_KEY";
+
+struct MasterKeyPlaces {
+    // Of a key file; empty: none is named.
+    std::string file;
+    // nullopt: the variable is not set. One that is set and empty is a mistake, never "no key".
+    std::optional<std::string> from_environment;
+};
+
+// The key of the first place that is named; nullopt: none is. Errors as above, and not_found.
+absl::StatusOr<std::optional<MasterKey>> find_master_key(FileSystem& files,
+                                                         const MasterKeyPlaces& places);
 
 }  // namespace starling::env

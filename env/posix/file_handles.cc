@@ -254,8 +254,11 @@ std::unique_ptr<RandomAccessFile> make_posix_readable(FileDescriptor file, std::
     return std::make_unique<PosixRandomAccessFile>(std::move(file), std::move(path));
 }
 
-absl::StatusOr<std::unique_ptr<FileLock>> lock_file(FileDescriptor file, const std::string& path) {
-    if (retry_interrupted([&] { return ::flock(file.get(), LOCK_EX | LOCK_NB); }) != 0) {
+absl::StatusOr<std::unique_ptr<FileLock>> lock_file(FileDescriptor file,
+                                                    const std::string& path,
+                                                    LockKind kind) {
+    const int operation = (kind == LockKind::shared ? LOCK_SH : LOCK_EX) | LOCK_NB;
+    if (retry_interrupted([&] { return ::flock(file.get(), operation); }) != 0) {
         if (errno == EWOULDBLOCK) {
             return absl::FailedPreconditionError(
                 fmt::format("{}: locked by another process", path));

@@ -47,8 +47,12 @@ std::unique_ptr<WritableFile> make_posix_writable(FileDescriptor file,
                                                   std::string path,
                                                   WritableExtent extent);
 std::unique_ptr<RandomAccessFile> make_posix_readable(FileDescriptor file, std::string path);
-// flock(): it belongs to the open file, so a second open is refused in this process as in any
-// other, and the kernel releases it when the process ends.
-absl::StatusOr<std::unique_ptr<FileLock>> lock_file(FileDescriptor file, const std::string& path);
+enum class LockKind { exclusive, shared };
+
+// flock(): it belongs to the open file, so an exclusive one refuses a second open in this process
+// as in any other, and the kernel releases it when the process ends.
+absl::StatusOr<std::unique_ptr<FileLock>> lock_file(FileDescriptor file,
+                                                    const std::string& path,
+                                                    LockKind kind);
 
 }  // namespace starling::env

@@ -162,7 +162,12 @@ absl::Status PosixFileSystem::sync_directory(const std::string& path) {
 absl::StatusOr<std::unique_ptr<FileLock>> PosixFileSystem::lock(const std::string& path) {
     STARLING_ASSIGN_OR_RETURN(FileDescriptor file,
                               open_regular_file(path, O_RDWR | O_CREAT | O_NOFOLLOW));
-    return lock_file(std::move(file), path);
+    return lock_file(std::move(file), path, LockKind::exclusive);
+}
+
+absl::StatusOr<std::unique_ptr<FileLock>> PosixFileSystem::lock_shared(const std::string& path) {
+    STARLING_ASSIGN_OR_RETURN(FileDescriptor file, open_regular_file(path, O_RDONLY | O_NOFOLLOW));
+    return lock_file(std::move(file), path, LockKind::shared);
 }
 
 absl::StatusOr<uint64_t> PosixFileSystem::free_bytes(const std::string& path) {

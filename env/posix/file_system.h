@@ -29,6 +29,7 @@ class PosixFileSystem final : public FileSystem {
     absl::Status truncate(const std::string& path, uint64_t size) override;
     absl::Status sync_directory(const std::string& path) override;
     absl::StatusOr<std::unique_ptr<FileLock>> lock(const std::string& path) override;
+    absl::StatusOr<std::unique_ptr<FileLock>> lock_shared(const std::string& path) override;
     absl::StatusOr<uint64_t> free_bytes(const std::string& path) override;
 };
 

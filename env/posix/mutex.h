@@ -4,8 +4,10 @@
 // (absl::Mutex would do, but its library is not built for the thread sanitizer, which then reports
 // races that are none.)
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 
 #include "absl/base/thread_annotations.h"
 
@@ -22,6 +24,18 @@ class ABSL_LOCKABLE Mutex {
         ABSL_EXCLUSIVE_LOCKS_REQUIRED(this) {
         std::unique_lock<std::mutex> held(mutex_, std::adopt_lock);
         changed.wait(held, condition);
+        held.release();
+    }
+    // Waits for a notification, until `deadline`; may return without either.
+    void wait_once(std::condition_variable& changed,
+                   std::optional<std::chrono::steady_clock::time_point> deadline)
+        ABSL_EXCLUSIVE_LOCKS_REQUIRED(this) {
+        std::unique_lock<std::mutex> held(mutex_, std::adopt_lock);
+        if (deadline.has_value()) {
+            changed.wait_until(held, *deadline);
+        } else {
+            changed.wait(held);
+        }
         held.release();
     }
 

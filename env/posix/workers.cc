@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "env/posix/clock.h"
 
 namespace starling::env {
 
@@ -29,10 +30,28 @@ void PosixWorkers::submit(Task job) {
     changed_.notify_one();
 }
 
-void PosixWorkers::stop(Queued queued) {
-    std::deque<Task> dropped;
+void PosixWorkers::submit_after(base::Duration delay, Task job) {
+    if (delay <= base::Duration::zero()) {
+        submit(std::move(job));
+        return;
+    }
     {
         const MutexLock lock(mutex_);
+        if (state_ != State::running) {
+            return;
+        }
+        delayed_.add(PosixClock().now() + delay, std::move(job));
+    }
+    // Its time may come before the one that a thread waits for.
+    changed_.notify_one();
+}
+
+void PosixWorkers::stop(Queued queued) {
+    std::deque<Task> dropped;
+    TimerQueue dropped_later;
+    {
+        const MutexLock lock(mutex_);
+        std::swap(dropped_later, delayed_);
         STARLING_CHECK(state_ == State::running);
         if (queued == Queued::drop) {
             state_ = State::dropping;
@@ -73,15 +92,34 @@ void PosixWorkers::run() {
     }
 }
 
-// False when this thread shall end: while another job runs, that one may still submit more.
+// While another job runs, that one may still submit more.
+bool PosixWorkers::is_over() const {
+    return state_ == State::dropping || (state_ == State::finishing && busy_ == 0);
+}
+
+// False when this thread shall end.
 bool PosixWorkers::take(Task& job) {
     const MutexLock lock(mutex_);
-    mutex_.wait(changed_, [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-        return !queue_.empty() || state_ == State::dropping ||
-               (state_ == State::finishing && busy_ == 0);
-    });
-    if (queue_.empty()) {
-        return false;
+    for (;;) {
+        while (auto due = delayed_.take_due(PosixClock().now())) {
+            queue_.push_back(*std::move(due));
+        }
+        if (!queue_.empty()) {
+            break;
+        }
+        if (is_over()) {
+            return false;
+        }
+        const auto next = delayed_.next_deadline();
+        mutex_.wait_once(
+            changed_,
+            next.has_value()
+                ? std::optional(std::chrono::steady_clock::time_point(next->time_since_epoch()))
+                : std::nullopt);
+    }
+    if (queue_.size() > 1 || delayed_.size() > 0) {
+        // Several may have come due at once, and somebody has to wait for the next.
+        changed_.notify_one();
     }
     job = std::move(queue_.front());
     queue_.pop_front();

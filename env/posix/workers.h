@@ -14,6 +14,7 @@
 
 #include "env/event_loop.h"
 #include "env/posix/mutex.h"
+#include "env/posix/timer_queue.h"
 
 namespace starling::env {
 
@@ -34,6 +35,7 @@ class PosixWorkers final : public Workers {
 
     // After stop() has begun to drop, or has ended, a job is destroyed without having run.
     void submit(Task job) override;
+    void submit_after(base::Duration delay, Task job) override;
 
     // Returns when no job runs any more and all threads have ended. Once, from outside the pool.
     void stop(Queued queued);
@@ -45,12 +47,14 @@ class PosixWorkers final : public Workers {
 
     void run();
     bool take(Task& job);
+    bool is_over() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
     mutable Mutex mutex_;
     std::condition_variable changed_;
     State state_ ABSL_GUARDED_BY(mutex_) = State::running;
     size_t busy_ ABSL_GUARDED_BY(mutex_) = 0;
     std::deque<Task> queue_ ABSL_GUARDED_BY(mutex_);
+    TimerQueue delayed_ ABSL_GUARDED_BY(mutex_);
 
     // Owned by the constructing thread.
     std::vector<std::thread> threads_;

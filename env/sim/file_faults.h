@@ -18,7 +18,8 @@
 namespace starling::env {
 
 enum class FileOperation : uint8_t {
-    // create, open_for_append, recycle after its rename, open_for_read, create_directory, lock
+    // create, open_for_append, recycle after its rename, open_for_read, create_directory, lock,
+    // lock_shared
     open,
     read,
     write,

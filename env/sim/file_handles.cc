@@ -259,6 +259,24 @@ class SimFileLock final : public FileLock {
     const uint64_t epoch_;
 };
 
+class SimSharedFileLock final : public FileLock {
+  public:
+    SimSharedFileLock(FileMachine& machine, FileNodePtr node)
+        : machine_(machine), node_(std::move(node)), epoch_(machine.epoch()) {
+        ++node_->shared_locks;
+    }
+    ~SimSharedFileLock() override {
+        if (epoch_ == machine_.epoch()) {
+            --node_->shared_locks;
+        }
+    }
+
+  private:
+    FileMachine& machine_;
+    const FileNodePtr node_;
+    const uint64_t epoch_;
+};
+
 }  // namespace
 
 std::unique_ptr<WritableFile> make_sim_writable(FileMachine& machine,
@@ -276,6 +294,10 @@ std::unique_ptr<RandomAccessFile> make_sim_readable(FileMachine& machine,
 
 std::unique_ptr<FileLock> make_sim_lock(FileMachine& machine, FileNodePtr node) {
     return std::make_unique<SimFileLock>(machine, std::move(node));
+}
+
+std::unique_ptr<FileLock> make_sim_shared_lock(FileMachine& machine, FileNodePtr node) {
+    return std::make_unique<SimSharedFileLock>(machine, std::move(node));
 }
 
 }  // namespace starling::env

@@ -74,5 +74,7 @@ std::unique_ptr<RandomAccessFile> make_sim_readable(FileMachine& machine,
                                                     std::string path);
 // REQUIRES: the node is not locked.
 std::unique_ptr<FileLock> make_sim_lock(FileMachine& machine, FileNodePtr node);
+// REQUIRES: the node is not locked, or shared.
+std::unique_ptr<FileLock> make_sim_shared_lock(FileMachine& machine, FileNodePtr node);
 
 }  // namespace starling::env

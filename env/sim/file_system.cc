@@ -178,10 +178,19 @@ absl::Status SimFileSystem::sync_directory(const std::string& path) {
 absl::StatusOr<std::unique_ptr<FileLock>> SimFileSystem::lock(const std::string& path) {
     STARLING_RETURN_IF_ERROR(machine_.admit(FileOperation::open, path));
     STARLING_ASSIGN_OR_RETURN(FileNodePtr node, find_or_create(path));
-    if (node->locked) {
+    if (node->locked || node->shared_locks > 0) {
         return absl::FailedPreconditionError(fmt::format("{}: locked by another process", path));
     }
     return make_sim_lock(machine_, std::move(node));
+}
+
+absl::StatusOr<std::unique_ptr<FileLock>> SimFileSystem::lock_shared(const std::string& path) {
+    STARLING_RETURN_IF_ERROR(machine_.admit(FileOperation::open, path));
+    STARLING_ASSIGN_OR_RETURN(FileNodePtr node, tree_.file(path));
+    if (node->locked) {
+        return absl::FailedPreconditionError(fmt::format("{}: locked by another process", path));
+    }
+    return make_sim_shared_lock(machine_, std::move(node));
 }
 
 absl::StatusOr<uint64_t> SimFileSystem::free_bytes(const std::string& path) {

@@ -96,6 +96,7 @@ void settle(const FileNodePtr& node,
             child->links = 0;
             child->handles = 0;
             child->locked = false;
+            child->shared_locks = 0;
             child->preallocated = 0;
             if (child->is_directory) {
                 settle(child, mode, random, seen);
@@ -246,6 +247,7 @@ void FileTree::end_processes() {
     for (const FileNodePtr& node : files()) {
         node->handles = 0;
         node->locked = false;
+        node->shared_locks = 0;
         node->preallocated = 0;
     }
 }

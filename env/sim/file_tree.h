@@ -40,6 +40,7 @@ struct FileNode {
     uint32_t links = 0;
     uint32_t handles = 0;
     bool locked = false;
+    uint32_t shared_locks = 0;
     // Of a directory.
     FileEntries entries;
     FileEntries durable_entries;

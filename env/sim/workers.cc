@@ -20,14 +20,15 @@ SimWorkers::~SimWorkers() {
     process_.scheduler().drop_context(this);
 }
 
-void SimWorkers::submit(Task job) {
+void SimWorkers::submit_after(base::Duration delay, Task job) {
     if (!process_.is_living(life_)) {
         return;
     }
     ++jobs_submitted_;
-    const base::Duration delay = options_.delay_min + random_.exponential(options_.delay_mean);
+    const base::Duration own = options_.delay_min + random_.exponential(options_.delay_mean);
     process_.scheduler().schedule_after(
-        slowness_ == 1 ? delay : std::min(delay * slowness_, slow_delay_max),
+        std::max(delay, base::Duration::zero()) +
+            (slowness_ == 1 ? own : std::min(own * slowness_, slow_delay_max)),
         {.owner = process_.owner(), .context = this, .label = &job_label, .task = std::move(job)});
 }
 

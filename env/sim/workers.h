@@ -5,6 +5,7 @@
 // begun.
 
 #include <cstdint>
+#include <utility>
 
 #include "env/event_loop.h"
 #include "env/sim/process.h"
@@ -28,7 +29,9 @@ class SimWorkers final : public Workers {
     SimWorkers(const SimWorkers&) = delete;
     SimWorkers& operator=(const SimWorkers&) = delete;
 
-    void submit(Task job) override;
+    void submit(Task job) override { submit_after(base::Duration::zero(), std::move(job)); }
+    // On top of the delay that every job has.
+    void submit_after(base::Duration delay, Task job) override;
 
     // A slow disk: delays of jobs submitted from now on are multiplied, up to slow_delay_max. 1 is
     // the normal pace.

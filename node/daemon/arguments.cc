@@ -21,6 +21,9 @@ std::optional<int> parse_arguments(int argc, const char* const* argv, Arguments&
         "--http-addr", arguments.http_address, "IP:PORT for /metrics, /healthz, /readyz, /status");
     app.add_option("--engine", arguments.engine, "lsm, bitcask (or kvs), or in_memory");
     app.add_option("--data-dir", arguments.data_dir, "directory of the node's data");
+    app.add_option("--encryption-key-file",
+                   arguments.encryption_key_file,
+                   "file of the master key that encrypts the data at rest");
     app.add_option("--log-format", arguments.log_format, "text or json");
     app.add_option("--log-level", arguments.log_level, "debug, info, warning or error");
     app.set_version_flag("-V,--version", fmt::format("starlingd {}", software_version));
@@ -47,6 +50,8 @@ absl::StatusOr<Config> make_config(const Arguments& arguments, const std::string
     STARLING_RETURN_IF_ERROR(apply(arguments.http_address, "http_address", "--http-addr"));
     STARLING_RETURN_IF_ERROR(apply(arguments.engine, "engine", "--engine"));
     STARLING_RETURN_IF_ERROR(apply(arguments.data_dir, "data_dir", "--data-dir"));
+    STARLING_RETURN_IF_ERROR(
+        apply(arguments.encryption_key_file, "encryption_key_file", "--encryption-key-file"));
     STARLING_RETURN_IF_ERROR(apply(arguments.log_format, "log_format", "--log-format"));
     STARLING_RETURN_IF_ERROR(apply(arguments.log_level, "log_level", "--log-level"));
     STARLING_RETURN_IF_ERROR(check_config(config));

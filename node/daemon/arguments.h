@@ -18,6 +18,7 @@ struct Arguments {
     std::optional<std::string> http_address;
     std::optional<std::string> engine;
     std::optional<std::string> data_dir;
+    std::optional<std::string> encryption_key_file;
     std::optional<std::string> log_format;
     std::optional<std::string> log_level;
 };

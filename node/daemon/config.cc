@@ -11,6 +11,7 @@
 #include "base/status_macros.h"
 #include "node/daemon/config_keys.h"
 #include "node/doors/address.h"
+#include "node/server/memory_division.h"
 
 namespace starling::node {
 
@@ -179,6 +180,14 @@ absl::Status check_config(const Config& config) {
     if (config.node.deadline_default > config.node.deadline_max) {
         mistakes.push_back(fmt::format("{}: key 'deadline_default': expected at most deadline_max",
                                        origin_of(config, "deadline_default")));
+    }
+    const uint64_t cache_most = MemoryDivision::block_cache_most(config.node.memory_bytes_max);
+    if (config.node.block_cache_bytes.value_or(0) > cache_most) {
+        mistakes.push_back(fmt::format(
+            "{}: key 'block_cache_bytes': expected at most 7/16 of memory_bytes_max, {}, found {}",
+            origin_of(config, "block_cache_bytes"),
+            cache_most,
+            *config.node.block_cache_bytes));
     }
     return all_of(mistakes);
 }

@@ -37,6 +37,8 @@ struct Config {
 
     // Empty: $STARLING_CLUSTER_SECRET_FILE, else ~/.starling/cluster_secret.
     std::string cluster_secret_file;
+    // Of the master key of the data at rest. Empty: $STARLING_ENCRYPTION_KEY, else no encryption.
+    std::string encryption_key_file;
     // 0 = one per core.
     uint32_t shards = 0;
     // 0 = two per shard.

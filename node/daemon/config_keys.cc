@@ -195,6 +195,41 @@ ConfigKey key_bytes_key() {
     return key;
 }
 
+std::optional<storage::Compression> parse_compression(const ConfigValue& value) {
+    const auto* text = std::get_if<std::string>(&value);
+    if (text == nullptr) {
+        return std::nullopt;
+    }
+    return *text == "none"   ? std::optional(storage::Compression::none)
+           : *text == "lz4"  ? std::optional(storage::Compression::lz4)
+           : *text == "zstd" ? std::optional(storage::Compression::zstd)
+                             : std::nullopt;
+}
+
+ConfigKey compression_key() {
+    return {"compression",
+            "one of \"none\", \"lz4\", \"zstd\"",
+            [](Config& config, const ConfigValue& value) {
+                const auto compression = parse_compression(value);
+                config.node.compression = compression.value_or(config.node.compression);
+                return compression.has_value();
+            }};
+}
+
+ConfigKey deepest_compression_key() {
+    return {"deepest_compression",
+            "one of \"same\", \"none\", \"lz4\", \"zstd\"",
+            [](Config& config, const ConfigValue& value) {
+                const auto* text = std::get_if<std::string>(&value);
+                const auto compression = parse_compression(value);
+                if (!compression.has_value() && (text == nullptr || *text != "same")) {
+                    return false;
+                }
+                config.node.deepest_compression = compression;
+                return true;
+            }};
+}
+
 ConfigKey log_format_key() {
     return {
         "log_format", "one of \"text\", \"json\"", [](Config& config, const ConfigValue& value) {
@@ -248,6 +283,11 @@ void add_storage_keys(std::vector<ConfigKey>& keys) {
                             STARLING_MEMBER(std::string, node.data_directory),
                             1,
                             4096));
+    keys.push_back(text_key("encryption_key_file",
+                            "the path of a file",
+                            STARLING_MEMBER(std::string, encryption_key_file),
+                            1,
+                            4096));
     keys.push_back(choice_key("engine",
                               STARLING_MEMBER(std::string, node.engine),
                               {"lsm", "bitcask", "kvs", "in_memory"}));
@@ -257,6 +297,19 @@ void add_storage_keys(std::vector<ConfigKey>& keys) {
                                        STARLING_MEMBER(uint64_t, node.memory_bytes_max),
                                        64ULL << 20,
                                        1ULL << 40));
+    keys.push_back(bytes_key<uint64_t>(
+        "block_cache_bytes",
+        [](Config& c) -> uint64_t& { return c.node.block_cache_bytes.emplace(); },
+        0,
+        1ULL << 39));
+    keys.push_back(compression_key());
+    keys.push_back(deepest_compression_key());
+    keys.push_back(bytes_key<uint64_t>("compaction_bytes_per_second",
+                                       STARLING_MEMBER(uint64_t, node.compaction_bytes_per_second),
+                                       0,
+                                       1ULL << 40));
+    keys.push_back(bytes_key<uint64_t>(
+        "disk_reserve_bytes", STARLING_MEMBER(uint64_t, node.disk_reserve_bytes), 0, 1ULL << 40));
     keys.push_back(bytes_key<uint64_t>(
         "hint_bytes_max", STARLING_MEMBER(uint64_t, node.hint_bytes_max), 0, 1ULL << 40));
     keys.push_back(key_bytes_key());

@@ -8,11 +8,13 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <optional>
 #include <string>
 
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include "env/encrypted/master_key.h"
 #include "node/daemon/arguments.h"
 #include "node/daemon/descriptors.h"
 #include "node/daemon/exit_codes.h"
@@ -35,9 +37,13 @@ std::string text_of(const absl::Status& status) {
     return std::string(status.message());
 }
 
-std::string environment(const char* name) {
+std::optional<std::string> variable(const char* name) {
     const char* value = std::getenv(name);
-    return value == nullptr ? "" : value;
+    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
+std::string environment(const char* name) {
+    return variable(name).value_or("");
 }
 
 absl::StatusOr<std::string> read_config(const std::string& path) {
@@ -113,8 +119,16 @@ int serve(Config config, starling::node::Signals& signals) {
         log_line("error", text_of(secret.status()));
         return starling::node::exit_failed;
     }
+    auto master_key = starling::env::find_master_key(
+        files,
+        {.file = config.encryption_key_file,
+         .from_environment = variable(starling::env::master_key_variable)});
+    if (!master_key.ok()) {
+        log_line("error", text_of(master_key.status()));
+        return starling::node::exit_failed;
+    }
     warn_of_exposure(config);
-    starling::node::Process process(std::move(config), *std::move(secret));
+    starling::node::Process process(std::move(config), *std::move(secret), *std::move(master_key));
     if (const absl::Status status = process.start(); !status.ok()) {
         log_line("error", fmt::format("cannot start: {}", text_of(status)));
         return starling::node::exit_failed;

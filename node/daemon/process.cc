@@ -50,8 +50,11 @@ absl::Status make_directories(env::FileSystem& files, const std::string& path) {
 
 }  // namespace
 
-Process::Process(Config config, std::string secret)
+Process::Process(Config config, std::string secret, std::optional<env::MasterKey> master_key)
     : config_(std::move(config)), addresses_file_(config_.node.data_directory + "/addresses.json") {
+    if (master_key.has_value()) {
+        encrypted_.emplace(files_, key_random_, env::KeyRing(*std::move(master_key)));
+    }
     config_.node.cluster_secret = std::move(secret);
     config_.node.drain_max = config_.stop_timeout / 4;
     const uint32_t shards = config_.shards != 0 ? config_.shards : cores();
@@ -108,7 +111,7 @@ absl::Status Process::start_node() {
     environment.transport = transport_.get();
     environment.wall_clock = &wall_clock_;
     environment.random = &node_random_;
-    environment.files = &files_;
+    environment.files = &data_files();
     environment.log = [](std::string_view severity, std::string_view line) {
         log_line(severity, line);
     };
@@ -121,6 +124,13 @@ absl::Status Process::start_node() {
         loop_threads_.emplace_back([loop = loops_[i].get()] { loop->run(); });
     }
     return absl::OkStatus();
+}
+
+env::FileSystem& Process::data_files() {
+    if (encrypted_.has_value()) {
+        return *encrypted_;
+    }
+    return files_;
 }
 
 absl::Status Process::start_doors() {
@@ -166,7 +176,7 @@ absl::Status Process::announce() {
     log_line(
         "info",
         fmt::format("starlingd {} serves: engine {}, {} shards, clients {}, peers {}, http {}, "
-                    "data {}, node {}, cluster {}",
+                    "data {}{}, node {}, cluster {}",
                     software_version,
                     config_.node.engine,
                     loops_.size(),
@@ -174,6 +184,7 @@ absl::Status Process::announce() {
                     transport_->local_address(),
                     http_listener_ == nullptr ? "off" : http_listener_->address(),
                     config_.node.data_directory,
+                    encrypted_.has_value() ? " (encrypted)" : "",
                     to_string(node_->id()),
                     to_string(node_->cluster())));
     return write_addresses();

@@ -9,12 +9,14 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 
+#include "env/encrypted/file_system.h"
 #include "env/posix/clock.h"
 #include "env/posix/file_system.h"
 #include "env/posix/loop.h"
@@ -31,8 +33,8 @@ namespace starling::node {
 
 class Process {
   public:
-    // `secret` is the cluster's.
-    Process(Config config, std::string secret);
+    // `secret` is the cluster's; with a `master_key` the data is encrypted at rest.
+    Process(Config config, std::string secret, std::optional<env::MasterKey> master_key);
     // Stops what start() has begun.
     ~Process();
 
@@ -51,6 +53,7 @@ class Process {
     absl::Status listen();
     absl::Status start_node();
     absl::Status start_doors();
+    env::FileSystem& data_files();
     absl::Status write_addresses();
     absl::Status stop_node();
     void end_threads();
@@ -61,6 +64,10 @@ class Process {
     const std::string addresses_file_;
 
     env::PosixFileSystem files_;
+    // Draws the keys and nonces of encrypted_, and nothing else.
+    env::PosixRandom key_random_;
+    // Over files_, where the data is encrypted.
+    std::optional<env::EncryptedFileSystem> encrypted_;
     env::PosixWallClock wall_clock_;
     // One per thread that draws: the node's and its transport's loop, and the doors'.
     env::PosixRandom node_random_;

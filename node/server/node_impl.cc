@@ -78,6 +78,13 @@ absl::Status Node::Impl::check_options() const {
         return absl::FailedPreconditionError(
             fmt::format("seat_count = {} is not in 1 .. {}", options_.seat_count, seat_count_max));
     }
+    const uint64_t cache_most = MemoryDivision::block_cache_most(options_.memory_bytes_max);
+    if (options_.block_cache_bytes.value_or(0) > cache_most) {
+        return absl::FailedPreconditionError(
+            fmt::format("block_cache_bytes = {} is more than 7/16 of memory_bytes_max, {}",
+                        *options_.block_cache_bytes,
+                        cache_most));
+    }
     return absl::OkStatus();
 }
 

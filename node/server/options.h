@@ -5,10 +5,12 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/time.h"
 #include "gossip/options.h"
+#include "storage/options.h"
 
 namespace starling::node {
 
@@ -27,11 +29,21 @@ struct NodeOptions {
     uint32_t weight = 100;
     // Below it one sub-directory per shard.
     std::string data_directory;
-    // "lsm" or "in_memory".
+    // One of storage/options.h.
     std::string engine = "lsm";
+    // What follows is of "lsm". Absent: the deepest level is compressed as the others are.
+    storage::Compression compression = storage::EngineOptions().compression;
+    std::optional<storage::Compression> deepest_compression;
+    // What compactions of all shards together read and write on average; 0: no limit.
+    uint64_t compaction_bytes_per_second = 0;
+    // Of the disk, what flushes and compactions leave free.
+    uint64_t disk_reserve_bytes = storage::EngineOptions().disk_reserve_bytes;
 
     // One budget for the node, divided in docs/limits.md.
     uint64_t memory_bytes_max = 512ULL << 20;
+    // Of that; memtables have the rest of one half. Absent: half of the half. At most
+    // MemoryDivision::block_cache_most().
+    std::optional<uint64_t> block_cache_bytes;
     uint64_t hint_bytes_max = 256ULL << 20;
 
     // 1 .. 64 KiB (the limit of the format).

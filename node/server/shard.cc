@@ -6,6 +6,7 @@
 
 #include "base/planted.h"
 #include "base/status_macros.h"
+#include "node/server/engine_options.h"
 #include "node/server/memory_division.h"
 #include "storage/open.h"
 
@@ -27,14 +28,6 @@ CoordinatorOptions coordinator_options(const NodeOptions& options, uint32_t shar
     out.hint_after = options.hint_after;
     out.request_window = options.request_window;
     out.clock_drift_max = options.clock_drift_max;
-    return out;
-}
-
-storage::EngineOptions engine_options(const NodeOptions& options, uint32_t shard_count) {
-    storage::EngineOptions out;
-    out.engine = options.engine;
-    out.memory_bytes_max = MemoryDivision(options).memtables / shard_count;
-    out.block_cache_bytes = MemoryDivision(options).block_cache / shard_count;
     return out;
 }
 

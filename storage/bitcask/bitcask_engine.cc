@@ -1,6 +1,7 @@
 #include "storage/bitcask/bitcask_engine.h"
 
 #include <atomic>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "storage/condition.h"
 #include "storage/errors.h"
 #include "storage/limits.h"
+#include "storage/live_count.h"
 
 namespace starling::storage::bitcask {
 
@@ -32,8 +34,10 @@ using Found = KeyDirectory::Found;
 // Shares the directory, so that one released late does not touch freed memory.
 class BitcaskSnapshot final : public Snapshot {
   public:
-    explicit BitcaskSnapshot(std::shared_ptr<KeyDirectory> keys)
-        : keys_(std::move(keys)), sequence_(keys_->take_snapshot()) {}
+    // Without a hold: an iterator's own.
+    explicit BitcaskSnapshot(std::shared_ptr<KeyDirectory> keys,
+                             std::optional<LiveCount::Hold> hold = std::nullopt)
+        : keys_(std::move(keys)), sequence_(keys_->take_snapshot()), hold_(std::move(hold)) {}
     ~BitcaskSnapshot() override { keys_->release_snapshot(sequence_); }
     BitcaskSnapshot(const BitcaskSnapshot&) = delete;
     BitcaskSnapshot& operator=(const BitcaskSnapshot&) = delete;
@@ -43,6 +47,7 @@ class BitcaskSnapshot final : public Snapshot {
   private:
     const std::shared_ptr<KeyDirectory> keys_;
     const Sequence sequence_;
+    const std::optional<LiveCount::Hold> hold_;
 };
 
 absl::StatusOr<std::string> value_of(const Found& found, ValueReader& values) {
@@ -143,7 +148,7 @@ class BitcaskEngine final : public Engine {
     absl::Status sync() override;
     std::unique_ptr<Iterator> new_iterator(IteratorOptions options) override;
     std::unique_ptr<Snapshot> snapshot() override {
-        return std::make_unique<BitcaskSnapshot>(keys_);
+        return std::make_unique<BitcaskSnapshot>(keys_, live_snapshots_.hold());
     }
     absl::Status checkpoint(const std::string& directory) override;
     absl::Status compact() override;
@@ -182,6 +187,8 @@ class BitcaskEngine final : public Engine {
     std::atomic<bool> closed_ = false;
     std::atomic<uint64_t> user_written_bytes_ = 0;
     std::atomic<uint64_t> log_written_bytes_ = 0;
+    const LiveCount live_snapshots_;
+    const LiveCount live_iterators_;
 };
 
 absl::Status BitcaskEngine::refused() const {
@@ -339,8 +346,10 @@ std::unique_ptr<Iterator> BitcaskEngine::new_iterator(IteratorOptions options) {
         return new_refused_iterator(closed_error());
     }
     auto source = std::make_unique<BitcaskSource>(keys_, values_, options, expiry_clock_.now());
-    return new_bounded_iterator(
-        std::move(source), std::move(options.lower), std::move(options.upper));
+    return new_bounded_iterator(std::move(source),
+                                std::move(options.lower),
+                                std::move(options.upper),
+                                live_iterators_.hold());
 }
 
 absl::Status BitcaskEngine::checkpoint(const std::string& directory) {
@@ -368,6 +377,8 @@ EngineStatistics BitcaskEngine::statistics() const {
     statistics.memory_bytes = sizes.memory_bytes + log_->buffered_bytes();
     statistics.disk_bytes = sizes.file_bytes;
     statistics.log_bytes = log_->size();
+    statistics.snapshots = live_snapshots_.value();
+    statistics.iterators = live_iterators_.value();
     statistics.flushes = maintenance_.completed_count();
     statistics.compactions = maintenance_.merge_count();
     statistics.syncs = log_->sync_count();

@@ -46,7 +46,7 @@ bool decode_hinted(base::Reader& in, const ListedFile& file, Change& change) {
         change.location.size = static_cast<uint32_t>(size);
         change.location.checksum = in.u32();
         if (change.location.offset > file.bytes || size > file.bytes - change.location.offset ||
-            size > UINT32_MAX) {
+            size > UINT32_MAX || change.expiry > expiry_max) {
             return false;
         }
     } else if (change.type == ChangeType::remove_range) {

@@ -239,6 +239,7 @@ std::vector<ListedFile> KeyDirectory::pick_merge(uint64_t file_bytes_max,
         ListedFile file;
         uint64_t stale;
         uint64_t live() const { return file.bytes - stale; }
+        bool is_stale() const { return stale > 0 && stale >= file.bytes / 3; }
         double stale_share() const {
             return static_cast<double>(stale) / static_cast<double>(file.bytes);
         }
@@ -257,8 +258,7 @@ std::vector<ListedFile> KeyDirectory::pick_merge(uint64_t file_bytes_max,
         }
     }
     std::erase_if(candidates, [&](const Candidate& candidate) {
-        const bool stale = candidate.stale > 0 && candidate.stale >= candidate.file.bytes / 3;
-        return !stale &&
+        return !candidate.is_stale() &&
                !(small > small_files_max && is_small(candidate.file.bytes, file_bytes_max));
     });
     std::stable_sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) {
@@ -272,6 +272,10 @@ std::vector<ListedFile> KeyDirectory::pick_merge(uint64_t file_bytes_max,
             break;
         }
         picked.push_back(candidate.file);
+    }
+    // One small file alone would become another one.
+    if (picked.size() == 1 && !candidates.front().is_stale()) {
+        picked.clear();
     }
     return picked;
 }

@@ -11,7 +11,7 @@
 #include "base/status_macros.h"
 #include "storage/bitcask/data_file.h"
 #include "storage/bitcask/file_names.h"
-#include "storage/directory.h"
+#include "storage/build_directory.h"
 #include "storage/engine_marker.h"
 
 namespace starling::storage::bitcask {
@@ -92,8 +92,12 @@ absl::Status Maintenance::work(bool& again) {
     if (inputs.empty()) {
         return absl::OkStatus();
     }
+    const uint64_t stale_before = parts_.keys.sizes().stale_bytes;
+    const size_t files_before = list_.files.size();
     STARLING_RETURN_IF_ERROR(merge(inputs));
-    again = is_due();
+    // One that got no further would be followed by the same for ever; the next write asks again.
+    again = is_due() &&
+            (parts_.keys.sizes().stale_bytes < stale_before || list_.files.size() < files_before);
     return absl::OkStatus();
 }
 
@@ -255,23 +259,16 @@ absl::Status Maintenance::checkpoint(const std::string& directory) {
     }
     parts_.appender.roll();
     STARLING_RETURN_IF_ERROR(note(complete_locked()));
-    absl::Status status = fill_checkpoint(directory);
-    if (!status.ok()) {
-        if (const auto names = parts_.files.list(directory); names.ok()) {
-            for (const std::string& name : *names) {
-                parts_.files.remove(fmt::format("{}/{}", directory, name)).IgnoreError();
-            }
-        }
-        parts_.files.remove(directory).IgnoreError();
-    }
-    return status;
+    const FileList& list = list_;
+    return build_directory(parts_.files, directory, [&](const std::string& partial) {
+        return fill_checkpoint(partial, list);
+    });
 }
 
-// The list comes last: without it the copy is none.
-absl::Status Maintenance::fill_checkpoint(const std::string& directory) {
-    STARLING_RETURN_IF_ERROR(parts_.files.create_directory(directory));
+absl::Status Maintenance::fill_checkpoint(const std::string& directory,
+                                          const FileList& list) const {
     STARLING_RETURN_IF_ERROR(check_engine_marker(parts_.files, directory, "bitcask"));
-    for (const ListedFile& file : list_.files) {
+    for (const ListedFile& file : list.files) {
         STARLING_RETURN_IF_ERROR(parts_.files.link(data_path(directory_, file.number),
                                                    data_path(directory, file.number)));
         // A copy without hints only takes longer to open.
@@ -279,10 +276,9 @@ absl::Status Maintenance::fill_checkpoint(const std::string& directory) {
             .IgnoreError();
     }
     STARLING_RETURN_IF_ERROR(parts_.files.sync_directory(directory));
-    FileList copy = list_;
+    FileList copy = list;
     copy.log.number = 0;
-    STARLING_RETURN_IF_ERROR(replace_file_list(parts_.files, directory, copy));
-    return parts_.files.sync_directory(parent_of(directory));
+    return replace_file_list(parts_.files, directory, copy);
 }
 
 // An error of files that belong to the engine is final, but for a full disk.

@@ -81,8 +81,7 @@ class Maintenance {
     absl::Status commit(FileList list) ABSL_EXCLUSIVE_LOCKS_REQUIRED(work_mutex_);
     void remove_unused_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(work_mutex_);
     absl::StatusOr<uint64_t> room() const;
-    absl::Status fill_checkpoint(const std::string& directory)
-        ABSL_EXCLUSIVE_LOCKS_REQUIRED(work_mutex_);
+    absl::Status fill_checkpoint(const std::string& directory, const FileList& list) const;
     absl::Status note(absl::Status status);
 
     // Constant after construction.

@@ -4,11 +4,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
 #include <fmt/format.h>
 
 #include "env/posix/clock.h"
@@ -38,6 +41,9 @@ struct Core {
     starling::env::PosixWallClock wall_clock;
     std::unique_ptr<storage::Engine> engine;
     std::atomic<bool> closed = false;
+    // A change ended amid itself. Set before the next one can begin.
+    std::atomic<bool> broken = false;
+    absl::Mutex change_mutex;
 };
 
 }  // namespace
@@ -103,6 +109,24 @@ starling_storage_code fail(starling_storage_code code, std::string_view text) {
     return code;
 }
 
+// Short enough to need no memory itself.
+starling_storage_code out_of_memory() {
+    return fail(STARLING_STORAGE_OUT_OF_MEMORY, "no memory left");
+}
+
+// What C cannot catch does not leave here. A length that no memory could hold counts as too much of
+// it, too.
+template <typename Body>
+starling_storage_code guarded(Body&& body) noexcept {
+    try {
+        return std::forward<Body>(body)();
+    } catch (const std::bad_alloc&) {
+        return out_of_memory();
+    } catch (const std::length_error&) {
+        return out_of_memory();
+    }
+}
+
 starling_storage_code result(const absl::Status& status) {
     if (status.ok()) {
         return STARLING_STORAGE_OK;
@@ -112,11 +136,18 @@ starling_storage_code result(const absl::Status& status) {
 }
 
 starling_storage_code null_argument(std::string_view name) {
-    return fail(STARLING_STORAGE_INVALID_ARGUMENT, fmt::format("{} is NULL", name));
+    return guarded(
+        [&] { return fail(STARLING_STORAGE_INVALID_ARGUMENT, fmt::format("{} is NULL", name)); });
 }
 
 starling_storage_code closed() {
     return fail(STARLING_STORAGE_FAILED_PRECONDITION, "the storage engine is closed");
+}
+
+starling_storage_code broken() {
+    return fail(STARLING_STORAGE_FAILED_PRECONDITION,
+                "there was no memory left amid a change: free the storage engine, and open its "
+                "directory again");
 }
 
 bool is_bytes(const char* bytes, size_t length) {
@@ -131,7 +162,7 @@ char* copy_out(std::string_view bytes) {
     // One more, so that no empty value is NULL, and that text ends.
     auto* const copy = static_cast<char*>(std::malloc(bytes.size() + 1));
     if (copy == nullptr) {
-        std::abort();
+        throw std::bad_alloc();
     }
     if (!bytes.empty()) {
         std::memcpy(copy, bytes.data(), bytes.size());
@@ -154,13 +185,47 @@ void put(storage::WriteBatch& batch,
 // Calls `use` with the engine of an object that is there and open.
 template <typename Object, typename Use>
 starling_storage_code with_engine(const Object* object, Use&& use) {
-    if (object == nullptr) {
-        return null_argument("the storage engine");
-    }
-    if (object->core->closed) {
-        return closed();
-    }
-    return std::forward<Use>(use)(*object->core->engine);
+    return guarded([&] {
+        if (object == nullptr) {
+            return null_argument("the storage engine");
+        }
+        if (object->core->closed) {
+            return closed();
+        }
+        return std::forward<Use>(use)(*object->core->engine);
+    });
+}
+
+// As with_engine(), for what leaves an engine that nobody may use when there is no memory left.
+template <typename Use>
+starling_storage_code with_changing_engine(starling_storage* storage, Use&& use) {
+    return with_engine(storage, [&](storage::Engine& engine) {
+        Core& core = *storage->core;
+        if (core.broken) {
+            return broken();
+        }
+        try {
+            return result(std::forward<Use>(use)(engine));
+        } catch (...) {
+            core.broken = true;
+            throw;
+        }
+    });
+}
+
+// One after another, as the engines apply them anyway: else one could begin between the failure of
+// another and the note of it.
+template <typename Change>
+starling_storage_code apply(starling_storage* storage, Change&& change) {
+    return with_changing_engine(storage, [&](storage::Engine& engine) {
+        absl::MutexLock lock(&storage->core->change_mutex);
+        try {
+            return std::forward<Change>(change)(engine);
+        } catch (...) {
+            storage->core->broken = true;
+            throw;
+        }
+    });
 }
 
 // The snapshot that a read is to use; an error when it is of another engine.
@@ -181,20 +246,24 @@ bool is_valid(const starling_storage_iterator* iterator) {
 
 template <typename Move>
 starling_storage_code move(starling_storage_iterator* iterator, Move&& how) {
-    if (iterator == nullptr) {
-        return null_argument("the iterator");
-    }
-    if (iterator->core->closed) {
-        return closed();
-    }
-    std::forward<Move>(how)(*iterator->entries);
-    return result(iterator->entries->status());
+    return guarded([&] {
+        if (iterator == nullptr) {
+            return null_argument("the iterator");
+        }
+        if (iterator->core->closed) {
+            return closed();
+        }
+        std::forward<Move>(how)(*iterator->entries);
+        return result(iterator->entries->status());
+    });
 }
 
 template <typename Move>
 starling_storage_code step(starling_storage_iterator* iterator, Move&& how) {
     if (iterator != nullptr && !iterator->core->closed && !iterator->entries->valid()) {
-        return fail(STARLING_STORAGE_FAILED_PRECONDITION, "the iterator stands on no key");
+        return guarded([] {
+            return fail(STARLING_STORAGE_FAILED_PRECONDITION, "the iterator stands on no key");
+        });
     }
     return move(iterator, std::forward<Move>(how));
 }
@@ -236,6 +305,8 @@ const char* starling_storage_code_name(starling_storage_code code) {
             return "unimplemented";
         case STARLING_STORAGE_INTERNAL:
             return "internal";
+        case STARLING_STORAGE_OUT_OF_MEMORY:
+            return "out_of_memory";
     }
     return "unknown";
 }
@@ -245,7 +316,11 @@ void starling_storage_bytes_free(char* bytes) {
 }
 
 starling_storage_options* starling_storage_options_create(void) {
-    auto* const options = new starling_storage_options;
+    auto* const options = new (std::nothrow) starling_storage_options;
+    if (options == nullptr) {
+        out_of_memory();
+        return nullptr;
+    }
     options->engine.engine.clear();
     return options;
 }
@@ -259,8 +334,10 @@ starling_storage_code starling_storage_options_set_engine(starling_storage_optio
     if (options == nullptr || engine == nullptr) {
         return null_argument(options == nullptr ? "options" : "engine");
     }
-    options->engine.engine = engine;
-    return STARLING_STORAGE_OK;
+    return guarded([&] {
+        options->engine.engine = engine;
+        return STARLING_STORAGE_OK;
+    });
 }
 
 starling_storage_code starling_storage_options_set_read_only(starling_storage_options* options,
@@ -300,34 +377,39 @@ starling_storage_code starling_storage_open(const char* path,
     if (path == nullptr) {
         return null_argument("path");
     }
-    storage::EngineOptions chosen;
-    chosen.engine.clear();
-    if (options != nullptr) {
-        chosen = options->engine;
-    }
-    auto core = std::make_shared<Core>();
-    auto engine = storage::open_engine(path,
-                                       chosen,
-                                       {.files = core->files,
-                                        .workers = core->workers,
-                                        .clock = core->clock,
-                                        .wall_clock = core->wall_clock});
-    if (!engine.ok()) {
-        return result(engine.status());
-    }
-    core->engine = *std::move(engine);
-    *storage = new starling_storage{.core = std::move(core)};
-    return STARLING_STORAGE_OK;
+    return guarded([&] {
+        storage::EngineOptions chosen;
+        chosen.engine.clear();
+        if (options != nullptr) {
+            chosen = options->engine;
+        }
+        auto core = std::make_shared<Core>();
+        auto engine = storage::open_engine(path,
+                                           chosen,
+                                           {.files = core->files,
+                                            .workers = core->workers,
+                                            .clock = core->clock,
+                                            .wall_clock = core->wall_clock});
+        if (!engine.ok()) {
+            return result(engine.status());
+        }
+        core->engine = *std::move(engine);
+        *storage = new starling_storage{.core = std::move(core)};
+        return STARLING_STORAGE_OK;
+    });
 }
 
 starling_storage_code starling_storage_close(starling_storage* storage) {
     if (storage == nullptr) {
         return null_argument("storage");
     }
-    if (storage->core->closed.exchange(true)) {
-        return closed();
-    }
-    return result(storage->core->engine->close());
+    return guarded([&] {
+        if (storage->core->closed.exchange(true)) {
+            return closed();
+        }
+        // Closing would write what such an engine holds.
+        return storage->core->broken ? broken() : result(storage->core->engine->close());
+    });
 }
 
 void starling_storage_free(starling_storage* storage) {
@@ -349,12 +431,10 @@ starling_storage_code starling_storage_put_with_expiry(starling_storage* storage
                                                        const char* value,
                                                        size_t value_length,
                                                        uint64_t expiry_ms) {
-    return with_engine(storage, [&](storage::Engine& engine) {
-        starling_storage_batch batch;
-        const starling_storage_code code =
-            starling_storage_batch_put(&batch, key, key_length, value, value_length, expiry_ms);
-        return code == STARLING_STORAGE_OK ? result(engine.write(batch.changes)) : code;
-    });
+    starling_storage_batch batch;
+    const starling_storage_code code =
+        starling_storage_batch_put(&batch, key, key_length, value, value_length, expiry_ms);
+    return code == STARLING_STORAGE_OK ? starling_storage_write(storage, &batch, 0) : code;
 }
 
 starling_storage_code starling_storage_put_if(starling_storage* storage,
@@ -364,7 +444,7 @@ starling_storage_code starling_storage_put_if(starling_storage* storage,
                                               size_t expected_length,
                                               const char* value,
                                               size_t value_length) {
-    return with_engine(storage, [&](storage::Engine& engine) {
+    return guarded([&] {
         if (!is_bytes(expected, expected_length)) {
             return null_argument("expected");
         }
@@ -379,18 +459,18 @@ starling_storage_code starling_storage_put_if(starling_storage* storage,
         if (expected != nullptr) {
             condition.expected.emplace(view(expected, expected_length));
         }
-        return result(engine.write_if({&condition, 1}, batch.changes));
+        return apply(storage, [&](storage::Engine& engine) {
+            return engine.write_if({&condition, 1}, batch.changes);
+        });
     });
 }
 
 starling_storage_code starling_storage_delete(starling_storage* storage,
                                               const char* key,
                                               size_t key_length) {
-    return with_engine(storage, [&](storage::Engine& engine) {
-        starling_storage_batch batch;
-        const starling_storage_code code = starling_storage_batch_delete(&batch, key, key_length);
-        return code == STARLING_STORAGE_OK ? result(engine.write(batch.changes)) : code;
-    });
+    starling_storage_batch batch;
+    const starling_storage_code code = starling_storage_batch_delete(&batch, key, key_length);
+    return code == STARLING_STORAGE_OK ? starling_storage_write(storage, &batch, 0) : code;
 }
 
 starling_storage_code starling_storage_get(starling_storage* storage,
@@ -425,7 +505,11 @@ starling_storage_code starling_storage_get(starling_storage* storage,
 }
 
 starling_storage_batch* starling_storage_batch_create(void) {
-    return new starling_storage_batch;
+    auto* const batch = new (std::nothrow) starling_storage_batch;
+    if (batch == nullptr) {
+        out_of_memory();
+    }
+    return batch;
 }
 
 void starling_storage_batch_free(starling_storage_batch* batch) {
@@ -444,8 +528,10 @@ starling_storage_code starling_storage_batch_put(starling_storage_batch* batch,
     if (!is_bytes(key, key_length) || !is_bytes(value, value_length)) {
         return null_argument(!is_bytes(key, key_length) ? "key" : "value");
     }
-    put(batch->changes, view(key, key_length), view(value, value_length), expiry_ms);
-    return STARLING_STORAGE_OK;
+    return guarded([&] {
+        put(batch->changes, view(key, key_length), view(value, value_length), expiry_ms);
+        return STARLING_STORAGE_OK;
+    });
 }
 
 starling_storage_code starling_storage_batch_delete(starling_storage_batch* batch,
@@ -454,8 +540,10 @@ starling_storage_code starling_storage_batch_delete(starling_storage_batch* batc
     if (batch == nullptr || !is_bytes(key, key_length)) {
         return null_argument(batch == nullptr ? "batch" : "key");
     }
-    batch->changes.remove(view(key, key_length));
-    return STARLING_STORAGE_OK;
+    return guarded([&] {
+        batch->changes.remove(view(key, key_length));
+        return STARLING_STORAGE_OK;
+    });
 }
 
 starling_storage_code starling_storage_batch_delete_range(starling_storage_batch* batch,
@@ -469,8 +557,10 @@ starling_storage_code starling_storage_batch_delete_range(starling_storage_batch
     if (!is_bytes(begin, begin_length) || !is_bytes(end, end_length)) {
         return null_argument(!is_bytes(begin, begin_length) ? "begin" : "end");
     }
-    batch->changes.remove_range(view(begin, begin_length), view(end, end_length));
-    return STARLING_STORAGE_OK;
+    return guarded([&] {
+        batch->changes.remove_range(view(begin, begin_length), view(end, end_length));
+        return STARLING_STORAGE_OK;
+    });
 }
 
 starling_storage_code starling_storage_batch_clear(starling_storage_batch* batch) {
@@ -484,24 +574,27 @@ starling_storage_code starling_storage_batch_clear(starling_storage_batch* batch
 starling_storage_code starling_storage_write(starling_storage* storage,
                                              const starling_storage_batch* batch,
                                              int sync) {
-    return with_engine(storage, [&](storage::Engine& engine) {
-        return batch == nullptr ? null_argument("batch")
-                                : result(engine.write(batch->changes, {.sync = sync != 0}));
-    });
+    if (storage != nullptr && batch == nullptr) {
+        return null_argument("batch");
+    }
+    const starling_storage_code code =
+        apply(storage, [&](storage::Engine& engine) { return engine.write(batch->changes); });
+    return code == STARLING_STORAGE_OK && sync != 0 ? starling_storage_sync(storage) : code;
 }
 
 starling_storage_code starling_storage_sync(starling_storage* storage) {
-    return with_engine(storage, [](storage::Engine& engine) { return result(engine.sync()); });
+    return with_changing_engine(storage, [](storage::Engine& engine) { return engine.sync(); });
 }
 
 starling_storage_code starling_storage_checkpoint(starling_storage* storage, const char* path) {
-    return with_engine(storage, [&](storage::Engine& engine) {
-        return path == nullptr ? null_argument("path") : result(engine.checkpoint(path));
+    return with_changing_engine(storage, [&](storage::Engine& engine) {
+        return path == nullptr ? absl::InvalidArgumentError("path is NULL")
+                               : engine.checkpoint(path);
     });
 }
 
 starling_storage_code starling_storage_compact(starling_storage* storage) {
-    return with_engine(storage, [](storage::Engine& engine) { return result(engine.compact()); });
+    return with_changing_engine(storage, [](storage::Engine& engine) { return engine.compact(); });
 }
 
 starling_storage_code starling_storage_statistics(starling_storage* storage, char** text) {

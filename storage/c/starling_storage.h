@@ -3,7 +3,14 @@
  *
  * Results. Every function that can fail returns a starling_storage_code; 0 is success. Why it
  * failed is told by starling_storage_error_text(), per thread. A NULL where an object or a buffer
- * is needed is STARLING_STORAGE_INVALID_ARGUMENT. When there is no memory left, the process ends.
+ * is needed is STARLING_STORAGE_INVALID_ARGUMENT.
+ *
+ * Memory that runs out. A call that finds none left is STARLING_STORAGE_OUT_OF_MEMORY, and a
+ * function that gives an object without a code gives NULL. When it happens amid a change, nobody
+ * knows whether that was made: from then on each call on the engine but those that read, and the
+ * _free functions, is STARLING_STORAGE_FAILED_PRECONDITION, until the engine was freed and its
+ * directory opened again; what was synced is there. On a thread of the engine's own the process
+ * ends.
  *
  * Bytes. Keys and values are a pointer and a length; NUL bytes are bytes like others. Of length 0
  * the pointer may be NULL. What a function is given is copied before it returns. Paths and names
@@ -58,7 +65,8 @@ typedef enum starling_storage_code {
     STARLING_STORAGE_DATA_LOSS = 8,
     STARLING_STORAGE_PERMISSION_DENIED = 9,
     STARLING_STORAGE_UNIMPLEMENTED = 10,
-    STARLING_STORAGE_INTERNAL = 11
+    STARLING_STORAGE_INTERNAL = 11,
+    STARLING_STORAGE_OUT_OF_MEMORY = 12
 } starling_storage_code;
 
 typedef struct starling_storage starling_storage;

@@ -1,6 +1,7 @@
 #include "storage/in_memory/in_memory_engine.h"
 
 #include <atomic>
+#include <optional>
 #include <utility>
 
 #include "absl/synchronization/mutex.h"
@@ -11,6 +12,7 @@
 #include "storage/errors.h"
 #include "storage/expiry_clock.h"
 #include "storage/limits.h"
+#include "storage/live_count.h"
 #include "storage/versioned_map.h"
 
 namespace starling::storage {
@@ -30,7 +32,10 @@ struct State {
 // Shares the state, so that one released late does not touch freed memory.
 class InMemorySnapshot final : public Snapshot {
   public:
-    explicit InMemorySnapshot(std::shared_ptr<State> state) : state_(std::move(state)) {
+    // Without a hold: an iterator's own.
+    explicit InMemorySnapshot(std::shared_ptr<State> state,
+                              std::optional<LiveCount::Hold> hold = std::nullopt)
+        : state_(std::move(state)), hold_(std::move(hold)) {
         absl::MutexLock lock(&state_->mutex);
         sequence_ = state_->map.take_snapshot();
     }
@@ -45,6 +50,7 @@ class InMemorySnapshot final : public Snapshot {
 
   private:
     const std::shared_ptr<State> state_;
+    const std::optional<LiveCount::Hold> hold_;
     uint64_t sequence_ = 0;
 };
 
@@ -156,12 +162,14 @@ class InMemoryEngine final : public Engine {
             return new_refused_iterator(closed_error());
         }
         auto source = std::make_unique<InMemorySource>(state_, options, expiry_clock_.now());
-        return new_bounded_iterator(
-            std::move(source), std::move(options.lower), std::move(options.upper));
+        return new_bounded_iterator(std::move(source),
+                                    std::move(options.lower),
+                                    std::move(options.upper),
+                                    live_iterators_.hold());
     }
 
     std::unique_ptr<Snapshot> snapshot() override {
-        return std::make_unique<InMemorySnapshot>(state_);
+        return std::make_unique<InMemorySnapshot>(state_, live_snapshots_.hold());
     }
 
     absl::Status checkpoint(const std::string& directory) override {
@@ -200,6 +208,8 @@ class InMemoryEngine final : public Engine {
     EngineStatistics statistics() const override {
         EngineStatistics statistics;
         statistics.user_written_bytes = user_written_bytes_.load(std::memory_order_relaxed);
+        statistics.snapshots = live_snapshots_.value();
+        statistics.iterators = live_iterators_.value();
         absl::MutexLock lock(&state_->mutex);
         statistics.memory_bytes = state_->map.memory_bytes();
         return statistics;
@@ -238,6 +248,8 @@ class InMemoryEngine final : public Engine {
     const std::shared_ptr<State> state_ = std::make_shared<State>();
     std::atomic<uint64_t> user_written_bytes_ = 0;
     std::atomic<bool> closed_ = false;
+    const LiveCount live_snapshots_;
+    const LiveCount live_iterators_;
 };
 
 }  // namespace

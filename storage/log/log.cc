@@ -283,7 +283,13 @@ absl::StatusOr<std::unique_ptr<env::WritableFile>> Log::new_file(uint64_t number
     }
     if (spare.number != 0) {
         bytes = spare.bytes;
-        return files_.recycle(naming_.path(directory_, spare.number), path);
+        auto recycled = files_.recycle(naming_.path(directory_, spare.number), path);
+        if (!recycled.ok()) {
+            // Its file may still be there under its old name, and takes room until it is removed.
+            absl::MutexLock lock(&mutex_);
+            spares_.push_back(spare);
+        }
+        return recycled;
     }
     bytes = 0;
     STARLING_ASSIGN_OR_RETURN(auto file, files_.create(path));

@@ -49,6 +49,8 @@ void append_record(std::string& out,
                    uint64_t sequence,
                    LogPosition durable,
                    std::string_view payload) {
+    // All of it or nothing, also when there is no memory left.
+    out.reserve(out.size() + record_header_bytes + payload.size());
     char header[record_header_bytes] = {};
     store_u32(header + 8, static_cast<uint32_t>(payload.size()));
     std::memcpy(header + 12, &sequence, 8);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include <fmt/format.h>
 
 #include "base/error.h"
@@ -12,8 +13,32 @@
 
 namespace starling::storage::lsm {
 
+struct Background::Merge {
+    Picked picked;
+    base::MonotonicTime begin;
+    // That the inputs are of.
+    std::shared_ptr<const Version> version;
+    uint64_t entry_count = 0;
+    std::unique_ptr<InternalIterator> entries;
+    std::unique_ptr<TableWriter> writer;
+
+    // Read and written so far; at the end all of it.
+    uint64_t traffic_bytes() const {
+        const double part =
+            static_cast<double>(writer->entries_read()) / static_cast<double>(entry_count);
+        return writer->written_bytes() +
+               static_cast<uint64_t>(static_cast<double>(picked.compaction.input_bytes()) * part);
+    }
+};
+
 Background::Background(std::string directory, const EngineOptions& options, Parts parts)
-    : directory_(std::move(directory)), options_(options), parts_(parts), picker_(options) {}
+    : directory_(std::move(directory)),
+      options_(options),
+      parts_(parts),
+      pace_(options.compaction_bytes_per_second),
+      picker_(options) {}
+
+Background::~Background() = default;
 
 void Background::schedule() {
     if (has_error() || gate_->shut()) {
@@ -21,54 +46,36 @@ void Background::schedule() {
     }
     bool flush = false;
     bool compaction = false;
+    base::Duration delay{0};
+    uint64_t ticket = 0;
     {
         const auto view = parts_.view.get();
+        const Version& version = *view->version;
         absl::MutexLock lock(&mutex_);
         flush = !flush_under_way_ && !view->immutable.empty();
-        compaction = !compaction_under_way_ && !must_wait(*view->version) &&
-                     (picker_.pick(*view->version).has_value() || can_reclaim(*view->version));
         flush_under_way_ = flush_under_way_ || flush;
-        compaction_under_way_ = compaction_under_way_ || compaction;
+        const bool urgent = is_urgent(version);
+        compaction = compaction_state_ == CompactionState::idle
+                         ? picker_.pick(version).has_value() || can_reclaim(version)
+                         : compaction_state_ == CompactionState::waiting && urgent;
+        if (compaction) {
+            delay = urgent ? base::Duration::zero() : paid_at_ - parts_.clock.now();
+            compaction_state_ = delay > base::Duration::zero() ? CompactionState::waiting
+                                                               : CompactionState::submitted;
+            ticket = ++compaction_ticket_;
+        }
     }
     if (flush) {
-        submit(&Background::flush_job);
+        submit_flush();
     }
     if (compaction) {
-        submit(&Background::compaction_job);
+        submit_compaction(delay, ticket);
     }
 }
 
-bool Background::wants_schedule() const {
-    return put_off_.load(std::memory_order_relaxed) &&
-           parts_.clock.now().time_since_epoch().count() >=
-               paid_at_.load(std::memory_order_relaxed);
-}
-
-bool Background::must_wait(const Version& version) const {
+bool Background::is_urgent(const Version& version) const {
     const size_t urgent = (options_.level_0_tables_compact + options_.level_0_tables_stall) / 2;
-    return put_off_.load(std::memory_order_relaxed) && !wants_schedule() &&
-           version.level(0).size() < urgent;
-}
-
-uint64_t Background::traffic_bytes() const {
-    uint64_t bytes = 0;
-    for (uint32_t level = 1; level < level_count; ++level) {
-        bytes += read_bytes(level) + written_bytes(level);
-    }
-    return bytes;
-}
-
-// No worker sleeps for the limit: what moved is paid for with the time until the next compaction.
-void Background::pay_for(uint64_t bytes, base::MonotonicTime begin) {
-    if (options_.compaction_bytes_per_second == 0) {
-        return;
-    }
-    const double seconds =
-        static_cast<double>(bytes) / static_cast<double>(options_.compaction_bytes_per_second);
-    const base::MonotonicTime end =
-        begin + std::chrono::duration_cast<base::Duration>(std::chrono::duration<double>(seconds));
-    paid_at_.store(end.time_since_epoch().count(), std::memory_order_relaxed);
-    put_off_.store(bytes > 0, std::memory_order_relaxed);
+    return version.level(0).size() >= urgent;
 }
 
 void Background::note_written(uint32_t level, const WrittenTables& written) {
@@ -91,10 +98,19 @@ Compression Background::compression_of(const Version& version, uint32_t level) c
     return options_.deepest_compression.value_or(options_.compression);
 }
 
-void Background::submit(void (Background::*work)()) {
-    parts_.workers.submit([gate = gate_, this, work] {
+void Background::submit_flush() {
+    parts_.workers.submit([gate = gate_, this] {
         if (gate->enter()) {
-            (this->*work)();
+            flush_job();
+            gate->leave();
+        }
+    });
+}
+
+void Background::submit_compaction(base::Duration delay, uint64_t ticket) {
+    parts_.workers.submit_after(delay, [gate = gate_, this, ticket] {
+        if (gate->enter()) {
+            compaction_job(ticket);
             gate->leave();
         }
     });
@@ -102,6 +118,8 @@ void Background::submit(void (Background::*work)()) {
 
 void Background::stop() {
     gate_->close();
+    absl::MutexLock one_at_a_time(&compaction_mutex_);
+    abandon();
 }
 
 void Background::flush_job() {
@@ -117,44 +135,119 @@ void Background::flush_job() {
     conclude(status);
 }
 
-void Background::compaction_job() {
-    absl::Status status;
+void Background::compaction_job(uint64_t ticket) {
+    {
+        absl::MutexLock lock(&mutex_);
+        if (ticket != compaction_ticket_) {
+            return;
+        }
+        compaction_state_ = CompactionState::submitted;
+    }
+    absl::StatusOr<Pause> pause = Pause();
     {
         absl::MutexLock one_at_a_time(&compaction_mutex_);
-        const base::MonotonicTime begin = parts_.clock.now();
-        const uint64_t before = traffic_bytes();
-        status = compact_what_is_due();
-        pay_for(traffic_bytes() - before, begin);
+        pause = compact_what_is_due();
     }
+    const bool waits = pause.ok() && pause->has_value();
+    uint64_t next_ticket = 0;
     {
         absl::MutexLock lock(&mutex_);
-        compaction_under_way_ = false;
+        compaction_state_ = waits ? CompactionState::waiting : CompactionState::idle;
+        next_ticket = ++compaction_ticket_;
     }
-    conclude(status);
+    if (waits) {
+        submit_compaction(**pause, next_ticket);
+        // Level 0 may have grown while this was neither waiting nor able to see it.
+        schedule();
+    } else {
+        conclude(pause.status());
+    }
 }
 
-absl::Status Background::compact_what_is_due() {
-    const auto version = parts_.catalog.version();
-    if (can_reclaim(*version)) {
-        STARLING_RETURN_IF_ERROR(remove_dead_tables(*version));
+// One step of a compaction, the first one or another; all of it without a rate limit.
+absl::StatusOr<Background::Pause> Background::compact_what_is_due() {
+    if (has_error()) {
+        abandon();
+        return Pause();
     }
-    const auto current = parts_.catalog.version();
-    std::optional<Compaction> compaction;
+    if (merge_ == nullptr) {
+        const auto version = parts_.catalog.version();
+        if (can_reclaim(*version)) {
+            STARLING_RETURN_IF_ERROR(remove_dead_tables(*version));
+        }
+        std::optional<Picked> picked = pick();
+        if (!picked.has_value()) {
+            return Pause();
+        }
+        if (picked->compaction.is_move()) {
+            STARLING_RETURN_IF_ERROR(move(picked->compaction));
+            note_turn(*picked);
+            return Pause();
+        }
+        STARLING_ASSIGN_OR_RETURN(merge_, begin_merge(*std::move(picked)));
+    }
+    absl::StatusOr<Pause> pause = go_on();
+    if (!pause.ok()) {
+        abandon();
+    }
+    return pause;
+}
+
+std::optional<Background::Picked> Background::pick() {
+    const auto version = parts_.catalog.version();
     {
         absl::MutexLock lock(&mutex_);
-        compaction = picker_.pick(*current);
-    }
-    if (!compaction.has_value()) {
-        auto rewrite = pick_range_compaction(*current, reclaim_state());
-        if (!rewrite.has_value()) {
-            rewrite = pick_value_compaction(*current);
+        if (auto compaction = picker_.pick(*version); compaction.has_value()) {
+            return Picked{.compaction = *std::move(compaction), .in_turn = true};
         }
-        return rewrite.has_value() ? compact(*rewrite) : absl::OkStatus();
     }
-    STARLING_RETURN_IF_ERROR(compact(*compaction));
-    absl::MutexLock lock(&mutex_);
-    picker_.done(*compaction);
-    return absl::OkStatus();
+    auto rewrite = pick_range_compaction(*version, reclaim_state());
+    if (!rewrite.has_value()) {
+        rewrite = pick_value_compaction(*version);
+    }
+    return rewrite.has_value() ? std::optional(Picked{.compaction = *std::move(rewrite)})
+                               : std::nullopt;
+}
+
+void Background::note_turn(const Picked& picked) {
+    if (picked.in_turn) {
+        absl::MutexLock lock(&mutex_);
+        picker_.done(picked.compaction);
+    }
+}
+
+absl::StatusOr<Background::Pause> Background::go_on() {
+    Merge& merge = *merge_;
+    for (;;) {
+        const uint64_t step_end = merge.traffic_bytes() + pace_.step_bytes();
+        STARLING_ASSIGN_OR_RETURN(const bool done, merge.writer->run(*merge.entries, [&] {
+            return pace_.is_limited() && merge.traffic_bytes() >= step_end;
+        }));
+        if (done) {
+            break;
+        }
+        const base::Duration delay =
+            pace_.paid_at(merge.begin, merge.traffic_bytes()) - parts_.clock.now();
+        if (delay > base::Duration::zero() && !is_urgent(*parts_.catalog.version())) {
+            return Pause(delay);
+        }
+    }
+    const std::unique_ptr<Merge> finished = std::move(merge_);
+    const uint64_t bytes = finished->traffic_bytes();
+    STARLING_RETURN_IF_ERROR(finish(*finished));
+    note_turn(finished->picked);
+    if (pace_.is_limited()) {
+        absl::MutexLock lock(&mutex_);
+        paid_at_ = pace_.paid_at(finished->begin, bytes);
+    }
+    return Pause();
+}
+
+void Background::abandon() {
+    if (merge_ != nullptr) {
+        merge_->writer->remove();
+        merge_.reset();
+    }
 }
 
 ReclaimState Background::reclaim_state() const {
@@ -218,9 +311,11 @@ absl::Status Background::compact_everything() {
     if (!gate_->enter()) {
         return absl::CancelledError("the engine is closing");
     }
+    const absl::Cleanup leave = [this] { gate_->leave(); };
     absl::Status status = flush_all();
     if (status.ok()) {
         absl::MutexLock one_at_a_time(&compaction_mutex_);
+        abandon();
         status = compact_all_levels();
     }
     if (status.ok()) {
@@ -228,7 +323,6 @@ absl::Status Background::compact_everything() {
         // Who asks for this wants the disk back.
         parts_.log.remove_spares();
     }
-    gate_->leave();
     return status;
 }
 
@@ -302,16 +396,91 @@ absl::Status Background::flush_oldest() {
     return absl::OkStatus();
 }
 
-absl::Status Background::compact(const Compaction& compaction) {
+absl::Status Background::compact(Compaction compaction) {
+    if (compaction.is_move()) {
+        return move(compaction);
+    }
+    STARLING_ASSIGN_OR_RETURN(const auto merge, begin_merge({.compaction = std::move(compaction)}));
+    const auto done = merge->writer->run(*merge->entries, [] { return false; });
+    if (!done.ok()) {
+        merge->writer->remove();
+        return done.status();
+    }
+    return finish(*merge);
+}
+
+absl::Status Background::move(const Compaction& compaction) {
     STARLING_RETURN_IF_ERROR(parts_.catalog.settle());
     VersionEdit edit;
-    if (compaction.is_move()) {
-        for (const TablePtr& table : compaction.upper) {
-            edit.added.push_back({.level = compaction.output_level, .table = *table});
-        }
-    } else {
-        STARLING_ASSIGN_OR_RETURN(edit, merge(compaction));
+    for (const TablePtr& table : compaction.upper) {
+        edit.added.push_back({.level = compaction.output_level, .table = *table});
     }
+    return replace(compaction, std::move(edit));
+}
+
+absl::StatusOr<std::unique_ptr<Background::Merge>> Background::begin_merge(Picked picked) {
+    STARLING_RETURN_IF_ERROR(parts_.catalog.settle());
+    STARLING_RETURN_IF_ERROR(check_space(picked.compaction.input_bytes()));
+    auto merge = std::make_unique<Merge>();
+    merge->picked = std::move(picked);
+    merge->begin = parts_.clock.now();
+    merge->version = parts_.catalog.version();
+    const Compaction& inputs = merge->picked.compaction;
+    for (const TableList* tables : {&inputs.upper, &inputs.lower}) {
+        for (const TablePtr& table : *tables) {
+            merge->entry_count += table->entry_count;
+        }
+    }
+    std::vector<std::unique_ptr<InternalIterator>> sources;
+    const std::span<const TablePtr> upper(inputs.upper);
+    // Tables of level 0 overlap.
+    const size_t together = inputs.level == 0 ? 1 : upper.size();
+    for (size_t i = 0; i < upper.size(); i += together) {
+        sources.push_back(
+            new_level_iterator(parts_.tables, upper.subspan(i, together), ReadMode::once));
+    }
+    sources.push_back(new_level_iterator(parts_.tables, inputs.lower, ReadMode::once));
+    merge->entries = new_merging_iterator(std::move(sources));
+
+    const uint32_t output_level = inputs.output_level;
+    TableWriterOptions writer = writer_options();
+    writer.table_bytes_max = options_.table_bytes;
+    writer.engine.compression = compression_of(*merge->version, output_level);
+    writer.range_removals = merge->version->shared_range_removals();
+    writer.bounds = find_bounds(*merge->version, inputs);
+    writer.now = parts_.expiry_clock.now();
+    writer.value_files_to_leave = inputs.value_files_to_leave;
+    writer.values = &parts_.values;
+    writer.is_bottom = [version = merge->version, output_level](std::string_view user_key) {
+        for (size_t level = output_level + 1; level < level_count; ++level) {
+            if (version->covers(level, user_key)) {
+                return false;
+            }
+        }
+        return true;
+    };
+    writer.should_stop = [this] { return gate_->shut(); };
+    merge->writer = std::make_unique<TableWriter>(parts_.files, std::move(writer));
+    return merge;
+}
+
+// REQUIRES: its writer is done.
+absl::Status Background::finish(Merge& merge) {
+    WrittenTables written = merge.writer->take();
+    const uint32_t level = merge.picked.compaction.output_level;
+    traffic_[level].read.fetch_add(merge.picked.compaction.input_bytes(),
+                                   std::memory_order_relaxed);
+    note_written(level, written);
+    VersionEdit edit;
+    edit.expired_until = written.expired_until;
+    edit.value_files = std::move(written.value_files);
+    for (TableMetadata& table : written.tables) {
+        edit.added.push_back({.level = level, .table = std::move(table)});
+    }
+    return replace(merge.picked.compaction, std::move(edit));
+}
+
+absl::Status Background::replace(const Compaction& compaction, VersionEdit edit) {
     for (const TablePtr& table : compaction.upper) {
         edit.removed.push_back({.level = compaction.level, .number = table->number});
     }
@@ -322,51 +491,6 @@ absl::Status Background::compact(const Compaction& compaction) {
     parts_.view.compacted([this] { return parts_.catalog.version(); });
     compaction_count_.fetch_add(1, std::memory_order_relaxed);
     return absl::OkStatus();
-}
-
-absl::StatusOr<VersionEdit> Background::merge(const Compaction& compaction) {
-    STARLING_RETURN_IF_ERROR(check_space(compaction.input_bytes()));
-    std::vector<std::unique_ptr<InternalIterator>> inputs;
-    const std::span<const TablePtr> upper(compaction.upper);
-    // Tables of level 0 overlap.
-    const size_t together = compaction.level == 0 ? 1 : upper.size();
-    for (size_t i = 0; i < upper.size(); i += together) {
-        inputs.push_back(
-            new_level_iterator(parts_.tables, upper.subspan(i, together), ReadMode::once));
-    }
-    inputs.push_back(new_level_iterator(parts_.tables, compaction.lower, ReadMode::once));
-    const auto entries = new_merging_iterator(std::move(inputs));
-
-    const auto version = parts_.catalog.version();
-    TableWriterOptions writer = writer_options();
-    writer.table_bytes_max = options_.table_bytes;
-    writer.engine.compression = compression_of(*version, compaction.output_level);
-    writer.range_removals = version->shared_range_removals();
-    writer.bounds = find_bounds(*version, compaction);
-    writer.now = parts_.expiry_clock.now();
-    writer.value_files_to_leave = compaction.value_files_to_leave;
-    writer.values = &parts_.values;
-    writer.is_bottom = [&](std::string_view user_key) {
-        for (size_t level = compaction.output_level + 1; level < level_count; ++level) {
-            if (version->covers(level, user_key)) {
-                return false;
-            }
-        }
-        return true;
-    };
-    writer.should_stop = [&] { return gate_->shut(); };
-    STARLING_ASSIGN_OR_RETURN(WrittenTables written,
-                              write_tables(parts_.files, *entries, std::move(writer)));
-    traffic_[compaction.output_level].read.fetch_add(compaction.input_bytes(),
-                                                     std::memory_order_relaxed);
-    note_written(compaction.output_level, written);
-    VersionEdit edit;
-    edit.expired_until = written.expired_until;
-    edit.value_files = std::move(written.value_files);
-    for (TableMetadata& table : written.tables) {
-        edit.added.push_back({.level = compaction.output_level, .table = std::move(table)});
-    }
-    return edit;
 }
 
 absl::Status Background::commit(VersionEdit edit) {

@@ -4,12 +4,18 @@
 // and one compaction at a time, and the two side by side. After an error other than a full disk
 // nothing is done any more. After a full disk the work is tried again at the next schedule().
 //
+// Under a rate limit a compaction is *idle* (none is due), *submitted* (a job is queued or runs) or
+// *waiting* (a delayed job will begin it, or go on with it). It waits between its steps and, for
+// what the one before moved, before it begins, until its time comes or level 0 has come half the
+// way to stalling writers. A compaction that waits holds its inputs and no thread.
+//
 // Thread-safe. Holds no lock while it works on files, and calls submit() with none.
 
 #include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -21,6 +27,7 @@
 #include "storage/job_gate.h"
 #include "storage/log/log.h"
 #include "storage/lsm/catalog.h"
+#include "storage/lsm/compaction_pace.h"
 #include "storage/lsm/compaction_picker.h"
 #include "storage/lsm/read_view.h"
 #include "storage/lsm/reclaim.h"
@@ -48,14 +55,17 @@ class Background {
     };
 
     Background(std::string directory, const EngineOptions& options, Parts parts);
+    ~Background();
 
     // Submits the jobs that are due and not under way.
     void schedule();
-    // Shuts the gate and waits for jobs that run. Afterwards only flush_all() does work.
+    // Shuts the gate and waits for jobs that run; gives up a compaction between its steps.
+    // Afterwards only flush_all() does work.
     void stop();
     // Flushes all immutable memtables, on this thread.
     absl::Status flush_all();
-    // Flushes and merges everything into one level, on this thread. cancelled: stop() was called.
+    // Flushes and merges everything into one level, on this thread and without the rate limit.
+    // cancelled: stop() was called.
     absl::Status compact_everything();
 
     // The first error; OK: none.
@@ -66,8 +76,6 @@ class Background {
     bool disk_full() const { return disk_full_.load(std::memory_order_relaxed); }
     uint64_t flush_count() const { return flush_count_.load(std::memory_order_relaxed); }
     uint64_t compaction_count() const { return compaction_count_.load(std::memory_order_relaxed); }
-    // The rate limit put a compaction off, and its time has come.
-    bool wants_schedule() const;
     // What compactions into a level (flushes, of level 0) read and wrote.
     uint64_t read_bytes(uint32_t level) const {
         return traffic_[level].read.load(std::memory_order_relaxed);
@@ -82,23 +90,40 @@ class Background {
         std::atomic<uint64_t> written = 0;
     };
 
-    void submit(void (Background::*work)());
-    bool must_wait(const Version& version) const;
-    uint64_t traffic_bytes() const;
-    void pay_for(uint64_t bytes, base::MonotonicTime begin);
+    enum class CompactionState { idle, waiting, submitted };
+    struct Picked {
+        Compaction compaction;
+        // By its level's size: the next pick goes on behind it.
+        bool in_turn = false;
+    };
+    // A merge that has begun; where it is, its parts point to each other.
+    struct Merge;
+    // How long the job must wait before it goes on; nullopt: it is done.
+    using Pause = std::optional<base::Duration>;
+
+    void submit_flush();
+    void submit_compaction(base::Duration delay, uint64_t ticket);
+    bool is_urgent(const Version& version) const;
     void note_written(uint32_t level, const WrittenTables& written);
     Compression compression_of(const Version& version, uint32_t level) const;
     void flush_job();
-    void compaction_job();
-    absl::Status compact_what_is_due() ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
+    void compaction_job(uint64_t ticket);
+    absl::StatusOr<Pause> compact_what_is_due() ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
+    std::optional<Picked> pick() ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
+    absl::StatusOr<Pause> go_on() ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
+    void note_turn(const Picked& picked);
+    void abandon() ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
     absl::Status remove_dead_tables(const Version& version)
         ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
     bool can_reclaim(const Version& version) const;
     ReclaimState reclaim_state() const;
     absl::Status flush_oldest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(flush_mutex_);
     absl::Status compact_all_levels() ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
-    absl::Status compact(const Compaction& compaction);
-    absl::StatusOr<VersionEdit> merge(const Compaction& compaction);
+    absl::Status compact(Compaction compaction) ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
+    absl::Status move(const Compaction& compaction);
+    absl::StatusOr<std::unique_ptr<Merge>> begin_merge(Picked picked);
+    absl::Status finish(Merge& merge);
+    absl::Status replace(const Compaction& compaction, VersionEdit edit);
     absl::Status commit(VersionEdit edit);
     // Of an edit that does not count, or may not.
     void retire_new_files(const VersionEdit& edit);
@@ -112,6 +137,7 @@ class Background {
     const std::string directory_;
     const EngineOptions options_;
     const Parts parts_;
+    const CompactionPace pace_;
     // Shared with jobs that are still queued.
     const std::shared_ptr<JobGate> gate_ = std::make_shared<JobGate>();
 
@@ -120,18 +146,20 @@ class Background {
     std::atomic<uint64_t> flush_count_ = 0;
     std::atomic<uint64_t> compaction_count_ = 0;
     std::array<Traffic, level_count> traffic_;
-    // Since the clock's begin; before it the rate limit lets no compaction begin.
-    std::atomic<base::Duration::rep> paid_at_ = 0;
-    std::atomic<bool> put_off_ = false;
-
     // Held for as long as a flush or a compaction takes; taken before mutex_, and not together.
     absl::Mutex flush_mutex_;
     absl::Mutex compaction_mutex_;
+    // Null: no compaction is between its steps.
+    std::unique_ptr<Merge> merge_ ABSL_GUARDED_BY(compaction_mutex_);
 
     mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(compaction_mutex_);
     absl::Status error_ ABSL_GUARDED_BY(mutex_);
     bool flush_under_way_ ABSL_GUARDED_BY(mutex_) = false;
-    bool compaction_under_way_ ABSL_GUARDED_BY(mutex_) = false;
+    CompactionState compaction_state_ ABSL_GUARDED_BY(mutex_) = CompactionState::idle;
+    // A compaction job with another one comes too late: a later job took its place.
+    uint64_t compaction_ticket_ ABSL_GUARDED_BY(mutex_) = 0;
+    // Until then the rate limit lets no compaction begin.
+    base::MonotonicTime paid_at_ ABSL_GUARDED_BY(mutex_){};
     CompactionPicker picker_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -3,10 +3,8 @@
 #include <algorithm>
 #include <vector>
 
-#include <fmt/format.h>
-
 #include "base/status_macros.h"
-#include "storage/directory.h"
+#include "storage/build_directory.h"
 #include "storage/engine_marker.h"
 #include "storage/lsm/file_names.h"
 #include "storage/lsm/manifest.h"
@@ -42,17 +40,7 @@ class Checkpoint {
         whole.log = state.log;
         whole.next_file_number = state.next_file_number + 1;
         Manifest manifest(files_, to_);
-        STARLING_RETURN_IF_ERROR(manifest.begin(state.next_file_number, whole));
-        return files_.sync_directory(parent_of(to_));
-    }
-
-    void remove() {
-        if (const auto names = files_.list(to_); names.ok()) {
-            for (const std::string& name : *names) {
-                files_.remove(fmt::format("{}/{}", to_, name)).IgnoreError();
-            }
-        }
-        files_.remove(to_).IgnoreError();
+        return manifest.begin(state.next_file_number, whole);
     }
 
   private:
@@ -98,20 +86,12 @@ absl::Status make_checkpoint(env::FileSystem& files,
                              const std::string& to,
                              Catalog& catalog,
                              const Log& log) {
-    STARLING_ASSIGN_OR_RETURN(const bool exists, files.exists(to));
-    if (exists) {
-        return absl::AlreadyExistsError(fmt::format("{} exists", to));
-    }
     const Catalog::FileHold hold(catalog);
     const LogPosition durable = log.durable_position();
     const CatalogState state = catalog.state();
-    STARLING_RETURN_IF_ERROR(files.create_directory(to));
-    Checkpoint checkpoint(files, from, to);
-    absl::Status status = checkpoint.run(state, durable);
-    if (!status.ok()) {
-        checkpoint.remove();
-    }
-    return status;
+    return build_directory(files, to, [&](const std::string& partial) {
+        return Checkpoint(files, from, partial).run(state, durable);
+    });
 }
 
 }  // namespace starling::storage::lsm

@@ -13,9 +13,8 @@
 
 namespace starling::storage::lsm {
 
-// Holds what was durable before. Durable once OK. already_exists: `to` is there. After another
-// error what was made is removed again, as far as that works. No file of `from` is removed
-// meanwhile.
+// Holds what was durable before. Durable once OK. Errors, and what they leave, as
+// build_directory(). No file of `from` is removed meanwhile.
 absl::Status make_checkpoint(env::FileSystem& files,
                              const std::string& from,
                              const std::string& to,

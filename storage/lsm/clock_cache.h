@@ -12,6 +12,7 @@
 // seen
 //    that the slot is present.
 // 3. An entry stands in the set that its key hashes to, so nobody looks further.
+// 4. An entry that is forgotten while it is pinned goes with its last pin.
 //
 // Thread-safe. Behaves the same in each run when one thread uses it.
 
@@ -67,7 +68,11 @@ class ClockCache {
                                         std::memory_order_relaxed);
                 }
             }
-            slot.state.fetch_sub(one_pin, std::memory_order_release);
+            const uint64_t after =
+                slot.state.fetch_sub(one_pin, std::memory_order_acq_rel) - one_pin;
+            if ((after & forgotten) != 0 && after < one_pin) [[unlikely]] {
+                drop_forgotten(slot);
+            }
             if (found) {
                 return true;
             }
@@ -107,11 +112,14 @@ class ClockCache {
         return dropped;
     }
 
-    // nullopt: not there, or pinned.
-    std::optional<Value> take(const CacheKey& key) {
+    // The entry goes at once, or, when it is pinned, with its last pin.
+    void forget(const CacheKey& key) {
+        std::optional<Value> dropped;
         absl::MutexLock lock(&mutex_);
-        Slot* const slot = locate(key);
-        return slot == nullptr ? std::nullopt : remove(*slot);
+        if (Slot* const slot = locate(key)) {
+            slot->state.fetch_or(forgotten, std::memory_order_relaxed);
+            dropped = remove(*slot);
+        }
     }
 
     // Values are not to be destroyed by `visit`.
@@ -137,7 +145,8 @@ class ClockCache {
     static constexpr uint64_t present = 1;
     static constexpr uint64_t used = 2;
     static constexpr uint64_t used_twice = 4;
-    static constexpr uint64_t one_pin = 8;
+    static constexpr uint64_t forgotten = 8;
+    static constexpr uint64_t one_pin = 16;
 
     struct Slot {
         bool has(const CacheKey& key) const {
@@ -174,6 +183,15 @@ class ClockCache {
         }
         cost_ -= Cost()(slot.value);
         return std::exchange(slot.value, Value{});
+    }
+
+    void drop_forgotten(Slot& slot) {
+        std::optional<Value> dropped;
+        absl::MutexLock lock(&mutex_);
+        // Else somebody has pinned it again, and will come here, or it is another entry by now.
+        if ((slot.state.load(std::memory_order_relaxed) & forgotten) != 0) {
+            dropped = remove(slot);
+        }
     }
 
     // The hand: takes a use from the entry, or the entry itself when there is none left.

@@ -14,6 +14,7 @@
 #include "storage/errors.h"
 #include "storage/expiry_clock.h"
 #include "storage/limits.h"
+#include "storage/live_count.h"
 #include "storage/lsm/background.h"
 #include "storage/lsm/check_options.h"
 #include "storage/lsm/checkpoint.h"
@@ -116,6 +117,8 @@ class LsmEngine final : public Engine {
     const std::unique_ptr<Log> log_;
     // Shared with snapshots, which may be released late.
     const std::shared_ptr<SnapshotList> snapshots_ = std::make_shared<SnapshotList>();
+    const LiveCount live_snapshots_;
+    const LiveCount live_iterators_;
     CurrentView view_;
     Background background_;
 
@@ -310,7 +313,7 @@ bool LsmEngine::unchanged_since(const ReadPoint& point,
 absl::Status LsmEngine::finish_write(const absl::Status& applied,
                                      bool rotated,
                                      WriteOptions options) {
-    if (rotated || background_.disk_full() || !applied.ok() || background_.wants_schedule()) {
+    if (rotated || background_.disk_full() || !applied.ok()) {
         background_.schedule();
     }
     STARLING_RETURN_IF_ERROR(applied);
@@ -454,7 +457,7 @@ absl::StatusOr<std::optional<Entry>> LsmEngine::read(std::string_view key,
     }
     const auto value = view_value(kind, found.value);
     if (!value.has_value()) {
-        return absl::DataLossError("a value of another size than its kind says");
+        return absl::DataLossError("a value is not what its kind says");
     }
     if (expiry_clock_.has_passed(value->expiry)) {
         return std::nullopt;
@@ -489,11 +492,12 @@ std::unique_ptr<Iterator> LsmEngine::new_iterator(IteratorOptions options) {
                              std::move(options),
                              sequence,
                              expiry_clock_.now(),
-                             values_);
+                             values_,
+                             live_iterators_.hold());
 }
 
 std::unique_ptr<Snapshot> LsmEngine::snapshot() {
-    return std::make_unique<LsmSnapshot>(snapshots_, last_sequence_);
+    return std::make_unique<LsmSnapshot>(snapshots_, last_sequence_, live_snapshots_.hold());
 }
 
 absl::Status LsmEngine::checkpoint(const std::string& directory) {
@@ -609,6 +613,8 @@ EngineStatistics LsmEngine::statistics() const {
     }
     statistics.stalls = stalls_.load(std::memory_order_relaxed);
     statistics.stall_time = base::Duration(stall_time_.load(std::memory_order_relaxed));
+    statistics.snapshots = live_snapshots_.value();
+    statistics.iterators = live_iterators_.value();
     statistics.flushes = background_.flush_count();
     statistics.compactions = background_.compaction_count();
     statistics.syncs = log_->sync_count();

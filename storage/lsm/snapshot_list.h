@@ -10,6 +10,7 @@
 #include "absl/synchronization/mutex.h"
 
 #include "storage/engine.h"
+#include "storage/live_count.h"
 #include "storage/lsm/internal_key.h"
 
 namespace starling::storage::lsm {
@@ -51,8 +52,10 @@ class SnapshotList {
 class LsmSnapshot final : public Snapshot {
   public:
     // The list is shared, so that a snapshot released late does not touch freed memory.
-    LsmSnapshot(std::shared_ptr<SnapshotList> list, const std::atomic<Sequence>& newest)
-        : list_(std::move(list)), sequence_(list_->take(newest)) {}
+    LsmSnapshot(std::shared_ptr<SnapshotList> list,
+                const std::atomic<Sequence>& newest,
+                LiveCount::Hold hold)
+        : list_(std::move(list)), sequence_(list_->take(newest)), hold_(std::move(hold)) {}
     ~LsmSnapshot() override { list_->release(sequence_); }
     LsmSnapshot(const LsmSnapshot&) = delete;
     LsmSnapshot& operator=(const LsmSnapshot&) = delete;
@@ -62,6 +65,7 @@ class LsmSnapshot final : public Snapshot {
   private:
     const std::shared_ptr<SnapshotList> list_;
     const Sequence sequence_;
+    const LiveCount::Hold hold_;
 };
 
 }  // namespace starling::storage::lsm

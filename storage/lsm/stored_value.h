@@ -74,7 +74,8 @@ inline std::string with_expiry(std::string_view value, Expiry expiry) {
     return stored;
 }
 
-// nullopt: not of a size to be what `kind` says. REQUIRES: not a removal.
+// nullopt: not of a size to be what `kind` says, or an expiry that none can be. REQUIRES: not a
+// removal.
 inline std::optional<ValueView> view_value(ChangeKind kind, std::string_view stored) {
     if (kind == ChangeKind::put) {
         return ValueView{.value = stored};
@@ -86,6 +87,9 @@ inline std::optional<ValueView> view_value(ChangeKind kind, std::string_view sto
     ValueView view{.value = is_separate ? stored : stored.substr(expiry_bytes),
                    .is_separate = is_separate};
     std::memcpy(&view.expiry, stored.data(), expiry_bytes);
+    if (view.expiry > expiry_max) {
+        return std::nullopt;
+    }
     return view;
 }
 

@@ -93,7 +93,7 @@ absl::StatusOr<std::shared_ptr<const Table>> Table::open(env::FileSystem& files,
     }
     STARLING_ASSIGN_OR_RETURN(BlockPtr index_block,
                               read_block(*file, path, metadata.number, footer->index));
-    std::optional<TableIndex> index = TableIndex::make(std::move(index_block));
+    std::optional<TableIndex> index = TableIndex::make(std::move(index_block), footer_offset);
     if (!index.has_value()) {
         return absl::DataLossError(
             fmt::format("{}: the index is damaged", place(path, footer->index.offset)));

@@ -88,8 +88,7 @@ absl::Status TableBuilder::note_value(ChangeKind kind, std::string_view stored) 
     }
     const auto view = view_value(kind, stored);
     if (!view.has_value()) {
-        return absl::DataLossError(
-            fmt::format("{}: a value of another size than its kind says", path_));
+        return absl::DataLossError(fmt::format("{}: a value is not what its kind says", path_));
     }
     if (view->expiry == never) {
         all_expire_ = false;

@@ -49,7 +49,7 @@ absl::StatusOr<TableCache::TablePointer> TableCache::open(const TableMetadata& m
 }
 
 void TableCache::forget(uint64_t number) {
-    tables_.take({.first = number});
+    tables_.forget({.first = number});
 }
 
 uint64_t TableCache::memory_bytes() const {

@@ -30,6 +30,7 @@ class TableCache {
                              const LookupKey& key,
                              ReadMode mode,
                              FoundEntry& found);
+    // Closes its file, once nobody reads it.
     void forget(uint64_t number);
     uint64_t memory_bytes() const;
 

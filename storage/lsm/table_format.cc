@@ -115,12 +115,12 @@ bool unpack_lz4(std::string_view packed, std::string& content) {
     return size >= 0 && static_cast<uint32_t>(size) == raw_size;
 }
 
-bool lies_within(const BlockHandle& handle, uint64_t file_size) {
-    return handle.size <= block_bytes_max && handle.offset <= file_size &&
-           handle.size + block_trailer_bytes <= file_size - handle.offset;
-}
-
 }  // namespace
+
+bool lies_before(const BlockHandle& handle, uint64_t end) {
+    return handle.size <= block_bytes_max && handle.offset <= end &&
+           handle.size + block_trailer_bytes <= end - handle.offset;
+}
 
 std::string encode_block_handle(const BlockHandle& handle) {
     std::string bytes;
@@ -173,8 +173,8 @@ absl::StatusOr<TableFooter> decode_table_footer(std::string_view bytes,
     }
     const uint64_t blocks_end = file_size - table_footer_bytes;
     const bool has_filter = footer.filter != BlockHandle();
-    if (!lies_within(footer.index, blocks_end) ||
-        (has_filter && !lies_within(footer.filter, blocks_end))) {
+    if (!lies_before(footer.index, blocks_end) ||
+        (has_filter && !lies_before(footer.filter, blocks_end))) {
         return damaged;
     }
     return footer;

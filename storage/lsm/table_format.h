@@ -34,6 +34,9 @@ struct TableFooter {
 };
 inline constexpr size_t table_footer_bytes = 64;
 
+// Whether the block, with its trailer, lies before `end`.
+bool lies_before(const BlockHandle& handle, uint64_t end);
+
 std::string encode_block_handle(const BlockHandle& handle);
 // nullopt-like: false when the bytes are no handle.
 bool decode_block_handle(std::string_view bytes, BlockHandle& handle);

@@ -7,19 +7,27 @@
 
 namespace starling::storage::lsm {
 
-std::optional<TableIndex> TableIndex::make(BlockPtr block) {
+std::optional<TableIndex> TableIndex::make(BlockPtr block, uint64_t blocks_end) {
     TableIndex index;
+    uint64_t next_offset = 0;
     BlockIterator entry(std::move(block));
     for (entry.seek_to_first(); entry.valid(); entry.next()) {
         BlockHandle handle;
-        if (!decode_block_handle(entry.value(), handle)) {
+        if (!decode_block_handle(entry.value(), handle) || !lies_before(handle, blocks_end) ||
+            handle.offset < next_offset || !is_internal_key(entry.key()) ||
+            (index.block_count() > 0 &&
+             compare_internal(index.last_key(index.block_count() - 1), entry.key()) >= 0)) {
             return std::nullopt;
         }
+        next_offset = handle.offset + handle.size + block_trailer_bytes;
         static_assert(block_bytes_max <= UINT32_MAX);
         index.keys_.append(entry.key());
         index.places_.push_back({.offset = handle.offset,
                                  .size = static_cast<uint32_t>(handle.size),
                                  .key_end = static_cast<uint32_t>(index.keys_.size())});
+    }
+    if (index.block_count() == 0) {
+        return std::nullopt;
     }
     index.keys_.shrink_to_fit();
     index.places_.shrink_to_fit();

@@ -16,8 +16,9 @@ namespace starling::storage::lsm {
 
 class TableIndex {
   public:
-    // nullopt: the block is no index.
-    static std::optional<TableIndex> make(BlockPtr block);
+    // nullopt: the block is no index of blocks that lie before `blocks_end`, one behind the other,
+    // with keys in ascending order.
+    static std::optional<TableIndex> make(BlockPtr block, uint64_t blocks_end);
 
     size_t block_count() const { return places_.size(); }
     // The first block that may hold an entry at or after (user_key, tag); block_count(): none.

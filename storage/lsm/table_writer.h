@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
@@ -52,8 +53,55 @@ struct WrittenTables {
     Expiry expired_until = 0;
 };
 
-// Reads `entries` to their end. The tables are synced, and so is the directory. After an error none
-// of them is left, but where removing fails too.
+// In steps, between which it holds no thread. Not thread-safe.
+class TableWriter {
+  public:
+    TableWriter(env::FileSystem& files, TableWriterOptions options);
+
+    // Reads on in `entries`, the same in each call, until their end or until `should_pause` says
+    // so, which is asked after each entry. True: at the end; the tables are synced, and so is the
+    // directory. After an error the only thing left to do is remove().
+    absl::StatusOr<bool> run(InternalIterator& entries, absl::FunctionRef<bool()> should_pause);
+    // What was written so far, as far as that can be removed.
+    void remove();
+    // REQUIRES: run() was true.
+    WrittenTables take() { return std::move(written_); }
+
+    uint64_t entries_read() const { return entries_read_; }
+    // Of tables and value files.
+    uint64_t written_bytes() const;
+
+  private:
+    bool has_expired(std::string_view key, std::string_view stored);
+    bool crosses_bound(std::string_view user_key) const;
+    absl::Status take_entry(std::string_view key, std::string_view value);
+    absl::Status add(std::string_view key, std::string_view value);
+    absl::Status add_to_table(std::string_view key, std::string_view stored);
+    absl::Status add_apart(std::string_view key, std::string_view value, Expiry expiry);
+    absl::Status add_as(ChangeKind kind, std::string_view key, std::string_view stored);
+    bool leaves(uint64_t value_file) const;
+    absl::Status finish();
+    absl::Status finish_value_file();
+    absl::Status finish_table();
+
+    env::FileSystem& files_;
+    const TableWriterOptions options_;
+    GarbageFilter garbage_;
+    bool begun_ = false;
+    uint64_t entries_read_ = 0;
+    // Of files that are complete.
+    uint64_t finished_bytes_ = 0;
+    std::unique_ptr<TableBuilder> builder_;
+    WrittenTables written_;
+    std::unique_ptr<ValueFileWriter> value_writer_;
+    // The removal that an expired entry becomes.
+    std::string removal_;
+    std::string changed_key_;
+    // Of the last entry that was kept.
+    std::string last_user_key_;
+};
+
+// All of it in one step. After an error no table is left, but where removing fails too.
 absl::StatusOr<WrittenTables> write_tables(env::FileSystem& files,
                                            InternalIterator& entries,
                                            TableWriterOptions options);

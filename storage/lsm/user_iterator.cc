@@ -19,13 +19,15 @@ class UserIterator final : public Iterator {
                  IteratorOptions options,
                  Sequence sequence,
                  Expiry now,
-                 ValueFiles& values)
+                 ValueFiles& values,
+                 LiveCount::Hold hold)
         : view_(std::move(view)),
           entries_(std::move(entries)),
           options_(std::move(options)),
           sequence_(sequence),
           now_(now),
-          values_(values) {}
+          values_(values),
+          hold_(std::move(hold)) {}
 
     bool valid() const override { return valid_; }
     absl::Status status() const override { return damage_.ok() ? entries_->status() : damage_; }
@@ -120,7 +122,7 @@ class UserIterator final : public Iterator {
         }
         const auto view = view_value(kind, entries_->value());
         if (!view.has_value()) {
-            damage_ = absl::DataLossError("a value of another size than its kind says");
+            damage_ = absl::DataLossError("a value is not what its kind says");
             return false;
         }
         shown_ = *view;
@@ -205,6 +207,7 @@ class UserIterator final : public Iterator {
     const Sequence sequence_;
     const Expiry now_;
     ValueFiles& values_;
+    const LiveCount::Hold hold_;
     std::string separate_value_;
     bool forward_ = true;
     bool valid_ = false;
@@ -226,9 +229,15 @@ std::unique_ptr<Iterator> new_user_iterator(std::shared_ptr<const ReadView> view
                                             IteratorOptions options,
                                             Sequence sequence,
                                             Expiry now,
-                                            ValueFiles& values) {
-    return std::make_unique<UserIterator>(
-        std::move(view), std::move(entries), std::move(options), sequence, now, values);
+                                            ValueFiles& values,
+                                            LiveCount::Hold hold) {
+    return std::make_unique<UserIterator>(std::move(view),
+                                          std::move(entries),
+                                          std::move(options),
+                                          sequence,
+                                          now,
+                                          values,
+                                          std::move(hold));
 }
 
 }  // namespace starling::storage::lsm

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "storage/engine.h"
+#include "storage/live_count.h"
 #include "storage/lsm/internal_iterator.h"
 #include "storage/lsm/internal_key.h"
 #include "storage/lsm/read_view.h"
@@ -19,6 +20,7 @@ std::unique_ptr<Iterator> new_user_iterator(std::shared_ptr<const ReadView> view
                                             IteratorOptions options,
                                             Sequence sequence,
                                             Expiry now,
-                                            ValueFiles& values);
+                                            ValueFiles& values,
+                                            LiveCount::Hold hold);
 
 }  // namespace starling::storage::lsm

@@ -47,6 +47,14 @@ uint32_t read_level(base::Reader& reader) {
     return static_cast<uint32_t>(level);
 }
 
+Expiry read_expiry(base::Reader& reader) {
+    const Expiry expiry = reader.varint();
+    if (expiry > expiry_max) {
+        reader.fail();
+    }
+    return expiry;
+}
+
 VersionEdit::Added read_added(base::Reader& reader, uint8_t field) {
     VersionEdit::Added added;
     added.level = read_level(reader);
@@ -63,7 +71,7 @@ VersionEdit::Added read_added(base::Reader& reader, uint8_t field) {
     if (field == field_added) {
         added.table.smallest_sequence = reader.varint();
         added.table.largest_sequence = reader.varint();
-        added.table.latest_expiry = reader.varint();
+        added.table.latest_expiry = read_expiry(reader);
         for (uint64_t count = reader.varint(); count > 0 && !reader.failed(); --count) {
             const uint64_t file = reader.varint();
             added.table.value_references.push_back({.file = file, .bytes = reader.varint()});
@@ -155,7 +163,7 @@ absl::StatusOr<VersionEdit> decode_version_edit(std::string_view bytes) {
                 edit.range_removals_gone.push_back(reader.varint());
                 break;
             case field_expired_until:
-                edit.expired_until = reader.varint();
+                edit.expired_until = read_expiry(reader);
                 break;
             default:
                 reader.fail();

@@ -3,6 +3,9 @@
 #include <atomic>
 #include <csignal>
 #include <deque>
+#include <filesystem>
+#include <fstream>
+#include <map>
 #include <random>
 #include <thread>
 
@@ -156,6 +159,141 @@ TEST(ProcessTest, AfterAnOrderlyStopTheDataIsThereAgain) {
             EXPECT_EQ(read->values(0).value(), fmt::format("value {}", i));
         }
     }
+}
+
+// What a node stores under a key, and starts of the same node with other keys.
+class EncryptedNodeTest : public testing::Test {
+  protected:
+    static constexpr const char* canary = "canary-in-the-coal-mine";
+    static constexpr int keys = 50;
+
+    EncryptedNodeTest() {
+        for (const char* name : {"key", "wrong_key"}) {
+            std::ofstream(path_of(name)) << key(name) << '\n';
+            std::filesystem::permissions(path_of(name), std::filesystem::perms(0600));
+        }
+    }
+
+    std::string path_of(const std::string& name) { return cluster.folder() + "/" + name; }
+    static std::string key(const std::string& name) {
+        return std::string(60, name == "key" ? 'a' : 'b') + "0123";
+    }
+    TestNode& node_with(const std::string& more) {
+        TestNode& node = cluster.prepare_node("", few_partitions + more);
+        node.start();
+        EXPECT_TRUE(node.wait_ready()) << read_text(node.folder() + "/log");
+        return node;
+    }
+    void write_all() {
+        Connected<client::Client> client(cluster.options());
+        for (int i = 0; i < keys; ++i) {
+            ASSERT_TRUE(
+                client->put(fmt::format("key {}", i), fmt::format("{} {}", canary, i)).ok());
+        }
+    }
+    void expect_all() {
+        Connected<client::Client> client(cluster.options());
+        for (int i = 0; i < keys; ++i) {
+            const auto read = client->get(fmt::format("key {}", i));
+            ASSERT_TRUE(read.ok()) << read.status();
+            ASSERT_EQ(read->values_size(), 1) << i;
+            EXPECT_EQ(read->values(0).value(), fmt::format("{} {}", canary, i));
+        }
+    }
+    // All files below the node's data directory.
+    static std::map<std::string, std::string> files_of(const TestNode& node) {
+        std::map<std::string, std::string> files;
+        for (const auto& entry :
+             std::filesystem::recursive_directory_iterator(node.folder() + "/data")) {
+            if (entry.is_regular_file()) {
+                files[entry.path()] = read_text(entry.path());
+            }
+        }
+        return files;
+    }
+    // Of files that hold the canary in plain text.
+    static size_t count_readable(const TestNode& node) {
+        size_t count = 0;
+        for (const auto& [path, content] : files_of(node)) {
+            count += content.find(canary) == std::string::npos ? 0u : 1u;
+        }
+        return count;
+    }
+    // Starts the node otherwise than its configuration says, and expects it to refuse without a
+    // change to its data. Returns what it logged.
+    std::string refusal(const TestNode& node,
+                        const std::string& without_line,
+                        const std::vector<std::string>& options) {
+        std::string config = read_text(node.config_path());
+        if (const size_t at = config.find(without_line); at != std::string::npos) {
+            config.erase(at, without_line.size());
+        }
+        std::ofstream(path_of("other.toml")) << config;
+        std::vector<std::string> command = {
+            starlingd_path(), "--config-path", path_of("other.toml")};
+        command.insert(command.end(), options.begin(), options.end());
+        const auto before = files_of(node);
+        const std::string log = path_of(fmt::format("refusal_{}", refusals++));
+        Process process(command, log);
+        EXPECT_EQ(process.wait(Seconds(20)), 1) << read_text(log);
+        EXPECT_EQ(files_of(node), before);
+        return read_text(log);
+    }
+
+    TestCluster cluster{few_partitions};
+    int refusals = 0;
+};
+
+TEST_F(EncryptedNodeTest, KeepsNoPlainTextStartsAgainWithItsKeyAndRefusesWithoutIt) {
+    const std::string line = fmt::format("encryption_key_file = \"{}\"\n", path_of("key"));
+    TestNode& node = node_with(line);
+    ASSERT_NO_FATAL_FAILURE(write_all());
+    node.kill();
+    EXPECT_EQ(count_readable(node), 0u);
+    node.start();
+    ASSERT_TRUE(node.wait_ready());
+    ASSERT_NO_FATAL_FAILURE(expect_all());
+    EXPECT_EQ(node.terminate(), 0);
+    EXPECT_EQ(count_readable(node), 0u);
+    const std::string marker = node.folder() + "/data/shard-0/ENGINE: ";
+    EXPECT_THAT(refusal(node, line, {}), HasSubstr(marker + "is encrypted"));
+    EXPECT_THAT(refusal(node, line, {"--encryption-key-file", path_of("wrong_key")}),
+                HasSubstr(marker + "encrypted under master key"));
+    EXPECT_THAT(refusal(node, line, {"--encryption-key-file", path_of("no_key")}),
+                HasSubstr(path_of("no_key")));
+    node.start();
+    ASSERT_TRUE(node.wait_ready());
+    ASSERT_NO_FATAL_FAILURE(expect_all());
+}
+
+TEST_F(EncryptedNodeTest, TakesTheKeyFromTheEnvironment) {
+    TestNode& node = node_with(fmt::format("encryption_key_file = \"{}\"\n", path_of("key")));
+    ASSERT_NO_FATAL_FAILURE(write_all());
+    EXPECT_EQ(node.terminate(), 0);
+    std::string config = read_text(node.config_path());
+    config.erase(config.find("encryption_key_file"));
+    std::ofstream(path_of("other.toml")) << config;
+    Process again({"/usr/bin/env",
+                   "STARLING_ENCRYPTION_KEY=" + key("key"),
+                   starlingd_path(),
+                   "--config-path",
+                   path_of("other.toml")},
+                  path_of("again_log"));
+    EXPECT_TRUE(wait_until(Seconds(30), [&] {
+        const auto answer = node.admin()->ping();
+        return answer.ok() && answer->is_ready();
+    })) << read_text(path_of("again_log"));
+    ASSERT_NO_FATAL_FAILURE(expect_all());
+    EXPECT_THAT(read_text(path_of("again_log")), testing::Not(HasSubstr(key("key"))));
+}
+
+TEST_F(EncryptedNodeTest, RefusesAKeyForDataThatIsNotEncrypted) {
+    TestNode& node = node_with("");
+    ASSERT_NO_FATAL_FAILURE(write_all());
+    EXPECT_EQ(node.terminate(), 0);
+    EXPECT_GT(count_readable(node), 0u);
+    EXPECT_THAT(refusal(node, "", {"--encryption-key-file", path_of("key")}),
+                HasSubstr(node.folder() + "/data/shard-0/ENGINE: is not encrypted"));
 }
 
 TEST(ProcessTest, SigtermEndsTheProcessInOrderAndRemovesItsAddresses) {

@@ -35,7 +35,7 @@ std::vector<Change> changes_from(base::Reader& in) {
         change.key = in.bytes();
         change.location.file = data_file.number;
         if (change.type == ChangeType::put) {
-            change.expiry = in.varint();
+            change.expiry = in.varint() % (expiry_max + 1);
             change.location.offset = in.varint() % data_file.bytes;
             change.location.size =
                 static_cast<uint32_t>(in.varint() % (data_file.bytes - change.location.offset + 1));

@@ -14,6 +14,7 @@ namespace starling::sim {
 class DiskCopy::NoWorkers final : public env::Workers {
   public:
     void submit(env::Task) override {}
+    void submit_after(base::Duration, env::Task) override {}
 };
 
 DiskCopy::DiskCopy() : workers_(std::make_unique<NoWorkers>()) {}

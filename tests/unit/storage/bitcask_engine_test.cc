@@ -235,6 +235,26 @@ TEST_F(BitcaskEngineTest, AFailedSyncMakesItReadOnlyUntilItIsReopened) {
     EXPECT_EQ(*contents(*engine), found);
 }
 
+TEST_F(BitcaskEngineTest, ScatteredFilesOfWhichTheDiskHasRoomForOneOnlyAreNotMergedForEver) {
+    for (int i = 0; i < 12; ++i) {
+        fill(i, i + 1, 200);
+        reopen();
+    }
+    const size_t scattered = names(".data").size();
+    ASSERT_GT(scattered, 10u);
+    files.set_capacity(files.used_bytes() + (64u << 10) + 400);
+    int jobs = 0;
+    while (workers.run_one()) {
+        ASSERT_LT(++jobs, 100);
+    }
+    EXPECT_TRUE(engine->background_error().ok()) << engine->background_error();
+    files.set_capacity(1u << 30);
+    reopen();
+    workers.run_all();
+    EXPECT_LT(names(".data").size(), scattered / 2);
+    EXPECT_EQ(contents(*engine)->size(), 12u);
+}
+
 TEST_F(BitcaskEngineTest, ACheckpointThatFailsAnywhereLeavesNothingAndHarmsNothing) {
     fill(0, 40, 200);
     workers.run_all();
@@ -269,6 +289,24 @@ TEST(BitcaskFileListTest, AListIsReadBackAndOnlyInOneForm) {
         EXPECT_EQ(bitcask::decode_file_list(changed), std::nullopt) << i;
     }
     EXPECT_EQ(bitcask::decode_file_list(text + "\n"), std::nullopt);
+}
+
+TEST(BitcaskHintTest, AnExpiryBeyondAllClocksIsDamage) {
+    const bitcask::ListedFile file{.number = 7, .bytes = 1000, .merged = false};
+    for (const Expiry expiry : {expiry_max, expiry_max + 1}) {
+        bitcask::HintBuilder hint(file.number);
+        hint.add({.type = bitcask::ChangeType::put,
+                  .sequence = 1,
+                  .key = "key",
+                  .end = {},
+                  .expiry = expiry,
+                  .location = {.file = file.number, .offset = 100, .size = 10, .checksum = 0},
+                  .encoded = {}});
+        EXPECT_EQ(bitcask::decode_hint(hint.finish(file.bytes),
+                                       file,
+                                       [](const bitcask::Change&) { return absl::OkStatus(); }),
+                  expiry == expiry_max);
+    }
 }
 
 // A merge keeps the older value for a snapshot, which goes before the merge meets what hides it.

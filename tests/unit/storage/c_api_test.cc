@@ -1,6 +1,8 @@
 // The C functions, and what they make of wrong use.
 
+#include <cstdlib>
 #include <filesystem>
+#include <new>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +12,33 @@
 #include <unistd.h>
 
 #include "storage/c/starling_storage.h"
+
+namespace {
+
+// Of this thread: how many allocations succeed before one fails; negative: all do.
+thread_local int64_t allocations_left = -1;
+
+}  // namespace
+
+// Not inlined: the compiler would see memory of one kind given back as another.
+[[gnu::noinline]] void* operator new(size_t size) {
+    if (allocations_left == 0) {
+        allocations_left = -1;
+        throw std::bad_alloc();
+    }
+    allocations_left -= allocations_left > 0 ? 1 : 0;
+    void* const memory = std::malloc(size == 0 ? 1 : size);
+    if (memory == nullptr) {
+        throw std::bad_alloc();
+    }
+    return memory;
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
+    std::free(memory);
+}
+[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept {
+    std::free(memory);
+}
 
 namespace starling::storage {
 namespace {
@@ -285,6 +314,105 @@ TEST_F(CApiTest, NullIsAnErrorAndNoCrash) {
     starling_storage_snapshot_free(nullptr);
     starling_storage_iterator_free(nullptr);
     starling_storage_free(nullptr);
+}
+
+// The code of `call` when the n-th allocation in it fails, for each n until it needs fewer.
+template <typename Call>
+void fail_each_allocation(Call&& call) {
+    starling_storage_code code = STARLING_STORAGE_OUT_OF_MEMORY;
+    for (int64_t n = 0; code != STARLING_STORAGE_OK; ++n) {
+        ASSERT_LT(n, 1000);
+        allocations_left = n;
+        code = call();
+        allocations_left = -1;
+        if (code != STARLING_STORAGE_OK) {
+            EXPECT_EQ(code, STARLING_STORAGE_OUT_OF_MEMORY)
+                << n << ": " << starling_storage_error_text();
+            EXPECT_STREQ(starling_storage_error_text(), "no memory left");
+        }
+    }
+}
+
+TEST_F(CApiTest, AReadThatFindsNoMemorySaysSoAndHarmsNothing) {
+    const std::string value(1000, 'v');
+    put("key", value);
+    char* found = nullptr;
+    size_t length = 0;
+    fail_each_allocation(
+        [&] { return starling_storage_get(storage, nullptr, "key", 3, &found, &length); });
+    EXPECT_EQ(std::string(found, length), value);
+    starling_storage_bytes_free(found);
+    starling_storage_snapshot* snapshot = nullptr;
+    fail_each_allocation([&] { return starling_storage_snapshot_take(storage, &snapshot); });
+    starling_storage_iterator* iterator = nullptr;
+    fail_each_allocation(
+        [&] { return starling_storage_iterator_new(storage, snapshot, "", 0, "", 0, &iterator); });
+    fail_each_allocation([&] { return starling_storage_iterator_seek_to_first(iterator); });
+    EXPECT_EQ(starling_storage_iterator_valid(iterator), 1);
+    char* text = nullptr;
+    fail_each_allocation([&] { return starling_storage_statistics(storage, &text); });
+    starling_storage_bytes_free(text);
+    starling_storage_iterator_free(iterator);
+    starling_storage_snapshot_free(snapshot);
+    allocations_left = 0;
+    EXPECT_EQ(starling_storage_batch_create(), nullptr);
+    allocations_left = 0;
+    EXPECT_EQ(starling_storage_options_create(), nullptr);
+    allocations_left = -1;
+    put("more", "v");
+    EXPECT_EQ(starling_storage_close(storage), STARLING_STORAGE_OK);
+}
+
+TEST_F(CApiTest, AChangeOfABatchThatFindsNoMemoryLeavesItAsItWas) {
+    starling_storage_batch* batch = starling_storage_batch_create();
+    ASSERT_EQ(starling_storage_batch_put(batch, "a", 1, "1", 1, 0), STARLING_STORAGE_OK);
+    const std::string large(1000, 'v');
+    fail_each_allocation(
+        [&] { return starling_storage_batch_put(batch, "b", 1, large.data(), large.size(), 0); });
+    // No memory could hold it, and nothing of it is read.
+    EXPECT_EQ(starling_storage_batch_put(batch, "c", 1, "v", SIZE_MAX / 2, 0),
+              STARLING_STORAGE_OUT_OF_MEMORY);
+    EXPECT_EQ(starling_storage_batch_delete(batch, "c", SIZE_MAX / 2),
+              STARLING_STORAGE_OUT_OF_MEMORY);
+    EXPECT_EQ(starling_storage_batch_delete_range(batch, "c", 1, "d", SIZE_MAX / 2),
+              STARLING_STORAGE_OUT_OF_MEMORY);
+    EXPECT_EQ(starling_storage_write(storage, batch, 0), STARLING_STORAGE_OK);
+    EXPECT_EQ(get("a"), "1");
+    EXPECT_EQ(get("b"), large);
+    EXPECT_EQ(get("c"), "not_found");
+    starling_storage_batch_free(batch);
+}
+
+TEST_F(CApiTest, AnEngineThatFoundNoMemoryAmidAChangeTakesNoneUntilItIsOpenedAgain) {
+    const std::string value(5000, 'v');
+    int broken = 0;
+    put("before", "1");
+    ASSERT_EQ(starling_storage_sync(storage), STARLING_STORAGE_OK);
+    starling_storage_code code = STARLING_STORAGE_OUT_OF_MEMORY;
+    for (int64_t n = 0; code != STARLING_STORAGE_OK; ++n) {
+        ASSERT_LT(n, 1000);
+        allocations_left = n;
+        code = starling_storage_put(storage, "key", 3, value.data(), value.size());
+        allocations_left = -1;
+        if (code == STARLING_STORAGE_OK) {
+            break;
+        }
+        ASSERT_EQ(code, STARLING_STORAGE_OUT_OF_MEMORY) << starling_storage_error_text();
+        EXPECT_EQ(get("before"), "1");
+        const starling_storage_code next = starling_storage_put(storage, "next", 4, "v", 1);
+        if (next != STARLING_STORAGE_OK) {
+            ++broken;
+            ASSERT_EQ(next, STARLING_STORAGE_FAILED_PRECONDITION);
+            EXPECT_THAT(starling_storage_error_text(), HasSubstr("open its directory again"));
+            EXPECT_EQ(starling_storage_sync(storage), STARLING_STORAGE_FAILED_PRECONDITION);
+            EXPECT_EQ(starling_storage_close(storage), STARLING_STORAGE_FAILED_PRECONDITION);
+            starling_storage_free(storage);
+            open();
+            EXPECT_EQ(get("before"), "1");
+        }
+    }
+    EXPECT_GT(broken, 0);
+    EXPECT_EQ(get("key"), value);
 }
 
 }  // namespace

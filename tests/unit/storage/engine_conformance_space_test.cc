@@ -179,6 +179,110 @@ TEST_P(DurableEngineSpaceTest, ACheckpointOpensWithTheContentOfItsMoment) {
     EXPECT_TRUE(contents(*engine)->empty());
 }
 
+TEST_P(DurableEngineSpaceTest, ACheckpointThatDiesAnywhereIsWholeOrCanBeMadeAgain) {
+    for (int i = 0; i < 60; ++i) {
+        ASSERT_TRUE(put(*engine, fmt::format("key{:03}", i), std::string(60, 'v')).ok());
+        workers.run_all();
+    }
+    reopen();
+    const Model model = *contents(*engine);
+    ASSERT_TRUE(engine->close().ok());
+    engine.reset();
+    const EngineOptions options = small_options(GetParam());
+    const auto check = [&](env::SimFileSystem& disk, const std::string& directory) {
+        QueueWorkers jobs;
+        const auto opened = open_engine(directory, options, environment(disk, jobs));
+        ASSERT_TRUE(opened.ok()) << opened.status();
+        EXPECT_EQ(*contents(**opened), model);
+    };
+    int whole = 0;
+    int again = 0;
+    for (const auto mode : {env::CrashMode::process,
+                            env::CrashMode::kept,
+                            env::CrashMode::lost,
+                            env::CrashMode::torn}) {
+        uint64_t n = 1;
+        for (bool untouched = false; !untouched; ++n) {
+            SCOPED_TRACE(fmt::format("mode {}, operation {}", static_cast<int>(mode), n));
+            const auto disk = files.clone();
+            QueueWorkers jobs;
+            auto dying = *open_engine("/data", options, environment(*disk, jobs));
+            disk->faults().crash_at(n);
+            untouched = dying->checkpoint("/copy").ok() && !disk->faults().dead();
+            env::SimRandom random(n);
+            disk->crash(mode, random);
+            disk->faults().clear();
+            dying.reset();
+            jobs.drop_all();
+            auto reborn = *open_engine("/data", options, environment(*disk, jobs));
+            const absl::Status status = reborn->checkpoint("/copy");
+            ASSERT_TRUE(status.ok() || absl::IsAlreadyExists(status)) << status;
+            (status.ok() ? again : whole) += 1;
+            EXPECT_FALSE(status.ok() && *disk->exists("/copy.partial"));
+            reborn.reset();
+            ASSERT_NO_FATAL_FAILURE(check(*disk, "/copy"));
+            ASSERT_NO_FATAL_FAILURE(check(*disk, "/data"));
+        }
+        EXPECT_GT(n, 10u);
+    }
+    EXPECT_GT(again, 20);
+    EXPECT_GT(whole, 3);
+}
+
+TEST_P(DurableEngineSpaceTest, ACheckpointThatFailsAnywhereCanBeMadeAgain) {
+    ASSERT_TRUE(put(*engine, "key", "value").ok());
+    reopen();
+    ASSERT_TRUE(engine->close().ok());
+    engine.reset();
+    for (const bool for_ever : {false, true}) {
+        absl::Status status = absl::UnknownError("not tried");
+        for (uint64_t n = 1; !status.ok(); ++n) {
+            ASSERT_LT(n, 500u);
+            const auto disk = files.clone();
+            QueueWorkers jobs;
+            auto copied =
+                *open_engine("/data", small_options(GetParam()), environment(*disk, jobs));
+            disk->faults().fail_nth(n, for_ever);
+            status = copied->checkpoint("/copy");
+            disk->faults().clear();
+            if (status.ok()) {
+                break;
+            }
+            copied.reset();
+            copied = *open_engine("/data", small_options(GetParam()), environment(*disk, jobs));
+            const absl::Status second = copied->checkpoint("/copy");
+            // With nothing that works any more, a rename cannot be undone: then the copy is whole.
+            EXPECT_TRUE(second.ok() || (for_ever && absl::IsAlreadyExists(second)))
+                << n << ": " << second;
+            copied.reset();
+            const auto copy =
+                open_engine("/copy", small_options(GetParam()), environment(*disk, jobs));
+            ASSERT_TRUE(copy.ok()) << n << ": " << copy.status();
+            EXPECT_EQ(read(**copy, "key"), "value");
+        }
+    }
+}
+
+TEST_P(DurableEngineSpaceTest, ACheckpointRemovesNothingThatNoEngineLeftInItsWay) {
+    ASSERT_TRUE(put(*engine, "key", "value").ok());
+    ASSERT_TRUE(files.create_directory("/copy.partial").ok());
+    ASSERT_TRUE(env::replace_file(files, "/copy.partial/notes", "mine").ok());
+    ASSERT_TRUE(env::replace_file(files, "/copy.partial/ENGINE", "half").ok());
+    const absl::Status refused = engine->checkpoint("/copy");
+    EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+    EXPECT_THAT(std::string(refused.message()), testing::HasSubstr("/copy.partial/notes"));
+    EXPECT_EQ(*env::read_file(files, "/copy.partial/notes", 100), "mine");
+    ASSERT_TRUE(files.remove("/copy.partial/notes").ok());
+    {
+        const auto other = files.lock("/copy.partial/LOCK");
+        EXPECT_TRUE(absl::IsFailedPrecondition(engine->checkpoint("/copy")));
+        EXPECT_EQ(*env::read_file(files, "/copy.partial/ENGINE", 100), "half");
+    }
+    EXPECT_TRUE(engine->background_error().ok());
+    EXPECT_TRUE(engine->checkpoint("/copy/").ok());
+    EXPECT_TRUE(*files.exists("/copy/ENGINE"));
+}
+
 TEST_P(EngineSpaceTest, TheSizeOfARangeIsAboutItsShare) {
     for (int i = 0; i < 1000; ++i) {
         WriteBatch batch;

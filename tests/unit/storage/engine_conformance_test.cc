@@ -192,6 +192,24 @@ TEST_P(EngineConformanceTest, AnIteratorTurnsAround) {
     EXPECT_TRUE(iterator->status().ok());
 }
 
+TEST_P(EngineConformanceTest, SnapshotsAndIteratorsAreCountedUntilTheyAreReleased) {
+    const auto count = [this] {
+        const EngineStatistics statistics = engine->statistics();
+        return std::pair(statistics.snapshots, statistics.iterators);
+    };
+    EXPECT_EQ(count(), std::pair(0ul, 0ul));
+    auto first = engine->snapshot();
+    const auto second = engine->snapshot();
+    auto iterator = engine->new_iterator();
+    const auto of_snapshot =
+        engine->new_iterator({.lower = "", .upper = "", .snapshot = second.get()});
+    EXPECT_EQ(count(), std::pair(2ul, 2ul));
+    iterator.reset();
+    EXPECT_EQ(count(), std::pair(2ul, 1ul));
+    first.reset();
+    EXPECT_EQ(count(), std::pair(1ul, 1ul));
+}
+
 TEST_P(EngineConformanceTest, AClosedEngineRefusesEverything) {
     ASSERT_TRUE(put(*engine, "a", "1").ok());
     ASSERT_TRUE(engine->close().ok());

@@ -333,6 +333,31 @@ TEST_F(RecycledLogTest, AFileThatNobodySyncedWhileItWasWrittenIsNotKept) {
     EXPECT_TRUE(log->keep_as_spare(2));
 }
 
+TEST_F(RecycledLogTest, ASpareThatCannotBeRenamedOnAFullDiskIsRemovedAndTheLogGoesOn) {
+    append("old");
+    ASSERT_TRUE(log->sync().ok());
+    log->roll(2);
+    append("kept");
+    ASSERT_TRUE(log->sync().ok());
+    log->forget_before(2);
+    ASSERT_TRUE(log->keep_as_spare(1));
+    files.faults().set_hook([](env::FileOperation operation, const std::string& path) {
+        return operation == env::FileOperation::rename ? absl::ResourceExhaustedError(path)
+                                                       : absl::OkStatus();
+    });
+    position = log->position_of(2);
+    log->roll(3);
+    append("a");
+    EXPECT_TRUE(log->sync().ok());
+    EXPECT_FALSE(*files.exists(log_path("/log", 1)));
+    EXPECT_EQ(log->spare_bytes(), 0u);
+    files.faults().set_hook(nullptr);
+    crash(env::CrashMode::lost);
+    const Replayed found = replay(2, position, 1);
+    EXPECT_TRUE(found.status.ok()) << found.status;
+    EXPECT_EQ(found.last, sequence);
+}
+
 TEST_F(RecycledLogTest, ALogThatDoesNotRecycleKeepsNoFile) {
     log.reset();
     ASSERT_TRUE(files.remove(log_path("/log", 1)).ok());

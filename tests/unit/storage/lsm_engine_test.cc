@@ -455,8 +455,16 @@ TEST_F(LsmTimeTest, ARateLimitPutsCompactionsOffUntilWhatWasDoneIsPaidFor) {
             workers.run_all();
         }
     };
+    const auto pass = [&](base::Duration time) {
+        clock.advance(time);
+        workers.pass(time);
+        workers.run_all();
+    };
     while (engine->statistics().compactions == 0) {
         write_some(10);
+        if (const auto delay = workers.next_delay()) {
+            pass(*delay);
+        }
     }
     const uint64_t before = engine->statistics().compactions;
     const uint64_t flushes = engine->statistics().flushes;
@@ -464,12 +472,134 @@ TEST_F(LsmTimeTest, ARateLimitPutsCompactionsOffUntilWhatWasDoneIsPaidFor) {
         write_some(10);
     }
     EXPECT_EQ(engine->statistics().compactions, before);
-    clock.advance(std::chrono::hours(1000));
-    write_some(1);
+    // In steps of several hours each, and without a write.
+    for (int step = 0; step < 100 && engine->statistics().compactions == before; ++step) {
+        ASSERT_TRUE(workers.next_delay().has_value());
+        pass(*workers.next_delay());
+    }
     EXPECT_GT(engine->statistics().compactions, before);
     // Never so late that writes are refused.
     write_some(3000);
     EXPECT_EQ(engine->statistics().stalls, 0u);
+}
+
+class LsmPaceTest : public LsmTimeTest {
+  protected:
+    static constexpr uint64_t bytes_per_second = 160 << 10;
+
+    LsmPaceTest() {
+        options.memory_bytes_max = 256 << 10;
+        options.table_bytes = 16 << 10;
+        options.level_bytes_base = 1 << 20;
+        options.compression = Compression::none;
+        options.compaction_bytes_per_second = bytes_per_second;
+        open_with_clock();
+    }
+    // Keys all over, so that nothing is moved only.
+    void write_one() {
+        ASSERT_TRUE(write_value_patiently(key(written), std::string(100, 'v')).ok());
+        ++written;
+        workers.run_all();
+    }
+    void write_until_a_compaction_waits() {
+        while (!workers.next_delay().has_value()) {
+            ASSERT_NO_FATAL_FAILURE(write_one());
+        }
+    }
+    void write_until_a_flush() {
+        const uint64_t flushes = engine->statistics().flushes;
+        while (engine->statistics().flushes == flushes) {
+            ASSERT_NO_FATAL_FAILURE(write_one());
+        }
+    }
+    void pass(base::Duration time) {
+        clock.advance(time);
+        workers.pass(time);
+        workers.run_all();
+    }
+    static std::string key(int i) { return fmt::format("key{:06}", i * 7919 % 100000); }
+    void expect_all_there() {
+        const auto found = contents(*engine);
+        ASSERT_TRUE(found.ok()) << found.status();
+        EXPECT_EQ(found->size(), static_cast<size_t>(written));
+    }
+
+    int written = 0;
+};
+
+TEST_F(LsmPaceTest, ACompactionIsSpreadOverTheTimeThatItsBytesTake) {
+    ASSERT_NO_FATAL_FAILURE(write_until_a_compaction_waits());
+    const base::MonotonicTime begin = clock.now();
+    base::Duration longest{0};
+    int steps = 0;
+    while (engine->statistics().compactions == 0) {
+        ASSERT_TRUE(workers.next_delay().has_value());
+        longest = std::max(longest, *workers.next_delay());
+        pass(*workers.next_delay());
+        // Flushes go on meanwhile, while the clock stands still.
+        if (++steps == 10) {
+            ASSERT_NO_FATAL_FAILURE(write_until_a_flush());
+            EXPECT_EQ(engine->statistics().compactions, 0u);
+        }
+    }
+    const EngineStatistics statistics = engine->statistics();
+    const uint64_t bytes = statistics.levels[1].read_bytes + statistics.levels[1].written_bytes;
+    const double expected = static_cast<double>(bytes) / bytes_per_second;
+    const double took = std::chrono::duration<double>(clock.now() - begin).count();
+    EXPECT_NEAR(took, expected, expected / 10);
+    EXPECT_LT(std::chrono::duration<double>(longest).count(), expected / 10);
+    EXPECT_GT(steps, 20);
+    ASSERT_NO_FATAL_FAILURE(expect_all_there());
+}
+
+TEST_F(LsmPaceTest, ACompactionThatWaitsGoesOnAtOnceWhenWritersWouldHaveToWaitForIt) {
+    ASSERT_NO_FATAL_FAILURE(write_until_a_compaction_waits());
+    while (engine->statistics().compactions == 0) {
+        ASSERT_NO_FATAL_FAILURE(write_one());
+        ASSERT_LT(engine->statistics().levels[0].tables, options.level_0_tables_stall);
+    }
+    EXPECT_EQ(engine->statistics().stalls, 0u);
+    // Its delayed job comes late, and does nothing twice.
+    pass(std::chrono::hours(1));
+    ASSERT_NO_FATAL_FAILURE(expect_all_there());
+}
+
+TEST_F(LsmPaceTest, CompactingEverythingDoesNotWait) {
+    ASSERT_NO_FATAL_FAILURE(write_until_a_compaction_waits());
+    ASSERT_TRUE(engine->compact().ok());
+    EXPECT_EQ(engine->statistics().levels[0].tables, 0u);
+    EXPECT_EQ(count_files(".table"), engine->statistics().levels[1].tables);
+    pass(std::chrono::hours(1));
+    ASSERT_NO_FATAL_FAILURE(expect_all_there());
+}
+
+TEST_F(LsmPaceTest, ClosingGivesUpACompactionThatWaitsAndLeavesNoneOfItsTables) {
+    ASSERT_NO_FATAL_FAILURE(write_until_a_compaction_waits());
+    for (int i = 0; i < 10; ++i) {
+        pass(*workers.next_delay());
+    }
+    const size_t tables = engine->statistics().levels[0].tables;
+    EXPECT_GT(count_files(".table"), tables);
+    ASSERT_TRUE(engine->close().ok());
+    // close() flushes what memory holds.
+    EXPECT_EQ(count_files(".table"), tables + 1);
+    pass(std::chrono::hours(1));
+    open_with_clock();
+    ASSERT_NO_FATAL_FAILURE(expect_all_there());
+}
+
+TEST_F(LsmPaceTest, ACrashWhileACompactionWaitsLosesNothing) {
+    ASSERT_NO_FATAL_FAILURE(write_until_a_compaction_waits());
+    for (int i = 0; i < 10; ++i) {
+        pass(*workers.next_delay());
+    }
+    ASSERT_TRUE(engine->sync().ok());
+    const auto disk = files.clone_after_crash();
+    QueueWorkers idle;
+    const auto opened = open_engine(
+        directory, options, {.files = *disk, .workers = idle, .clock = clock, .wall_clock = clock});
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    EXPECT_EQ(contents(**opened)->size(), static_cast<size_t>(written));
 }
 
 TEST_F(LsmEngineTest, KeysInAscendingOrderAreMovedDownWithoutBeingWrittenAgain) {

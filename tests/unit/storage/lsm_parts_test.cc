@@ -14,6 +14,7 @@
 #include "storage/lsm/file_names.h"
 #include "storage/lsm/garbage.h"
 #include "storage/lsm/memtable.h"
+#include "storage/lsm/stored_value.h"
 #include "storage/lsm/table_format.h"
 #include "storage/lsm/version.h"
 #include "tests/unit/storage/test_support.h"
@@ -368,6 +369,28 @@ TEST(VersionEditTest, AnEditIsReadBackAndDamageIsNot) {
     }
     edit.added[0].level = level_count;
     EXPECT_FALSE(decode_version_edit(encode_version_edit(edit)).ok());
+}
+
+TEST(VersionEditTest, AnExpiryBeyondAllClocksIsDamage) {
+    VersionEdit edit;
+    edit.next_file_number = 1;
+    edit.added = {table(6, 12, "a", "b")};
+    edit.added[0].table.latest_expiry = expiry_max;
+    edit.expired_until = expiry_max;
+    EXPECT_TRUE(decode_version_edit(encode_version_edit(edit)).ok());
+    edit.expired_until = expiry_max + 1;
+    EXPECT_FALSE(decode_version_edit(encode_version_edit(edit)).ok());
+    edit.expired_until = 0;
+    edit.added[0].table.latest_expiry = UINT64_MAX;
+    EXPECT_FALSE(decode_version_edit(encode_version_edit(edit)).ok());
+}
+
+TEST(StoredValueTest, AnExpiryBeyondAllClocksIsDamage) {
+    EXPECT_TRUE(view_value(ChangeKind::put_expiring, with_expiry("v", expiry_max)).has_value());
+    EXPECT_FALSE(
+        view_value(ChangeKind::put_expiring, with_expiry("v", expiry_max + 1)).has_value());
+    const ValuePointer pointer{.expiry = UINT64_MAX, .file = 1, .offset = 2, .size = 3};
+    EXPECT_FALSE(view_value(ChangeKind::put_separate, encode_value_pointer(pointer)).has_value());
 }
 
 RC_GTEST_PROP(VersionEditTest, ArbitraryBytesNeverCrashTheDecoder, (const std::string& bytes)) {

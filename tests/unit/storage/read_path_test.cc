@@ -152,13 +152,13 @@ RC_GTEST_PROP(TableIndexTest, ASearchFindsTheBlockThatAListWould, ()) {
     std::vector<Entry> entries =
         arbitrary_entries(*rc::gen::element<std::string>("", "a", "user:0000"));
     for (size_t i = 0; i < entries.size(); ++i) {
-        entries[i].value = encode_block_handle({.offset = i * 100, .size = i});
+        entries[i].value = encode_block_handle({.offset = i * 1000, .size = i});
     }
-    const auto index = TableIndex::make(block_of(entries, 1));
+    const auto index = TableIndex::make(block_of(entries, 1), entries.size() * 1000);
     RC_ASSERT(index.has_value());
     RC_ASSERT(index->block_count() == entries.size());
     for (size_t i = 0; i < entries.size(); ++i) {
-        RC_ASSERT(index->handle(i) == (BlockHandle{.offset = i * 100, .size = i}));
+        RC_ASSERT(index->handle(i) == (BlockHandle{.offset = i * 1000, .size = i}));
     }
     std::vector<std::string> targets = {arbitrary_key(""), arbitrary_key("a")};
     for (const Entry& entry : entries) {
@@ -174,7 +174,39 @@ RC_GTEST_PROP(TableIndexTest, ASearchFindsTheBlockThatAListWould, ()) {
 }
 
 TEST(TableIndexTest, AnEntryThatIsNoHandleIsRefused) {
-    EXPECT_FALSE(TableIndex::make(block_of({{make_internal_key("a", 1), "\xff"}}, 1)).has_value());
+    EXPECT_FALSE(
+        TableIndex::make(block_of({{make_internal_key("a", 1), "\xff"}}, 1), 100).has_value());
+}
+
+TEST(TableIndexTest, KeysOutOfOrderAndBlocksThatOverlapOrLieBeyondTheEndAreRefused) {
+    const uint64_t tag = make_tag(5, ChangeKind::put);
+    const std::string a = make_internal_key("a", tag);
+    const std::string b = make_internal_key("b", tag);
+    struct Place {
+        std::string key;
+        BlockHandle handle;
+    };
+    const auto accepts = [](const std::vector<Place>& places, uint64_t blocks_end) {
+        std::vector<Entry> entries;
+        for (const Place& place : places) {
+            entries.push_back({place.key, encode_block_handle(place.handle)});
+        }
+        BlockPtr block = block_of(entries, 1);
+        return block && TableIndex::make(std::move(block), blocks_end).has_value();
+    };
+    const BlockHandle first{.offset = 0, .size = 10};
+    const BlockHandle second{.offset = 15, .size = 10};
+    EXPECT_TRUE(accepts({{a, first}, {b, second}}, 30));
+    EXPECT_FALSE(accepts({{a, first}, {b, second}}, 29)) << "the trailer counts";
+    EXPECT_FALSE(accepts({{a, first}, {b, {.offset = UINT64_MAX - 3, .size = 10}}}, 30));
+    EXPECT_FALSE(accepts({{a, first}, {b, {.offset = 14, .size = 10}}}, 30)) << "they overlap";
+    EXPECT_FALSE(accepts({{b, first}, {a, second}}, 30));
+    EXPECT_FALSE(accepts({{a, first}, {a, second}}, 30));
+    // Of one key, the newer entry comes first.
+    const std::string older = make_internal_key("a", make_tag(4, ChangeKind::put));
+    EXPECT_TRUE(accepts({{a, first}, {older, second}}, 30));
+    EXPECT_FALSE(accepts({{older, first}, {a, second}}, 30));
+    EXPECT_FALSE(accepts({{make_internal_key("a", 5 << 8 | 0x7f), first}}, 30)) << "no such kind";
 }
 
 // ---- caches ----
@@ -228,14 +260,33 @@ TEST(ClockCacheTest, APinnedEntryStaysWhateverComes) {
         for (uint64_t number = 100; number < 120; ++number) {
             insert(cache, number);
         }
-        EXPECT_FALSE(cache.take({.first = 7}).has_value());
         EXPECT_EQ(*value, 7u);
     });
     EXPECT_EQ(cache.cost(), 1u);
     EXPECT_TRUE(holds(cache, 7));
-    EXPECT_TRUE(cache.take({.first = 7}).has_value());
+    cache.forget({.first = 7});
     EXPECT_EQ(cache.cost(), 0u);
     EXPECT_FALSE(holds(cache, 7));
+}
+
+TEST(ClockCacheTest, WhatIsForgottenWhileItIsPinnedGoesWithItsLastPin) {
+    NumberCache cache(4, 4);
+    insert(cache, 7);
+    std::weak_ptr<uint64_t> entry;
+    cache.with({.first = 7}, [&](const std::shared_ptr<uint64_t>& value) {
+        entry = value;
+        cache.with({.first = 7}, [&](const std::shared_ptr<uint64_t>&) {
+            cache.forget({.first = 7});
+            EXPECT_FALSE(entry.expired());
+        });
+        EXPECT_FALSE(entry.expired()) << "the outer pin holds it";
+        EXPECT_EQ(*value, 7u);
+    });
+    EXPECT_TRUE(entry.expired());
+    EXPECT_EQ(cache.cost(), 0u);
+    insert(cache, 7);
+    EXPECT_TRUE(holds(cache, 7));
+    EXPECT_TRUE(holds(cache, 7)) << "the next one of that name is not forgotten";
 }
 
 TEST(ClockCacheTest, TheCostIsThatOfWhatIsThere) {

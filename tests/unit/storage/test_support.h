@@ -28,6 +28,25 @@ namespace starling::storage {
 class QueueWorkers final : public env::Workers {
   public:
     void submit(env::Task job) override { jobs_.push_back(std::move(job)); }
+    void submit_after(base::Duration delay, env::Task job) override {
+        if (delay <= base::Duration::zero()) {
+            submit(std::move(job));
+        } else {
+            delayed_.emplace(passed_ + delay, std::move(job));
+        }
+    }
+    // Time goes by: jobs whose delay is over are submitted.
+    void pass(base::Duration time) {
+        passed_ += time;
+        while (!delayed_.empty() && delayed_.begin()->first <= passed_) {
+            jobs_.push_back(std::move(delayed_.begin()->second));
+            delayed_.erase(delayed_.begin());
+        }
+    }
+    // Until the next delayed job is due; nullopt: none is delayed.
+    std::optional<base::Duration> next_delay() const {
+        return delayed_.empty() ? std::nullopt : std::optional(delayed_.begin()->first - passed_);
+    }
 
     bool run_one() {
         if (jobs_.empty()) {
@@ -43,10 +62,16 @@ class QueueWorkers final : public env::Workers {
         }
     }
     size_t size() const { return jobs_.size(); }
-    void drop_all() { jobs_.clear(); }
+    void drop_all() {
+        jobs_.clear();
+        delayed_.clear();
+    }
 
   private:
     std::deque<env::Task> jobs_;
+    // By when they are due, on the line of passed_.
+    std::multimap<base::Duration, env::Task> delayed_;
+    base::Duration passed_{0};
 };
 
 using Model = std::map<std::string, std::string>;

@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -11,7 +13,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "env/encrypted/file_system.h"
 #include "env/posix/file_system.h"
+#include "env/posix/random.h"
 #include "tests/unit/storage/test_support.h"
 
 namespace starling::storage {
@@ -26,6 +30,20 @@ struct Ran {
     // Of both streams.
     std::string output;
 };
+
+// `variables`: NAME=VALUE, for the tool's environment.
+Ran run(const std::string& arguments, const std::string& variables = "") {
+    const std::string command =
+        fmt::format("{} '{}' {} 2>&1", variables, STARLING_STORAGE_TOOL, arguments);
+    Ran ran;
+    FILE* const pipe = ::popen(command.c_str(), "r");
+    char buffer[4096];
+    for (size_t count = 0; (count = std::fread(buffer, 1, sizeof(buffer), pipe)) > 0;) {
+        ran.output.append(buffer, count);
+    }
+    ran.code = WEXITSTATUS(::pclose(pipe));
+    return ran;
+}
 
 class ToolTest : public testing::TestWithParam<std::string> {
   protected:
@@ -55,17 +73,6 @@ class ToolTest : public testing::TestWithParam<std::string> {
     }
     ~ToolTest() override { std::filesystem::remove_all(folder); }
 
-    static Ran run(const std::string& arguments) {
-        const std::string command = fmt::format("'{}' {} 2>&1", STARLING_STORAGE_TOOL, arguments);
-        Ran ran;
-        FILE* const pipe = ::popen(command.c_str(), "r");
-        char buffer[4096];
-        for (size_t count = 0; (count = std::fread(buffer, 1, sizeof(buffer), pipe)) > 0;) {
-            ran.output.append(buffer, count);
-        }
-        ran.code = WEXITSTATUS(::pclose(pipe));
-        return ran;
-    }
     Ran run_on(const std::string& command, const std::string& options = "") {
         return run(fmt::format("{} '{}' {}", command, directory, options));
     }
@@ -267,6 +274,159 @@ TEST_P(LsmToolTest, AMistakeOnTheCommandLineIsNamed) {
     const Ran missing = run(fmt::format("verify '{}/nothing'", folder));
     EXPECT_EQ(missing.code, 65);
     EXPECT_THAT(missing.output, HasSubstr("/nothing"));
+}
+
+// A directory as a node with an encryption key writes it, and three keys, of which it has the
+// first.
+class EncryptedToolTest : public testing::TestWithParam<std::string> {
+  protected:
+    EncryptedToolTest() {
+        std::string pattern = testing::TempDir() + "storage_key_XXXXXX";
+        EXPECT_NE(::mkdtemp(pattern.data()), nullptr);
+        folder = pattern;
+        directory = folder + "/data";
+        for (int number = 1; number <= 3; ++number) {
+            EXPECT_TRUE(env::replace_file(files, key_file(number), key(number) + "\n").ok());
+        }
+        fill(*env::load_master_key(files, key_file(1)), directory);
+    }
+    ~EncryptedToolTest() override { std::filesystem::remove_all(folder); }
+
+    static std::string key(int number) { return fmt::format("{:064x}", 0xabc000 + number); }
+    std::string key_file(int number) const { return fmt::format("{}/key{}", folder, number); }
+
+    void fill(std::optional<env::MasterKey> master, const std::string& where) {
+        std::optional<env::EncryptedFileSystem> encrypted;
+        if (master.has_value()) {
+            encrypted.emplace(files, random, env::KeyRing(*master));
+        }
+        env::FileSystem& chosen =
+            encrypted.has_value() ? static_cast<env::FileSystem&>(*encrypted) : files;
+        QueueWorkers workers;
+        auto engine =
+            *open_engine(where, small_options(GetParam()), storage::environment(chosen, workers));
+        for (int i = 0; i < 100; ++i) {
+            WriteBatch batch;
+            batch.put(fmt::format("key{:03}", i), "canary" + std::string(60, 'v'));
+            EXPECT_TRUE(write_patiently(*engine, workers, batch).ok());
+        }
+        workers.run_all();
+        EXPECT_TRUE(engine->close().ok());
+    }
+    Ran run_on(const std::string& command,
+               const std::string& options = "",
+               const std::string& variables = "") {
+        return run(fmt::format("{} '{}' {}", command, directory, options), variables);
+    }
+    Ran run_with(int number, const std::string& command) {
+        return run_on(command, fmt::format("--key-file '{}'", key_file(number)));
+    }
+    Ran change(int from, int to) {
+        return run_on(
+            "change-key",
+            fmt::format("--key-file '{}' --new-key-file '{}'", key_file(from), key_file(to)));
+    }
+    std::map<std::string, std::string> listing() {
+        std::map<std::string, std::string> result;
+        for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+            result[entry.path().filename()] =
+                *env::read_file(files, entry.path().string(), 1 << 20);
+        }
+        return result;
+    }
+
+    env::PosixFileSystem files;
+    env::PosixRandom random;
+    std::string folder;
+    std::string directory;
+};
+
+INSTANTIATE_TEST_SUITE_P(Engines,
+                         EncryptedToolTest,
+                         testing::Values("lsm", "bitcask"),
+                         [](const auto& tested) { return tested.param; });
+
+TEST_P(EncryptedToolTest, EachCommandReadsWithTheKeyFromAFileOrTheEnvironment) {
+    for (const char* command : {"inspect", "verify", "dump", "stats"}) {
+        const Ran ran = run_with(1, command);
+        EXPECT_EQ(ran.code, 0) << command << ": " << ran.output;
+        EXPECT_EQ(
+            run_on(command, "", fmt::format("{}={}", env::master_key_variable, key(1))).output,
+            ran.output);
+    }
+    EXPECT_THAT(run_with(1, "dump").output, HasSubstr("key099\tcanaryvvv"));
+}
+
+TEST_P(EncryptedToolTest, WithoutTheKeyOrWithAWrongOneEachIsRefusedAndNothingChanges) {
+    const auto before = listing();
+    const std::string marker = directory + "/ENGINE: ";
+    for (const char* command : {"inspect", "verify", "dump", "stats"}) {
+        const Ran without = run_on(command);
+        EXPECT_EQ(without.code, 65) << command;
+        EXPECT_THAT(without.output, HasSubstr(marker + "is encrypted")) << command;
+        const Ran wrong = run_with(2, command);
+        EXPECT_EQ(wrong.code, 65) << command;
+        EXPECT_THAT(wrong.output, HasSubstr(marker + "encrypted under master key")) << command;
+    }
+    const Ran change_without = run_on("change-key", fmt::format("--new-key-file {}", key_file(2)));
+    EXPECT_EQ(change_without.code, 65);
+    EXPECT_THAT(change_without.output, HasSubstr(env::master_key_variable));
+    EXPECT_EQ(change(2, 3).code, 65);
+    const Ran empty = run_on("dump", "", fmt::format("{}=", env::master_key_variable));
+    EXPECT_EQ(empty.code, 65) << "a variable that is set and empty is a mistake";
+    EXPECT_THAT(empty.output, HasSubstr("64 hexadecimal digits"));
+    EXPECT_EQ(listing(), before);
+}
+
+TEST_P(EncryptedToolTest, AKeyOnADirectoryThatIsNotEncryptedIsRefusedAndNothingChanges) {
+    directory = folder + "/plain";
+    fill(std::nullopt, directory);
+    const auto before = listing();
+    for (const char* command : {"inspect", "verify", "dump", "stats"}) {
+        const Ran ran = run_with(1, command);
+        EXPECT_EQ(ran.code, 65) << command;
+        EXPECT_THAT(ran.output, HasSubstr(directory + "/ENGINE: is not encrypted")) << command;
+    }
+    EXPECT_EQ(change(1, 2).code, 65);
+    EXPECT_EQ(listing(), before);
+    EXPECT_EQ(run_on("verify").code, 0);
+}
+
+TEST_P(EncryptedToolTest, TheMasterKeyIsChangedWithoutWritingDataAnew) {
+    const std::string dumped = run_with(1, "dump").output;
+    auto before = listing();
+    const Ran changed = change(1, 2);
+    EXPECT_EQ(changed.code, 0) << changed.output;
+    for (const auto& [name, content] : listing()) {
+        EXPECT_TRUE(name == "ENGINE"        ? before[name] != content
+                    : before.contains(name) ? before[name] == content
+                                            : name.ends_with(".filekey") && content.size() == 104)
+            << name;
+    }
+    EXPECT_EQ(run_with(2, "dump").output, dumped);
+    EXPECT_EQ(run_with(2, "verify").code, 0);
+    const Ran old_key = run_with(1, "dump");
+    EXPECT_EQ(old_key.code, 65);
+    EXPECT_THAT(old_key.output, HasSubstr("/ENGINE: encrypted under master key"));
+    // Once more is no change, and so goes on after an interruption.
+    before = listing();
+    EXPECT_EQ(change(1, 2).code, 0);
+    EXPECT_EQ(listing(), before);
+    // Further, and with what is written between.
+    fill(*env::load_master_key(files, key_file(2)), directory);
+    EXPECT_EQ(change(2, 3).code, 0);
+    EXPECT_EQ(run_with(3, "dump").output, dumped);
+    EXPECT_EQ(run_with(2, "dump").code, 65);
+}
+
+TEST_P(EncryptedToolTest, ADirectoryInUseKeepsItsKey) {
+    const auto before = listing();
+    const auto lock = files.lock(directory + "/LOCK");
+    ASSERT_TRUE(lock.ok());
+    const Ran refused = change(1, 2);
+    EXPECT_EQ(refused.code, 65);
+    EXPECT_THAT(refused.output, HasSubstr("locked"));
+    EXPECT_EQ(listing(), before);
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 // Master keys: where they come from, the wrong one, and changing it.
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "env/posix/file_system.h"
 #include "tests/unit/env/encrypted/encrypted_test_support.h"
@@ -95,6 +97,26 @@ TEST_F(KeyFileTest, AKeyThatOthersMayReadIsRefused) {
         EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
         EXPECT_THAT(std::string(status.message()), HasSubstr("chmod 600"));
     }
+}
+
+TEST_F(KeyFileTest, TheFileThatIsNamedStandsOverTheEnvironment) {
+    const std::string other = std::string(60, 'a') + "0123";
+    write_key(hex, std::filesystem::perms(0600));
+    const auto id = [&](const MasterKeyPlaces& places) {
+        const auto key = find_master_key(files_, places);
+        return !key.ok()          ? key.status().ToString()
+               : key->has_value() ? to_string((*key)->id())
+                                  : "none";
+    };
+    const std::string of_file = to_string(parse_master_key(hex, "")->id());
+    EXPECT_EQ(id({.file = path_, .from_environment = other}), of_file);
+    EXPECT_EQ(id({.file = path_, .from_environment = {}}), of_file);
+    EXPECT_EQ(id({.file = "", .from_environment = other}),
+              to_string(parse_master_key(other, "")->id()));
+    EXPECT_EQ(id({.file = "", .from_environment = {}}), "none");
+    EXPECT_THAT(id({.file = "", .from_environment = ""}), HasSubstr(master_key_variable))
+        << "set and empty is a mistake";
+    EXPECT_THAT(id({.file = path_ + "x", .from_environment = other}), HasSubstr(path_ + "x"));
 }
 
 TEST(FileKeysTest, EachFileHasAnIdAndAKeyOfItsOwn) {
@@ -234,6 +256,40 @@ TEST_F(KeyRotationTest, UnusedKeysGoAndUsedOnesStay) {
     EXPECT_EQ(raw_list("/data").size(), 3U);
     use(KeyRing(master_key(2)));
     EXPECT_EQ(content_of(files_, "/data/file"), "content");
+}
+
+// On real files, since the simulated ones know one thread only.
+TEST(KeyRotationThreadsTest, UnusedKeysAreRemovedBesideRenamesAndLinksThatTakeKeysAlong) {
+    TemporaryDirectory directory;
+    PosixFileSystem disk;
+    SeededRandom random(1);
+    EncryptedFileSystem files(disk, random, KeyRing(master_key(1)));
+    const std::string data = directory.path() + "/data";
+    const std::string other = directory.path() + "/other";
+    EXPECT_OK(disk.create_directory(data));
+    EXPECT_OK(disk.create_directory(other));
+    EXPECT_OK(write_file(files, other + "/file", "content"));
+    EXPECT_OK(write_file(files, data + "/a", "moves"));
+    files.set_key_ring(KeyRing(master_key(2), {master_key(1)}));
+    EXPECT_OK(files.rewrap(other + "/file"));
+    EXPECT_OK(files.rewrap(data + "/a"));
+    files.set_key_ring(KeyRing(master_key(2)));
+    std::atomic<bool> done = false;
+    std::thread sweeper([&] {
+        while (!done) {
+            EXPECT_OK(files.remove_unused_keys(data));
+        }
+    });
+    for (int i = 0; i < 200 && !HasFailure(); ++i) {
+        EXPECT_OK(files.link(other + "/file", data + "/link"));
+        EXPECT_EQ(content_of(files, data + "/link"), "content") << i;
+        EXPECT_OK(files.remove(data + "/link"));
+        EXPECT_OK(files.rename(data + "/a", data + "/z"));
+        EXPECT_OK(files.rename(data + "/z", data + "/a"));
+        EXPECT_EQ(content_of(files, data + "/a"), "moves") << i;
+    }
+    done = true;
+    sweeper.join();
 }
 
 TEST_F(KeyRotationTest, EveryFlippedBitOfAKeyFileIsFound) {

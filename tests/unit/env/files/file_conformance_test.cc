@@ -371,6 +371,25 @@ TYPED_TEST(FileConformanceTest, ALockExcludesTheSameProcessUntilItIsReleased) {
     EXPECT_OK(files.lock(this->path("LOCK")).status());
 }
 
+TYPED_TEST(FileConformanceTest, ASharedLockAdmitsOthersAndExcludesAnExclusiveOne) {
+    FileSystem& files = this->files();
+    const std::string path = this->path("LOCK");
+    EXPECT_TRUE(absl::IsNotFound(files.lock_shared(path).status()));
+    EXPECT_FALSE(*files.exists(path));
+    auto exclusive = files.lock(path);
+    ASSERT_OK(exclusive);
+    EXPECT_TRUE(absl::IsFailedPrecondition(files.lock_shared(path).status()));
+    exclusive->reset();
+    auto first = files.lock_shared(path);
+    auto second = files.lock_shared(path);
+    ASSERT_OK(first);
+    ASSERT_OK(second);
+    first->reset();
+    EXPECT_TRUE(absl::IsFailedPrecondition(files.lock(path).status()));
+    second->reset();
+    EXPECT_OK(files.lock(path).status());
+}
+
 TYPED_TEST(FileConformanceTest, FreeSpaceIsKnown) {
     EXPECT_GT(*this->files().free_bytes(this->path(".")), 0U);
 }

@@ -89,6 +89,23 @@ TEST_F(PosixFileTest, AnotherProcessIsLockedOutUntilOursEnds) {
     EXPECT_EQ(WEXITSTATUS(result), 0);
 }
 
+TEST_F(PosixFileTest, AnotherProcessSharesALockWithUsButTakesItNotAlone) {
+    ASSERT_OK(files_.lock(path("LOCK")).status());
+    std::filesystem::permissions(path("LOCK"), std::filesystem::perms::owner_read);
+    const auto ours = files_.lock_shared(path("LOCK"));
+    ASSERT_OK(ours);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        const bool shared = files_.lock_shared(path("LOCK")).ok();
+        std::filesystem::permissions(path("LOCK"), std::filesystem::perms(0600));
+        const bool alone = !absl::IsFailedPrecondition(files_.lock(path("LOCK")).status());
+        ::_exit(shared && !alone ? 0 : 1);
+    }
+    int result = 0;
+    ASSERT_EQ(::waitpid(child, &result, 0), child);
+    EXPECT_EQ(WEXITSTATUS(result), 0);
+}
+
 TEST_F(PosixFileTest, DescriptorsDoNotReachOtherPrograms) {
     auto file = files_.create(path("log"));
     ASSERT_OK(file);

@@ -363,6 +363,22 @@ TEST_F(SimCrashTest, LocksAreFreeAfterACrashAndTheOldHolderFreesNothing) {
     EXPECT_OK(files_.lock("/data/LOCK").status());
 }
 
+TEST_F(SimCrashTest, SharedLocksAreFreeAfterACrashAndTheOldHoldersFreeNothing) {
+    EXPECT_OK(files_.lock("/data/LOCK").status());
+    for (const CrashMode mode : {CrashMode::process, CrashMode::kept}) {
+        auto old_lock = files_.lock_shared("/data/LOCK");
+        ASSERT_OK(old_lock);
+        files_.crash(mode, random_);
+        if (mode == CrashMode::kept) {
+            EXPECT_OK(files_.lock("/data/LOCK").status());
+        }
+        const auto new_lock = files_.lock_shared("/data/LOCK");
+        ASSERT_OK(new_lock);
+        old_lock->reset();
+        EXPECT_TRUE(absl::IsFailedPrecondition(files_.lock("/data/LOCK").status()));
+    }
+}
+
 TEST_F(SimCrashTest, ACloneAndItsOriginalChangeApart) {
     const auto file = half_synced("safe", " cached");
     const auto clone = files_.clone();

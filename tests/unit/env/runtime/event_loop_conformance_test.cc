@@ -157,6 +157,29 @@ TEST_P(EventLoopConformance, AJobMaySubmitAnother) {
     EXPECT_TRUE(wait_for_notes(1));
 }
 
+TEST_P(EventLoopConformance, ADelayedJobRunsOnceItsTimeHasCome) {
+    const base::MonotonicTime begin = rig_->loop().now();
+    for (int i = 0; i < 5; ++i) {
+        rig_->workers().submit_after(milliseconds(30), [this, begin] {
+            EXPECT_GE(rig_->loop().now() - begin, milliseconds(30));
+            note("late")();
+        });
+    }
+    EXPECT_TRUE(wait_for_notes(5));
+}
+
+TEST_P(EventLoopConformance, DelayedJobsHoldUpNoOther) {
+    // More than there are threads.
+    for (int i = 0; i < 5; ++i) {
+        rig_->workers().submit_after(std::chrono::hours(1), note("late"));
+    }
+    rig_->workers().submit(note("now"));
+    rig_->workers().submit_after(milliseconds(-1), note("now"));
+    rig_->workers().submit_after(milliseconds(5), note("now"));
+    ASSERT_TRUE(wait_for_notes(3));
+    EXPECT_EQ(notes_.items(), (Words{"now", "now", "now"}));
+}
+
 INSTANTIATE_TEST_SUITE_P(Runtime,
                          EventLoopConformance,
                          ::testing::ValuesIn(rig_kinds),

@@ -103,6 +103,20 @@ TEST(PosixWorkersTest, StopFinishesWhatIsQueuedAndWhatItSubmits) {
     EXPECT_EQ(ran, 2000);
 }
 
+TEST(PosixWorkersTest, StopDoesNotWaitForDelayedJobsAndRunsNone) {
+    for (const auto queued : {PosixWorkers::Queued::finish, PosixWorkers::Queued::drop}) {
+        PosixWorkers workers(2);
+        const auto token = std::make_shared<int>(0);
+        std::atomic<int> ran = 0;
+        workers.submit_after(std::chrono::hours(1), [&, token] { ++ran; });
+        workers.stop(queued);
+        EXPECT_EQ(ran, 0);
+        EXPECT_EQ(token.use_count(), 1);
+        workers.submit_after(std::chrono::hours(1), [&, token] { ++ran; });
+        EXPECT_EQ(token.use_count(), 1);
+    }
+}
+
 TEST(PosixWorkersTest, StopDropsWhatIsQueuedAndWaitsForWhatRuns) {
     PosixWorkers workers(1);
     std::atomic<bool> began = false;

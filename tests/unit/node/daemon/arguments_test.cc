@@ -34,6 +34,8 @@ TEST(ArgumentsTest, OptionsStandOverTheFile) {
                      "in_memory",
                      "--data-dir",
                      "/tmp/x",
+                     "--encryption-key-file",
+                     "/tmp/key",
                      "--peer-addr",
                      "127.0.0.1:1",
                      "--http-addr",
@@ -50,6 +52,7 @@ TEST(ArgumentsTest, OptionsStandOverTheFile) {
     EXPECT_EQ(config->client_address, "127.0.0.1:0");
     EXPECT_EQ(config->node.engine, "in_memory");
     EXPECT_EQ(config->node.data_directory, "/tmp/x");
+    EXPECT_EQ(config->encryption_key_file, "/tmp/key");
     EXPECT_EQ(config->peer_address, "127.0.0.1:1");
     EXPECT_EQ(config->http_address, "127.0.0.1:2");
     EXPECT_EQ(config->log_format, LogFormat::json);

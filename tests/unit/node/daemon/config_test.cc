@@ -55,6 +55,41 @@ TEST(ConfigTest, EachKindOfValueArrives) {
     EXPECT_EQ(config.origins.at("partition_count"), "x.toml:2");
 }
 
+TEST(ConfigTest, WhatTheStorageEngineIsToldArrives) {
+    Config config;
+    const absl::Status status = apply_toml(config,
+                                           "engine = 'bitcask'\n"
+                                           "block_cache_bytes = '64MiB'\n"
+                                           "compression = 'none'\n"
+                                           "deepest_compression = 'zstd'\n"
+                                           "compaction_bytes_per_second = '20MiB'\n"
+                                           "disk_reserve_bytes = '1GiB'\n"
+                                           "encryption_key_file = '/etc/starling/key'\n",
+                                           "x.toml");
+    ASSERT_TRUE(status.ok()) << status;
+    EXPECT_EQ(config.node.engine, "bitcask");
+    EXPECT_EQ(config.node.block_cache_bytes, 64u << 20);
+    EXPECT_EQ(config.node.compression, storage::Compression::none);
+    EXPECT_EQ(config.node.deepest_compression, storage::Compression::zstd);
+    EXPECT_EQ(config.node.compaction_bytes_per_second, 20u << 20);
+    EXPECT_EQ(config.node.disk_reserve_bytes, 1u << 30);
+    EXPECT_EQ(config.encryption_key_file, "/etc/starling/key");
+    EXPECT_TRUE(apply_toml(config, "deepest_compression = 'same'\n", "x.toml").ok());
+    EXPECT_EQ(config.node.deepest_compression, std::nullopt);
+}
+
+TEST(ConfigTest, ABlockCacheThatLeavesMemtablesTooLittleIsNamedWithTheMost) {
+    Config config;
+    ASSERT_TRUE(
+        apply_toml(config, "memory_bytes_max = '64MiB'\nblock_cache_bytes = 29360129\n", "x.toml")
+            .ok());
+    EXPECT_EQ(std::string(check_config(config).message()),
+              "x.toml:2: key 'block_cache_bytes': expected at most 7/16 of memory_bytes_max, "
+              "29360128, found 29360129");
+    config.node.block_cache_bytes = 28u << 20;
+    EXPECT_TRUE(check_config(config).ok());
+}
+
 TEST(ConfigTest, AnEmptyFileIsTheDefaults) {
     Config config;
     EXPECT_TRUE(apply_toml(config, "", "x.toml").ok());
@@ -95,6 +130,21 @@ TEST(ConfigTest, AValueOutOfRangeNamesFileLineKeyAndTheRange) {
     EXPECT_THAT(mistakes_in("client_address = ''\n"), HasSubstr("IP:PORT"));
     EXPECT_THAT(mistakes_in("engine = 'sled'\n"),
                 HasSubstr("one of \"lsm\", \"bitcask\", \"kvs\", \"in_memory\""));
+    EXPECT_THAT(mistakes_in("\ncompression = 'gzip'\n"),
+                HasSubstr("x.toml:2: key 'compression': expected one of \"none\", \"lz4\", "
+                          "\"zstd\", found 'gzip'"));
+    EXPECT_THAT(mistakes_in("compression = 'same'\n"), HasSubstr("key 'compression'"));
+    EXPECT_THAT(
+        mistakes_in("deepest_compression = 'lzma'\n"),
+        HasSubstr("x.toml:1: key 'deepest_compression': expected one of \"same\", \"none\""));
+    EXPECT_THAT(mistakes_in("compaction_bytes_per_second = '2TB'\n"),
+                HasSubstr("x.toml:1: key 'compaction_bytes_per_second': expected a size from 0B"));
+    EXPECT_THAT(mistakes_in("disk_reserve_bytes = -1\n"),
+                HasSubstr("x.toml:1: key 'disk_reserve_bytes': expected a size from 0B"));
+    EXPECT_THAT(mistakes_in("block_cache_bytes = 'all'\n"),
+                HasSubstr("x.toml:1: key 'block_cache_bytes': expected a size from 0B"));
+    EXPECT_THAT(mistakes_in("encryption_key_file = ''\n"),
+                HasSubstr("x.toml:1: key 'encryption_key_file': expected the path of a file"));
     EXPECT_THAT(mistakes_in("log_format = 'xml'\n"), HasSubstr("one of \"text\", \"json\""));
     EXPECT_THAT(mistakes_in("cluster_name = ''\n"), HasSubstr("1 to 64 bytes"));
 }

@@ -26,6 +26,7 @@ namespace starling::node::testing {
 class HeldWorkers final : public env::Workers {
   public:
     void submit(env::Task job) override { jobs_.push_back(std::move(job)); }
+    void submit_after(base::Duration, env::Task job) override { submit(std::move(job)); }
     bool run_one() {
         if (jobs_.empty()) {
             return false;

@@ -58,6 +58,7 @@ struct World {
 class IdleWorkers final : public env::Workers {
   public:
     void submit(env::Task job) override { jobs_.push_back(std::move(job)); }
+    void submit_after(base::Duration, env::Task job) override { submit(std::move(job)); }
 
   private:
     std::vector<env::Task> jobs_;

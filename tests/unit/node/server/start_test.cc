@@ -60,6 +60,14 @@ class StartTest : public testing::Test {
     uint32_t generation = 0;
 };
 
+TEST_F(StartTest, ABlockCacheThatLeavesMemtablesTooLittleIsRefused) {
+    machine.options.block_cache_bytes = machine.options.memory_bytes_max / 2;
+    expect_refused(StatusCode::kFailedPrecondition, "block_cache_bytes");
+    machine.options.block_cache_bytes = 0;
+    machine.start_and_serve();
+    EXPECT_TRUE(machine.put("key", "value").ok());
+}
+
 TEST_F(StartTest, EachStartIsALaterGenerationOfTheSameNode) {
     machine.start_and_serve();
     id = machine.node().id();
