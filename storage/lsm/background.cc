@@ -92,7 +92,7 @@ Compression Background::compression_of(const Version& version, uint32_t level) c
 }
 
 void Background::submit(void (Background::*work)()) {
-    parts_.workers.submit([gate = gate_, this, work] {
+    parts_.workers.submit([gate = gate_, this, work]() noexcept {
         if (gate->enter()) {
             (this->*work)();
             gate->leave();

@@ -24,7 +24,6 @@ class Checkpoint {
 
     // `durable`: where the log of `from` was durable before `state` was taken.
     absl::Status run(const CatalogState& state, LogPosition durable) {
-        STARLING_RETURN_IF_ERROR(check_engine_marker(files_, to_, "lsm"));
         for (size_t level = 0; level < level_count; ++level) {
             for (const TablePtr& table : state.version->level(level)) {
                 STARLING_RETURN_IF_ERROR(
@@ -43,6 +42,8 @@ class Checkpoint {
         whole.next_file_number = state.next_file_number + 1;
         Manifest manifest(files_, to_);
         STARLING_RETURN_IF_ERROR(manifest.begin(state.next_file_number, whole));
+        // Last: a copy that a crash interrupted does not open.
+        STARLING_RETURN_IF_ERROR(write_engine_marker(files_, to_, "lsm"));
         return files_.sync_directory(parent_of(to_));
     }
 
