@@ -170,7 +170,7 @@ TEST_P(EnginePaceTest, BackgroundWorkLeavesTheReserveToTheLog) {
     workers.run_all();
     ASSERT_TRUE(engine->sync().ok());
     // As much as the log may use, and not as much as a flush or a merge must leave.
-    files.set_capacity(files.used_bytes() + (GetParam() == "lsm" ? reserve : 64 << 10) - 1000);
+    files.set_capacity(files.used_bytes() + reserve - 1000);
     absl::Status status;
     int written = 0;
     for (; status.ok() && written < 60; ++written) {
