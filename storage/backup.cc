@@ -37,7 +37,8 @@ std::string path_in(const std::string& directory, std::string_view name) {
 template <typename Take>
 absl::StatusOr<FileSum> read_all(env::FileSystem& files, const std::string& path, Take&& take) {
     STARLING_ASSIGN_OR_RETURN(const auto file, files.open_for_read(path));
-    std::string chunk(chunk_bytes, '\0');
+    STARLING_ASSIGN_OR_RETURN(const uint64_t size, file->size());
+    std::string chunk(std::min<uint64_t>(chunk_bytes, size + 1), '\0');
     FileSum sum;
     for (;;) {
         STARLING_ASSIGN_OR_RETURN(const size_t count,

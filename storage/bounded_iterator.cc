@@ -19,20 +19,20 @@ class BoundedIterator final : public Iterator {
           hold_(std::move(hold)) {}
 
     bool valid() const override { return valid_; }
-    void seek_to_first() override { take(source_->first_from(lower_, false, upper_)); }
-    void seek_to_last() override {
+    void seek_to_first() noexcept override { take(source_->first_from(lower_, false, upper_)); }
+    void seek_to_last() noexcept override {
         take(source_->last_before(
             upper_.empty() ? std::nullopt : std::optional<std::string_view>(upper_), lower_));
     }
-    void seek(std::string_view target) override {
+    void seek(std::string_view target) noexcept override {
         take(source_->first_from(std::max(target, std::string_view(lower_)), false, upper_));
     }
-    void seek_before(std::string_view target) override {
+    void seek_before(std::string_view target) noexcept override {
         take(source_->last_before(
             upper_.empty() ? target : std::min(target, std::string_view(upper_)), lower_));
     }
-    void next() override { take(source_->first_from(entry_.key, true, upper_)); }
-    void previous() override { take(source_->last_before(entry_.key, lower_)); }
+    void next() noexcept override { take(source_->first_from(entry_.key, true, upper_)); }
+    void previous() noexcept override { take(source_->last_before(entry_.key, lower_)); }
     std::string_view key() const override { return entry_.key; }
     std::string_view value() const override { return entry_.value; }
     Expiry expiry() const override { return entry_.expiry; }

@@ -20,6 +20,9 @@
 //    iterators, for the conditions of write_if(). What has been seen to expire stays expired while
 //    the engine is open, whatever its clock does. A plain put over it clears the expiry.
 //
+// 6. No call throws: memory that cannot be had ends the process, which is a crash without power
+// loss.
+//
 // Thread-safe. No call but compact() and checkpoint() waits for background work: when writes outrun
 // it, write() answers `unavailable` ("stalled"), and the caller tries again later.
 

@@ -20,9 +20,9 @@ std::string marker_path(const std::string& directory) {
     return fmt::format("{}/{}", directory, engine_marker_name);
 }
 
-std::string encode(const std::string& engine) {
+std::string encode(const EngineMarker& marker) {
     std::string text =
-        fmt::format("starling storage\nengine {}\nformat {}\n", engine, format_version);
+        fmt::format("starling storage\nengine {}\nformat {}\n", marker.engine, marker.format);
     text += fmt::format("checksum {:08x}\n", base::crc32c(text));
     return text;
 }
@@ -40,22 +40,16 @@ std::optional<std::string_view> take_line(std::string_view& text, std::string_vi
 }
 
 absl::StatusOr<EngineMarker> decode(const std::string& path, std::string_view text) {
-    absl::Status damaged = absl::DataLossError(fmt::format("{} is damaged", path));
     std::string_view rest = text;
-    const auto title = take_line(rest, "starling");
-    const auto engine = take_line(rest, "engine");
-    const auto format = take_line(rest, "format");
-    const std::string_view covered = text.substr(0, text.size() - rest.size());
-    const auto checksum = take_line(rest, "checksum");
-    if (!title || !engine || !format || !checksum || !rest.empty() ||
-        *checksum != fmt::format("{:08x}", base::crc32c(covered))) {
-        return damaged;
+    EngineMarker marker;
+    const bool titled = take_line(rest, "starling").has_value();
+    marker.engine = std::string(take_line(rest, "engine").value_or(""));
+    if (const auto format = take_line(rest, "format"); titled && format.has_value()) {
+        std::from_chars(format->data(), format->data() + format->size(), marker.format);
     }
-    EngineMarker marker{.engine = std::string(*engine)};
-    const char* const end = format->data() + format->size();
-    const auto [stop, error] = std::from_chars(format->data(), end, marker.format);
-    if (error != std::errc() || stop != end) {
-        return damaged;
+    // What was understood and is written the same way is what was read, checksum included.
+    if (encode(marker) != text) {
+        return absl::DataLossError(fmt::format("{} is damaged", path));
     }
     return marker;
 }
@@ -114,7 +108,8 @@ absl::Status check_engine_marker(const EngineMarker& marker,
 absl::Status write_engine_marker(env::FileSystem& files,
                                  const std::string& directory,
                                  const std::string& engine) {
-    return env::replace_file(files, marker_path(directory), encode(engine));
+    return env::replace_file(
+        files, marker_path(directory), encode({.engine = engine, .format = format_version}));
 }
 
 absl::Status check_engine_marker(env::FileSystem& files,

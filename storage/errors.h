@@ -15,5 +15,8 @@ absl::Status disk_full_error(std::string_view what);
 absl::Status stalled_error(std::string_view what);
 // failed_precondition, reason read_only.
 absl::Status read_only_since(const absl::Status& error);
+// Says of damage that keeps `directory` from being opened what to do about it; other errors stay as
+// they are.
+absl::Status with_remedy(const absl::Status& error, std::string_view directory);
 
 }  // namespace starling::storage

@@ -10,6 +10,7 @@
 #include "storage/bitcask/bitcask_engine.h"
 #include "storage/directory.h"
 #include "storage/engine_files.h"
+#include "storage/errors.h"
 #include "storage/in_memory/in_memory_engine.h"
 #include "storage/lsm/lsm_engine.h"
 #include "storage/read_only_engine.h"
@@ -110,10 +111,16 @@ absl::StatusOr<std::unique_ptr<Engine>> open_engine(const std::string& directory
         STARLING_RETURN_IF_ERROR(make_directory(files, directory));
         STARLING_ASSIGN_OR_RETURN(lock, files.lock(lock_path(directory)));
     }
-    STARLING_ASSIGN_OR_RETURN(chosen.engine, settle_marker(files, directory, chosen));
-    STARLING_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine,
-                              make_engine(directory, chosen, environment, std::move(lock)));
-    return options.read_only ? make_read_only(std::move(engine)) : std::move(engine);
+    auto name = settle_marker(files, directory, chosen);
+    if (!name.ok()) {
+        return with_remedy(name.status(), directory);
+    }
+    chosen.engine = *std::move(name);
+    auto engine = make_engine(directory, chosen, environment, std::move(lock));
+    if (!engine.ok()) {
+        return with_remedy(engine.status(), directory);
+    }
+    return options.read_only ? make_read_only(*std::move(engine)) : *std::move(engine);
 }
 
 absl::StatusOr<std::unique_ptr<env::FileLock>> lock_to_read(env::FileSystem& files,

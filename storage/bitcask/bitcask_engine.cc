@@ -116,7 +116,8 @@ class BitcaskEngine final : public Engine {
                   EngineEnvironment environment,
                   std::unique_ptr<env::FileLock> lock,
                   Recovered recovered)
-        : read_only_(options.read_only),
+        : directory_(directory),
+          read_only_(options.read_only),
           expiry_clock_(environment.wall_clock, 0),
           lock_(std::move(lock)),
           keys_(std::move(recovered.keys)),
@@ -137,28 +138,29 @@ class BitcaskEngine final : public Engine {
     ~BitcaskEngine() override { maintenance_.stop(); }
 
     absl::StatusOr<std::optional<std::string>> get(std::string_view key,
-                                                   const Snapshot* snapshot) override;
-    absl::StatusOr<std::optional<std::string>> get_from_memory(std::string_view key) override;
+                                                   const Snapshot* snapshot) noexcept override;
+    absl::StatusOr<std::optional<std::string>> get_from_memory(
+        std::string_view key) noexcept override;
     absl::StatusOr<std::optional<Entry>> get_entry(std::string_view key,
-                                                   const Snapshot* snapshot) override;
-    absl::Status write(const WriteBatch& batch, WriteOptions options) override;
+                                                   const Snapshot* snapshot) noexcept override;
+    absl::Status write(const WriteBatch& batch, WriteOptions options) noexcept override;
     absl::Status write_if(std::span<const Condition> conditions,
                           const WriteBatch& batch,
-                          WriteOptions options) override;
-    absl::Status sync() override;
-    std::unique_ptr<Iterator> new_iterator(IteratorOptions options) override;
-    std::unique_ptr<Snapshot> snapshot() override {
+                          WriteOptions options) noexcept override;
+    absl::Status sync() noexcept override;
+    std::unique_ptr<Iterator> new_iterator(IteratorOptions options) noexcept override;
+    std::unique_ptr<Snapshot> snapshot() noexcept override {
         return std::make_unique<BitcaskSnapshot>(keys_, live_snapshots_.hold());
     }
-    absl::Status checkpoint(const std::string& directory) override;
-    absl::Status compact() override;
+    absl::Status checkpoint(const std::string& directory) noexcept override;
+    absl::Status compact() noexcept override;
     uint64_t approximate_bytes(std::string_view begin, std::string_view end) const override {
         return keys_->approximate_bytes(begin, end);
     }
     WritePressure write_pressure() const override;
     absl::Status background_error() const override { return maintenance_.error(); }
     EngineStatistics statistics() const override;
-    absl::Status close() override;
+    absl::Status close() noexcept override;
 
     void begin_background_work() { maintenance_.schedule(); }
 
@@ -174,6 +176,7 @@ class BitcaskEngine final : public Engine {
     absl::StatusOr<Seen> check_conditions(std::span<const Condition> conditions);
     bool unchanged(std::span<const Condition> conditions, const Seen& seen) const;
 
+    const std::string directory_;
     const bool read_only_;
     const ExpiryClock expiry_clock_;
     std::unique_ptr<env::FileLock> lock_;
@@ -204,8 +207,11 @@ absl::Status BitcaskEngine::usable() const {
 
 // An error of the log is final, but for a full disk.
 absl::Status BitcaskEngine::note(absl::Status status) {
-    if (status.ok() || absl::IsResourceExhausted(status)) {
+    if (status.ok()) {
         return status;
+    }
+    if (absl::IsResourceExhausted(status)) {
+        return disk_full_error(std::string(status.message()));
     }
     maintenance_.set_error(status);
     return refused();
@@ -216,7 +222,7 @@ absl::Status BitcaskEngine::admit_write() {
     if (log_->disk_full() || log_->buffered_bytes() > log_buffer_bytes_max) {
         STARLING_RETURN_IF_ERROR(note(log_->write_out_if_idle()));
         if (log_->disk_full()) {
-            return disk_full_error("the data file cannot grow");
+            return disk_full_error(fmt::format("{}: the data file cannot grow", directory_));
         }
         if (log_->buffered_bytes() > log_buffer_bytes_max) {
             return stalled_error("the data file is being synced");
@@ -225,13 +231,13 @@ absl::Status BitcaskEngine::admit_write() {
     return absl::OkStatus();
 }
 
-absl::Status BitcaskEngine::write(const WriteBatch& batch, WriteOptions options) {
+absl::Status BitcaskEngine::write(const WriteBatch& batch, WriteOptions options) noexcept {
     return write_if({}, batch, options);
 }
 
 absl::Status BitcaskEngine::write_if(std::span<const Condition> conditions,
                                      const WriteBatch& batch,
-                                     WriteOptions options) {
+                                     WriteOptions options) noexcept {
     STARLING_RETURN_IF_ERROR(admit_write());
     STARLING_RETURN_IF_ERROR(check_batch(batch));
     STARLING_ASSIGN_OR_RETURN(const std::vector<Change> changes,
@@ -299,13 +305,13 @@ absl::Status BitcaskEngine::finish_write(bool rolled, WriteOptions options) {
     return absl::OkStatus();
 }
 
-absl::Status BitcaskEngine::sync() {
+absl::Status BitcaskEngine::sync() noexcept {
     STARLING_RETURN_IF_ERROR(usable());
     return note(log_->sync());
 }
 
 absl::StatusOr<std::optional<Entry>> BitcaskEngine::get_entry(std::string_view key,
-                                                              const Snapshot* snapshot) {
+                                                              const Snapshot* snapshot) noexcept {
     if (closed_.load(std::memory_order_acquire)) {
         return closed_error();
     }
@@ -322,12 +328,13 @@ absl::StatusOr<std::optional<Entry>> BitcaskEngine::get_entry(std::string_view k
 }
 
 absl::StatusOr<std::optional<std::string>> BitcaskEngine::get(std::string_view key,
-                                                              const Snapshot* snapshot) {
+                                                              const Snapshot* snapshot) noexcept {
     STARLING_ASSIGN_OR_RETURN(std::optional<Entry> entry, get_entry(key, snapshot));
     return entry.has_value() ? std::optional<std::string>(std::move(entry->value)) : std::nullopt;
 }
 
-absl::StatusOr<std::optional<std::string>> BitcaskEngine::get_from_memory(std::string_view key) {
+absl::StatusOr<std::optional<std::string>> BitcaskEngine::get_from_memory(
+    std::string_view key) noexcept {
     if (closed_.load(std::memory_order_acquire)) {
         return closed_error();
     }
@@ -341,7 +348,7 @@ absl::StatusOr<std::optional<std::string>> BitcaskEngine::get_from_memory(std::s
     return found->recent_value();
 }
 
-std::unique_ptr<Iterator> BitcaskEngine::new_iterator(IteratorOptions options) {
+std::unique_ptr<Iterator> BitcaskEngine::new_iterator(IteratorOptions options) noexcept {
     if (closed_.load(std::memory_order_acquire)) {
         return new_refused_iterator(closed_error());
     }
@@ -352,12 +359,12 @@ std::unique_ptr<Iterator> BitcaskEngine::new_iterator(IteratorOptions options) {
                                 live_iterators_.hold());
 }
 
-absl::Status BitcaskEngine::checkpoint(const std::string& directory) {
+absl::Status BitcaskEngine::checkpoint(const std::string& directory) noexcept {
     STARLING_RETURN_IF_ERROR(usable());
     return maintenance_.checkpoint(directory);
 }
 
-absl::Status BitcaskEngine::compact() {
+absl::Status BitcaskEngine::compact() noexcept {
     STARLING_RETURN_IF_ERROR(usable());
     return maintenance_.compact();
 }
@@ -391,7 +398,7 @@ EngineStatistics BitcaskEngine::statistics() const {
     return statistics;
 }
 
-absl::Status BitcaskEngine::close() {
+absl::Status BitcaskEngine::close() noexcept {
     if (closed_.exchange(true)) {
         return closed_error();
     }

@@ -159,6 +159,10 @@ void write_hint(env::FileSystem& files,
         return;
     }
     absl::Status status = (*file)->append(content);
+    // A backup lists the hint with its checksum.
+    if (status.ok()) {
+        status = (*file)->sync();
+    }
     status.Update((*file)->close());
     file->reset();
     if (!status.ok()) {

@@ -53,7 +53,7 @@ class HintBuilder {
     uint64_t record_count_ = 0;
 };
 
-// Not synced: a hint that is lost or torn is not missed. Nor is one that cannot be written.
+// Synced, since a backup may list it; but a hint that cannot be written is not missed.
 void write_hint(env::FileSystem& files,
                 const std::string& directory,
                 uint64_t number,

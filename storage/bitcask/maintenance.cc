@@ -18,8 +18,6 @@ namespace starling::storage::bitcask {
 
 namespace {
 
-// Left free by merges, for the log and the list, which are small and matter more.
-constexpr uint64_t reserve_bytes = 64u << 10;
 // Of a merge: how many files' worth of live data it moves at most.
 constexpr uint64_t files_per_merge = 4;
 
@@ -41,7 +39,7 @@ void Maintenance::schedule() {
     if (has_error() || gate_->shut() || under_way_.exchange(true)) {
         return;
     }
-    parts_.workers.submit([gate = gate_, this] {
+    parts_.workers.submit([gate = gate_, this]() noexcept {
         if (gate->enter()) {
             job();
             gate->leave();
@@ -220,15 +218,15 @@ absl::StatusOr<uint64_t> Maintenance::room() const {
     if (!free.ok()) {
         return UINT64_MAX;
     }
-    if (*free <= reserve_bytes) {
+    if (*free <= options_.disk_reserve_bytes) {
         return base::make_error(absl::StatusCode::kResourceExhausted,
                                 base::reason::disk_full,
                                 fmt::format("{}: {} bytes are free, {} are kept for the log",
                                             directory_,
                                             *free,
-                                            reserve_bytes));
+                                            options_.disk_reserve_bytes));
     }
-    return *free - reserve_bytes;
+    return *free - options_.disk_reserve_bytes;
 }
 
 absl::Status Maintenance::compact() {
@@ -267,7 +265,6 @@ absl::Status Maintenance::checkpoint(const std::string& directory) {
 
 absl::Status Maintenance::fill_checkpoint(const std::string& directory,
                                           const FileList& list) const {
-    STARLING_RETURN_IF_ERROR(check_engine_marker(parts_.files, directory, "bitcask"));
     for (const ListedFile& file : list.files) {
         STARLING_RETURN_IF_ERROR(parts_.files.link(data_path(directory_, file.number),
                                                    data_path(directory, file.number)));
@@ -278,7 +275,8 @@ absl::Status Maintenance::fill_checkpoint(const std::string& directory,
     STARLING_RETURN_IF_ERROR(parts_.files.sync_directory(directory));
     FileList copy = list;
     copy.log.number = 0;
-    return replace_file_list(parts_.files, directory, copy);
+    STARLING_RETURN_IF_ERROR(replace_file_list(parts_.files, directory, copy));
+    return write_engine_marker(parts_.files, directory, "bitcask");
 }
 
 // An error of files that belong to the engine is final, but for a full disk.

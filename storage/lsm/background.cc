@@ -99,7 +99,7 @@ Compression Background::compression_of(const Version& version, uint32_t level) c
 }
 
 void Background::submit_flush() {
-    parts_.workers.submit([gate = gate_, this] {
+    parts_.workers.submit([gate = gate_, this]() noexcept {
         if (gate->enter()) {
             flush_job();
             gate->leave();
@@ -108,7 +108,7 @@ void Background::submit_flush() {
 }
 
 void Background::submit_compaction(base::Duration delay, uint64_t ticket) {
-    parts_.workers.submit_after(delay, [gate = gate_, this, ticket] {
+    parts_.workers.submit_after(delay, [gate = gate_, this, ticket]() noexcept {
         if (gate->enter()) {
             compaction_job(ticket);
             gate->leave();

@@ -22,7 +22,6 @@ class Checkpoint {
 
     // `durable`: where the log of `from` was durable before `state` was taken.
     absl::Status run(const CatalogState& state, LogPosition durable) {
-        STARLING_RETURN_IF_ERROR(check_engine_marker(files_, to_, "lsm"));
         for (size_t level = 0; level < level_count; ++level) {
             for (const TablePtr& table : state.version->level(level)) {
                 STARLING_RETURN_IF_ERROR(
@@ -40,7 +39,8 @@ class Checkpoint {
         whole.log = state.log;
         whole.next_file_number = state.next_file_number + 1;
         Manifest manifest(files_, to_);
-        return manifest.begin(state.next_file_number, whole);
+        STARLING_RETURN_IF_ERROR(manifest.begin(state.next_file_number, whole));
+        return write_engine_marker(files_, to_, "lsm");
     }
 
   private:

@@ -47,24 +47,25 @@ class LsmEngine final : public Engine {
     ~LsmEngine() override { background_.stop(); }
 
     absl::StatusOr<std::optional<std::string>> get(std::string_view key,
-                                                   const Snapshot* snapshot) override;
-    absl::StatusOr<std::optional<std::string>> get_from_memory(std::string_view key) override;
+                                                   const Snapshot* snapshot) noexcept override;
+    absl::StatusOr<std::optional<std::string>> get_from_memory(
+        std::string_view key) noexcept override;
     absl::StatusOr<std::optional<Entry>> get_entry(std::string_view key,
-                                                   const Snapshot* snapshot) override;
-    absl::Status write(const WriteBatch& batch, WriteOptions options) override;
+                                                   const Snapshot* snapshot) noexcept override;
+    absl::Status write(const WriteBatch& batch, WriteOptions options) noexcept override;
     absl::Status write_if(std::span<const Condition> conditions,
                           const WriteBatch& batch,
-                          WriteOptions options) override;
-    absl::Status sync() override;
-    std::unique_ptr<Iterator> new_iterator(IteratorOptions options) override;
-    std::unique_ptr<Snapshot> snapshot() override;
-    absl::Status checkpoint(const std::string& directory) override;
-    absl::Status compact() override;
+                          WriteOptions options) noexcept override;
+    absl::Status sync() noexcept override;
+    std::unique_ptr<Iterator> new_iterator(IteratorOptions options) noexcept override;
+    std::unique_ptr<Snapshot> snapshot() noexcept override;
+    absl::Status checkpoint(const std::string& directory) noexcept override;
+    absl::Status compact() noexcept override;
     uint64_t approximate_bytes(std::string_view begin, std::string_view end) const override;
     WritePressure write_pressure() const override;
     absl::Status background_error() const override;
     EngineStatistics statistics() const override;
-    absl::Status close() override;
+    absl::Status close() noexcept override;
 
     void begin_background_work() { background_.schedule(); }
 
@@ -188,8 +189,11 @@ absl::Status LsmEngine::refused() const {
 
 // An error of the log is final, but for a full disk.
 absl::Status LsmEngine::note(absl::Status status) {
-    if (status.ok() || absl::IsResourceExhausted(status)) {
+    if (status.ok()) {
         return status;
+    }
+    if (absl::IsResourceExhausted(status)) {
+        return disk_full_error(std::string(status.message()));
     }
     background_.set_error(status);
     return refused();
@@ -205,7 +209,7 @@ absl::Status LsmEngine::admit_write() {
     if (log_->disk_full() || log_->buffered_bytes() > log_buffer_bytes_max) {
         STARLING_RETURN_IF_ERROR(note(log_->write_out_if_idle()));
         if (log_->disk_full()) {
-            return disk_full_error("the log cannot grow");
+            return disk_full_error(fmt::format("{}: the log cannot grow", directory_));
         }
         if (log_->buffered_bytes() > log_buffer_bytes_max) {
             return stalled_error("the log is being synced");
@@ -214,13 +218,13 @@ absl::Status LsmEngine::admit_write() {
     return absl::OkStatus();
 }
 
-absl::Status LsmEngine::write(const WriteBatch& batch, WriteOptions options) {
+absl::Status LsmEngine::write(const WriteBatch& batch, WriteOptions options) noexcept {
     return note_stall(try_write(batch, options));
 }
 
 absl::Status LsmEngine::write_if(std::span<const Condition> conditions,
                                  const WriteBatch& batch,
-                                 WriteOptions options) {
+                                 WriteOptions options) noexcept {
     return note_stall(try_write_if(conditions, batch, options));
 }
 
@@ -362,7 +366,7 @@ absl::Status LsmEngine::make_room(const WriteBatch& batch, bool& rotated) {
         view->version->level(0).size() + view->immutable.size() >= options_.level_0_tables_stall;
     if (memory_full || level_0_full) {
         if (background_.disk_full()) {
-            return disk_full_error("memtables cannot be flushed");
+            return disk_full_error(fmt::format("{}: memtables cannot be flushed", directory_));
         }
         return stalled_error(memory_full ? "memtables wait for their flush"
                                          : "tables wait for compaction");
@@ -380,7 +384,7 @@ void LsmEngine::rotate() {
     view_.rotate(std::move(next));
 }
 
-absl::Status LsmEngine::sync() {
+absl::Status LsmEngine::sync() noexcept {
     if (closed_.load(std::memory_order_acquire)) {
         return closed_error();
     }
@@ -412,20 +416,21 @@ LsmEngine::ReadPoint LsmEngine::read_point(const Snapshot* snapshot) const {
 }
 
 absl::StatusOr<std::optional<std::string>> LsmEngine::get(std::string_view key,
-                                                          const Snapshot* snapshot) {
+                                                          const Snapshot* snapshot) noexcept {
     STARLING_ASSIGN_OR_RETURN(std::optional<Entry> entry, get_entry(key, snapshot));
     return entry.has_value() ? std::optional<std::string>(std::move(entry->value)) : std::nullopt;
 }
 
 absl::StatusOr<std::optional<Entry>> LsmEngine::get_entry(std::string_view key,
-                                                          const Snapshot* snapshot) {
+                                                          const Snapshot* snapshot) noexcept {
     if (closed_.load(std::memory_order_acquire)) {
         return closed_error();
     }
     return read(key, read_point(snapshot), ReadMode::cached);
 }
 
-absl::StatusOr<std::optional<std::string>> LsmEngine::get_from_memory(std::string_view key) {
+absl::StatusOr<std::optional<std::string>> LsmEngine::get_from_memory(
+    std::string_view key) noexcept {
     if (closed_.load(std::memory_order_acquire)) {
         return closed_error();
     }
@@ -473,7 +478,7 @@ absl::StatusOr<std::optional<Entry>> LsmEngine::read(std::string_view key,
     return Entry{.value = std::string(value->value), .expiry = value->expiry};
 }
 
-std::unique_ptr<Iterator> LsmEngine::new_iterator(IteratorOptions options) {
+std::unique_ptr<Iterator> LsmEngine::new_iterator(IteratorOptions options) noexcept {
     if (closed_.load(std::memory_order_acquire)) {
         return new_refused_iterator(closed_error());
     }
@@ -496,16 +501,16 @@ std::unique_ptr<Iterator> LsmEngine::new_iterator(IteratorOptions options) {
                              live_iterators_.hold());
 }
 
-std::unique_ptr<Snapshot> LsmEngine::snapshot() {
+std::unique_ptr<Snapshot> LsmEngine::snapshot() noexcept {
     return std::make_unique<LsmSnapshot>(snapshots_, last_sequence_, live_snapshots_.hold());
 }
 
-absl::Status LsmEngine::checkpoint(const std::string& directory) {
+absl::Status LsmEngine::checkpoint(const std::string& directory) noexcept {
     STARLING_RETURN_IF_ERROR(sync());
     return make_checkpoint(files_, directory_, directory, *catalog_, *log_);
 }
 
-absl::Status LsmEngine::compact() {
+absl::Status LsmEngine::compact() noexcept {
     if (closed_.load(std::memory_order_acquire)) {
         return closed_error();
     }
@@ -623,7 +628,7 @@ EngineStatistics LsmEngine::statistics() const {
     return statistics;
 }
 
-absl::Status LsmEngine::close() {
+absl::Status LsmEngine::close() noexcept {
     if (closed_.exchange(true)) {
         return closed_error();
     }

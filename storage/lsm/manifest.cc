@@ -23,15 +23,18 @@ std::string encode_current(uint64_t number) {
 }
 
 absl::StatusOr<uint64_t> read_current(env::FileSystem& files, const std::string& path) {
-    STARLING_ASSIGN_OR_RETURN(const std::string text,
-                              env::read_file(files, path, current_bytes_max));
+    const auto text = env::read_file(files, path, current_bytes_max);
+    if (absl::IsOutOfRange(text.status())) {
+        return absl::DataLossError(fmt::format("{} is damaged: too long", path));
+    }
+    STARLING_RETURN_IF_ERROR(text.status());
     uint64_t number = 0;
-    for (const char c : text.substr(0, text.find('\n'))) {
+    for (const char c : text->substr(0, text->find('\n'))) {
         if (c >= '0' && c <= '9') {
             number = number * 10 + static_cast<uint64_t>(c - '0');
         }
     }
-    if (text != encode_current(number)) {
+    if (*text != encode_current(number)) {
         return absl::DataLossError(fmt::format("{} is damaged", path));
     }
     return number;

@@ -42,9 +42,9 @@ class UserIterator final : public Iterator {
     }
     Expiry expiry() const override { return shown_.expiry; }
 
-    void seek_to_first() override { seek({}); }
+    void seek_to_first() noexcept override { seek({}); }
 
-    void seek_to_last() override {
+    void seek_to_last() noexcept override {
         if (!options_.upper.empty()) {
             seek_before(options_.upper);
             return;
@@ -53,7 +53,7 @@ class UserIterator final : public Iterator {
         show_previous_key(entries_->look(entry_key_));
     }
 
-    void seek(std::string_view target) override {
+    void seek(std::string_view target) noexcept override {
         const std::string_view from = std::max(target, std::string_view(options_.lower));
         if (from.empty()) {
             entries_->seek_to_first();
@@ -66,7 +66,7 @@ class UserIterator final : public Iterator {
         show_next_key(entries_->look(entry_key_), std::nullopt);
     }
 
-    void seek_before(std::string_view target) override {
+    void seek_before(std::string_view target) noexcept override {
         const std::string_view end =
             options_.upper.empty() ? target : std::min(target, std::string_view(options_.upper));
         entries_->seek(make_internal_key(end, seek_tag(sequence_max)));
@@ -78,7 +78,7 @@ class UserIterator final : public Iterator {
         show_previous_key(entries_->look(entry_key_));
     }
 
-    void next() override {
+    void next() noexcept override {
         if (forward_) {
             key_.assign(user_key_of(entry_key_));
             show_next_key(entries_->step(entry_key_), key_);
@@ -93,7 +93,7 @@ class UserIterator final : public Iterator {
         show_next_key(entries_->look(entry_key_), key_);
     }
 
-    void previous() override {
+    void previous() noexcept override {
         bool there = entries_->valid();
         if (forward_) {
             key_.assign(user_key_of(entry_key_));

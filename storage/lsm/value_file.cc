@@ -120,7 +120,10 @@ absl::StatusOr<ValueFiles::File> ValueFiles::find(uint64_t number) {
         }
     }
     // Two threads may open one file at the same time; the second handle then goes away.
-    STARLING_ASSIGN_OR_RETURN(File file, files_.open_for_read(value_file_path(directory_, number)));
+    STARLING_ASSIGN_OR_RETURN(auto opened,
+                              files_.open_for_read(value_file_path(directory_, number)));
+    STARLING_ASSIGN_OR_RETURN(const uint64_t bytes, opened->size());
+    const File file = std::make_shared<SizedFile>(std::move(opened), bytes);
     File dropped;
     absl::MutexLock lock(&mutex_);
     if (!index_.contains(number)) {
@@ -137,11 +140,12 @@ absl::StatusOr<ValueFiles::File> ValueFiles::find(uint64_t number) {
 
 absl::StatusOr<std::string> ValueFiles::read(const ValuePointer& pointer) {
     STARLING_ASSIGN_OR_RETURN(const File file, find(pointer.file));
-    return read_record(*file,
-                       value_file_path(directory_, pointer.file),
-                       pointer.file,
-                       pointer.offset,
-                       pointer.size);
+    const std::string path = value_file_path(directory_, pointer.file);
+    // A damaged pointer is not to ask for memory that no record fills.
+    if (pointer.offset > file->bytes || pointer.record_bytes() > file->bytes - pointer.offset) {
+        return damaged(path, pointer.offset);
+    }
+    return read_record(*file->file, path, pointer.file, pointer.offset, pointer.size);
 }
 
 void ValueFiles::forget(uint64_t number) {

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
@@ -74,7 +75,13 @@ class ValueFiles {
     void forget(uint64_t number);
 
   private:
-    using File = std::shared_ptr<const env::RandomAccessFile>;
+    struct SizedFile {
+        SizedFile(std::unique_ptr<const env::RandomAccessFile> opened, uint64_t size)
+            : file(std::move(opened)), bytes(size) {}
+        const std::unique_ptr<const env::RandomAccessFile> file;
+        const uint64_t bytes;
+    };
+    using File = std::shared_ptr<const SizedFile>;
     struct Open {
         uint64_t number;
         File file;

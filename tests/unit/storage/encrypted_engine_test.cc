@@ -250,6 +250,37 @@ TEST_P(EncryptedEngineTest, DamageBelowIsAnErrorOrChangesNothing) {
     }
 }
 
+TEST_P(EncryptedEngineTest, CutToAnyLengthBelowAFileIsAnErrorOrATornTail) {
+    ASSERT_TRUE(run().ok());
+    ASSERT_TRUE(engine_->sync().ok());
+    workers_.run_all();
+    kill(CrashMode::kept);
+    const int synced = synced_;
+    for (const std::string& name : names_in(disk_)) {
+        const std::string path = std::string(directory) + "/" + name;
+        const uint64_t size = *disk_.file_size(path);
+        for (uint64_t length = 0; length < size; length += every(1 + size / 60)) {
+            const auto copy = disk_.clone();
+            ASSERT_TRUE(copy->truncate(path, length).ok());
+            env::EncryptedFileSystem files(*copy, secrets_, env::KeyRing(master_key(1)));
+            QueueWorkers workers;
+            auto engine = open_engine(
+                std::string(directory), small_options(GetParam()), environment(files, workers));
+            if (!engine.ok()) {
+                EXPECT_THAT(std::string(engine.status().message()), HasSubstr("/data/"));
+                continue;
+            }
+            engine_ = *std::move(engine);
+            // Nothing says that the last records of a log were there.
+            synced_ = name.ends_with(".log") || name.ends_with(".data") ? 0 : synced;
+            const std::string wrong = judge();
+            EXPECT_TRUE(wrong.empty() || wrong.starts_with("DATA_LOSS"))
+                << wrong << ", " << path << " cut to " << length;
+            engine_.reset();
+        }
+    }
+}
+
 // The file that is being written is read while it grows.
 TEST_P(EncryptedEngineTest, WhatWasSyncedIsReadThroughAFileThatWasOpenedEarlier) {
     EngineOptions options = small_options(GetParam());

@@ -1,6 +1,8 @@
 // Every input/output operation of a scripted run is once the last one before a power loss, and once
 // the one that fails.
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "tests/unit/storage/crash_script.h"
@@ -147,6 +149,120 @@ TEST_P(EngineCrashTest, AFullDiskLosesNothingThatWasAcknowledged) {
         files.crash(capacity % 2 == 0 ? CrashMode::lost : CrashMode::torn, random);
         const std::string wrong = CrashScript::check_after_restart(files, script, options());
         ASSERT_EQ(wrong, "") << "on a disk of " << capacity << " bytes";
+    }
+}
+
+TEST_P(EngineCrashTest, RecoveriesThatCrashOneAfterAnotherLoseNothing) {
+    constexpr int depth = 3;
+    uint64_t states = 0;
+    // Crashes in the script, then in the recovery of what that left, and in the recovery of that.
+    const auto recover_and_crash = [&](const auto& self,
+                                       const CrashScript& script,
+                                       const env::SimFileSystem& before,
+                                       int deeper,
+                                       uint64_t step) -> void {
+        env::SimRandom random(step + static_cast<uint64_t>(deeper));
+        bool died = true;
+        for (uint64_t m = 1 + step % every(5); died && !HasFatalFailure(); m += every(step)) {
+            const auto disk = before.clone();
+            disk->faults().crash_at(m);
+            {
+                QueueWorkers workers;
+                const auto engine = open_engine("/data", options(), environment(*disk, workers));
+                died = disk->faults().dead();
+                ASSERT_TRUE(died || engine.ok()) << engine.status();
+            }
+            disk->crash(m % 2 == 0 ? CrashMode::torn : CrashMode::lost, random);
+            if (deeper > 1) {
+                self(self, script, *disk, deeper - 1, step + 4);
+                continue;
+            }
+            ++states;
+            const std::string wrong = CrashScript::check_after_restart(*disk, script, options());
+            ASSERT_EQ(wrong, "") << "operation " << m << " of the last recovery";
+        }
+    };
+    bool died = true;
+    for (uint64_t n = 20; died && !HasFatalFailure(); n += every(113)) {
+        env::SimFileSystem files(disk_options());
+        CrashScript script(files, options());
+        died = crash_at(files, script, n);
+        env::SimRandom random(n);
+        files.crash(CrashMode::torn, random);
+        recover_and_crash(recover_and_crash, script, files, depth, 7);
+    }
+    EXPECT_GT(states, 50u);
+}
+
+TEST_P(EngineCrashTest, ChangesOfTheDirectoryReachTheDiskInAnyOrder) {
+    // Where the script creates, renames and removes files, and where it relies on that.
+    std::vector<uint64_t> points;
+    {
+        env::SimFileSystem files(disk_options());
+        CrashScript script(files, options());
+        files.faults().set_hook([&](env::FileOperation operation, const std::string&) {
+            if (operation == env::FileOperation::rename ||
+                operation == env::FileOperation::remove ||
+                operation == env::FileOperation::sync_directory) {
+                points.push_back(files.faults().operation_count());
+            }
+            return absl::OkStatus();
+        });
+        ASSERT_TRUE(script.run().ok());
+        script.kill();
+    }
+    ASSERT_GT(points.size(), 40u);
+    for (const uint64_t point : points) {
+        // Before it, and with it done.
+        for (const uint64_t n : {point, point + 1}) {
+            for (uint64_t seed = 1; seed <= 32 / every(5); ++seed) {
+                env::SimFileSystem files(disk_options());
+                CrashScript script(files, options());
+                crash_at(files, script, n);
+                env::SimRandom random(seed * 1000 + n);
+                files.crash(CrashMode::torn, random);
+                const std::string wrong =
+                    CrashScript::check_after_restart(files, script, options());
+                ASSERT_EQ(wrong, "") << "crash at operation " << n << ", seed " << seed;
+            }
+        }
+    }
+}
+
+TEST_P(EngineCrashTest, SeveralLogsAreReplayedInOrderAndWhatIsTornEndsThem) {
+    for (const Loss& loss : losses) {
+        for (const bool synced : {true, false}) {
+            env::SimFileSystem files(disk_options());
+            QueueWorkers workers;
+            auto engine = *open_engine("/data", options(), environment(files, workers));
+            // No job runs, so full memtables and files pile up.
+            std::vector<Model> states = {Model()};
+            for (int i = 0;; ++i) {
+                const std::string key = fmt::format("key{}", i % 7);
+                const std::string value = fmt::format("{:04}", i) + std::string(200, 'v');
+                if (i == 60 || !put(*engine, key, value).ok()) {
+                    break;
+                }
+                states.push_back(states.back());
+                states.back()[key] = value;
+            }
+            ASSERT_GT(states.size(), 30u);
+            ASSERT_TRUE(!synced || engine->sync().ok());
+            size_t logs = 0;
+            const std::vector<std::string> names = *files.list("/data");
+            for (const std::string& name : names) {
+                logs += name.ends_with(".log") || name.ends_with(".data") ? 1u : 0u;
+            }
+            ASSERT_TRUE(!synced || logs >= 3) << logs;
+            engine.reset();
+            workers.drop_all();
+            env::SimRandom random(loss.seed);
+            files.crash(loss.mode, random);
+            engine = *open_engine("/data", options(), environment(files, workers));
+            const Model found = *contents(*engine);
+            ASSERT_TRUE(synced ? found == states.back()
+                               : std::find(states.begin(), states.end(), found) != states.end());
+        }
     }
 }
 

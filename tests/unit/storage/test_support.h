@@ -3,6 +3,7 @@
 // What the storage tests share: workers that run jobs when told to, a small engine's options, and
 // short ways to write and read.
 
+#include <cstdlib>
 #include <deque>
 #include <map>
 #include <memory>
@@ -76,6 +77,12 @@ class QueueWorkers final : public env::Workers {
 
 using Model = std::map<std::string, std::string>;
 
+// A test that goes through many like cases takes every `nth` of them, and all of them when
+// STARLING_EXHAUSTIVE is set.
+inline uint64_t every(uint64_t nth) {
+    return std::getenv("STARLING_EXHAUSTIVE") == nullptr ? nth : 1;
+}
+
 // Memtables, tables, levels and files of values so small that a few hundred writes go through all
 // of them.
 inline EngineOptions small_options(const std::string& engine = "lsm") {
@@ -94,10 +101,14 @@ inline EngineOptions small_options(const std::string& engine = "lsm") {
     return options;
 }
 
-inline absl::Status put(Engine& engine, std::string_view key, std::string_view value) {
+inline WriteBatch put_of(std::string_view key, std::string_view value) {
     WriteBatch batch;
     batch.put(key, value);
-    return engine.write(batch);
+    return batch;
+}
+
+inline absl::Status put(Engine& engine, std::string_view key, std::string_view value) {
+    return engine.write(put_of(key, value));
 }
 
 inline absl::Status remove(Engine& engine, std::string_view key) {
@@ -136,6 +147,17 @@ inline absl::Status write_patiently(Engine& engine,
         status = engine.write(batch);
     }
     return status;
+}
+
+// Overwrites `keys` keys in turn, `count` times.
+inline void overwrite(
+    Engine& engine, QueueWorkers& workers, Model& model, int count, int keys, size_t value_bytes) {
+    for (int i = 0; i < count; ++i) {
+        const std::string key = fmt::format("key{:03}", i % keys);
+        const std::string value = fmt::format("{:04}", i) + std::string(value_bytes, 'v');
+        ASSERT_TRUE(write_patiently(engine, workers, put_of(key, value)).ok());
+        model[key] = value;
+    }
 }
 
 }  // namespace starling::storage
