@@ -11,7 +11,6 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
 #include <fmt/format.h>
 
 #include "env/posix/clock.h"
@@ -41,9 +40,6 @@ struct Core {
     starling::env::PosixWallClock wall_clock;
     std::unique_ptr<storage::Engine> engine;
     std::atomic<bool> closed = false;
-    // A change ended amid itself. Set before the next one can begin.
-    std::atomic<bool> broken = false;
-    absl::Mutex change_mutex;
 };
 
 }  // namespace
@@ -144,12 +140,6 @@ starling_storage_code closed() {
     return fail(STARLING_STORAGE_FAILED_PRECONDITION, "the storage engine is closed");
 }
 
-starling_storage_code broken() {
-    return fail(STARLING_STORAGE_FAILED_PRECONDITION,
-                "there was no memory left amid a change: free the storage engine, and open its "
-                "directory again");
-}
-
 bool is_bytes(const char* bytes, size_t length) {
     return bytes != nullptr || length == 0;
 }
@@ -193,38 +183,6 @@ starling_storage_code with_engine(const Object* object, Use&& use) {
             return closed();
         }
         return std::forward<Use>(use)(*object->core->engine);
-    });
-}
-
-// As with_engine(), for what leaves an engine that nobody may use when there is no memory left.
-template <typename Use>
-starling_storage_code with_changing_engine(starling_storage* storage, Use&& use) {
-    return with_engine(storage, [&](storage::Engine& engine) {
-        Core& core = *storage->core;
-        if (core.broken) {
-            return broken();
-        }
-        try {
-            return result(std::forward<Use>(use)(engine));
-        } catch (...) {
-            core.broken = true;
-            throw;
-        }
-    });
-}
-
-// One after another, as the engines apply them anyway: else one could begin between the failure of
-// another and the note of it.
-template <typename Change>
-starling_storage_code apply(starling_storage* storage, Change&& change) {
-    return with_changing_engine(storage, [&](storage::Engine& engine) {
-        absl::MutexLock lock(&storage->core->change_mutex);
-        try {
-            return std::forward<Change>(change)(engine);
-        } catch (...) {
-            storage->core->broken = true;
-            throw;
-        }
     });
 }
 
@@ -407,8 +365,7 @@ starling_storage_code starling_storage_close(starling_storage* storage) {
         if (storage->core->closed.exchange(true)) {
             return closed();
         }
-        // Closing would write what such an engine holds.
-        return storage->core->broken ? broken() : result(storage->core->engine->close());
+        return result(storage->core->engine->close());
     });
 }
 
@@ -459,8 +416,8 @@ starling_storage_code starling_storage_put_if(starling_storage* storage,
         if (expected != nullptr) {
             condition.expected.emplace(view(expected, expected_length));
         }
-        return apply(storage, [&](storage::Engine& engine) {
-            return engine.write_if({&condition, 1}, batch.changes);
+        return with_engine(storage, [&](storage::Engine& engine) {
+            return result(engine.write_if({&condition, 1}, batch.changes));
         });
     });
 }
@@ -577,24 +534,25 @@ starling_storage_code starling_storage_write(starling_storage* storage,
     if (storage != nullptr && batch == nullptr) {
         return null_argument("batch");
     }
-    const starling_storage_code code =
-        apply(storage, [&](storage::Engine& engine) { return engine.write(batch->changes); });
+    const starling_storage_code code = with_engine(
+        storage, [&](storage::Engine& engine) { return result(engine.write(batch->changes)); });
     return code == STARLING_STORAGE_OK && sync != 0 ? starling_storage_sync(storage) : code;
 }
 
 starling_storage_code starling_storage_sync(starling_storage* storage) {
-    return with_changing_engine(storage, [](storage::Engine& engine) { return engine.sync(); });
+    return with_engine(storage, [](storage::Engine& engine) { return result(engine.sync()); });
 }
 
 starling_storage_code starling_storage_checkpoint(starling_storage* storage, const char* path) {
-    return with_changing_engine(storage, [&](storage::Engine& engine) {
-        return path == nullptr ? absl::InvalidArgumentError("path is NULL")
-                               : engine.checkpoint(path);
-    });
+    if (path == nullptr) {
+        return null_argument("path");
+    }
+    return with_engine(storage,
+                       [&](storage::Engine& engine) { return result(engine.checkpoint(path)); });
 }
 
 starling_storage_code starling_storage_compact(starling_storage* storage) {
-    return with_changing_engine(storage, [](storage::Engine& engine) { return engine.compact(); });
+    return with_engine(storage, [](storage::Engine& engine) { return result(engine.compact()); });
 }
 
 starling_storage_code starling_storage_statistics(starling_storage* storage, char** text) {

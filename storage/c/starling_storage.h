@@ -5,12 +5,10 @@
  * failed is told by starling_storage_error_text(), per thread. A NULL where an object or a buffer
  * is needed is STARLING_STORAGE_INVALID_ARGUMENT.
  *
- * Memory that runs out. A call that finds none left is STARLING_STORAGE_OUT_OF_MEMORY, and a
- * function that gives an object without a code gives NULL. When it happens amid a change, nobody
- * knows whether that was made: from then on each call on the engine but those that read, and the
- * _free functions, is STARLING_STORAGE_FAILED_PRECONDITION, until the engine was freed and its
- * directory opened again; what was synced is there. On a thread of the engine's own the process
- * ends.
+ * Memory that runs out. A call that finds none for what it is given or gives back is
+ * STARLING_STORAGE_OUT_OF_MEMORY and changes nothing, and a function that gives an object without a
+ * code gives NULL. Where the engine itself finds none the process ends, which is a crash without
+ * power loss: what was synced is there when it is opened again.
  *
  * Bytes. Keys and values are a pointer and a length; NUL bytes are bytes like others. Of length 0
  * the pointer may be NULL. What a function is given is copied before it returns. Paths and names

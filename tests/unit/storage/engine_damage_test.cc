@@ -428,8 +428,10 @@ TEST_P(BackupDamageTest, ABackupOutlivesAPowerLossRightAfterIt) {
 }
 
 TEST_P(BackupDamageTest, EveryFlippedBitAndEveryLengthIsRefusedBeforeAnythingIsWritten) {
-    const std::vector<std::string> listed = *files.list("/backup");
-    for (const std::string& name : listed) {
+    for (const std::string& name : *files.list("/backup")) {
+        if (name == "LOCK") {
+            continue;
+        }
         const std::string path = "/backup/" + name;
         const uint64_t size = *files.file_size(path);
         for (uint64_t at = 0; at < size; at += size > 100 ? every(13) : 1) {
