@@ -81,6 +81,7 @@ TEST_F(LimitsTest, DamageThatTheRebuildOfTheTreesMeetsIsShownInTheStatus) {
     {
         struct Inline final : env::Workers {
             void submit(env::Task job) override { job(); }
+            void submit_after(base::Duration, env::Task job) override { job(); }
         } workers;
         auto engine = storage::open_engine(
             "/data/shard-0", {}, storage::environment(machine(3).files(), workers));

@@ -428,7 +428,8 @@ TEST_P(BackupDamageTest, ABackupOutlivesAPowerLossRightAfterIt) {
 }
 
 TEST_P(BackupDamageTest, EveryFlippedBitAndEveryLengthIsRefusedBeforeAnythingIsWritten) {
-    for (const std::string& name : *files.list("/backup")) {
+    const std::vector<std::string> names = *files.list("/backup");
+    for (const std::string& name : names) {
         if (name == "LOCK") {
             continue;
         }
