@@ -3,7 +3,6 @@
 
 #include "storage/limits.h"
 
-#include <cstdlib>
 #include <string_view>
 
 #include <gtest/gtest.h>
@@ -67,9 +66,6 @@ TEST_F(LimitsTest, AValueOfMoreThan256MebibytesIsNotTaken) {
 }
 
 TEST_F(LimitsTest, AValueOf256MebibytesAndABatchOf512AreTakenAndALargerBatchIsNot) {
-    if (std::getenv("STARLING_EXHAUSTIVE") == nullptr) {
-        GTEST_SKIP() << "takes 768 MiB of memory: set STARLING_EXHAUSTIVE";
-    }
     WriteBatch batch;
     batch.put("k", bytes(engine_value_bytes_max));
     EXPECT_TRUE(check_batch(batch).ok());
