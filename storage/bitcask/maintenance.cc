@@ -257,7 +257,7 @@ absl::Status Maintenance::checkpoint(const std::string& directory) {
     }
     parts_.appender.roll();
     STARLING_RETURN_IF_ERROR(note(complete_locked()));
-    const FileList& list = list_;
+    const FileList list = list_;
     return build_directory(parts_.files, directory, [&](const std::string& partial) {
         return fill_checkpoint(partial, list);
     });

@@ -108,6 +108,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         }
         STARLING_CHECK(status.ok() || !plain);
     }
+    Contents changed = contents;
+    for (auto& [name, content] : changed) {
+        if (!content.empty()) {
+            content.back() = static_cast<char>(content.back() ^ 1);
+            env::SimFileSystem files;
+            fill(files, changed, right);
+            STARLING_CHECK(!restore(files, changed).ok());
+            content.back() = static_cast<char>(content.back() ^ 1);
+        }
+    }
     const std::string rest(in.rest());
     for (const std::string& list : {std::string(input),
                                     sealed(std::string(input)),

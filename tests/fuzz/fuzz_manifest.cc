@@ -1,7 +1,7 @@
-// Version edits and the manifest that is made of them. Oracles: an edit that is accepted is read
-// back the same when it is written again; a manifest of such edits, its checksums right, is a
-// version whose description gives the same version, or data_loss; and as a whole manifest, with and
-// without a header that fits, the input harms nothing.
+// Version edits and the manifest that is made of them. Oracles: an edit that is accepted has keys
+// that are keys, and is read back the same when it is written again; a manifest of such edits, its
+// checksums right, is a version whose description gives the same version, or data_loss; and as a
+// whole manifest, with and without a header that fits, the input harms nothing.
 
 #include <algorithm>
 #include <cstdint>
@@ -35,6 +35,12 @@ void check_edit(std::string_view input) {
     if (!edit.ok()) {
         STARLING_CHECK(absl::IsDataLoss(edit.status()));
         return;
+    }
+    // What readers rely on.
+    for (const VersionEdit::Added& added : edit->added) {
+        STARLING_CHECK(added.level < level_count);
+        STARLING_CHECK(is_internal_key(added.table.smallest));
+        STARLING_CHECK(is_internal_key(added.table.largest));
     }
     const std::string encoded = encode_version_edit(*edit);
     const auto again = decode_version_edit(encoded);

@@ -264,8 +264,10 @@ TEST_P(EnginePaceTest, ACloseThatMeetsAJobAtAnyPointEndsAndKeepsEverything) {
         there.wait(false);
         const bool reached = count >= n;
         const absl::Status closed = (*opened)->close();
+        const uint64_t operations = disk->faults().operation_count();
         job.join();
         disk->faults().set_hook(nullptr);
+        ASSERT_EQ(disk->faults().operation_count(), operations) << "a job outlived the close";
         ASSERT_TRUE(closed.ok()) << closed;
         opened->reset();
         env::SimRandom random(n);
