@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include "base/out_of_memory.h"
 #include "env/encrypted/master_key.h"
 #include "node/daemon/arguments.h"
 #include "node/daemon/descriptors.h"
@@ -150,6 +151,7 @@ int serve(Config config, starling::node::Signals& signals) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    starling::base::say_when_memory_runs_out();
     ::umask(077);
     std::signal(SIGPIPE, SIG_IGN);
     Config config;

@@ -10,6 +10,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "base/out_of_memory.h"
 #include "base/status_macros.h"
 #include "env/encrypted/file_system.h"
 #include "env/encrypted/master_key.h"
@@ -133,6 +134,7 @@ absl::Status run(const CLI::App& app, const Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    starling::base::say_when_memory_runs_out();
     CLI::App app(
         "Looks into a data directory of the storage engine, and changes nothing; change-key "
         "changes the master key of an encrypted one.");
