@@ -31,7 +31,9 @@ class ABSL_LOCKABLE Mutex {
                    std::optional<std::chrono::steady_clock::time_point> deadline)
         ABSL_EXCLUSIVE_LOCKS_REQUIRED(this) {
         std::unique_lock<std::mutex> held(mutex_, std::adopt_lock);
+        // The caller looks at its condition again.
         if (deadline.has_value()) {
+            // NOLINTNEXTLINE(bugprone-spuriously-wake-up-functions)
             changed.wait_until(held, *deadline);
         } else {
             changed.wait(held);
