@@ -42,7 +42,7 @@ absl::StatusOr<Entry> change_expiry(Engine& engine,
             return *std::move(entry);
         }
         const Condition unchanged{.key = std::string(key), .expected = entry->value};
-        const absl::Status status = engine.write_if({&unchanged, 1}, batch, options);
+        absl::Status status = engine.write_if({&unchanged, 1}, batch, options);
         if (status.ok()) {
             return *std::move(entry);
         }

@@ -190,7 +190,7 @@ absl::Status FileKeys::remove_unused(const std::string& directory) const {
             key_files.push_back(name);
             continue;
         }
-        const auto header = read_header(directory + "/" + name);
+        const auto header = read_header(fmt::format("{}/{}", directory, name));
         if (header.ok() && header->has_value()) {
             used.insert(key_file_name((*header)->id));
         } else if (!header.ok() && !absl::IsNotFound(header.status()) &&
@@ -202,7 +202,7 @@ absl::Status FileKeys::remove_unused(const std::string& directory) const {
     }
     for (const std::string& name : key_files) {
         if (!used.contains(name)) {
-            STARLING_RETURN_IF_ERROR(files_.remove(directory + "/" + name));
+            STARLING_RETURN_IF_ERROR(files_.remove(fmt::format("{}/{}", directory, name)));
         }
     }
     return absl::OkStatus();

@@ -184,7 +184,7 @@ absl::Status EncryptedFileSystem::remove(const std::string& path) {
         return status;
     }
     for (const std::string& name : *names) {
-        STARLING_RETURN_IF_ERROR(base_.remove(path + "/" + name));
+        STARLING_RETURN_IF_ERROR(base_.remove(fmt::format("{}/{}", path, name)));
     }
     return base_.remove(path);
 }

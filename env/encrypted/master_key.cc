@@ -63,7 +63,7 @@ std::string to_string(MasterKeyId id) {
     return fmt::format("{:016x}", id.value);
 }
 
-MasterKey::MasterKey(SecretKey key) : key_(key), id_(id_of(key_)) {}
+MasterKey::MasterKey(const SecretKey& key) : key_(key), id_(id_of(key_)) {}
 
 KeyRing::KeyRing(MasterKey current, std::vector<MasterKey> older) {
     keys_.push_back(std::move(current));

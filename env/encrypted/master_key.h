@@ -27,7 +27,7 @@ std::string to_string(MasterKeyId id);
 
 class MasterKey {
   public:
-    explicit MasterKey(SecretKey key);
+    explicit MasterKey(const SecretKey& key);
 
     MasterKeyId id() const { return id_; }
     const SecretKey& key() const { return key_; }

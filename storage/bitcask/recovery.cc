@@ -42,6 +42,7 @@ class LogLoader final : public LogReplay::Target {
 
     std::vector<ListedFile> files() const {
         std::vector<ListedFile> files;
+        files.reserve(ends_.size());
         for (const auto& [number, end] : ends_) {
             files.push_back({.number = number, .bytes = end, .merged = false});
         }

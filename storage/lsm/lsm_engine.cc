@@ -523,7 +523,7 @@ absl::Status LsmEngine::compact() noexcept {
             rotate();
         }
     }
-    const absl::Status status = background_.compact_everything();
+    absl::Status status = background_.compact_everything();
     if (absl::IsCancelled(status)) {
         return closed_error();
     }

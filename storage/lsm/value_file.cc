@@ -123,7 +123,7 @@ absl::StatusOr<ValueFiles::File> ValueFiles::find(uint64_t number) {
     STARLING_ASSIGN_OR_RETURN(auto opened,
                               files_.open_for_read(value_file_path(directory_, number)));
     STARLING_ASSIGN_OR_RETURN(const uint64_t bytes, opened->size());
-    const File file = std::make_shared<SizedFile>(std::move(opened), bytes);
+    File file = std::make_shared<SizedFile>(std::move(opened), bytes);
     File dropped;
     absl::MutexLock lock(&mutex_);
     if (!index_.contains(number)) {

@@ -1,7 +1,9 @@
 // starling-storage: looks into a data directory of the storage engine, offline, and changes
 // nothing but, when told to, the master key of one that is encrypted.
 
+#include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <iostream>
 #include <optional>
 #include <string>
@@ -131,10 +133,7 @@ absl::Status run(const CLI::App& app, const Arguments& arguments) {
     return app.got_subcommand("change-key") ? change_key(arguments) : look(app, arguments);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-    starling::base::say_when_memory_runs_out();
+int run_tool(int argc, char** argv) {
     CLI::App app(
         "Looks into a data directory of the storage engine, and changes nothing; change-key "
         "changes the master key of an encrypted one.");
@@ -164,4 +163,16 @@ int main(int argc, char** argv) {
         return code == 0 ? exit_refused : code;
     }
     return code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    starling::base::say_when_memory_runs_out();
+    try {
+        return run_tool(argc, argv);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "starling-storage: %s\n", error.what());
+        return exit_refused;
+    }
 }
