@@ -1,5 +1,6 @@
 #include "base/out_of_memory.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <new>
 
@@ -8,9 +9,11 @@
 namespace starling::base {
 namespace {
 
-// Not inlined: the compiler would leave out memory that nobody uses.
-[[gnu::noinline]] void* take(size_t bytes) {
-    return ::operator new(bytes);
+// The compiler leaves out memory that nobody uses.
+void* volatile taken;
+
+void take(size_t bytes) {
+    taken = ::operator new(bytes);
 }
 
 TEST(OutOfMemoryDeathTest, TheProgramEndsWithAMessage) {
