@@ -28,9 +28,13 @@ absl::StatusOr<std::unique_ptr<DiskCopy>> DiskCopy::open(Machine& machine, uint3
     copy->files_->set_capacity(uint64_t{1} << 40);
     STARLING_ASSIGN_OR_RETURN(const bool is_there, copy->files_->exists(directory + "/CURRENT"));
     if (!is_there) return absl::NotFoundError(directory);
+    // Each is read once: a cache would take longer to make than it saves.
+    storage::EngineOptions options;
+    options.block_cache_bytes = 64u << 10;
     STARLING_ASSIGN_OR_RETURN(
         copy->engine_,
-        storage::open_engine(directory, {}, storage::environment(*copy->files_, *copy->workers_)));
+        storage::open_engine(
+            directory, options, storage::environment(*copy->files_, *copy->workers_)));
     return copy;
 }
 
