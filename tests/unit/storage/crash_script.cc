@@ -29,25 +29,6 @@ WriteBatch make_batch(size_t number) {
     return batch;
 }
 
-struct Apply final : WriteBatch::Handler {
-    explicit Apply(Model& target) : model(target) {}
-    void put(std::string_view key, std::string_view value, Expiry) override {
-        model[std::string(key)] = std::string(value);
-    }
-    void remove(std::string_view key) override { model.erase(std::string(key)); }
-    void remove_range(std::string_view begin, std::string_view end) override {
-        model.erase(model.lower_bound(std::string(begin)),
-                    end.empty() ? model.end() : model.lower_bound(std::string(end)));
-    }
-    Model& model;
-};
-
-Model after(Model model, const WriteBatch& batch) {
-    Apply apply(model);
-    EXPECT_TRUE(WriteBatch::replay(batch.representation(), apply).ok());
-    return model;
-}
-
 }  // namespace
 
 absl::Status CrashScript::open() {
@@ -73,7 +54,7 @@ absl::Status CrashScript::write(size_t number, bool sync_too) {
     // Refused for want of memory or disk is not applied; what any other error leaves nobody knows.
     const bool refused = absl::IsUnavailable(status) || absl::IsResourceExhausted(status);
     if (!refused) {
-        states_.push_back(after(states_.back(), batch));
+        states_.push_back(after_batch(states_.back(), batch));
     }
     return status.ok() && sync_too ? sync() : status;
 }
@@ -157,7 +138,7 @@ std::string CrashScript::check_after_restart(env::SimFileSystem& files,
         return wrong;
     }
     const WriteBatch batch = make_batch(batch_count);
-    const Model expected = after(*found, batch);
+    const Model expected = after_batch(*found, batch);
     if (absl::Status status = (*engine)->write(batch, {.sync = true}); !status.ok()) {
         return "write after the restart: " + status.ToString();
     }

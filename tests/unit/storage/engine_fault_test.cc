@@ -167,22 +167,6 @@ WriteBatch huge_batch() {
     return batch;
 }
 
-Model with(Model model, const WriteBatch& batch) {
-    struct Apply final : WriteBatch::Handler {
-        explicit Apply(Model& target) : model(target) {}
-        void put(std::string_view key, std::string_view value, Expiry) override {
-            model[std::string(key)] = std::string(value);
-        }
-        void remove(std::string_view key) override { model.erase(std::string(key)); }
-        void remove_range(std::string_view begin, std::string_view end) override {
-            model.erase(model.lower_bound(std::string(begin)), model.lower_bound(std::string(end)));
-        }
-        Model& model;
-    } apply(model);
-    EXPECT_TRUE(WriteBatch::replay(batch.representation(), apply).ok());
-    return model;
-}
-
 absl::Status write(World& world, const WriteBatch& batch, bool sync) {
     return world.engine->write(batch, {.sync = sync});
 }
@@ -353,7 +337,7 @@ void EngineFaultTest::check_copy(World& world, const std::string& directory, boo
 
 bool EngineFaultTest::run(const Operation& operation, Fault fault, uint64_t n) {
     World world(disk, options());
-    const Expected expected{.before = model, .after = with(model, operation.change)};
+    const Expected expected{.before = model, .after = after_batch(model, operation.change)};
     if (operation.name != "open" && operation.name != "restore") {
         EXPECT_TRUE(world.open().ok());
     }
@@ -445,7 +429,7 @@ TEST_P(EngineFaultTest, APowerLossInAnyOperationLeavesItDoneOrNotBegun) {
                 const absl::Status reopened = world.open();
                 ASSERT_TRUE(reopened.ok()) << reopened;
                 const Model found = *contents(*world.engine);
-                ASSERT_TRUE(found == with(model, operation.change) ||
+                ASSERT_TRUE(found == after_batch(model, operation.change) ||
                             (found == model && !(status.ok() && operation.durable)));
                 if (operation.name == "checkpoint" || operation.name == "backup") {
                     check_copy(world, "/copy", status.ok());

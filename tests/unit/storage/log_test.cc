@@ -203,8 +203,8 @@ TEST_F(LogTest, AFullDiskAtTheBeginningOfAFileDropsNothing) {
 
 class RecycledLogTest : public LogTest {
   protected:
-    // File 2 goes on where a spare, once file 1, was; `old_records` of them are in it.
-    void recycle(int old_records) {
+    // File 1, with `old_records`, is a spare, and file 2 has one record.
+    void make_spare(int old_records) {
         for (int i = 0; i < old_records; ++i) {
             append("old");
         }
@@ -214,6 +214,10 @@ class RecycledLogTest : public LogTest {
         ASSERT_TRUE(log->sync().ok());
         log->forget_before(2);
         ASSERT_TRUE(log->keep_as_spare(1));
+    }
+    // File 3 goes on where that spare was.
+    void recycle(int old_records) {
+        ASSERT_NO_FATAL_FAILURE(make_spare(old_records));
         log->roll(3);
         ASSERT_TRUE(log->sync().ok());
         position = log->position_of(3);
@@ -334,13 +338,7 @@ TEST_F(RecycledLogTest, AFileThatNobodySyncedWhileItWasWrittenIsNotKept) {
 }
 
 TEST_F(RecycledLogTest, ASpareThatCannotBeRenamedOnAFullDiskIsRemovedAndTheLogGoesOn) {
-    append("old");
-    ASSERT_TRUE(log->sync().ok());
-    log->roll(2);
-    append("kept");
-    ASSERT_TRUE(log->sync().ok());
-    log->forget_before(2);
-    ASSERT_TRUE(log->keep_as_spare(1));
+    ASSERT_NO_FATAL_FAILURE(make_spare(1));
     files.faults().set_hook([](env::FileOperation operation, const std::string& path) {
         return operation == env::FileOperation::rename ? absl::ResourceExhaustedError(path)
                                                        : absl::OkStatus();

@@ -160,4 +160,22 @@ inline void overwrite(
     }
 }
 
+// What `model` becomes by the batch.
+inline Model after_batch(Model model, const WriteBatch& batch) {
+    struct Apply final : WriteBatch::Handler {
+        explicit Apply(Model& target) : model(target) {}
+        void put(std::string_view key, std::string_view value, Expiry) override {
+            model[std::string(key)] = std::string(value);
+        }
+        void remove(std::string_view key) override { model.erase(std::string(key)); }
+        void remove_range(std::string_view begin, std::string_view end) override {
+            model.erase(model.lower_bound(std::string(begin)),
+                        end.empty() ? model.end() : model.lower_bound(std::string(end)));
+        }
+        Model& model;
+    } apply(model);
+    EXPECT_TRUE(WriteBatch::replay(batch.representation(), apply).ok());
+    return model;
+}
+
 }  // namespace starling::storage
