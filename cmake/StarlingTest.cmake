@@ -1,5 +1,6 @@
 # starling_test(NAME SOURCES ... DEPENDS module targets... LIBRARIES ...) makes one GoogleTest binary
 # `NAME` and registers each of its tests with CTest. SERIAL: nothing else runs beside them.
+# REPLACES_ALLOCATOR: the binary has its own operator new, and is not built where a sanitizer has one.
 #
 # A test without LABELS that links no gRPC is labelled below_doors and built by target tests_below_doors: the thread
 # sanitizer runs those, because it takes what a library that it does not know does with threads for races.
@@ -8,7 +9,14 @@ set(STARLING_DOOR_MODULES "^(node_doors|node_daemon|client|client_cli|proto_publ
 add_custom_target(tests_below_doors)
 
 function(starling_test NAME)
-  cmake_parse_arguments(ARG "SERIAL" "TIMEOUT" "SOURCES;DEPENDS;LIBRARIES;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "SERIAL;REPLACES_ALLOCATOR" "TIMEOUT" "SOURCES;DEPENDS;LIBRARIES;LABELS"
+                        ${ARGN})
+  foreach(SOURCE ${ARG_SOURCES})
+    set_property(GLOBAL APPEND PROPERTY STARLING_TEST_SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/${SOURCE})
+  endforeach()
+  if(ARG_REPLACES_ALLOCATOR AND STARLING_SANITIZE)
+    return()
+  endif()
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
@@ -21,9 +29,6 @@ function(starling_test NAME)
       add_dependencies(tests_below_doors ${NAME})
     endif()
   endif()
-  foreach(SOURCE ${ARG_SOURCES})
-    set_property(GLOBAL APPEND PROPERTY STARLING_TEST_SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/${SOURCE})
-  endforeach()
   list(TRANSFORM ARG_DEPENDS PREPEND starling_)
   target_include_directories(${NAME} PRIVATE ${CMAKE_SOURCE_DIR})
   target_link_libraries(${NAME} PRIVATE ${ARG_DEPENDS} ${ARG_LIBRARIES} GTest::gmock GTest::gtest_main

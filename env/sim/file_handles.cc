@@ -140,7 +140,7 @@ absl::Status SimWritableFile::usable() const {
 }
 
 absl::Status SimWritableFile::write(std::string_view data) {
-    const absl::Status fault = file_.admit(FileOperation::write);
+    absl::Status fault = file_.admit(FileOperation::write);
     if (!fault.ok() && !file_.alive()) {
         return fault;
     }

@@ -145,9 +145,10 @@ SimNetwork::ConnectionPtr SimNetwork::dial(SimTransport& from, AddressIndex to) 
     from.dialed_[to] = connection;
     const SimLinkFaults& there = faults_of(link(from.index_, to));
     const SimLinkFaults& back = faults_of(link(to, from.index_));
-    schedule_dial(connection,
-                  there.delay_min + back.delay_min + random_.exponential(there.delay_mean) +
-                      random_.exponential(back.delay_mean));
+    // In statements of their own: the order of operands is the compiler's.
+    const base::Duration way_there = there.delay_min + random_.exponential(there.delay_mean);
+    const base::Duration way_back = back.delay_min + random_.exponential(back.delay_mean);
+    schedule_dial(connection, way_there + way_back);
     return connection;
 }
 

@@ -110,7 +110,7 @@ void Responder::on_fetch(Asker asker, const peer::EntropyFetch& fetch) {
     fetching->asker = std::move(asker);
     fetching->keys.assign(fetch.keys().begin(), fetch.keys().end());
     fetching->asker.answer.mutable_fetched();
-    fetch_some(std::move(fetching));
+    fetch_some(fetching);
 }
 
 // True when the answer is full or complete. A record that does not fit any more is read again for

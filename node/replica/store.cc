@@ -340,7 +340,7 @@ void ReplicaStore::update(
                  change = std::move(change),
                  applied = std::move(applied),
                  done = std::move(done)](absl::StatusOr<Record> record) mutable {
-                    absl::Status status = std::move(record).status();
+                    absl::Status status = record.status();
                     if (drops != drops_[group]) {
                         status = being_dropped();
                     } else if (status.ok()) {

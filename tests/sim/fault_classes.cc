@@ -303,8 +303,10 @@ class ClockStrobe final : public Fault {
     std::string begin(env::SimRandom& random, base::Duration) override {
         hit_ = pick_up(world_.cluster, random);
         if (hit_ == nullptr) return "";
-        hit_->wall_clock().set_strobe(random.between(milliseconds(10), seconds(20)),
-                                      random.between(milliseconds(1), milliseconds(500)));
+        // In statements of their own: the order of arguments is the compiler's.
+        const base::Duration amplitude = random.between(milliseconds(10), seconds(20));
+        const base::Duration period = random.between(milliseconds(1), milliseconds(500));
+        hit_->wall_clock().set_strobe(amplitude, period);
         return hit_->name();
     }
     void end() override {

@@ -45,7 +45,8 @@ std::string ValueMaker::make(env::SimRandom& random, uint64_t serial, bool nasty
     size_t size = value.size() + random.below(60);
     if (nasty && random.below(25) == 0) {
         constexpr std::array<size_t, 4> edges = {512, 4096, 16384, 65536};
-        size = edges[random.below(edges.size())] - 1 + random.below(3);
+        const size_t edge = edges[random.below(edges.size())];
+        size = edge - 1 + random.below(3);
     } else if (nasty && random.below(500) == 0) {
         size = (size_t{1} << 20) - 1 + random.below(3);
     }

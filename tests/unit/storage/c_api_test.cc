@@ -11,78 +11,13 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "storage/c/starling_storage.h"
-
-namespace {
-
-// Of this thread: how many allocations succeed before one fails; negative: all do.
-thread_local int64_t allocations_left = -1;
-
-}  // namespace
-
-// Not inlined: the compiler would see memory of one kind given back as another.
-[[gnu::noinline]] void* operator new(size_t size) {
-    if (allocations_left == 0) {
-        allocations_left = -1;
-        throw std::bad_alloc();
-    }
-    allocations_left -= allocations_left > 0 ? 1 : 0;
-    void* const memory = std::malloc(size == 0 ? 1 : size);
-    if (memory == nullptr) {
-        throw std::bad_alloc();
-    }
-    return memory;
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept {
-    std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept {
-    std::free(memory);
-}
+#include "tests/unit/storage/c_api_rig.h"
 
 namespace starling::storage {
 namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-class CApiTest : public testing::Test {
-  protected:
-    CApiTest() {
-        std::string pattern = testing::TempDir() + "storage_c_XXXXXX";
-        EXPECT_NE(::mkdtemp(pattern.data()), nullptr);
-        folder = pattern;
-        open();
-    }
-    ~CApiTest() override {
-        starling_storage_free(storage);
-        std::filesystem::remove_all(folder);
-    }
-
-    void open() {
-        EXPECT_EQ(starling_storage_open((folder + "/data").c_str(), nullptr, &storage),
-                  STARLING_STORAGE_OK)
-            << starling_storage_error_text();
-    }
-    void put(std::string_view key, std::string_view value) {
-        EXPECT_EQ(starling_storage_put(storage, key.data(), key.size(), value.data(), value.size()),
-                  STARLING_STORAGE_OK)
-            << starling_storage_error_text();
-    }
-    std::string get(std::string_view key, const starling_storage_snapshot* snapshot = nullptr) {
-        char* value = nullptr;
-        size_t length = 0;
-        const starling_storage_code code =
-            starling_storage_get(storage, snapshot, key.data(), key.size(), &value, &length);
-        std::string result = code == STARLING_STORAGE_OK ? std::string(value, length)
-                                                         : starling_storage_code_name(code);
-        starling_storage_bytes_free(value);
-        return result;
-    }
-
-    std::string folder;
-    starling_storage* storage = nullptr;
-};
 
 TEST_F(CApiTest, ValuesAreKeptOverAReopenWithEveryByte) {
     const std::string key("a\0b", 3);
@@ -314,52 +249,6 @@ TEST_F(CApiTest, NullIsAnErrorAndNoCrash) {
     starling_storage_snapshot_free(nullptr);
     starling_storage_iterator_free(nullptr);
     starling_storage_free(nullptr);
-}
-
-// The code of `call` when the n-th allocation in it fails, for each n until it needs fewer.
-template <typename Call>
-void fail_each_allocation(Call&& call) {
-    starling_storage_code code = STARLING_STORAGE_OUT_OF_MEMORY;
-    for (int64_t n = 0; code != STARLING_STORAGE_OK; ++n) {
-        ASSERT_LT(n, 1000);
-        allocations_left = n;
-        code = call();
-        allocations_left = -1;
-        if (code != STARLING_STORAGE_OK) {
-            EXPECT_EQ(code, STARLING_STORAGE_OUT_OF_MEMORY)
-                << n << ": " << starling_storage_error_text();
-            EXPECT_STREQ(starling_storage_error_text(), "no memory left");
-        }
-    }
-}
-
-TEST_F(CApiTest, AnObjectThatFindsNoMemoryIsNull) {
-    allocations_left = 0;
-    EXPECT_EQ(starling_storage_batch_create(), nullptr);
-    EXPECT_STREQ(starling_storage_error_text(), "no memory left");
-    allocations_left = 0;
-    EXPECT_EQ(starling_storage_options_create(), nullptr);
-    allocations_left = -1;
-}
-
-TEST_F(CApiTest, AChangeOfABatchThatFindsNoMemoryLeavesItAsItWas) {
-    starling_storage_batch* batch = starling_storage_batch_create();
-    ASSERT_EQ(starling_storage_batch_put(batch, "a", 1, "1", 1, 0), STARLING_STORAGE_OK);
-    const std::string large(1000, 'v');
-    fail_each_allocation(
-        [&] { return starling_storage_batch_put(batch, "b", 1, large.data(), large.size(), 0); });
-    // No memory could hold it, and nothing of it is read.
-    EXPECT_EQ(starling_storage_batch_put(batch, "c", 1, "v", SIZE_MAX / 2, 0),
-              STARLING_STORAGE_OUT_OF_MEMORY);
-    EXPECT_EQ(starling_storage_batch_delete(batch, "c", SIZE_MAX / 2),
-              STARLING_STORAGE_OUT_OF_MEMORY);
-    EXPECT_EQ(starling_storage_batch_delete_range(batch, "c", 1, "d", SIZE_MAX / 2),
-              STARLING_STORAGE_OUT_OF_MEMORY);
-    EXPECT_EQ(starling_storage_write(storage, batch, 0), STARLING_STORAGE_OK);
-    EXPECT_EQ(get("a"), "1");
-    EXPECT_EQ(get("b"), large);
-    EXPECT_EQ(get("c"), "not_found");
-    starling_storage_batch_free(batch);
 }
 
 }  // namespace
