@@ -12,6 +12,8 @@
 
 #include "base/crc32c.h"
 #include "base/status_macros.h"
+#include "storage/build_directory.h"
+#include "storage/destroy.h"
 #include "storage/directory.h"
 #include "storage/engine_files.h"
 
@@ -22,6 +24,8 @@ namespace {
 constexpr std::string_view title = "starling backup\nformat 1\n";
 constexpr uint64_t list_bytes_max = 64u << 20;
 constexpr size_t chunk_bytes = 1u << 20;
+// Of a backup's name, until it has its list.
+constexpr std::string_view unlisted_suffix = ".unlisted";
 
 struct FileSum {
     uint64_t bytes = 0;
@@ -212,8 +216,23 @@ absl::Status write_list(env::FileSystem& files, const std::string& directory) {
 }  // namespace
 
 absl::Status backup_engine(Engine& engine, env::FileSystem& files, const std::string& directory) {
-    STARLING_RETURN_IF_ERROR(engine.checkpoint(directory));
-    return write_list(files, directory);
+    const std::string target = without_trailing_slashes(directory);
+    const std::string partial = fmt::format("{}{}", target, unlisted_suffix);
+    STARLING_RETURN_IF_ERROR(check_absent(files, target));
+    STARLING_RETURN_IF_ERROR(destroy_engine(files, partial).status());
+    STARLING_RETURN_IF_ERROR(engine.checkpoint(partial));
+    // Keeps another backup of this name away, which would begin by destroying this one.
+    STARLING_ASSIGN_OR_RETURN(auto lock, files.lock(path_in(partial, lock_file_name)));
+    absl::Status status = write_list(files, partial);
+    if (status.ok()) {
+        status = check_absent(files, target);
+    }
+    if (!status.ok()) {
+        lock.reset();
+        destroy_engine(files, partial).IgnoreError();
+        return status;
+    }
+    return publish_directory(files, partial, target);
 }
 
 absl::Status verify_backup(env::FileSystem& files, const std::string& directory) {
@@ -224,11 +243,7 @@ absl::Status verify_backup(env::FileSystem& files, const std::string& directory)
 absl::Status restore_engine(env::FileSystem& files,
                             const std::string& directory,
                             const std::string& target) {
-    STARLING_ASSIGN_OR_RETURN(const bool exists, files.exists(target));
-    if (exists) {
-        return absl::AlreadyExistsError(
-            fmt::format("{} exists; a backup is restored to a new directory", target));
-    }
+    STARLING_RETURN_IF_ERROR(check_absent(files, target));
     STARLING_ASSIGN_OR_RETURN(const FileList list, read_list(files, directory));
     STARLING_RETURN_IF_ERROR(verify(files, directory, list));
     STARLING_RETURN_IF_ERROR(files.create_directory(target));

@@ -14,8 +14,10 @@ namespace starling::storage {
 
 // Makes a checkpoint of `engine` in `directory`, which must not exist (already_exists), and the
 // list BACKUP: the name, size and CRC-32C of every file. Reads everything. A backup shares files
-// with the engine by hard links where it can: whoever moves it elsewhere copies. After an error
-// there may be a checkpoint without a list, which is no backup.
+// with the engine by hard links where it can: whoever moves it elsewhere copies. It is built as
+// `<directory>.unlisted`, which an interrupted one leaves behind and the next one removes;
+// `directory` itself is there whole or not at all (build_directory.h). failed_precondition:
+// somebody else is building it.
 absl::Status backup_engine(Engine& engine, env::FileSystem& files, const std::string& directory);
 
 // Whether every file of the list is there, byte for byte, and no other. data_loss, naming the first

@@ -15,17 +15,9 @@ namespace starling::storage {
 
 namespace {
 
-constexpr std::string_view partial_suffix = ".partial";
-
 bool is_engine_file(std::string_view name) {
     return engine_file_kind("lsm", name).has_value() ||
            engine_file_kind("bitcask", name).has_value();
-}
-
-absl::Status check_absent(env::FileSystem& files, const std::string& directory) {
-    STARLING_ASSIGN_OR_RETURN(const bool exists, files.exists(directory));
-    return exists ? absl::AlreadyExistsError(fmt::format("{} exists", directory))
-                  : absl::OkStatus();
 }
 
 // But for the lock, which the caller holds.
@@ -55,9 +47,17 @@ void remove(env::FileSystem& files, const std::string& partial) {
     }
 }
 
-absl::Status publish(env::FileSystem& files,
-                     const std::string& partial,
-                     const std::string& directory) {
+}  // namespace
+
+absl::Status check_absent(env::FileSystem& files, const std::string& directory) {
+    STARLING_ASSIGN_OR_RETURN(const bool exists, files.exists(directory));
+    return exists ? absl::AlreadyExistsError(fmt::format("{} exists", directory))
+                  : absl::OkStatus();
+}
+
+absl::Status publish_directory(env::FileSystem& files,
+                               const std::string& partial,
+                               const std::string& directory) {
     STARLING_RETURN_IF_ERROR(files.rename(partial, directory));
     absl::Status status = files.sync_directory(parent_of(directory));
     if (!status.ok()) {
@@ -67,17 +67,12 @@ absl::Status publish(env::FileSystem& files,
     return status;
 }
 
-}  // namespace
-
 absl::Status build_directory(env::FileSystem& files,
                              const std::string& directory,
                              absl::FunctionRef<absl::Status(const std::string&)> fill) {
-    std::string target = directory;
-    while (target.size() > 1 && target.back() == '/') {
-        target.pop_back();
-    }
+    const std::string target = without_trailing_slashes(directory);
     STARLING_RETURN_IF_ERROR(check_absent(files, target));
-    const std::string partial = fmt::format("{}{}", target, partial_suffix);
+    const std::string partial = target + ".partial";
     STARLING_RETURN_IF_ERROR(files.create_directory(partial));
     auto lock = files.lock(fmt::format("{}/{}", partial, lock_file_name));
     if (!lock.ok()) {
@@ -97,7 +92,7 @@ absl::Status build_directory(env::FileSystem& files,
         remove(files, partial);
         return status;
     }
-    return publish(files, partial, target);
+    return publish_directory(files, partial, target);
 }
 
 }  // namespace starling::storage

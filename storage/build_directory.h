@@ -23,4 +23,15 @@ absl::Status build_directory(env::FileSystem& files,
                              const std::string& directory,
                              absl::FunctionRef<absl::Status(const std::string&)> fill);
 
+// Its parts, for who has another way to fill the directory and to keep others away.
+
+// already_exists, with its name.
+absl::Status check_absent(env::FileSystem& files, const std::string& directory);
+
+// Gives the directory `partial`, all of which is durable, the name `directory`; durable when OK,
+// undone as above when not.
+absl::Status publish_directory(env::FileSystem& files,
+                               const std::string& partial,
+                               const std::string& directory);
+
 }  // namespace starling::storage

@@ -245,14 +245,21 @@ TEST_P(EnginePaceTest, ACloseThatMeetsAJobAtAnyPointEndsAndKeepsEverything) {
         }
         // The job stops at its n-th operation until the engine is being closed.
         std::atomic<bool> there = false;
+        std::atomic<bool> inside = false;
         uint64_t count = 0;
         disk->faults().set_hook([&](FileOperation, const std::string&) {
             if (++count == n) {
+                inside = true;
                 there = true;
                 there.notify_one();
                 while (!absl::IsFailedPrecondition((*opened)->get_from_memory("none").status())) {
                     std::this_thread::yield();
                 }
+                // A close that does not wait has time to return.
+                for (int i = 0; i < 100; ++i) {
+                    std::this_thread::yield();
+                }
+                inside = false;
             }
             return absl::OkStatus();
         });
@@ -264,6 +271,7 @@ TEST_P(EnginePaceTest, ACloseThatMeetsAJobAtAnyPointEndsAndKeepsEverything) {
         there.wait(false);
         const bool reached = count >= n;
         const absl::Status closed = (*opened)->close();
+        EXPECT_FALSE(inside) << "the close did not wait";
         const uint64_t operations = disk->faults().operation_count();
         job.join();
         disk->faults().set_hook(nullptr);
