@@ -1,6 +1,6 @@
 // The small text files that a start believes: ENGINE and CURRENT. The target adds the checksum to
 // the lines of the input. Oracle: there is one way to write what is accepted; anything else is
-// data_loss, naming the file.
+// data_loss, or failed_precondition where it looks encrypted, and names the file.
 
 #include <cstdint>
 #include <string>
@@ -34,7 +34,9 @@ void check_marker(const std::string& text) {
                    env::replace_file(files, path, text).ok());
     const auto marker = read_engine_marker(files, directory);
     if (!marker.ok()) {
-        STARLING_CHECK(absl::IsDataLoss(marker.status()));
+        const bool looks_encrypted = text.starts_with(env::encrypted_file_magic);
+        STARLING_CHECK(looks_encrypted ? absl::IsFailedPrecondition(marker.status())
+                                       : absl::IsDataLoss(marker.status()));
         STARLING_CHECK(marker.status().message().find(path) != std::string_view::npos);
         return;
     }
