@@ -1,5 +1,7 @@
 #include "node/server/identity.h"
 
+#include <fmt/format.h>
+
 #include "base/codec.h"
 #include "base/status_macros.h"
 #include "node/replica/storage_keys.h"
@@ -8,7 +10,8 @@ namespace starling::node {
 
 namespace {
 
-constexpr uint8_t identity_format = 1;
+// Of all that a shard keeps (docs/formats/shard.md).
+constexpr uint8_t shard_format = 2;
 
 std::string identity_key() {
     return storage_keys::meta("identity");
@@ -18,7 +21,7 @@ std::string identity_key() {
 
 std::string encode_identity(const Identity& identity) {
     std::string out;
-    base::put_u8(out, identity_format);
+    base::put_u8(out, shard_format);
     base::put_u64(out, identity.node.raw());
     base::put_u64(out, identity.cluster.id.raw());
     base::put_bytes(out, identity.cluster.name);
@@ -42,8 +45,14 @@ absl::StatusOr<Identity> decode_identity(std::string_view bytes) {
     identity.shard_count = in.u32();
     identity.shard = in.u32();
     identity.generation = in.u32();
-    if (!in.finished() || format != identity_format || identity.node.is_none()) {
+    if (!in.finished() || identity.node.is_none()) {
         return absl::DataLossError("the stored identity of the node does not decode");
+    }
+    if (format != shard_format) {
+        return absl::FailedPreconditionError(
+            fmt::format("the node's data has shard format {}; this program knows format {}",
+                        format,
+                        shard_format));
     }
     return identity;
 }

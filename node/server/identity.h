@@ -37,7 +37,8 @@ void put_identity(storage::WriteBatch& batch, const Identity& identity);
 absl::Status store_identity(storage::Engine& engine, const Identity& identity);
 
 std::string encode_identity(const Identity& identity);
-// data_loss for anything that encode_identity() does not write.
+// data_loss for anything that encode_identity() does not write; failed_precondition for another
+// format of the shard's data.
 absl::StatusOr<Identity> decode_identity(std::string_view bytes);
 
 }  // namespace starling::node

@@ -17,6 +17,8 @@ using Range = std::pair<uint64_t, uint64_t>;
 // An actor, its base, and the count of ranges; then at least one byte for each bound of a range.
 constexpr size_t encoded_seen_bytes_min = encoded_actor_bytes + 2;
 constexpr size_t encoded_range_bytes_min = 2;
+// A node, and at least one byte of a start.
+constexpr size_t encoded_sealed_bytes_min = 9;
 
 // `first` is at most one beyond `last`, so that a range up to `last` and one from `first` are one
 // range.
@@ -109,6 +111,10 @@ uint64_t gaps_of(const Seen& seen) {
     return gaps;
 }
 
+bool node_before(const std::pair<base::NodeId, uint32_t>& sealed, base::NodeId node) {
+    return sealed.first < node;
+}
+
 bool actor_before(const Seen& seen, const Actor& actor) {
     return seen.actor < actor;
 }
@@ -128,27 +134,65 @@ void decode_ranges(base::Reader& in, Seen& seen) {
     }
 }
 
+std::vector<std::pair<base::NodeId, uint32_t>> decode_sealed(base::Reader& in) {
+    std::vector<std::pair<base::NodeId, uint32_t>> sealed;
+    const size_t count = in.count(encoded_sealed_bytes_min);
+    sealed.reserve(count);
+    for (size_t i = 0; i < count && !in.failed(); ++i) {
+        const base::NodeId node(in.u64());
+        const uint64_t start = in.varint();
+        if (start == 0 || start > UINT32_MAX) in.fail();
+        if (i > 0 && !(sealed.back().first < node)) in.fail();
+        sealed.emplace_back(node, static_cast<uint32_t>(start));
+    }
+    return sealed;
+}
+
 }  // namespace
 
+const Seen* Frontier::find(const Actor& actor) const {
+    const auto at = std::lower_bound(seen_.begin(), seen_.end(), actor, actor_before);
+    return at != seen_.end() && at->actor == actor ? &*at : nullptr;
+}
+
+uint32_t Frontier::sealed_before(base::NodeId node) const {
+    const auto at = std::lower_bound(sealed_.begin(), sealed_.end(), node, node_before);
+    return at != sealed_.end() && at->first == node ? at->second : 0;
+}
+
 bool Frontier::contains(const Dot& dot) const {
-    const auto at = std::lower_bound(seen_.begin(), seen_.end(), dot.actor, actor_before);
-    return at != seen_.end() && at->actor == dot.actor &&
-           contains_range(*at, {dot.sequence, dot.sequence});
+    if (dot.actor.start < sealed_before(dot.actor.node)) return true;
+    const Seen* seen = find(dot.actor);
+    return seen != nullptr && contains_range(*seen, {dot.sequence, dot.sequence});
 }
 
 bool Frontier::contains(const Frontier& other) const {
-    auto mine = seen_.begin();
-    for (const Seen& wanted : other.seen_) {
-        mine = std::find_if(
-            mine, seen_.end(), [&](const Seen& seen) { return !(seen.actor < wanted.actor); });
-        if (mine == seen_.end() || mine->actor != wanted.actor) return false;
-        if (!contains_all(*mine, wanted)) return false;
+    for (const auto& [node, start] : other.sealed_) {
+        if (sealed_before(node) < start) return false;
     }
-    return true;
+    return std::all_of(other.seen_.begin(), other.seen_.end(), [&](const Seen& wanted) {
+        if (wanted.actor.start < sealed_before(wanted.actor.node)) return true;
+        const Seen* mine = find(wanted.actor);
+        return mine != nullptr && contains_all(*mine, wanted);
+    });
+}
+
+bool Frontier::is_past(const Dot& dot) const {
+    if (dot.actor.start < sealed_before(dot.actor.node)) return true;
+    const Seen* seen = find(dot.actor);
+    return seen != nullptr && dot.sequence <= seen->base;
+}
+
+bool Frontier::is_past(const Context& context) const {
+    return std::all_of(
+        context.entries().begin(), context.entries().end(), [&](const Context::Entry& entry) {
+            return is_past(Dot{entry.actor, entry.sequence});
+        });
 }
 
 bool Frontier::add(const Dot& dot) {
     STARLING_CHECK(dot.sequence > 0);
+    if (dot.actor.start < sealed_before(dot.actor.node)) return false;
     auto at = std::lower_bound(seen_.begin(), seen_.end(), dot.actor, actor_before);
     if (at == seen_.end() || at->actor != dot.actor) {
         at = seen_.insert(at, Seen{dot.actor, 0, {}});
@@ -171,6 +215,67 @@ void Frontier::unite(const Frontier& other) {
         }
     }
     seen_ = std::move(united);
+    const auto mine_sealed = sealed_;
+    for (const auto& [node, start] : other.sealed_)
+        seal(node, start);
+    for (const auto& [node, start] : mine_sealed)
+        seal(node, start);
+}
+
+void Frontier::intersect_bases(const Frontier& other) {
+    Frontier common;
+    const auto add_base = [&](const Actor& actor) {
+        const Frontier* both[] = {this, &other};
+        uint64_t base = UINT64_MAX;
+        for (const Frontier* frontier : both) {
+            if (actor.start < frontier->sealed_before(actor.node)) continue;
+            const Seen* seen = frontier->find(actor);
+            base = std::min(base, seen == nullptr ? 0 : seen->base);
+        }
+        if (base > 0) common.seen_.push_back(Seen{actor, base, {}});
+    };
+    for (const auto& [node, start] : sealed_) {
+        const uint32_t both = std::min(start, other.sealed_before(node));
+        if (both > 0) common.sealed_.emplace_back(node, both);
+    }
+    auto mine = seen_.begin();
+    auto theirs = other.seen_.begin();
+    while (mine != seen_.end() || theirs != other.seen_.end()) {
+        if (theirs == other.seen_.end() || (mine != seen_.end() && mine->actor < theirs->actor)) {
+            add_base((mine++)->actor);
+        } else if (mine == seen_.end() || theirs->actor < mine->actor) {
+            add_base((theirs++)->actor);
+        } else {
+            add_base((mine++)->actor);
+            ++theirs;
+        }
+    }
+    *this = std::move(common);
+}
+
+void Frontier::seal(base::NodeId node, uint32_t start) {
+    auto at = std::lower_bound(sealed_.begin(), sealed_.end(), node, node_before);
+    if (at == sealed_.end() || at->first != node) {
+        if (start == 0) return;
+        at = sealed_.insert(at, {node, start});
+    }
+    at->second = std::max(at->second, start);
+    std::erase_if(seen_, [&](const Seen& seen) {
+        return seen.actor.node == node && seen.actor.start < at->second;
+    });
+}
+
+Seen Frontier::seen_of(const Actor& actor) const {
+    const Seen* seen = find(actor);
+    return seen == nullptr ? Seen{actor, 0, {}} : *seen;
+}
+
+std::vector<Seen> Frontier::seen_before(base::NodeId node, uint32_t start) const {
+    std::vector<Seen> part;
+    std::copy_if(seen_.begin(), seen_.end(), std::back_inserter(part), [&](const Seen& seen) {
+        return seen.actor.node == node && seen.actor.start < start;
+    });
+    return part;
 }
 
 Frontier Frontier::written_by(base::NodeId node) const {
@@ -178,6 +283,7 @@ Frontier Frontier::written_by(base::NodeId node) const {
     std::copy_if(seen_.begin(), seen_.end(), std::back_inserter(part.seen_), [&](const Seen& seen) {
         return seen.actor.node == node;
     });
+    part.seal(node, sealed_before(node));
     return part;
 }
 
@@ -189,6 +295,11 @@ uint64_t Frontier::gap_count() const {
 }
 
 void Frontier::encode(std::string& out) const {
+    base::put_varint(out, sealed_.size());
+    for (const auto& [node, start] : sealed_) {
+        base::put_u64(out, node.raw());
+        base::put_varint(out, start);
+    }
     base::put_varint(out, seen_.size());
     for (const Seen& seen : seen_) {
         put_actor(out, seen.actor);
@@ -205,6 +316,7 @@ void Frontier::encode(std::string& out) const {
 
 Frontier Frontier::decode(base::Reader& in) {
     Frontier frontier;
+    frontier.sealed_ = decode_sealed(in);
     const size_t count = in.count(encoded_seen_bytes_min);
     frontier.seen_.reserve(count);
     for (size_t i = 0; i < count; ++i) {
@@ -213,6 +325,7 @@ Frontier Frontier::decode(base::Reader& in) {
         seen.base = in.varint();
         decode_ranges(in, seen);
         if (seen.base == 0 && seen.above.empty()) in.fail();
+        if (seen.actor.start < frontier.sealed_before(seen.actor.node)) in.fail();
         if (i > 0 && !(frontier.seen_.back().actor < seen.actor)) in.fail();
         if (in.failed()) return {};
         frontier.seen_.push_back(std::move(seen));
@@ -222,6 +335,10 @@ Frontier Frontier::decode(base::Reader& in) {
 
 std::string to_string(const Frontier& frontier) {
     std::string text = "{";
+    for (const auto& [node, start] : frontier.sealed()) {
+        if (text.size() > 1) text += ", ";
+        text += fmt::format("{:x}: all before {}", node.raw(), start);
+    }
     for (const Seen& seen : frontier.seen()) {
         if (text.size() > 1) text += ", ";
         text += fmt::format("{}: 1-{}", to_string(seen.actor), seen.base);

@@ -4,13 +4,16 @@
 // it. After Goncalves et al., "DottedDB", SRDS 2017.
 //
 // A dot in the frontier claims that the replica reflects it: it holds it live, or holds what
-// superseded it (invariant I1). Nothing ever leaves a frontier.
+// superseded it (invariant I1). Nothing ever leaves a frontier. When the lives of a node up to one
+// are sealed (rule R6), the frontier has all dots that they could have written: those that nobody
+// reflects exist nowhere, and are refused for ever.
 
 #include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "node/version/context.h"
 #include "node/version/dot.h"
 
 namespace starling::node {
@@ -29,17 +32,32 @@ class Frontier {
     bool contains(const Dot& dot) const;
     // Every dot in `other` is in this one.
     bool contains(const Frontier& other) const;
+    // Every dot that `context` covers, of whatever key, is below a base.
+    bool is_past(const Context& context) const;
+    bool is_past(const Dot& dot) const;
     // True when the dot was not there before. REQUIRES: a sequence of 1 or more.
     bool add(const Dot& dot);
     void unite(const Frontier& other);
+    // Keeps what is below the bases of both, without exceptions.
+    void intersect_bases(const Frontier& other);
+    // All dots of lives of `node` before `start`.
+    void seal(base::NodeId node, uint32_t start);
+    // The first life of the node that is not sealed; 0 when none is.
+    uint32_t sealed_before(base::NodeId node) const;
     // The part of it that actors of `node` wrote.
     Frontier written_by(base::NodeId node) const;
     // How many dots are missing below the highest seen ones.
     uint64_t gap_count() const;
 
-    bool empty() const { return seen_.empty(); }
-    // Ordered by actor.
+    bool empty() const { return seen_.empty() && sealed_.empty(); }
+    // Ordered by actor; of lives that are not sealed.
     const std::vector<Seen>& seen() const { return seen_; }
+    // The actor's part of seen(); a base of 0 when there is none.
+    Seen seen_of(const Actor& actor) const;
+    // The part of seen() of lives of `node` before `start`.
+    std::vector<Seen> seen_before(base::NodeId node, uint32_t start) const;
+    // Ordered by node: the first life that is not sealed.
+    const std::vector<std::pair<base::NodeId, uint32_t>>& sealed() const { return sealed_; }
 
     void encode(std::string& out) const;
     // Fails the reader on what encode() would not have written.
@@ -48,6 +66,9 @@ class Frontier {
     friend bool operator==(const Frontier&, const Frontier&) = default;
 
   private:
+    const Seen* find(const Actor& actor) const;
+
+    std::vector<std::pair<base::NodeId, uint32_t>> sealed_;
     std::vector<Seen> seen_;
 };
 

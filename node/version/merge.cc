@@ -251,6 +251,15 @@ bool merge(Record& local, Record&& incoming, Frontier& frontier) {
     return merge_and_see(local, std::move(incoming), frontier);
 }
 
+bool accounts_for(const Record& local, const Record& incoming, const Frontier& frontier) {
+    return std::all_of(
+        incoming.siblings.begin(), incoming.siblings.end(), [&](const Sibling& sibling) {
+            return sibling.is_tombstone || !frontier.contains(sibling.dot) ||
+                   local.context.covers(sibling.dot) || local.is_gone(sibling.request) ||
+                   local.find(sibling.request) != nullptr;
+        });
+}
+
 bool join(Record& local, const Record& incoming) {
     return merge_into(local, incoming, nullptr);
 }

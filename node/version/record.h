@@ -116,6 +116,12 @@ bool merge(Record& local, const Record& incoming, Frontier& frontier);
 // The same, taking the values out of `incoming` instead of copying them.
 bool merge(Record& local, Record&& incoming, Frontier& frontier);
 
+// Whether `local` accounts for every value of `incoming` that `frontier` says is reflected here: it
+// holds it, or what superseded it. If not, either `incoming` is old, of before a tombstone that has
+// been collected since (rule R5); or this replica has lost a record, and merging would pass off the
+// loss as a deletion (I5).
+bool accounts_for(const Record& local, const Record& incoming, const Frontier& frontier);
+
 // The pure join, for a coordinator that merges replies and holds no frontier. True when `local`
 // changed.
 bool join(Record& local, const Record& incoming);

@@ -24,15 +24,17 @@ TEST(IdentityTest, WhatIsEncodedIsDecoded) {
     EXPECT_EQ(*decoded, some_identity());
 }
 
-TEST(IdentityTest, WhatIsCutOffLengthenedOrOfAnotherFormatIsDataLoss) {
+TEST(IdentityTest, WhatIsCutOffOrLengthenedIsDataLossAndAnotherFormatIsNamed) {
     const std::string whole = encode_identity(some_identity());
     for (size_t length = 0; length < whole.size(); ++length) {
         EXPECT_TRUE(absl::IsDataLoss(decode_identity(whole.substr(0, length)).status())) << length;
     }
     EXPECT_TRUE(absl::IsDataLoss(decode_identity(whole + '\0').status()));
     std::string other_format = whole;
-    other_format[0] = 2;
-    EXPECT_TRUE(absl::IsDataLoss(decode_identity(other_format).status()));
+    other_format[0] = 1;
+    const absl::Status refused = decode_identity(other_format).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(refused));
+    EXPECT_EQ(refused.message(), "the node's data has shard format 1; this program knows format 2");
     Identity nobody = some_identity();
     nobody.node = base::NodeId();
     EXPECT_TRUE(absl::IsDataLoss(decode_identity(encode_identity(nobody)).status()));

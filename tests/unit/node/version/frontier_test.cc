@@ -1,7 +1,11 @@
 #include "node/version/frontier.h"
 
 #include <algorithm>
+#include <iterator>
+#include <map>
+#include <optional>
 #include <set>
+#include <tuple>
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -17,7 +21,27 @@ using testing::frontier;
 
 using Model = std::set<Dot>;
 
-constexpr uint64_t sequence_max = 24;
+constexpr uint64_t nodes_max = 3;
+constexpr uint32_t starts_max = 3;
+constexpr uint64_t sequence_max = 12;
+
+Dot dot_of(uint64_t node, uint32_t start, uint64_t sequence) {
+    Dot made = dot(node, sequence);
+    made.actor.start = start;
+    return made;
+}
+
+// Calls `take` with every dot there may be, and one more of each actor that none adds.
+template <typename Take>
+void for_each_dot(Take take) {
+    for (uint64_t node = 1; node <= nodes_max; ++node) {
+        for (uint32_t start = 1; start <= starts_max; ++start) {
+            for (uint64_t sequence = 1; sequence <= sequence_max + 1; ++sequence) {
+                take(dot_of(node, start, sequence));
+            }
+        }
+    }
+}
 
 std::string encode(const Frontier& frontier) {
     std::string bytes;
@@ -25,45 +49,64 @@ std::string encode(const Frontier& frontier) {
     return bytes;
 }
 
+// Of dots added and lives sealed in any order.
 std::pair<Frontier, Model> any_frontier() {
-    const auto dots = *rc::gen::container<std::vector<std::pair<uint64_t, uint64_t>>>(rc::gen::pair(
-        rc::gen::inRange<uint64_t>(1, 4), rc::gen::inRange<uint64_t>(1, sequence_max + 1)));
+    const auto steps = *rc::gen::container<std::vector<std::tuple<uint64_t, uint32_t, uint64_t>>>(
+        rc::gen::tuple(rc::gen::inRange<uint64_t>(1, nodes_max + 1),
+                       rc::gen::inRange<uint32_t>(1, starts_max + 1),
+                       rc::gen::inRange<uint64_t>(0, sequence_max + 1)));
     std::pair<Frontier, Model> made;
-    for (const auto& [node, sequence] : dots) {
-        const bool is_new = made.second.insert(dot(node, sequence)).second;
-        RC_ASSERT(made.first.add(dot(node, sequence)) == is_new);
+    for (const auto& [node, start, sequence] : steps) {
+        if (sequence > 0) {
+            const Dot added = dot_of(node, start, sequence);
+            const bool is_new = made.second.insert(added).second;
+            RC_ASSERT(made.first.add(added) == is_new);
+            continue;
+        }
+        made.first.seal(base::NodeId(node), start + 1);
+        for_each_dot([&](const Dot& dot) {
+            if (dot.actor.node.raw() == node && dot.actor.start <= start) made.second.insert(dot);
+        });
     }
     return made;
 }
 
 Model all_dots_of(const Frontier& frontier) {
     Model dots;
-    for (uint64_t node = 1; node <= 4; ++node) {
-        for (uint64_t sequence = 1; sequence <= sequence_max + 1; ++sequence) {
-            if (frontier.contains(dot(node, sequence))) dots.insert(dot(node, sequence));
-        }
-    }
+    for_each_dot([&](const Dot& dot) {
+        if (frontier.contains(dot)) dots.insert(dot);
+    });
     return dots;
 }
 
+// The dots below which none of the actor's is missing.
+Model past_of(const Model& model) {
+    Model past;
+    for_each_dot([&](const Dot& dot) {
+        const bool is_first = dot.sequence == 1;
+        const bool follows = is_first || past.contains(Dot{dot.actor, dot.sequence - 1});
+        if (follows && model.contains(dot)) past.insert(dot);
+    });
+    return past;
+}
+
 uint64_t gaps_of(const Model& model) {
-    uint64_t gaps = 0;
-    for (uint64_t node = 1; node <= 4; ++node) {
-        uint64_t highest = 0;
-        uint64_t seen = 0;
-        for (const Dot& dot : model) {
-            if (dot.actor != actor(node)) continue;
-            highest = std::max(highest, dot.sequence);
-            ++seen;
-        }
-        gaps += highest - seen;
+    std::map<Actor, std::pair<uint64_t, uint64_t>> highest_and_count;
+    for (const Dot& dot : model) {
+        auto& [highest, count] = highest_and_count[dot.actor];
+        highest = std::max(highest, dot.sequence);
+        ++count;
     }
+    uint64_t gaps = 0;
+    for (const auto& [actor, seen] : highest_and_count)
+        gaps += seen.first - seen.second;
     return gaps;
 }
 
 bool is_canonical(const Frontier& frontier) {
     for (const Frontier::Seen& seen : frontier.seen()) {
         if (seen.base == 0 && seen.above.empty()) return false;
+        if (seen.actor.start < frontier.sealed_before(seen.actor.node)) return false;
         uint64_t last = seen.base;
         for (const auto& [first, end] : seen.above) {
             if (first < last + 2 || end < first) return false;
@@ -95,6 +138,38 @@ RC_GTEST_PROP(FrontierTest, UnionAndInclusionAreThoseOfSets, ()) {
     RC_ASSERT(is_canonical(a));
     RC_ASSERT(a == other_way);
     RC_ASSERT(a.contains(b));
+}
+
+RC_GTEST_PROP(FrontierTest, WhatIsPastHasNoGapBelowIt, ()) {
+    const auto [made, model] = any_frontier();
+    const Model past = past_of(model);
+    for_each_dot([&](const Dot& dot) {
+        RC_ASSERT(made.is_past(dot) == past.contains(dot));
+        Context context;
+        context.add(dot);
+        RC_ASSERT(made.is_past(context) == past.contains(dot));
+    });
+}
+
+RC_GTEST_PROP(FrontierTest, CommonBasesAreWhatIsPastInBoth, ()) {
+    const auto [a, model_a] = any_frontier();
+    const auto [b, model_b] = any_frontier();
+    Frontier common = a;
+    common.intersect_bases(b);
+    Frontier other_way = b;
+    other_way.intersect_bases(a);
+    RC_ASSERT(is_canonical(common));
+    RC_ASSERT(common == other_way);
+    RC_ASSERT(common.gap_count() == 0u);
+    Model expected;
+    const Model past_a = past_of(model_a);
+    const Model past_b = past_of(model_b);
+    std::set_intersection(past_a.begin(),
+                          past_a.end(),
+                          past_b.begin(),
+                          past_b.end(),
+                          std::inserter(expected, expected.end()));
+    RC_ASSERT(all_dots_of(common) == expected);
 }
 
 RC_GTEST_PROP(FrontierTest, DecodesWhatItEncodes, ()) {
@@ -152,6 +227,7 @@ TEST(FrontierTest, TheHighestSequencesDoNotOverflow) {
 TEST(FrontierTest, RefusesRangesThatTouchOverflowOrSayNothing) {
     const auto one_range = [](uint64_t base, uint64_t gap, uint64_t length) {
         std::string bytes;
+        base::put_varint(bytes, 0);
         base::put_varint(bytes, 1);
         put_actor(bytes, actor(1));
         base::put_varint(bytes, base);
@@ -170,11 +246,56 @@ TEST(FrontierTest, RefusesRangesThatTouchOverflowOrSayNothing) {
     EXPECT_FALSE(decodes(one_range(UINT64_MAX, 2, 0)));
     EXPECT_FALSE(decodes(one_range(3, 2, UINT64_MAX - 4)));
     std::string nothing_seen;
+    base::put_varint(nothing_seen, 0);
     base::put_varint(nothing_seen, 1);
     put_actor(nothing_seen, actor(1));
     base::put_varint(nothing_seen, 0);
     base::put_varint(nothing_seen, 0);
     EXPECT_FALSE(decodes(nothing_seen));
+}
+
+TEST(FrontierTest, SealedLivesTakeOneEntryHoweverManyTheyWere) {
+    Frontier seen;
+    for (uint32_t start = 1; start <= 1000; ++start) {
+        seen.add(dot_of(1, start, 2));
+        seen.seal(base::NodeId(1), start);
+    }
+    EXPECT_EQ(seen.seen().size(), 1u);
+    EXPECT_EQ(seen.sealed().size(), 1u);
+    EXPECT_TRUE(seen.contains(dot_of(1, 999, UINT64_MAX)));
+    EXPECT_FALSE(seen.contains(dot_of(1, 1000, 1)));
+    EXPECT_EQ(seen.seen_before(base::NodeId(1), 1001).size(), 1u);
+    EXPECT_TRUE(seen.seen_before(base::NodeId(1), 1000).empty());
+    // A lower one changes nothing.
+    seen.seal(base::NodeId(1), 3);
+    EXPECT_EQ(seen.sealed_before(base::NodeId(1)), 1000u);
+}
+
+TEST(FrontierTest, RefusesSealsOutOfOrderAndDotsBelowThem) {
+    const auto decodes = [](const std::vector<std::pair<uint64_t, uint64_t>>& sealed,
+                            std::optional<Dot> seen) {
+        std::string bytes;
+        base::put_varint(bytes, sealed.size());
+        for (const auto& [node, start] : sealed) {
+            base::put_u64(bytes, node);
+            base::put_varint(bytes, start);
+        }
+        base::put_varint(bytes, seen.has_value() ? 1 : 0);
+        if (seen.has_value()) {
+            put_actor(bytes, seen->actor);
+            base::put_varint(bytes, seen->sequence);
+            base::put_varint(bytes, 0);
+        }
+        base::Reader in(bytes);
+        Frontier::decode(in);
+        return in.finished();
+    };
+    EXPECT_TRUE(decodes({{1, 2}, {2, 2}}, dot_of(1, 2, 1)));
+    EXPECT_FALSE(decodes({{1, 2}, {2, 2}}, dot_of(1, 1, 1)));
+    EXPECT_FALSE(decodes({{2, 2}, {1, 2}}, std::nullopt));
+    EXPECT_FALSE(decodes({{1, 2}, {1, 3}}, std::nullopt));
+    EXPECT_FALSE(decodes({{1, 0}}, std::nullopt));
+    EXPECT_FALSE(decodes({{1, uint64_t{UINT32_MAX} + 1}}, std::nullopt));
 }
 
 }  // namespace

@@ -254,5 +254,29 @@ TEST(MintOverTest, AMergeUnitesWhatHidesASiblingWhateverItsDot) {
     }
 }
 
+TEST(RecordTest, AValueThatWasSeenIsAccountedForByWhatHoldsOrReplacedIt) {
+    const Record theirs = mint({}, {}, write(dot(1, 1), 10, "value"));
+    const Frontier seen = frontier({dot(1, 1)});
+    EXPECT_TRUE(accounts_for({}, theirs, {})) << "news";
+    EXPECT_FALSE(accounts_for({}, theirs, seen)) << "seen, and not here";
+    EXPECT_TRUE(accounts_for(theirs, theirs, seen));
+    const Record replaced =
+        mint(theirs, Superseded::by_reading(theirs), write(dot(2, 1), 20, "newer"));
+    EXPECT_TRUE(accounts_for(replaced, theirs, seen));
+
+    Record stripped = replaced;
+    stripped.context = context({dot(2, 1)});
+    EXPECT_TRUE(accounts_for(stripped, theirs, seen)) << "its request is remembered as gone";
+    stripped.gone.clear();
+    EXPECT_FALSE(accounts_for(stripped, theirs, seen));
+    const Record retried = mint({}, {}, write(dot(2, 1), 10, "value"));
+    EXPECT_TRUE(accounts_for(retried, theirs, seen)) << "the same request under another dot";
+}
+
+TEST(RecordTest, ATombstoneNeedsNoAccount) {
+    const Record theirs = mint({}, {}, removal(dot(1, 1), 10));
+    EXPECT_TRUE(accounts_for({}, theirs, frontier({dot(1, 1)}))) << "it may have been collected";
+}
+
 }  // namespace
 }  // namespace starling::node

@@ -1,0 +1,46 @@
+#include "node/version/collection.h"
+
+#include <algorithm>
+
+namespace starling::node {
+
+namespace {
+
+bool all_seen(const Record& record, const Frontier& stable) {
+    return std::all_of(record.siblings.begin(), record.siblings.end(), [&](const Sibling& sibling) {
+        return stable.is_past(sibling.dot);
+    });
+}
+
+bool hides_another(const Record& record, const base::RequestId& request) {
+    return std::any_of(record.siblings.begin(), record.siblings.end(), [&](const Sibling& sibling) {
+        return std::binary_search(sibling.hidden_by.begin(), sibling.hidden_by.end(), request);
+    });
+}
+
+}  // namespace
+
+bool strip_context(Record& record, const Frontier& stable) {
+    if (!all_seen(record, stable)) return false;
+    Context needed;
+    for (const Sibling& sibling : record.siblings) {
+        needed.add({sibling.dot.actor, record.context.sequence_of(sibling.dot.actor)});
+    }
+    for (const Context::Entry& entry : record.context.entries()) {
+        const Dot dot{entry.actor, entry.sequence};
+        if (!stable.is_past(dot)) needed.add(dot);
+    }
+    if (needed == record.context) return false;
+    record.context = std::move(needed);
+    return true;
+}
+
+bool collect_tombstones(Record& record, const Frontier& stable, uint64_t forget_before_ms) {
+    if (!stable.is_past(record.context)) return false;
+    return std::erase_if(record.siblings, [&](const Sibling& sibling) {
+               return sibling.is_tombstone && sibling.request.created_ms < forget_before_ms &&
+                      !hides_another(record, sibling.request);
+           }) > 0;
+}
+
+}  // namespace starling::node

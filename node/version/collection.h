@@ -1,0 +1,29 @@
+#pragma once
+
+// When what a record keeps beside its live values may go: entries of its context (rule R8 of
+// docs/causality.md), and tombstones with all the rest (R5). Both rest on a proof that every owner
+// has seen what is to be forgotten, never on time.
+//
+// `stable` is that proof: the dots up to its bases are those that each owner of the group, this one
+// included, is known to have seen, durably and for good.
+
+#include <cstdint>
+
+#include "node/version/frontier.h"
+#include "node/version/record.h"
+
+namespace starling::node {
+
+// R8: removes the context entries that no owner needs any more. An entry (a: n) makes an owner drop
+// the siblings that it covers, and refuse them when they come late. Once every owner has seen this
+// record's siblings, their own frontier and records do the first; once every owner has seen the
+// dots of `a` up to n, their frontiers do the second. True when the record changed.
+bool strip_context(Record& record, const Frontier& stable);
+
+// R5: removes the tombstones that no owner needs any more: every owner has seen them and all that
+// they superseded, so no carrier of an old write finds one that would take it; and their requests
+// cannot be minted again (created before `forget_before_ms`). One that hides a younger sibling
+// stays: without it, that would be shown. True when the record changed.
+bool collect_tombstones(Record& record, const Frontier& stable, uint64_t forget_before_ms);
+
+}  // namespace starling::node

@@ -1,0 +1,93 @@
+#include "node/version/collection.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/node/version/builders.h"
+
+namespace starling::node {
+namespace {
+
+using testing::context;
+using testing::dot;
+using testing::frontier;
+using testing::removal;
+using testing::write;
+
+// Node 2 has replaced node 1's first write.
+Record replaced() {
+    const Record first = mint({}, {}, write(dot(1, 1), 10, "old"));
+    return mint(first, Superseded::by_reading(first), write(dot(2, 1), 20, "new"));
+}
+
+Record deleted() {
+    const Record first = replaced();
+    return mint(first, Superseded::by_reading(first), removal(dot(2, 2), 30));
+}
+
+TEST(CollectionTest, AContextKeepsWhatItsSiblingsNeedAndWhatNotAllHaveSeen) {
+    const Frontier all = frontier({dot(1, 1), dot(2, 1)});
+    Record record = replaced();
+    EXPECT_TRUE(strip_context(record, all));
+    EXPECT_EQ(record.context, context({dot(2, 1)}));
+    EXPECT_FALSE(strip_context(record, all)) << "nothing is left to strip";
+
+    record = replaced();
+    EXPECT_FALSE(strip_context(record, frontier({dot(1, 1)}))) << "not all have seen the sibling";
+    EXPECT_FALSE(strip_context(record, frontier({dot(2, 1)}))) << "not all have seen the old one";
+    EXPECT_FALSE(strip_context(record, {}));
+    EXPECT_EQ(record, replaced());
+}
+
+TEST(CollectionTest, AStrippedRecordIsStillARecord) {
+    Record record = deleted();
+    ASSERT_TRUE(strip_context(record, frontier({dot(1, 1), dot(2, 1), dot(2, 2)})));
+    const auto decoded = decode_record(testing::encoded(record));
+    ASSERT_TRUE(decoded.ok()) << decoded.status();
+    EXPECT_EQ(*decoded, record);
+}
+
+bool is_collected(Record record, const Frontier& stable, uint64_t forget_before_ms) {
+    const Record before = record;
+    const bool changed = collect_tombstones(record, stable, forget_before_ms);
+    EXPECT_EQ(changed, record != before);
+    return changed;
+}
+
+TEST(CollectionTest, ATombstoneGoesWhenAllHaveSeenItAndWhatItReplaced) {
+    const Frontier all = frontier({dot(1, 1), dot(2, 1), dot(2, 2)});
+    EXPECT_TRUE(is_collected(deleted(), all, 31));
+    EXPECT_FALSE(is_collected(deleted(), frontier({dot(2, 1), dot(2, 2)}), 31));
+    EXPECT_FALSE(is_collected(deleted(), frontier({dot(1, 1), dot(2, 1)}), 31));
+    EXPECT_FALSE(is_collected(deleted(), frontier({dot(1, 1), dot(2, 2)}), 31)) << "a gap";
+    EXPECT_FALSE(is_collected(deleted(), {}, 31));
+}
+
+TEST(CollectionTest, ATombstoneStaysWhileItsRequestMayBeMintedAgain) {
+    const Frontier all = frontier({dot(1, 1), dot(2, 1), dot(2, 2)});
+    EXPECT_FALSE(is_collected(deleted(), all, 30));
+}
+
+TEST(CollectionTest, ATombstoneBesideAValueGoesAlone) {
+    const Record value = mint({}, {}, write(dot(1, 1), 10, "kept"));
+    Record both = mint(value, {}, removal(dot(2, 1), 20));
+    ASSERT_EQ(both.siblings.size(), 2u);
+    EXPECT_TRUE(collect_tombstones(both, frontier({dot(1, 1), dot(2, 1)}), 21));
+    EXPECT_EQ(testing::values(both), std::vector<std::string>{"kept"});
+}
+
+TEST(CollectionTest, ATombstoneThatHidesAValueStays) {
+    const Record younger = mint({}, {}, write(dot(1, 1), 20, "hidden"));
+    const Record both = mint_over(younger, removal(dot(2, 1), 10));
+    ASSERT_FALSE(both.has_live_value());
+    EXPECT_FALSE(is_collected(both, frontier({dot(1, 1), dot(2, 1)}), 100));
+}
+
+TEST(CollectionTest, SealedLivesAreSeenByAll) {
+    Frontier sealed;
+    sealed.seal(base::NodeId(1), 2);
+    sealed.seal(base::NodeId(2), 2);
+    EXPECT_TRUE(is_collected(deleted(), sealed, 31));
+}
+
+}  // namespace
+}  // namespace starling::node
