@@ -9,6 +9,7 @@ namespace {
 using Kind = peer::ReplicaMessage;
 using testing::CoordinatorRig;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 using testing::values;
@@ -63,6 +64,30 @@ TEST_F(PutOperationTest, ADiskThatFailsHereDoesNotFailAPutThatEnoughOthersHave) 
     }
     ASSERT_TRUE(outcome->result.has_value());
     EXPECT_TRUE(outcome->result->ok());
+}
+
+TEST_F(PutOperationTest, WhoLacksWritesOfItsOwnMintsNoneUntilTheyAreHere) {
+    const auto first = rig.put_blind("k", "value");
+    rig.settle();
+    ReplicaStore& store = rig.store_rig.store;
+    const GroupId group = store.groups().front();
+    const Frontier before = store.frontier(group);
+    bool dropped = false;
+    store.drop(group, [&](const absl::Status& status) { dropped = status.ok(); });
+    rig.settle();
+    ASSERT_TRUE(dropped);
+
+    const auto refused = rig.put_blind("k", "other");
+    rig.settle();
+    ASSERT_TRUE(refused->result.has_value());
+    EXPECT_EQ(refused->result->status().code(), absl::StatusCode::kUnavailable);
+    EXPECT_THAT(std::string(refused->result->status().message()), HasSubstr("wrote itself"));
+
+    store.unite_frontier(group, before, [](const absl::Status&) {});
+    rig.settle();
+    rig.take_sent();
+    rig.put_blind("k", "other");
+    EXPECT_EQ(rig.count(rig.take_sent(), Kind::kWrite), 2u);
 }
 
 TEST_F(PutOperationTest, APutWithoutContextAsksBeforeItMints) {
