@@ -36,15 +36,6 @@ TEST(ConvergenceExplorerTest, NorDoesOneWithoutTheMemoryOfRequests) {
     expect_clean({.requests_remembered = false}, traces(4000));
 }
 
-// What looks for damage often takes the healthy for the damaged when another rule is broken.
-Rules bare(Rules rules) {
-    rules.pull_explains = false;
-    rules.loss_is_no_deletion = false;
-    rules.change_asks_index = false;
-    rules.damage_is_found = false;
-    return rules;
-}
-
 // An explorer that finds nothing may be blind: it must find what is known to be wrong.
 void expect_found(const Rules& weaker, uint64_t count, uint64_t first_seed = 1) {
     const auto failed = first_failure(count, weaker, first_seed);

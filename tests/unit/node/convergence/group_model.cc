@@ -326,6 +326,7 @@ void Group::roll_back(size_t owner) {
     const State before = *self.snapshot;
     self.snapshot.reset();
     if (!seat_of(owner).has_value()) return;
+    has_lost_disk_ = true;
     for (auto& [dot, truth] : truth_) {
         if (!before.reflected.contains(dot)) truth.seats.erase(*seat_of(owner));
     }
@@ -338,6 +339,7 @@ void Group::roll_back(size_t owner) {
 void Group::lose_record(size_t owner, size_t key) {
     Owner& self = owners_[owner];
     if (!self.is_ready || !seat_of(owner).has_value()) return;
+    has_lost_disk_ = true;
     for (State* state : {&self.now, &self.disk}) {
         for (const Dot& dot : reflected_of(*state, key)) {
             state->reflected.erase(dot);
@@ -793,13 +795,17 @@ void Group::converge() {
     // is found to be damaged is filled in the one after.
     for (int round = 0; round < 6; ++round) {
         converge_round();
-        // A hole that a living node left, whose data was lost with another's disk, is closed once
-        // its life has ended.
-        for (size_t i = 0; i < node_count && round == 1; ++i) {
-            const Owner& node = owners_[i];
-            const bool has_own = node.now.frontier.seen_of(node.actor).base == node.minted_count;
-            if (!is_owner(i) || !has_own) crash(i);
-        }
+        if (round == 1 && has_lost_disk_) end_lives_with_holes();
+    }
+}
+
+// A lost disk may have had the only copy of what a living node wrote before it gave its seat away:
+// such a hole is closed once that life has ended.
+void Group::end_lives_with_holes() {
+    for (size_t i = 0; i < node_count; ++i) {
+        const Owner& node = owners_[i];
+        const bool has_own = node.now.frontier.seen_of(node.actor).base == node.minted_count;
+        if (!is_owner(i) || !has_own) crash(i);
     }
 }
 

@@ -78,6 +78,16 @@ struct Rules {
     bool requests_remembered = true;
 };
 
+// Without the search for damage, which often takes the healthy for the damaged when another rule is
+// broken.
+inline Rules bare(Rules rules) {
+    rules.pull_explains = false;
+    rules.loss_is_no_deletion = false;
+    rules.change_asks_index = false;
+    rules.damage_is_found = false;
+    return rules;
+}
+
 // What a client knows after a read.
 struct Reading {
     Superseded seen;
@@ -270,6 +280,7 @@ class Group {
     uint64_t forget_before(size_t owner) const;
     bool knows_ended_lives(const Owner& owner) const;
     void converge_round();
+    void end_lives_with_holes();
     std::optional<std::string> difference() const;
     std::optional<std::string> wrong_writes(size_t key,
                                             const Dots& reflected,
@@ -278,6 +289,7 @@ class Group {
     const Rules rules_;
     uint64_t now_ = 1;
     uint64_t lives_ = 0;
+    bool has_lost_disk_ = false;
     std::array<Owner, node_count> owners_;
     std::array<size_t, seat_count> holders_ = {0, 1, 2};
     std::optional<Move> move_;

@@ -66,6 +66,14 @@ struct Stage : Group {
             }
         }
     }
+    // All hear of all, and forget what they may.
+    void collect_all() {
+        tell_all();
+        for (const size_t owner : {A, B, C}) {
+            collect(owner);
+            sync(owner);
+        }
+    }
     void learn_all(size_t about) {
         for (const size_t owner : {A, B, C})
             learn_start(owner, about);
@@ -96,15 +104,6 @@ struct Stage : Group {
 // The memory of superseded requests hides many a fault, until its window has passed.
 Rules without_memory(Rules rules) {
     rules.requests_remembered = false;
-    return rules;
-}
-
-// So does the search for damage, which often takes the healthy for the damaged then.
-Rules bare(Rules rules) {
-    rules.pull_explains = false;
-    rules.loss_is_no_deletion = false;
-    rules.change_asks_index = false;
-    rules.damage_is_found = false;
     return rules;
 }
 
@@ -216,9 +215,7 @@ std::string drop_that_asks_for_the_tombstone_only(Rules rules) {
     stage.write_durably(A, k, 1);
     stage.carry(B, 1);
     stage.spread(B, k, 2, true);
-    stage.tell_all();
-    for (const size_t owner : {A, B, C})
-        stage.collect(owner);
+    stage.collect_all();
     stage.carry(C, 1);
     return stage.read(C, k).seen.requests == std::vector{request(1)} ? "deleted and back"
                                                                      : stage.outcome();
@@ -234,11 +231,7 @@ std::string late_put(Rules rules) {
     Stage stage(without_memory(rules));
     stage.spread(A, k, 1);
     stage.spread(A, k, 2, true);
-    stage.tell_all();
-    for (const size_t owner : {A, B, C}) {
-        stage.collect(owner);
-        stage.sync(owner);
-    }
+    stage.collect_all();
     EXPECT_EQ(stage.collected_count(), 3u);
     stage.carry(C, 1);
     if (!stage.record(C, k).siblings.empty()) return "deleted and back";
@@ -255,11 +248,7 @@ std::string set_back_after_a_drop(Rules rules) {
     stage.spread(B, k, 1);
     stage.take_snapshot(A);
     stage.spread(B, k, 2, true);
-    stage.tell_all();
-    for (const size_t owner : {A, B, C}) {
-        stage.collect(owner);
-        stage.sync(owner);
-    }
+    stage.collect_all();
     EXPECT_EQ(stage.collected_count(), 3u);
     stage.roll_back(A);
     return stage.outcome();
