@@ -185,7 +185,7 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
         }
         // The new dot will cover all that this life wrote of the key, so that must be here. It need
         // not be where this node gave a seat away, with its data, and has taken another since.
-        if (frontier.seen_of(context_.actor).base + 1 != context_.store.upcoming_sequence(group_)) {
+        if (frontier.seen_of(context_.actor).base + 1 < context_.store.upcoming_sequence(group_)) {
             return base::make_error(absl::StatusCode::kUnavailable,
                                     base::reason::no_owner,
                                     "this node does not have all that it wrote itself yet");

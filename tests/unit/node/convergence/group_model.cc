@@ -505,28 +505,6 @@ void Group::pull(size_t to, size_t from) {
     self.now.reflected.insert(theirs.reflected.begin(), theirs.reflected.end());
 }
 
-// R9, between owners in step: a value that one has, and another has seen and not, although nothing
-// that it has explains that.
-void Group::find_damage() {
-    if (!rules_.damage_is_found) return;
-    for (size_t a = 0; a < node_count; ++a) {
-        for (size_t b = 0; b < node_count; ++b) {
-            if (a == b || !is_active(a) || !is_active(b)) continue;
-            const State& mine = owners_[a].now;
-            const State& theirs = owners_[b].now;
-            if (mine.frontier != theirs.frontier) continue;
-            bool lacks = false;
-            for (size_t key = 0; key < key_count; ++key) {
-                for (const Sibling& sibling : theirs.records[key].siblings) {
-                    const Sibling* same = mine.records[key].find(sibling.request);
-                    lacks = lacks || (!sibling.is_tombstone && same == nullptr);
-                }
-            }
-            if (lacks) set_aside(a);
-        }
-    }
-}
-
 void Group::exchange(size_t a, size_t b, size_t key) {
     if (a == b || !is_active(a) || !is_active(b)) return;
     const State of_a = owners_[a].disk;
@@ -573,10 +551,8 @@ void Group::deliver_report(size_t index) {
     const bool is_of_present_epoch = sent.report.epoch == self.knowledge.epoch_of(id_of(sent.from));
     bool is_complete = is_of_present_epoch && self.now.frontier.contains(sent.all);
     if (rules_.forget_asks_for_ended_lives) {
-        for (const auto& [node, start] : self.now.frozen) {
-            const auto at = sent.report.frozen.find(node);
-            is_complete = is_complete && at != sent.report.frozen.end() && at->second >= start;
-        }
+        // Both know of the same lives, or one may still take a message of a life that has ended.
+        is_complete = is_complete && sent.report.frozen == self.now.frozen;
     }
     if (is_complete) {
         self.covered_time[sent.from] = std::max(self.covered_time[sent.from], sent.time);
@@ -770,7 +746,6 @@ void Group::converge_round() {
             });
         });
     }
-    find_damage();
     for_each_owner([&](size_t i) { refill(i); });
     for_each_owner([&](size_t i) { report_hints(i); });
     for_each_owner([&](size_t i) { ask_owners(i); });

@@ -72,8 +72,6 @@ struct Rules {
     bool loss_is_no_deletion = true;
     // I2: a record that is to be changed holds, or explains, each dot of it that not all have seen.
     bool change_asks_index = true;
-    // R9: who lacks what its frontier has, and nothing explains it, is damaged.
-    bool damage_is_found = true;
     // R7. Off, the memory of requests hides no fault of the other rules, and nobody retries.
     bool requests_remembered = true;
 };
@@ -84,7 +82,6 @@ inline Rules bare(Rules rules) {
     rules.pull_explains = false;
     rules.loss_is_no_deletion = false;
     rules.change_asks_index = false;
-    rules.damage_is_found = false;
     return rules;
 }
 
@@ -263,7 +260,6 @@ class Group {
     bool brings_news(const State& theirs, size_t key, const Frontier& mine) const;
     bool may_mint(size_t node) const;
     bool has_lost(const State& state, size_t key) const;
-    void find_damage();
     void mint_at(
         size_t node, size_t key, const Superseded* seen, NewWrite write, const Truth& truth);
     std::vector<base::NodeId> others_of(size_t owner) const;
