@@ -11,10 +11,6 @@ GetCore::GetCore(GetCoreOptions options) : options_(options), tally_(options.rep
 
 void GetCore::answered(base::NodeId node, SeatSet seats, const Record& record, uint64_t digest) {
     join(result_, record);
-    answered_same(node, seats, digest);
-}
-
-void GetCore::answered_same(base::NodeId node, SeatSet seats, uint64_t digest) {
     tally_.add(node, seats);
     for (Answer& answer : answers_) {
         if (answer.node == node) {

@@ -26,11 +26,9 @@ class GetCore {
   public:
     explicit GetCore(GetCoreOptions options);
 
-    // `digest` is the record's (0 for an absent key).
+    // `digest` is the record's (0 for an absent key). Of siblings that a replica that has answered
+    // has as well, the values may be left out.
     void answered(base::NodeId node, SeatSet seats, const Record& record, uint64_t digest);
-    // The answer of a replica whose record has the digest of one that has answered.
-    void answered_same(base::NodeId node, SeatSet seats, uint64_t digest);
-
     // `node` has merged the result as it was when its digest was `digest`.
     void repaired(base::NodeId node, uint64_t digest);
 

@@ -74,6 +74,15 @@ void GetOperation::read_here() {
                 return;
             }
             op->local_digest_ = digest_of(op->plan_.group_key, local->record);
+            for (const Sibling& sibling : local->record.siblings) {
+                op->local_bare_.push_back({.dot = sibling.dot,
+                                           .request = sibling.request,
+                                           .time = sibling.time,
+                                           .expires_ms = sibling.expires_ms,
+                                           .is_tombstone = sibling.is_tombstone,
+                                           .value = {},
+                                           .hidden_by = sibling.hidden_by});
+            }
             op->answered_.push_back(op->self());
             op->outcomes_.set(op->self(), ReplicaState::answered, local->seats, op->elapsed());
             op->core_.answered(op->self(), local->seats, local->record, op->local_digest_);
@@ -107,10 +116,12 @@ void GetOperation::on_read_reply(base::NodeId from, const peer::ReadReply& reply
     }
     const auto seats = SeatSet::from_bits(reply.seats());
     if (reply.same()) {
-        if (local_digest_ == 0) {
+        base::Reader context(reply.context());
+        Record record{.context = Context::decode(context), .siblings = local_bare_, .gone = {}};
+        if (local_digest_ == 0 || !context.finished()) {
             return;
         }
-        core_.answered_same(from, seats, local_digest_);
+        core_.answered(from, seats, record, local_digest_);
     } else {
         Record record;
         if (!reply.record().empty()) {
@@ -189,7 +200,7 @@ void GetOperation::repair(base::NodeId node, uint64_t digest) {
             group_,
             plan_.group_key,
             STARLING_PLANTED(read_repair_writes_loser) ? own_record() : core_.result(),
-            std::nullopt,
+            {},
             [op = shared_as<GetOperation>(), digest](const absl::StatusOr<SeatSet>& seats) {
                 if (!op->is_finished() && seats.ok()) {
                     op->core_.repaired(op->self(), digest);
@@ -203,7 +214,6 @@ void GetOperation::repair(base::NodeId node, uint64_t digest) {
     message.mutable_write()->set_record(STARLING_PLANTED(read_repair_writes_loser)
                                             ? wire::encode(own_record())
                                             : wire::encode(core_.result()));
-    *message.mutable_write()->mutable_minted() = context_.replica.minted_report(group_);
     send(node, std::move(message));
 }
 

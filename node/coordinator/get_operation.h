@@ -61,6 +61,8 @@ class GetOperation final : public Operation {
     GetCore core_;
     // Of this node's own record; 0 when it has none, or holds no seat.
     uint64_t local_digest_ = 0;
+    // Of the local record, without their values: those of who answers that its are the same.
+    std::vector<Sibling> local_bare_;
 
     // What each node was last sent, to be counted when it answers that very message: an answer to
     // an earlier one says nothing about a result that has grown since.

@@ -154,7 +154,7 @@ void HintCourier::deliver_record(const HintKey& hint,
         context_.replica.write(hint.group,
                                hint.key,
                                std::move(record),
-                               dot,
+                               {.dot = dot, .is_hint = true},
                                [this, operation, seat = hint.seat](absl::StatusOr<SeatSet> seats) {
                                    end(operation, seats.ok() && seats->contains(seat));
                                });
@@ -169,7 +169,7 @@ void HintCourier::deliver_record(const HintKey& hint,
     if (dot.has_value()) {
         wire::set_dot(*message.mutable_write()->mutable_dot(), *dot);
     }
-    *message.mutable_write()->mutable_minted() = context_.replica.minted_report(hint.group);
+    message.mutable_write()->set_is_hint(true);
     context_.host.send(holder, std::move(message));
 }
 

@@ -282,7 +282,6 @@ void PutOperation::send_write(base::NodeId node) {
     if (dot_.has_value() && !is_repeat_) {
         wire::set_dot(*write.mutable_dot(), *dot_);
     }
-    *write.mutable_minted() = context_.replica.minted_report(group_);
     send(node, std::move(message));
 }
 
@@ -305,7 +304,6 @@ void PutOperation::on_write_reply(base::NodeId from, const peer::WriteReply& rep
         return;
     }
     const auto seats = SeatSet::from_bits(reply.seats());
-    context_.replica.note_minted(group_, from, reply.minted());
     outcomes_.set(from, ReplicaState::durable, seats, elapsed());
     core_.acknowledged(from, seats);
     after_answer();

@@ -35,7 +35,7 @@ void BulkCopy::on_page(const peer::EntropyScanned& page) {
     for (const peer::EntropyRecord& record : page.records()) {
         runtime_.counters.bytes_pulled += size_of(record);
     }
-    runtime_.groups.merge_records(
+    runtime_.groups.copy_records(
         group_, *std::move(records), lifeline_.guard([this, is_last](const absl::Status& status) {
             if (!status.ok() || is_last) return finish(status);
             ask_page();

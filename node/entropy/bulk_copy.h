@@ -1,8 +1,8 @@
 #pragma once
 
 // Copies all records of one group from a peer, page by page in key order, without comparing: for a
-// replica that has nothing of the group yet. It gives no frontier; a SyncSession after it does, and
-// finds what was written behind the cursor.
+// replica that has nothing of the group yet. It leaves the frontier alone; a SyncSession after it
+// unites that, and finds what was written behind the cursor.
 
 #include <cstdint>
 #include <string>

@@ -10,10 +10,11 @@ Entropy::Entropy(EntropyOptions options,
                  env::EventLoop& loop,
                  env::Random& random)
     : runtime_{.options = options, .host = host, .groups = groups, .loop = loop, .random = random},
-      responder_(runtime_,
-                 [this](GroupId group, base::NodeId peer, bool is_equal) {
-                     scheduler_.on_checked_by(group, peer, is_equal);
-                 }),
+      responder_(
+          runtime_,
+          [this](GroupId group, base::NodeId peer, const Frontier& theirs, uint64_t root_hash) {
+              scheduler_.on_checked_by(group, peer, theirs, root_hash);
+          }),
       scheduler_(runtime_) {}
 
 Entropy::~Entropy() {
@@ -35,9 +36,11 @@ void Entropy::on_message(base::NodeId from, const peer::EntropyMessage& message)
         case peer::EntropyMessage::kFetch:
         case peer::EntropyMessage::kScan:
         case peer::EntropyMessage::kGroupsAsk:
+        case peer::EntropyMessage::kMissingAsk:
+        case peer::EntropyMessage::kHintsAsk:
             return responder_.on_question(from, message);
-        case peer::EntropyMessage::kPullHint:
-            return scheduler_.on_pull_hint(group, from);
+        case peer::EntropyMessage::kHintsGone:
+            return runtime_.host.told_hints_gone(group, from, message.hints_gone());
         case peer::EntropyMessage::BODY_NOT_SET:
             ++runtime_.counters.malformed_messages;
             return;
@@ -62,6 +65,15 @@ void Entropy::kick(base::NodeId peer) {
 
 void Entropy::mark_dirty(GroupId group, base::NodeId peer) {
     scheduler_.mark_dirty(group, peer);
+}
+
+void Entropy::ask_hints(GroupId group, base::NodeId member) {
+    if (is_stopped_) return;
+    peer::EntropyMessage question;
+    question.set_partition(group.partition.raw());
+    question.set_replicas(group.replicas);
+    question.mutable_hints_ask();
+    runtime_.host.send(member, std::move(question));
 }
 
 uint64_t Entropy::start_partition_sync(const PartitionSyncRequest& request, Done done) {

@@ -46,6 +46,8 @@ class Entropy {
     void kick(base::NodeId peer);
     // A write of the group may not have reached the peer.
     void mark_dirty(GroupId group, base::NodeId peer);
+    // Asks a member for what EntropyHost::told_hints_gone() is told. May be lost.
+    void ask_hints(GroupId group, base::NodeId member);
     // Groups that are not known to be in step with each of their peers.
     size_t dirty_count() const { return scheduler_.dirty_count(); }
 

@@ -64,7 +64,7 @@ void PartitionSync::pull(GroupId group, uint32_t round) {
         runtime_,
         group,
         request_.from,
-        SyncSession::Mode::thorough,
+        request_.is_fill ? SyncSession::Mode::fill : SyncSession::Mode::thorough,
         [this, group, round](absl::StatusOr<SyncResult> result) {
             if (!result.ok()) return finish(result.status());
             const bool is_near = result->records <= runtime_.options.nearly_records_max ||

@@ -26,6 +26,9 @@ struct PartitionSyncRequest {
     // True: a first copy, repeated until nearly in step. False: one complete pull of each group,
     // whose summary the peer takes after the start.
     bool is_copy = false;
+    // This node fills the seat and counts for none of the partition yet: it becomes what the peer
+    // is.
+    bool is_fill = false;
 };
 
 class PartitionSync {

@@ -45,14 +45,69 @@ absl::StatusOr<std::vector<KeyRecord>> read_records(
     return records;
 }
 
-SummaryHashes hashes_of(const GroupSummary& summary) {
-    std::string frontier;
-    summary.frontier.encode(frontier);
-    std::string buckets;
-    for (const uint64_t digest : summary.buckets) {
-        base::put_u64(buckets, digest);
+uint64_t root_hash(const BucketDigests& buckets) {
+    std::string bytes;
+    for (const uint64_t digest : buckets) {
+        base::put_u64(bytes, digest);
     }
-    return {.frontier = base::xxh3_64(frontier), .root = base::xxh3_64(buckets)};
+    return base::xxh3_64(bytes);
+}
+
+std::string encode(const Frontier& frontier) {
+    std::string bytes;
+    frontier.encode(bytes);
+    return bytes;
+}
+
+absl::StatusOr<Frontier> read_frontier(std::string_view bytes) {
+    base::Reader reader(bytes);
+    Frontier frontier = Frontier::decode(reader);
+    if (!reader.finished()) {
+        return absl::InvalidArgumentError("a frontier that does not decode");
+    }
+    return frontier;
+}
+
+std::string encode(const Dot& dot) {
+    std::string bytes;
+    put_dot(bytes, dot);
+    return bytes;
+}
+
+absl::StatusOr<std::optional<Dot>> read_cursor(std::string_view bytes) {
+    if (bytes.empty()) return std::nullopt;
+    base::Reader reader(bytes);
+    const Dot dot = read_dot(reader);
+    if (!reader.finished()) {
+        return absl::InvalidArgumentError("a dot that does not decode");
+    }
+    return dot;
+}
+
+void put_missing(const MissingPage& page, peer::EntropyMissing& out) {
+    page.frontier.encode(*out.mutable_frontier());
+    for (const IndexedDot& indexed : page.dots) {
+        peer::EntropyIndexedDot& added = *out.add_dots();
+        put_dot(*added.mutable_dot(), indexed.dot);
+        added.set_key(indexed.key);
+    }
+    put_records(page.records, *out.mutable_records());
+    out.set_has_more(page.has_more);
+}
+
+absl::StatusOr<MissingPage> read_missing(const peer::EntropyMissing& in) {
+    MissingPage page;
+    STARLING_ASSIGN_OR_RETURN(page.frontier, read_frontier(in.frontier()));
+    STARLING_ASSIGN_OR_RETURN(page.records, read_records(in.records()));
+    page.has_more = in.has_more();
+    for (const peer::EntropyIndexedDot& entry : in.dots()) {
+        STARLING_ASSIGN_OR_RETURN(const std::optional<Dot> dot, read_cursor(entry.dot()));
+        if (!dot.has_value() || entry.key().size() < group_key_bytes_min) {
+            return absl::InvalidArgumentError("an indexed dot that does not decode");
+        }
+        page.dots.push_back({.dot = *dot, .key = entry.key()});
+    }
+    return page;
 }
 
 void put_summary(const GroupSummary& summary, peer::EntropySummary& out) {
@@ -62,11 +117,7 @@ void put_summary(const GroupSummary& summary, peer::EntropySummary& out) {
 
 absl::StatusOr<GroupSummary> read_summary(const peer::EntropySummary& in) {
     GroupSummary summary;
-    base::Reader reader(in.frontier());
-    summary.frontier = Frontier::decode(reader);
-    if (!reader.finished()) {
-        return absl::InvalidArgumentError("a frontier that does not decode");
-    }
+    STARLING_ASSIGN_OR_RETURN(summary.frontier, read_frontier(in.frontier()));
     if (static_cast<size_t>(in.buckets_size()) != bucket_count) {
         return absl::InvalidArgumentError(fmt::format("{} buckets", in.buckets_size()));
     }

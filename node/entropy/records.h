@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -18,12 +20,17 @@ size_t size_of(const peer::EntropyRecord& record);
 absl::StatusOr<std::vector<KeyRecord>> read_records(
     const google::protobuf::RepeatedPtrField<peer::EntropyRecord>& in);
 
-struct SummaryHashes {
-    uint64_t frontier = 0;
-    uint64_t root = 0;
-    friend bool operator==(const SummaryHashes&, const SummaryHashes&) = default;
-};
-SummaryHashes hashes_of(const GroupSummary& summary);
+uint64_t root_hash(const BucketDigests& buckets);
+std::string encode(const Frontier& frontier);
+// invalid_argument when the bytes are not one frontier.
+absl::StatusOr<Frontier> read_frontier(std::string_view bytes);
+
+void put_missing(const MissingPage& page, peer::EntropyMissing& out);
+// invalid_argument when a part does not decode.
+absl::StatusOr<MissingPage> read_missing(const peer::EntropyMissing& in);
+std::string encode(const Dot& dot);
+// None from an empty string; invalid_argument when the bytes are not one dot.
+absl::StatusOr<std::optional<Dot>> read_cursor(std::string_view bytes);
 
 void put_summary(const GroupSummary& summary, peer::EntropySummary& out);
 absl::StatusOr<GroupSummary> read_summary(const peer::EntropySummary& in);

@@ -40,6 +40,10 @@ void Responder::on_question(base::NodeId from, const peer::EntropyMessage& quest
     switch (question.body_case()) {
         case peer::EntropyMessage::kCheck:
             return on_check(std::move(asker), question.check());
+        case peer::EntropyMessage::kMissingAsk:
+            return on_missing(std::move(asker), question.missing_ask());
+        case peer::EntropyMessage::kHintsAsk:
+            return on_hints_ask(std::move(asker));
         case peer::EntropyMessage::kSummaryAsk:
             return on_summary(std::move(asker));
         case peer::EntropyMessage::kBucketAsk:
@@ -56,13 +60,56 @@ void Responder::on_question(base::NodeId from, const peer::EntropyMessage& quest
 }
 
 void Responder::on_check(Asker asker, const peer::EntropyCheck& check) {
+    absl::StatusOr<Frontier> theirs = read_frontier(check.frontier());
+    if (!theirs.ok()) return fail(asker, theirs.status());
     const absl::StatusOr<GroupSummary> own = runtime_.groups.summary(asker.group);
     if (!own.ok()) return fail(asker, own.status());
-    const SummaryHashes theirs{.frontier = check.frontier_hash(), .root = check.root_hash()};
-    const bool is_equal = hashes_of(*own) == theirs;
-    asker.answer.mutable_checked()->set_is_equal(is_equal);
-    reply(asker);
-    checked_(asker.group, asker.node, is_equal);
+    const GroupId group = asker.group;
+    const base::NodeId node = asker.node;
+    if (check.has_report()) {
+        runtime_.host.reported(group, node, *theirs, check.report());
+    }
+    checked_(group, node, *theirs, check.root_hash());
+    own->frontier.encode(*asker.answer.mutable_checked()->mutable_frontier());
+    asker.answer.mutable_checked()->set_root_hash(root_hash(own->buckets));
+    runtime_.host.report(group,
+                         node,
+                         lifeline_.guard([this, asker = std::move(asker)](
+                                             absl::StatusOr<peer::EntropyReport> report) mutable {
+                             if (!report.ok()) return fail(asker, report.status());
+                             *asker.answer.mutable_checked()->mutable_report() = *std::move(report);
+                             reply(asker);
+                         }));
+}
+
+void Responder::on_missing(Asker asker, const peer::EntropyMissingAsk& ask) {
+    const absl::StatusOr<Frontier> seen = read_frontier(ask.frontier());
+    if (!seen.ok()) return fail(asker, seen.status());
+    const absl::StatusOr<std::optional<Dot>> after = read_cursor(ask.after());
+    if (!after.ok()) return fail(asker, after.status());
+    const GroupId group = asker.group;
+    runtime_.groups.missing(
+        group,
+        *seen,
+        *after,
+        runtime_.options.batch_bytes_max,
+        lifeline_.guard([this, asker = std::move(asker)](absl::StatusOr<MissingPage> page) mutable {
+            if (!page.ok()) return fail(asker, page.status());
+            put_missing(*page, *asker.answer.mutable_missing());
+            reply(asker);
+        }));
+}
+
+void Responder::on_hints_ask(Asker asker) {
+    const GroupId group = asker.group;
+    runtime_.host.hints_gone(
+        group,
+        lifeline_.guard(
+            [this, asker = std::move(asker)](absl::StatusOr<peer::EntropyHintsGone> gone) mutable {
+                if (!gone.ok()) return fail(asker, gone.status());
+                *asker.answer.mutable_hints_gone() = *std::move(gone);
+                reply(asker);
+            }));
 }
 
 void Responder::on_summary(Asker asker) {

@@ -17,8 +17,9 @@ namespace starling::node {
 
 class Responder {
   public:
-    // Hears the outcome of each comparison of frontier and tree that another node asked for.
-    using Checked = absl::AnyInvocable<void(GroupId, base::NodeId, bool is_equal)>;
+    // Hears what another node that asked for a comparison has.
+    using Checked = absl::AnyInvocable<void(
+        GroupId, base::NodeId, const Frontier& frontier, uint64_t root_hash)>;
 
     Responder(EntropyRuntime& runtime, Checked checked)
         : runtime_(runtime), checked_(std::move(checked)), life_(runtime.random.next_id()) {}
@@ -37,6 +38,8 @@ class Responder {
     struct Fetching;
 
     void on_check(Asker asker, const peer::EntropyCheck& check);
+    void on_missing(Asker asker, const peer::EntropyMissingAsk& ask);
+    void on_hints_ask(Asker asker);
     void on_summary(Asker asker);
     void on_bucket(Asker asker, const peer::EntropyBucketAsk& ask);
     void on_fetch(Asker asker, const peer::EntropyFetch& fetch);

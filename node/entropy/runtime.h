@@ -7,6 +7,9 @@
 #include <memory>
 #include <utility>
 
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+
 #include "base/ids.h"
 #include "env/event_loop.h"
 #include "env/random.h"
@@ -20,10 +23,24 @@ class Exchange;
 
 class EntropyHost {
   public:
+    using ReportDone = absl::AnyInvocable<void(absl::StatusOr<peer::EntropyReport>)>;
+    using HintsGoneDone = absl::AnyInvocable<void(absl::StatusOr<peer::EntropyHintsGone>)>;
+
     // May be lost. Never delivers to this node itself before it returns.
     virtual void send(base::NodeId to, peer::EntropyMessage message) = 0;
-    // This node has seen every write of the group that `peer` had seen `ago`.
-    virtual void caught_up_with(GroupId /*group*/, base::NodeId /*peer*/, base::Duration /*ago*/) {}
+    // What this node tells `to` of itself beside a frontier of the group. `done` once all that it
+    // had seen when this was called is durable.
+    virtual void report(GroupId group, base::NodeId to, ReportDone done) = 0;
+    // `from`, where `frontier` is durable, told this of itself.
+    virtual void reported(GroupId group,
+                          base::NodeId from,
+                          const Frontier& frontier,
+                          const peer::EntropyReport& report) = 0;
+    // The answer to EntropyHintsAsk; and what a member answered.
+    virtual void hints_gone(GroupId group, HintsGoneDone done) = 0;
+    virtual void told_hints_gone(GroupId group,
+                                 base::NodeId member,
+                                 const peer::EntropyHintsGone& gone) = 0;
 
   protected:
     ~EntropyHost() = default;

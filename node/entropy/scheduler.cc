@@ -51,26 +51,21 @@ void Scheduler::mark_dirty(GroupId group, base::NodeId peer) {
     }
 }
 
-void Scheduler::on_pull_hint(GroupId group, base::NodeId peer) {
+void Scheduler::on_checked_by(GroupId group,
+                              base::NodeId peer,
+                              const Frontier& theirs,
+                              uint64_t root_hash) {
     const auto found = pairs_.find({group, peer});
-    if (found == pairs_.end()) return;
-    found->second.is_dirty = true;
-    found->second.is_pull_wanted = true;
-    if (!found->second.running) {
-        plan(found->first, found->second, base::Duration::zero());
-        arm();
-    }
-}
-
-void Scheduler::on_checked_by(GroupId group, base::NodeId peer, bool is_equal) {
-    const auto found = pairs_.find({group, peer});
-    if (found == pairs_.end()) return;
+    if (found == pairs_.end() || found->second.running) return;
     Pair& pair = found->second;
-    pair.is_dirty = !is_equal;
-    if (is_equal && !pair.running) {
+    const Verdict verdict = judge(found->first, pair, theirs, root_hash);
+    pair.is_dirty = verdict != Verdict::in_step;
+    if (verdict == Verdict::lacking || verdict == Verdict::trees_differ) {
+        plan(found->first, pair, jittered(runtime_.options.retry_min));
+        arm();
+    } else if (verdict == Verdict::in_step) {
         pair.failures = 0;
-        pair.is_pull_wanted = false;
-        plan(found->first, pair, jittered(runtime_.options.interval));
+        plan(found->first, pair, jittered(runtime_.options.active_interval));
     }
 }
 
@@ -136,59 +131,98 @@ void Scheduler::run_due() {
 
 void Scheduler::compare(const Key& key) {
     Pair& pair = pairs_.at(key);
+    const bool is_as_it_was = pair.equal_at_change == runtime_.groups.change_count(key.first);
+    if (!pair.is_dirty && is_as_it_was &&
+        runtime_.loop.now() - pair.equal_at < runtime_.options.interval) {
+        return plan(key, pair, jittered(runtime_.options.active_interval));
+    }
     ++running_;
     pair.running = std::make_unique<Comparison>();
-    pair.running->begun = runtime_.loop.now();
-    if (std::exchange(pair.is_pull_wanted, false)) return pull(key);
-    check(key, pair);
+    check(key);
 }
 
-void Scheduler::check(const Key& key, Pair& pair) {
-    const absl::StatusOr<GroupSummary> own = runtime_.groups.summary(key.first);
+void Scheduler::check(const Key& key) {
+    absl::StatusOr<GroupSummary> own = runtime_.groups.summary(key.first);
     if (!own.ok()) return finish(key, false);
+    Pair& pair = pairs_.at(key);
+    if (pair.lacking.has_value() && !own->frontier.contains(*pair.lacking)) {
+        // Nobody has brought it meanwhile.
+        return pull(key, SyncSession::Mode::dots);
+    }
+    pair.lacking.reset();
     ++runtime_.counters.checks;
-    const SummaryHashes hashes = hashes_of(*own);
-    peer::EntropyMessage question;
-    question.mutable_check()->set_frontier_hash(hashes.frontier);
-    question.mutable_check()->set_root_hash(hashes.root);
-    pair.running->check = std::make_unique<Exchange>(runtime_, key.second);
-    pair.running->check->ask(
+    runtime_.host.report(
         key.first,
-        std::move(question),
-        peer::EntropyMessage::kChecked,
-        [this, key](const absl::Status& status, const peer::EntropyMessage* answer) {
-            if (!status.ok()) return finish(key, false);
-            if (!answer->checked().is_equal()) return pull(key);
-            ++runtime_.counters.checks_equal;
-            tell_caught_up(key);
-            finish(key, true);
-        });
+        key.second,
+        pair.running->lifeline.guard(
+            [this, key, own = *std::move(own)](absl::StatusOr<peer::EntropyReport> report) {
+                if (!report.ok()) return finish(key, false);
+                ask(key, own, *std::move(report));
+            }));
 }
 
-void Scheduler::pull(const Key& key) {
+void Scheduler::ask(const Key& key, const GroupSummary& own, peer::EntropyReport report) {
+    peer::EntropyMessage question;
+    own.frontier.encode(*question.mutable_check()->mutable_frontier());
+    question.mutable_check()->set_root_hash(root_hash(own.buckets));
+    *question.mutable_check()->mutable_report() = std::move(report);
     Comparison& running = *pairs_.at(key).running;
-    running.session =
-        std::make_unique<SyncSession>(runtime_,
-                                      key.first,
-                                      key.second,
-                                      SyncSession::Mode::hasty,
-                                      [this, key](absl::StatusOr<SyncResult> result) {
-                                          if (result.ok()) tell_caught_up(key);
-                                          if (result.ok() && result->is_peer_behind) {
-                                              peer::EntropyMessage hint;
-                                              hint.set_partition(key.first.partition.raw());
-                                              hint.set_replicas(key.first.replicas);
-                                              hint.mutable_pull_hint();
-                                              runtime_.host.send(key.second, std::move(hint));
-                                          }
-                                          finish(key, false);
-                                      });
-    running.session->start();
+    running.check = std::make_unique<Exchange>(runtime_, key.second);
+    running.check->ask(key.first,
+                       std::move(question),
+                       peer::EntropyMessage::kChecked,
+                       [this, key](const absl::Status& status, const peer::EntropyMessage* answer) {
+                           if (!status.ok()) return finish(key, false);
+                           on_answer(key, answer->checked());
+                       });
 }
 
-void Scheduler::tell_caught_up(const Key& key) {
-    const base::Duration ago = runtime_.loop.now() - pairs_.at(key).running->begun;
-    runtime_.host.caught_up_with(key.first, key.second, ago);
+void Scheduler::on_answer(const Key& key, const peer::EntropyChecked& checked) {
+    const absl::StatusOr<Frontier> theirs = read_frontier(checked.frontier());
+    if (!theirs.ok()) {
+        ++runtime_.counters.malformed_messages;
+        return finish(key, false);
+    }
+    if (checked.has_report()) {
+        runtime_.host.reported(key.first, key.second, *theirs, checked.report());
+    }
+    Pair& pair = pairs_.at(key);
+    const bool did_trees_differ = pair.do_trees_differ;
+    const Verdict verdict = judge(key, pair, *theirs, checked.root_hash());
+    if (verdict == Verdict::trees_differ && did_trees_differ) {
+        return pull(key, SyncSession::Mode::thorough);
+    }
+    runtime_.counters.checks_equal += verdict == Verdict::in_step ? 1 : 0;
+    finish(key, verdict == Verdict::in_step);
+}
+
+Scheduler::Verdict Scheduler::judge(const Key& key,
+                                    Pair& pair,
+                                    const Frontier& theirs,
+                                    uint64_t root_hash_there) {
+    const absl::StatusOr<GroupSummary> own = runtime_.groups.summary(key.first);
+    pair.do_trees_differ = false;
+    if (!own.ok()) return Verdict::peer_is_behind;
+    if (!own->frontier.contains(theirs)) {
+        pair.lacking = theirs;
+        return Verdict::lacking;
+    }
+    pair.lacking.reset();
+    if (own->frontier != theirs) return Verdict::peer_is_behind;
+    pair.do_trees_differ = root_hash(own->buckets) != root_hash_there;
+    if (pair.do_trees_differ) return Verdict::trees_differ;
+    pair.equal_at_change = runtime_.groups.change_count(key.first);
+    pair.equal_at = runtime_.loop.now();
+    return Verdict::in_step;
+}
+
+void Scheduler::pull(const Key& key, SyncSession::Mode mode) {
+    Comparison& running = *pairs_.at(key).running;
+    running.session = std::make_unique<SyncSession>(
+        runtime_, key.first, key.second, mode, [this, key](const absl::StatusOr<SyncResult>&) {
+            finish(key, false);
+        });
+    running.session->start();
 }
 
 void Scheduler::finish(const Key& key, bool is_equal) {
@@ -197,11 +231,9 @@ void Scheduler::finish(const Key& key, bool is_equal) {
     const std::unique_ptr<Comparison> ended = std::move(pair.running);
     --running_;
     pair.is_dirty = !is_equal;
-    if (pair.is_pull_wanted) {
-        plan(key, pair, base::Duration::zero());
-    } else if (is_equal) {
+    if (is_equal) {
         pair.failures = 0;
-        plan(key, pair, jittered(runtime_.options.interval));
+        plan(key, pair, jittered(runtime_.options.active_interval));
     } else {
         plan(key, pair, backoff(pair));
         ++pair.failures;

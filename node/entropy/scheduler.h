@@ -1,13 +1,18 @@
 #pragma once
 
 // When to compare which group with which other holder. Each pair of a group and a peer comes up
-// every interval, jittered, and at once when something may have been missed; a few run at a time. A
-// comparison begins with one small question, whether frontier and tree have equal hashes; only if
-// not, this side pulls, and asks the peer to pull in turn when that lacks something.
+// every interval, jittered, and sooner when the group has changed or something may have been
+// missed; a few run at a time.
+//
+// A comparison is one question and one answer: either side's frontier, the hash of its tree, and
+// what it reports of itself (rules R5 to R7). What one side lacks may be on its way, so it looks
+// again a little later, and only what is still not there is pulled. Equal frontiers under different
+// trees are looked at again, too: then one of the two has lost a record.
 
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -27,10 +32,11 @@ class Scheduler {
     void set_peers(GroupId group, const std::vector<base::NodeId>& peers);
     void kick(base::NodeId peer);
     void mark_dirty(GroupId group, base::NodeId peer);
-    // The peer says that it has what this side lacks.
-    void on_pull_hint(GroupId group, base::NodeId peer);
-    // The peer asked whether the two are in step, and heard this.
-    void on_checked_by(GroupId group, base::NodeId peer, bool is_equal);
+    // The peer asked whether the two are in step, and has this.
+    void on_checked_by(GroupId group,
+                       base::NodeId peer,
+                       const Frontier& theirs,
+                       uint64_t root_hash);
     size_t dirty_count() const;
     void stop();
 
@@ -38,7 +44,7 @@ class Scheduler {
     using Key = std::pair<GroupId, base::NodeId>;
     // One comparison under way.
     struct Comparison {
-        base::MonotonicTime begun;
+        Lifeline lifeline;
         std::unique_ptr<Exchange> check;
         std::unique_ptr<SyncSession> session;
     };
@@ -46,10 +52,17 @@ class Scheduler {
         base::MonotonicTime due{};
         // Not known to be in step.
         bool is_dirty = true;
-        bool is_pull_wanted = false;
+        // The group's change_count() when the two were in step, and when that was.
+        std::optional<uint64_t> equal_at_change;
+        base::MonotonicTime equal_at{};
+        // What the peer had seen and this side had not.
+        std::optional<Frontier> lacking;
+        // The trees differed under equal frontiers when they were compared last.
+        bool do_trees_differ = false;
         uint32_t failures = 0;
         std::unique_ptr<Comparison> running;
     };
+    enum class Verdict : uint8_t { in_step, peer_is_behind, lacking, trees_differ };
 
     void plan(const Key& key, Pair& pair, base::Duration delay);
     base::Duration jittered(base::Duration delay);
@@ -57,14 +70,17 @@ class Scheduler {
     void run_due();
     void arm();
     void compare(const Key& key);
-    void check(const Key& key, Pair& pair);
-    void pull(const Key& key);
-    // The peer's frontier, as it was after the comparison began, is covered by ours.
-    void tell_caught_up(const Key& key);
+    void check(const Key& key);
+    void ask(const Key& key, const GroupSummary& own, peer::EntropyReport report);
+    void on_answer(const Key& key, const peer::EntropyChecked& checked);
+    // Notes what follows from what the peer has.
+    Verdict judge(const Key& key, Pair& pair, const Frontier& theirs, uint64_t root_hash);
+    void pull(const Key& key, SyncSession::Mode mode);
     void finish(const Key& key, bool is_equal);
 
     EntropyRuntime& runtime_;
     std::map<Key, Pair> pairs_;
+
     // The pairs that are not running.
     std::set<std::pair<base::MonotonicTime, Key>> queue_;
     uint32_t running_ = 0;

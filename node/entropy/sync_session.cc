@@ -25,6 +25,52 @@ SyncSession::SyncSession(
 
 void SyncSession::start() {
     ++runtime_.counters.sessions;
+    const absl::StatusOr<GroupSummary> own = runtime_.groups.summary(group_);
+    if (!own.ok()) return finish(own.status());
+    own_ = own->frontier;
+    ask_missing();
+}
+
+void SyncSession::ask_missing() {
+    peer::EntropyMessage question;
+    own_.encode(*question.mutable_missing_ask()->mutable_frontier());
+    question.mutable_missing_ask()->set_after(after_dot_);
+    exchange_.ask(group_,
+                  std::move(question),
+                  peer::EntropyMessage::kMissing,
+                  [this](const absl::Status& status, const peer::EntropyMessage* answer) {
+                      if (!status.ok()) return finish(status);
+                      on_missing(answer->missing());
+                  });
+}
+
+void SyncSession::on_missing(const peer::EntropyMissing& message) {
+    absl::StatusOr<MissingPage> page = read_missing(message);
+    if (!page.ok()) return finish(page.status());
+    if (page->has_more && page->dots.empty()) {
+        return finish(absl::InvalidArgumentError("a page of missing writes that does not advance"));
+    }
+    if (after_dot_.empty()) {
+        // The first: later ones may have dots of which the pages before do not speak.
+        theirs_ = std::move(page->frontier);
+    }
+    if (!page->dots.empty()) {
+        after_dot_ = encode(page->dots.back().dot);
+    }
+    count_pulled(message.records());
+    runtime_.groups.merge_records(
+        group_,
+        std::move(page->records),
+        std::move(page->dots),
+        lifeline_.guard([this, has_more = page->has_more](const absl::Status& status) {
+            if (!status.ok()) return finish(status);
+            if (has_more) return ask_missing();
+            if (mode_ == Mode::dots) return unite();
+            ask_summary();
+        }));
+}
+
+void SyncSession::ask_summary() {
     peer::EntropyMessage question;
     question.mutable_summary_ask();
     exchange_.ask(group_,
@@ -37,19 +83,12 @@ void SyncSession::start() {
 }
 
 void SyncSession::on_summary(const peer::EntropySummary& message) {
-    absl::StatusOr<GroupSummary> theirs = read_summary(message);
+    const absl::StatusOr<GroupSummary> theirs = read_summary(message);
     if (!theirs.ok()) return finish(theirs.status());
     const absl::StatusOr<GroupSummary> own = runtime_.groups.summary(group_);
     if (!own.ok()) return finish(own.status());
-    theirs_ = *std::move(theirs);
-    const bool is_ahead =
-        own->frontier.contains(theirs_.frontier) && own->frontier != theirs_.frontier;
-    if (mode_ == Mode::hasty && is_ahead) {
-        result_.is_peer_behind = true;
-        return finish(absl::OkStatus());
-    }
     for (size_t bucket = bucket_count; bucket-- > 0;) {
-        if (own->buckets[bucket] != theirs_.buckets[bucket]) {
+        if (own->buckets[bucket] != theirs->buckets[bucket]) {
             buckets_.push_back(bucket);
         }
     }
@@ -102,13 +141,28 @@ void SyncSession::on_page(const peer::EntropyBucket& page) {
             return finish(absl::InvalidArgumentError("a bucket page out of order"));
         }
         after_ = key;
+        want_own_up_to(&key);
         const auto own = own_keys_.find(key);
         if (own == own_keys_.end() || own->second != page.digests(i)) {
             wanted_.push_back(key);
         }
+        if (own != own_keys_.end()) {
+            own_keys_.erase(own);
+        }
+    }
+    if (!page.has_more()) {
+        want_own_up_to(nullptr);
     }
     has_more_ = page.has_more();
     fetch();
+}
+
+// Keys of a value that the peer, having listed those up to `key` (null: all), has no value of.
+void SyncSession::want_own_up_to(const std::string* key) {
+    const auto end = key == nullptr ? own_keys_.end() : own_keys_.lower_bound(*key);
+    for (auto own = own_keys_.begin(); own != end; own = own_keys_.erase(own)) {
+        wanted_.push_back(own->first);
+    }
 }
 
 void SyncSession::fetch() {
@@ -152,35 +206,33 @@ void SyncSession::on_fetched(const peer::EntropyFetched& fetched, size_t asked) 
         }
     }
     wanted_done_ += answered;
-    if (records->empty()) return fetch();
-    result_.records += records->size();
-    runtime_.counters.records_pulled += records->size();
-    for (const peer::EntropyRecord& record : fetched.records()) {
+    count_pulled(fetched.records());
+    auto merged = lifeline_.guard([this](const absl::Status& status) {
+        if (!status.ok()) return finish(status);
+        fetch();
+    });
+    if (mode_ == Mode::fill) {
+        runtime_.groups.take_over(
+            group_, std::vector<std::string>(first, last), *std::move(records), theirs_, merged);
+    } else if (records->empty()) {
+        fetch();
+    } else {
+        runtime_.groups.merge_records(group_, *std::move(records), {}, merged);
+    }
+}
+
+void SyncSession::count_pulled(
+    const google::protobuf::RepeatedPtrField<peer::EntropyRecord>& records) {
+    result_.records += static_cast<uint64_t>(records.size());
+    runtime_.counters.records_pulled += static_cast<uint64_t>(records.size());
+    for (const peer::EntropyRecord& record : records) {
         runtime_.counters.bytes_pulled += size_of(record);
     }
-    runtime_.groups.merge_records(
-        group_, *std::move(records), lifeline_.guard([this](const absl::Status& status) {
-            if (!status.ok()) return finish(status);
-            fetch();
-        }));
 }
 
 void SyncSession::unite() {
-    const absl::StatusOr<GroupSummary> own = runtime_.groups.summary(group_);
-    if (!own.ok()) return finish(own.status());
-    if (own->frontier.contains(theirs_.frontier)) return finish_pulled();
     runtime_.groups.unite_frontier(
-        group_, theirs_.frontier, lifeline_.guard([this](const absl::Status& status) {
-            if (!status.ok()) return finish(status);
-            finish_pulled();
-        }));
-}
-
-void SyncSession::finish_pulled() {
-    const absl::StatusOr<GroupSummary> own = runtime_.groups.summary(group_);
-    if (!own.ok()) return finish(own.status());
-    result_.is_peer_behind = own->frontier != theirs_.frontier || own->buckets != theirs_.buckets;
-    finish(absl::OkStatus());
+        group_, theirs_, lifeline_.guard([this](const absl::Status& status) { finish(status); }));
 }
 
 void SyncSession::finish(absl::Status status) {

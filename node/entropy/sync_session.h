@@ -3,33 +3,33 @@
 // Pulls from one peer what one group lacks here, then makes the peer's frontier part of the own
 // (rule R4).
 //
-// The peer sends its frontier F and the digests of its 256 buckets, both taken at one moment. For
-// each bucket that differs from the own, it lists its keys with their digests, and sends the
-// records of those that differ; they are merged here, durably. Then the own frontier becomes own +
-// F.
+// The peer sends its frontier F, and of each dot in F that this side has not seen and that its
+// index has, the record of that dot's key. These are merged here, durably. A thorough session also
+// compares the hash trees, bucket by bucket, and pulls the records of keys whose values differ.
+// Then the own frontier becomes own + F.
 //
-// Why the last step is right: take any dot d of F, of a key in bucket b. At the moment of the
-// summary the peer reflected d (I1) by its record of that key, and what a replica reflects only
-// grows.
-//   - The digests of b are equal: the records in b here were those of the peer at that moment, so
-//     they reflect d here too.
-//   - They differ, and the key's digest is equal in the listing, which is later: the same, for this
-//     one record.
-//   - It differs, or the key is absent here: the peer's record, as it is later still, is fetched
-//     and merged, so what the peer reflects of the key is reflected here.
-//   - The key is absent from the listing: no record of the peer explains d any more. Records do not
-//     vanish while tombstones are kept for good; whoever collects them has to answer for their dots
-//     here. A crash of the peer, which loses what was not synced, and a drop of its group end the
-//     session (EntropyMessage.instance).
+// Why the last step is right: take any dot d of F that was not seen here, of key k.
+//   - The index has d. The peer's record of k, as it was when the session began or later, was
+//     merged: what the peer reflects of k is reflected here.
+//   - It has not: all owners had seen d when the peer took it out, and this replica was none or had
+//     other data then. So this is a fill, or the first session after it: it began as a copy of the
+//     records of an owner that had seen d.
 // All merges are durable before the union is asked for, and a session that ends early unites
-// nothing.
+// nothing. A crash of the peer, which loses what was not synced, and a drop of its group end the
+// session (EntropyMessage.instance).
 //
-// Answers are bounded pages, one question is open at a time, and nothing is kept between sessions:
-// a second one, after an interruption, finds the buckets that are already equal.
+// The tree has live values alone, so it differs from the peer's although the frontiers are equal
+// only where one of the two has lost a record.
+//
+// A session that fills takes the giver's word (Mode::fill): a value that the giver has seen and no
+// longer has was superseded, perhaps by a tombstone that has been collected since it was copied.
+//
+// Answers are bounded pages, one question is open at a time, and nothing is kept between sessions.
 
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -44,15 +44,13 @@ namespace starling::node {
 
 struct SyncResult {
     uint64_t records = 0;
-    // This replica has something that the peer's summary did not have.
-    bool is_peer_behind = false;
 };
 
 class SyncSession {
   public:
-    // thorough: every bucket that differs. hasty: none of them when the own frontier has all of the
-    // peer's and more, because then only the peer can lack something.
-    enum class Mode : uint8_t { thorough, hasty };
+    // dots: what the peer's index has. thorough: the trees are compared, too. fill: like thorough,
+    // and this replica, which counts for nothing yet, becomes what the peer is.
+    enum class Mode : uint8_t { dots, thorough, fill };
     using Done = absl::AnyInvocable<void(absl::StatusOr<SyncResult>)>;
 
     SyncSession(EntropyRuntime& runtime, GroupId group, base::NodeId peer, Mode mode, Done done);
@@ -61,15 +59,19 @@ class SyncSession {
     void start();
 
   private:
+    void ask_missing();
+    void on_missing(const peer::EntropyMissing& message);
+    void ask_summary();
     void on_summary(const peer::EntropySummary& message);
     void next_bucket();
     void on_own_keys(std::vector<KeyDigest> keys);
     void ask_page();
     void on_page(const peer::EntropyBucket& page);
+    void want_own_up_to(const std::string* key);
     void fetch();
     void on_fetched(const peer::EntropyFetched& fetched, size_t asked);
+    void count_pulled(const google::protobuf::RepeatedPtrField<peer::EntropyRecord>& records);
     void unite();
-    void finish_pulled();
     void finish(absl::Status status);
 
     // Constant after construction.
@@ -79,10 +81,14 @@ class SyncSession {
 
     Exchange exchange_;
     Done done_;
-    GroupSummary theirs_;
+    // What was seen here when the session began, and what the peer had seen then.
+    Frontier own_;
+    Frontier theirs_;
+    // The last dot that was answered for, encoded.
+    std::string after_dot_;
     // Still to do, last first.
     std::vector<size_t> buckets_;
-    // Of the present bucket.
+    // Of the present bucket, those that the peer has not listed yet.
     std::map<std::string, uint64_t> own_keys_;
     std::string after_;
     bool has_more_ = false;

@@ -170,16 +170,28 @@ bool Mover::stores(base::PartitionId partition, uint32_t replicas) const {
     return shell != nullptr && shell->core->stores(replicas);
 }
 
+void Mover::add_held(base::PartitionId partition, const Shell& shell, std::vector<HeldSeat>& out) {
+    const SeatRecords& records = shell.core->durable();
+    for (size_t seat = 0; seat < records.size(); ++seat) {
+        if (records[seat].state != SeatState::holding) continue;
+        out.push_back({.partition = partition,
+                       .seat = base::SeatIndex(static_cast<uint8_t>(seat)),
+                       .epoch = records[seat].epoch});
+    }
+}
+
 std::vector<HeldSeat> Mover::held() const {
     std::vector<HeldSeat> seats;
     for (const auto& [partition, shell] : shells_) {
-        const SeatRecords& records = shell.core->durable();
-        for (size_t seat = 0; seat < records.size(); ++seat) {
-            if (records[seat].state != SeatState::holding) continue;
-            seats.push_back({.partition = partition,
-                             .seat = base::SeatIndex(static_cast<uint8_t>(seat)),
-                             .epoch = records[seat].epoch});
-        }
+        add_held(partition, shell, seats);
+    }
+    return seats;
+}
+
+std::vector<HeldSeat> Mover::held(base::PartitionId partition) const {
+    std::vector<HeldSeat> seats;
+    if (const Shell* shell = find(partition)) {
+        add_held(partition, *shell, seats);
     }
     return seats;
 }
@@ -321,7 +333,8 @@ void Mover::start(const Waiting& waiting) {
         {.partition = partition,
          .from = waiting.sync.from,
          .seat = waiting.sync.seat,
-         .is_copy = waiting.sync.kind == SyncKind::copy},
+         .is_copy = waiting.sync.kind == SyncKind::copy,
+         .is_fill = waiting.sync.kind != SyncKind::compare},
         [this, partition, job, is_difference](const absl::Status& status) {
             Shell* shell = find(partition);
             shell->running.erase(job);

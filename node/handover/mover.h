@@ -106,6 +106,8 @@ class Mover {
     bool stores(base::PartitionId partition, uint32_t replicas) const;
     // All seats of this shard in `holding`, ordered: for the member record.
     std::vector<HeldSeat> held() const;
+    // Those of one partition.
+    std::vector<HeldSeat> held(base::PartitionId partition) const;
     size_t count_of(SeatState state) const;
     // Messages that were ignored because they made no sense.
     uint64_t malformed_messages() const { return malformed_messages_; }
@@ -127,6 +129,9 @@ class Mover {
         std::map<uint64_t, std::pair<uint64_t, SyncKind>> running;
     };
 
+    static void add_held(base::PartitionId partition,
+                         const Shell& shell,
+                         std::vector<HeldSeat>& out);
     Shell* find(base::PartitionId partition);
     const Shell* find(base::PartitionId partition) const;
     void make_cores();

@@ -7,27 +7,28 @@ namespace starling::node {
 void GoneHorizon::note(GroupId group,
                        base::NodeId owner,
                        uint64_t wall_ms,
-                       const Frontier& minted,
-                       const Frontier& seen,
+                       const Frontier& theirs,
+                       const Frontier& own,
                        uint64_t now_ms) {
     if (is_far_ahead(wall_ms, now_ms)) {
         return;
     }
-    const auto known = covered_ms_.find({group, owner});
-    if (known != covered_ms_.end()) {
-        const bool was_set_back = known->second > wall_ms && known->second - wall_ms > window_ms_;
-        if (was_set_back || is_far_ahead(known->second, now_ms)) {
-            covered_ms_.erase(known);
-        }
+    Known& known = known_[{group, owner}];
+    if (known.open.has_value() && own.contains(known.open->second)) {
+        known.covered_ms = std::max(known.covered_ms.value_or(0), known.open->first);
+        known.open.reset();
     }
-    if (seen.contains(minted)) {
-        note_caught_up(group, owner, wall_ms);
+    const uint64_t last_ms =
+        std::max(known.covered_ms.value_or(0), known.open.has_value() ? known.open->first : 0);
+    const bool was_set_back = last_ms > wall_ms && last_ms - wall_ms > window_ms_;
+    if (was_set_back || is_far_ahead(last_ms, now_ms)) {
+        known = {};
     }
-}
-
-void GoneHorizon::note_caught_up(GroupId group, base::NodeId owner, uint64_t wall_ms) {
-    uint64_t& covered = covered_ms_[{group, owner}];
-    covered = std::max(covered, wall_ms);
+    if (own.contains(theirs)) {
+        known.covered_ms = std::max(known.covered_ms.value_or(0), wall_ms);
+    } else if (!known.open.has_value()) {
+        known.open = {wall_ms, theirs};
+    }
 }
 
 uint64_t GoneHorizon::forget_before(GroupId group,
@@ -35,11 +36,12 @@ uint64_t GoneHorizon::forget_before(GroupId group,
                                     uint64_t now_ms) const {
     uint64_t covered = now_ms;
     for (const base::NodeId owner : other_owners) {
-        const auto found = covered_ms_.find({group, owner});
-        if (found == covered_ms_.end() || is_far_ahead(found->second, now_ms)) {
+        const auto found = known_.find({group, owner});
+        if (found == known_.end() || !found->second.covered_ms.has_value() ||
+            is_far_ahead(*found->second.covered_ms, now_ms)) {
             return 0;
         }
-        covered = std::min(covered, found->second);
+        covered = std::min(covered, *found->second.covered_ms);
     }
     return covered > window_ms_ ? covered - window_ms_ : 0;
 }

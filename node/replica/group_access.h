@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,7 @@ namespace starling::node {
 // A record belongs to the bucket of the low byte of XXH3-64 of its group key.
 inline constexpr size_t bucket_count = 256;
 
-// Per bucket the sum, modulo 2^64, of its records' digests.
+// Per bucket the sum, modulo 2^64, of its records' leaf digests.
 using BucketDigests = std::array<uint64_t, bucket_count>;
 
 size_t bucket_of(std::string_view group_key);
@@ -44,6 +45,24 @@ struct KeyRecord {
     Record record;
 };
 
+// A dot that not all owners are known to have seen, and the key that it was written to.
+struct IndexedDot {
+    Dot dot;
+    // A group key.
+    std::string key;
+};
+
+// What a replica has seen and another has not.
+struct MissingPage {
+    // All that this replica had seen when it was asked.
+    Frontier frontier;
+    std::vector<IndexedDot> dots;
+    // Of the dots' keys, each once.
+    std::vector<KeyRecord> records;
+    // More dots follow, after the last of these.
+    bool has_more = false;
+};
+
 struct ScanPage {
     std::vector<KeyRecord> records;
     // Where the next page starts; empty when this was the last.
@@ -60,8 +79,19 @@ class GroupAccess {
     virtual uint64_t drop_count(GroupId group) const = 0;
     // The groups of a partition that this node keeps anything of.
     virtual std::vector<GroupId> groups_of(base::PartitionId partition) = 0;
+    // Rises with each change of the group's frontier or tree.
+    virtual uint64_t change_count(GroupId group) const = 0;
     // unavailable while the tree is being rebuilt after a start.
     virtual absl::StatusOr<GroupSummary> summary(GroupId group) = 0;
+    // The indexed dots that `seen` has not, after `after` (none: from the first), and the records
+    // of their keys, up to about `bytes_max` bytes. data_loss when a record does not account for
+    // its dot.
+    virtual void missing(GroupId group,
+                         const Frontier& seen,
+                         std::optional<Dot> after,
+                         size_t bytes_max,
+                         Callback<MissingPage> done) = 0;
+    // Of the keys in the bucket that have a value.
     virtual void list_bucket(GroupId group,
                              size_t bucket,
                              Callback<std::vector<KeyDigest>> done) = 0;
@@ -74,8 +104,24 @@ class GroupAccess {
                       std::string from,
                       size_t bytes_max,
                       Callback<ScanPage> done) = 0;
-    // Merges (R3) records another replica holds. OK once they are durable here.
-    virtual void merge_records(GroupId group, std::vector<KeyRecord> records, Done done) = 0;
+    // Merges (R3) records that another replica holds, and indexes the dots that this one has not
+    // seen. OK once that is durable here.
+    virtual void merge_records(GroupId group,
+                               std::vector<KeyRecord> records,
+                               std::vector<IndexedDot> dots,
+                               Done done) = 0;
+    // Merges records into a replica that is being filled, without a claim that it has seen their
+    // dots: most of those that they superseded are not here yet, and a frontier of so many gaps
+    // would be large. OK once they are durable here.
+    virtual void copy_records(GroupId group, std::vector<KeyRecord> records, Done done) = 0;
+    // For a replica that is being filled from another one that has seen `seen`: merges `records` of
+    // `keys`, and drops what that has seen and no longer has (it has records of no other of these
+    // keys). OK once that is durable here.
+    virtual void take_over(GroupId group,
+                           std::vector<std::string> keys,
+                           std::vector<KeyRecord> records,
+                           const Frontier& seen,
+                           Done done) = 0;
     // R4: marks as seen all that `frontier` covers. OK once that is durable.
     // REQUIRES: this replica reflects every dot of `frontier`, durably.
     virtual void unite_frontier(GroupId group, Frontier frontier, Done done) = 0;

@@ -29,6 +29,7 @@ absl::Status HintStore::load() {
             return absl::DataLossError("the key of a stored hint does not decode");
         }
         const uint64_t size = iterator->key().size() + iterator->value().size();
+        count(*key, 1);
         hints_.emplace(*std::move(key), size);
         bytes_ += size;
     }
@@ -54,6 +55,7 @@ void HintStore::keep(HintKey key, std::string_view record, Done done) {
             done(std::move(status));
             return;
         }
+        if (known == hints_.end()) count(key, 1);
         hints_.insert_or_assign(std::move(key), size);
         bytes_ = bytes_ - size_before + size;
     }
@@ -75,8 +77,22 @@ bool HintStore::remove(const HintKey& key) {
         return false;
     }
     bytes_ -= found->second;
+    count(key, -1);
     hints_.erase(found);
     return true;
+}
+
+void HintStore::count(const HintKey& key, int64_t change) {
+    const Life life{.group = key.group, .node = key.dot.actor.node, .start = key.dot.actor.start};
+    int64_t& hints = lives_[life];
+    hints += change;
+    if (hints == 0) lives_.erase(life);
+}
+
+bool HintStore::has_of_life_before(GroupId group, base::NodeId node, uint32_t start) const {
+    const auto first = lives_.lower_bound({.group = group, .node = node, .start = 0});
+    return first != lives_.end() && first->first.group == group && first->first.node == node &&
+           first->first.start < start;
 }
 
 std::vector<HintStore::Owner> HintStore::owners() const {

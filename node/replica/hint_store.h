@@ -36,6 +36,9 @@ class HintStore {
     // False: it could not be removed now.
     bool remove(const HintKey& key);
 
+    // Whether one for the group is of a write by a life of `node` before `start`.
+    bool has_of_life_before(GroupId group, base::NodeId node, uint32_t start) const;
+
     bool contains(const HintKey& key) const { return hints_.contains(key); }
     uint64_t count() const { return hints_.size(); }
     uint64_t bytes() const { return bytes_; }
@@ -55,9 +58,19 @@ class HintStore {
     storage::Engine& engine_;
     const uint64_t bytes_max_;
 
+    struct Life {
+        GroupId group;
+        base::NodeId node;
+        uint32_t start = 0;
+        friend auto operator<=>(const Life&, const Life&) = default;
+    };
+    void count(const HintKey& key, int64_t change);
+
     // Bytes each takes in the engine.
     absl::btree_map<HintKey, uint64_t> hints_;
     uint64_t bytes_ = 0;
+    // How many are of writes of which life.
+    absl::btree_map<Life, int64_t> lives_;
 };
 
 }  // namespace starling::node

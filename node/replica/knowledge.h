@@ -38,6 +38,8 @@ class Knowledge {
     };
 
     void note(base::NodeId owner, const Report& report);
+    // What the owner reported is void.
+    void forget(base::NodeId owner) { reports_.erase(owner); }
     // Somebody knows of this epoch of the owner's data.
     void note_epoch(base::NodeId owner, uint64_t epoch);
     // The highest known; 0 when nothing was heard.

@@ -43,6 +43,12 @@ absl::Status no_part(base::PartitionId partition) {
                             "this node holds no seat of partition " + base::to_string(partition));
 }
 
+absl::Status of_ended_life(const Dot& dot) {
+    return absl::FailedPreconditionError(
+        "the write " + to_string(dot) +
+        " was not seen here before the life of the node that made it ended");
+}
+
 struct IncomingWrite {
     std::string key;
     Record record;
@@ -72,12 +78,12 @@ absl::StatusOr<IncomingWrite> parse(const peer::WriteRequest& request) {
 
 Replica::Replica(ReplicaStore& store,
                  HintStore& hints,
-                 GoneHorizon& horizon,
+                 const Standings& standings,
                  ReplicaHost& host,
                  ReplicaLimits limits)
     : store_(store),
       hints_(hints),
-      horizon_(horizon),
+      standings_(standings),
       host_(host),
       peer_bytes_(limits.peer_bytes_max) {}
 
@@ -117,8 +123,30 @@ void Replica::answer(PeerRequest request) {
     host_.send(request.from, std::move(request.answer));
 }
 
+// R2.
+absl::Status Replica::accept(GroupId group,
+                             const Carrier& carrier,
+                             Record& local,
+                             Record incoming,
+                             Frontier& frontier) const {
+    if (carrier.dot.has_value()) {
+        if (frontier.contains(*carrier.dot)) {
+            return absl::OkStatus();
+        }
+        for (const Sibling& sibling : incoming.siblings) {
+            const bool is_what_was_kept = carrier.is_hint && sibling.dot == *carrier.dot;
+            if (!is_what_was_kept && standings_.is_of_ended_life(sibling.dot, frontier)) {
+                return of_ended_life(sibling.dot);
+            }
+        }
+    }
+    merge(local, std::move(incoming), frontier);
+    forget_old_requests(group, local);
+    return absl::OkStatus();
+}
+
 void Replica::write(
-    GroupId group, std::string key, Record record, std::optional<Dot> dot, WriteDone done) {
+    GroupId group, std::string key, Record record, Carrier carrier, WriteDone done) {
     if (!host_.stores(group)) {
         done(no_part(group.partition));
         return;
@@ -126,18 +154,13 @@ void Replica::write(
     store_.update(
         group,
         std::move(key),
-        [this, group, dot, incoming = std::move(record)](Record& local,
-                                                         Frontier& frontier) mutable {
+        [this, group, carrier, incoming = std::move(record)](Record& local,
+                                                             Frontier& frontier) mutable {
             // Asked again: the group may have been given away while the disk was read.
             if (!host_.stores(group)) {
                 return no_part(group.partition);
             }
-            if (dot.has_value() && frontier.contains(*dot)) {
-                return absl::OkStatus();
-            }
-            merge(local, std::move(incoming), frontier);
-            forget_old_requests(group, local);
-            return absl::OkStatus();
+            return accept(group, carrier, local, std::move(incoming), frontier);
         },
         nullptr,
         [this, group, done = std::move(done)](absl::Status status) mutable {
@@ -160,14 +183,11 @@ void Replica::on_write(PeerRequest request, const peer::ReplicaMessage& message)
     write(group,
           std::move(incoming->key),
           std::move(incoming->record),
-          incoming->dot,
-          [this, group, minted = message.write().minted(), request = std::move(request)](
-              absl::StatusOr<SeatSet> seats) mutable {
+          {.dot = incoming->dot, .is_hint = message.write().is_hint()},
+          [this, request = std::move(request)](absl::StatusOr<SeatSet> seats) mutable {
               peer::WriteReply& reply = *request.answer.mutable_write_reply();
               if (seats.ok()) {
-                  note_minted(group, request.from, minted);
                   reply.set_seats(seats->bits());
-                  *reply.mutable_minted() = minted_report(group);
               } else {
                   wire::set_refusal(*reply.mutable_refusal(), seats.status());
               }
@@ -216,6 +236,7 @@ void Replica::on_read(PeerRequest request, const peer::ReplicaMessage& message) 
                  if (digest_asked != 0 && !absent &&
                      record_digest(key, found->record) == digest_asked) {
                      reply.set_same(true);
+                     found->record.context.encode(*reply.mutable_context());
                  } else if (!absent) {
                      reply.set_record(wire::encode(found->record));
                  }
@@ -236,6 +257,11 @@ void Replica::on_hint(PeerRequest request, const peer::ReplicaMessage& message) 
         answer(std::move(request));
         return;
     }
+    if (standings_.has_ended(incoming->dot->actor)) {
+        wire::set_refusal(refusal_in(request.answer, message), of_ended_life(*incoming->dot));
+        answer(std::move(request));
+        return;
+    }
     hints_.keep({.group = group_of(message),
                  .seat = base::SeatIndex(static_cast<uint8_t>(hint.seat())),
                  .dot = *incoming->dot,
@@ -250,27 +276,11 @@ void Replica::on_hint(PeerRequest request, const peer::ReplicaMessage& message) 
                 });
 }
 
-peer::MintedReport Replica::minted_report(GroupId group) {
-    peer::MintedReport report;
-    report.set_wall_ms(host_.now_ms());
-    report.set_frontier(wire::encode(store_.frontier(group).written_by(host_.self())));
-    return report;
-}
-
-void Replica::note_minted(GroupId group, base::NodeId from, const peer::MintedReport& report) {
-    const absl::StatusOr<Frontier> minted = wire::decode_frontier(report.frontier());
-    if (minted.ok()) {
-        horizon_.note(
-            group, from, report.wall_ms(), *minted, store_.frontier(group), host_.now_ms());
-    }
-}
-
 void Replica::forget_old_requests(GroupId group, Record& record) const {
     if (record.gone.empty()) {
         return;
     }
-    const std::vector<base::NodeId> owners = host_.other_owners(group);
-    forget_requests_before(record, horizon_.forget_before(group, owners, host_.now_ms()));
+    forget_requests_before(record, standings_.forget_before(group));
 }
 
 }  // namespace starling::node

@@ -20,9 +20,9 @@
 #include "absl/functional/any_invocable.h"
 
 #include "base/byte_limit.h"
-#include "node/replica/gone_horizon.h"
 #include "node/replica/hint_store.h"
 #include "node/replica/seat_set.h"
+#include "node/replica/standing.h"
 #include "node/replica/store.h"
 #include "starling/peer/replica.pb.h"
 
@@ -35,8 +35,6 @@ class ReplicaHost {
     virtual SeatSet held_seats(base::PartitionId partition) const = 0;
     // Whether this node holds or fills a seat of the group: then it stores what it is sent.
     virtual bool stores(GroupId group) const = 0;
-    // The nodes, but for this one, that hold or are filling seats of the group.
-    virtual std::vector<base::NodeId> other_owners(GroupId group) const = 0;
     // Unix milliseconds: the time by which request ids age. As RequestClock says, it never goes
     // back in the life of the process but by a step after which requests_from_ms() has risen.
     virtual uint64_t now_ms() const = 0;
@@ -58,7 +56,7 @@ class Replica {
   public:
     Replica(ReplicaStore& store,
             HintStore& hints,
-            GoneHorizon& horizon,
+            const Standings& standings,
             ReplicaHost& host,
             ReplicaLimits limits = {});
 
@@ -72,10 +70,15 @@ class Replica {
     // The seats counted for, once the record is durable here. unavailable: this node has no part in
     // the group.
     using WriteDone = absl::AnyInvocable<void(absl::StatusOr<SeatSet>)>;
-    // `dot`: the write the record was sent for; a seen one changes nothing. Without: any record,
-    // merged.
-    void write(
-        GroupId group, std::string key, Record record, std::optional<Dot> dot, WriteDone done);
+    // As what a record comes, and with which write.
+    struct Carrier {
+        // The write the record was sent for: once seen, it changes nothing. Without: the state of
+        // another owner, merged.
+        std::optional<Dot> dot{};
+        // It was kept for this node, and may be of a life that has ended since.
+        bool is_hint = false;
+    };
+    void write(GroupId group, std::string key, Record record, Carrier carrier, WriteDone done);
 
     struct Answer {
         Record record;
@@ -85,10 +88,7 @@ class Replica {
     // unavailable: no seat here.
     void read(GroupId group, const std::string& key, ReadDone done);
 
-    // What this node has minted in the group, for R7.
-    peer::MintedReport minted_report(GroupId group);
-    // Learns from a peer's report, then forgets what it may of the record's superseded requests.
-    void note_minted(GroupId group, base::NodeId from, const peer::MintedReport& report);
+    // R7: forgets what it may of the record's superseded requests.
     void forget_old_requests(GroupId group, Record& record) const;
 
   private:
@@ -99,6 +99,11 @@ class Replica {
         peer::ReplicaMessage answer;
     };
 
+    absl::Status accept(GroupId group,
+                        const Carrier& carrier,
+                        Record& local,
+                        Record incoming,
+                        Frontier& frontier) const;
     void on_write(PeerRequest request, const peer::ReplicaMessage& message);
     void on_read(PeerRequest request, const peer::ReplicaMessage& message);
     void on_hint(PeerRequest request, const peer::ReplicaMessage& message);
@@ -106,7 +111,7 @@ class Replica {
 
     ReplicaStore& store_;
     HintStore& hints_;
-    GoneHorizon& horizon_;
+    const Standings& standings_;
     ReplicaHost& host_;
     base::ByteLimit peer_bytes_;
 };

@@ -12,6 +12,9 @@ constexpr char seats_tag = 's';
 constexpr char frontier_tag = 'f';
 constexpr char record_tag = 'r';
 constexpr char hint_tag = 'h';
+constexpr char indexed_dot_tag = 'd';
+constexpr char tombstone_tag = 't';
+constexpr char owners_tag = 'o';
 
 std::string tagged_group(char tag, GroupId group) {
     std::string out(1, tag);
@@ -24,6 +27,20 @@ GroupId read_group(base::Reader& in) {
     const base::PartitionId partition(in.u16_ordered());
     const uint8_t replicas = in.u8();
     return {partition, replicas};
+}
+
+// Those of one actor in the order of their sequences.
+void put_dot_ordered(std::string& out, const Dot& dot) {
+    put_actor(out, dot.actor);
+    base::put_u64_ordered(out, dot.sequence);
+}
+
+Dot read_dot_ordered(base::Reader& in) {
+    Dot dot;
+    dot.actor = read_actor(in);
+    dot.sequence = in.u64_ordered();
+    if (dot.sequence == 0) in.fail();
+    return dot;
 }
 
 std::string tag_begin(char tag) {
@@ -88,6 +105,75 @@ std::string hints_begin() {
 }
 std::string hints_end() {
     return tag_end(hint_tag);
+}
+
+std::string tombstones_begin() {
+    return tag_begin(tombstone_tag);
+}
+std::string tombstones_end() {
+    return tag_end(tombstone_tag);
+}
+std::string owners_begin() {
+    return tag_begin(owners_tag);
+}
+std::string owners_end() {
+    return tag_end(owners_tag);
+}
+
+std::string indexed_dots_prefix(GroupId group) {
+    return tagged_group(indexed_dot_tag, group);
+}
+
+std::string indexed_dot(GroupId group, const Dot& dot) {
+    std::string out = indexed_dots_prefix(group);
+    put_dot_ordered(out, dot);
+    return out;
+}
+
+std::optional<Dot> parse_indexed_dot(std::string_view storage_key) {
+    if (!strip_tag(storage_key, indexed_dot_tag)) {
+        return std::nullopt;
+    }
+    base::Reader in(storage_key);
+    read_group(in);
+    const Dot dot = read_dot_ordered(in);
+    return in.finished() ? std::optional(dot) : std::nullopt;
+}
+
+std::string tombstones_prefix(GroupId group) {
+    return tagged_group(tombstone_tag, group);
+}
+
+std::string tombstone(GroupId group, uint64_t request_created_ms, const Dot& dot) {
+    std::string out = tombstones_prefix(group);
+    base::put_u64_ordered(out, request_created_ms);
+    put_dot_ordered(out, dot);
+    return out;
+}
+
+std::optional<TombstoneKey> parse_tombstone(std::string_view storage_key) {
+    if (!strip_tag(storage_key, tombstone_tag)) {
+        return std::nullopt;
+    }
+    base::Reader in(storage_key);
+    TombstoneKey key;
+    key.group = read_group(in);
+    key.request_created_ms = in.u64_ordered();
+    key.dot = read_dot_ordered(in);
+    return in.finished() ? std::optional(key) : std::nullopt;
+}
+
+std::string owners(GroupId group) {
+    return tagged_group(owners_tag, group);
+}
+
+std::optional<GroupId> parse_owners(std::string_view storage_key) {
+    if (!strip_tag(storage_key, owners_tag)) {
+        return std::nullopt;
+    }
+    base::Reader in(storage_key);
+    const GroupId group = read_group(in);
+    return in.finished() ? std::optional(group) : std::nullopt;
 }
 
 std::string hint(const HintKey& key) {

@@ -24,6 +24,26 @@ std::string record_prefix(GroupId group);
 // The bounds of all records of the shard.
 std::string records_begin();
 std::string records_end();
+// Of a dot that not all owners are known to have seen: the value is the key it was written to.
+std::string indexed_dot(GroupId group, const Dot& dot);
+std::optional<Dot> parse_indexed_dot(std::string_view storage_key);
+std::string indexed_dots_prefix(GroupId group);
+// Of a tombstone that a record has, oldest request first: the value is its key.
+std::string tombstone(GroupId group, uint64_t request_created_ms, const Dot& dot);
+struct TombstoneKey {
+    GroupId group;
+    uint64_t request_created_ms = 0;
+    Dot dot;
+};
+std::optional<TombstoneKey> parse_tombstone(std::string_view storage_key);
+std::string tombstones_prefix(GroupId group);
+std::string tombstones_begin();
+std::string tombstones_end();
+// What is known of the owners' data: outlives the group's.
+std::string owners(GroupId group);
+std::optional<GroupId> parse_owners(std::string_view storage_key);
+std::string owners_begin();
+std::string owners_end();
 // A hint for the holder of a seat: one per write, kept apart by its dot.
 struct HintKey {
     GroupId group;

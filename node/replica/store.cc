@@ -1,20 +1,23 @@
 #include "node/replica/store.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
-#include <fmt/format.h>
+#include "absl/container/inlined_vector.h"
 
 #include "base/check.h"
 #include "base/planted.h"
 #include "base/status_macros.h"
 #include "node/replica/storage_keys.h"
+#include "node/version/collection.h"
 
 namespace starling::node {
 
 namespace {
 
 constexpr size_t records_per_drop_page = 256;
+constexpr size_t tombstones_per_page = 256;
 
 bool is_empty(const Record& record) {
     return record.siblings.empty() && record.context.empty() && record.gone.empty();
@@ -22,13 +25,6 @@ bool is_empty(const Record& record) {
 
 absl::Status being_dropped() {
     return absl::UnavailableError("the data of the group is being removed here");
-}
-
-absl::StatusOr<Record> decode_stored(const std::optional<std::string>& stored) {
-    if (!stored.has_value()) {
-        return Record{};
-    }
-    return decode_record(*stored);
 }
 
 // About what the record takes.
@@ -40,51 +36,81 @@ uint64_t memory_bytes(const Record& record) {
     return bytes;
 }
 
-storage::IteratorOptions bounds_of(GroupId group) {
-    std::string lower = storage_keys::record_prefix(group);
-    std::string upper = storage_keys::prefix_end(lower);
-    return {.lower = std::move(lower), .upper = std::move(upper), .snapshot = nullptr};
+// Those of a record, by the age of their requests.
+using Tombstones = absl::InlinedVector<std::pair<uint64_t, Dot>, 2>;
+
+Tombstones tombstones_of(const Record& record) {
+    Tombstones tombstones;
+    for (const Sibling& sibling : record.siblings) {
+        if (sibling.is_tombstone) {
+            tombstones.emplace_back(sibling.request.created_ms, sibling.dot);
+        }
+    }
+    return tombstones;
 }
 
-absl::StatusOr<std::vector<KeyDigest>> digests_in_bucket(storage::Engine& engine,
-                                                         GroupId group,
-                                                         size_t bucket) {
-    std::vector<KeyDigest> found;
-    const auto iterator = engine.new_iterator(bounds_of(group));
-    for (iterator->seek_to_first(); iterator->valid(); iterator->next()) {
-        const auto key = storage_keys::parse_record(iterator->key());
-        if (bucket_of(key->group_key) != bucket) {
-            continue;
+// Makes the group's list say of the key what its record says.
+void list_tombstones(storage::WriteBatch& batch,
+                     GroupId group,
+                     const std::string& key,
+                     const Tombstones& before,
+                     const Tombstones& after) {
+    const auto contains = [](const Tombstones& list, const std::pair<uint64_t, Dot>& tombstone) {
+        return std::find(list.begin(), list.end(), tombstone) != list.end();
+    };
+    for (const auto& old : before) {
+        if (!contains(after, old)) {
+            batch.remove(storage_keys::tombstone(group, old.first, old.second));
         }
-        STARLING_ASSIGN_OR_RETURN(const Record record, decode_record(iterator->value()));
-        found.push_back(
-            {.key = std::string(key->group_key), .digest = record_digest(key->group_key, record)});
     }
-    STARLING_RETURN_IF_ERROR(iterator->status());
-    return found;
+    for (const auto& added : after) {
+        if (!contains(before, added)) {
+            batch.put(storage_keys::tombstone(group, added.first, added.second), key);
+        }
+    }
 }
 
-absl::StatusOr<ScanPage> scan_page(storage::Engine& engine,
-                                   GroupId group,
-                                   const std::string& from,
-                                   size_t bytes_max) {
-    ScanPage page;
-    size_t bytes = 0;
-    const auto iterator = engine.new_iterator(bounds_of(group));
-    for (iterator->seek(storage_keys::record(group, from)); iterator->valid(); iterator->next()) {
-        const auto key = storage_keys::parse_record(iterator->key());
-        const size_t size = key->group_key.size() + iterator->value().size();
-        if (!page.records.empty() && bytes + size > bytes_max) {
-            page.next = std::string(key->group_key);
-            break;
+template <typename Act>
+void for_each_dot(const std::vector<Frontier::Range>& ranges, const Act& act) {
+    for (const Frontier::Range& range : ranges) {
+        for (uint64_t sequence = range.first; sequence <= range.last; ++sequence) {
+            act(Dot{range.actor, sequence});
         }
-        STARLING_ASSIGN_OR_RETURN(Record record, decode_record(iterator->value()));
-        page.records.push_back({.key = std::string(key->group_key), .record = std::move(record)});
-        bytes += size;
     }
-    STARLING_RETURN_IF_ERROR(iterator->status());
-    return page;
 }
+
+// What `before` has of lives that `after` has sealed, above `stable`: all owners have seen the same
+// of them.
+std::vector<Frontier::Range> newly_sealed(const Frontier& before,
+                                          const Frontier& after,
+                                          const Frontier& stable) {
+    std::vector<Frontier::Range> sealed;
+    for (const Frontier::Seen& seen : before.seen()) {
+        if (seen.actor.start >= after.sealed_before(seen.actor.node)) continue;
+        const uint64_t first = stable.seen_of(seen.actor).base + 1;
+        if (first <= seen.base) sealed.push_back({seen.actor, first, seen.base});
+        for (const auto& [from, to] : seen.above)
+            sealed.push_back({seen.actor, from, to});
+    }
+    return sealed;
+}
+
+// Ends when the last of several jobs has, with the first error.
+class Gathering {
+  public:
+    Gathering(size_t count, ReplicaStore::Done done) : left_(count), done_(std::move(done)) {}
+    void finish_one(absl::Status status) {
+        status_.Update(std::move(status));
+        if (--left_ == 0) {
+            done_(status_);
+        }
+    }
+
+  private:
+    size_t left_;
+    absl::Status status_;
+    ReplicaStore::Done done_;
+};
 
 }  // namespace
 
@@ -145,24 +171,7 @@ void ReplicaStore::start_rebuild() {
     rebuilding_ = true;
     std::shared_ptr<storage::Snapshot> snapshot = engine_.snapshot();
     on_worker<absl::StatusOr<Rebuilt>>(
-        [this, snapshot]() -> absl::StatusOr<Rebuilt> {
-            Rebuilt rebuilt;
-            const auto iterator = engine_.new_iterator({.lower = storage_keys::records_begin(),
-                                                        .upper = storage_keys::records_end(),
-                                                        .snapshot = snapshot.get()});
-            for (iterator->seek_to_first(); iterator->valid(); iterator->next()) {
-                const auto key = storage_keys::parse_record(iterator->key());
-                if (!key.has_value()) {
-                    return absl::DataLossError("a stored record has a key that does not decode");
-                }
-                STARLING_ASSIGN_OR_RETURN(const Record record, decode_record(iterator->value()));
-                Group& group = rebuilt[key->group];
-                group.buckets[bucket_of(key->group_key)] += record_digest(key->group_key, record);
-                ++group.record_count;
-            }
-            STARLING_RETURN_IF_ERROR(iterator->status());
-            return rebuilt;
-        },
+        [this, snapshot] { return group_reader::count_groups(engine_, *snapshot); },
         [this](const absl::StatusOr<Rebuilt>& rebuilt) { finish_rebuild(rebuilt); });
 }
 
@@ -178,6 +187,7 @@ void ReplicaStore::finish_rebuild(const absl::StatusOr<Rebuilt>& rebuilt) {
                 group.buckets[bucket] += added.buckets[bucket];
             }
             group.record_count += added.record_count;
+            group.tombstone_count += added.tombstone_count;
         }
     } else {
         // The trees stay unready; reads of the damaged record name the damage.
@@ -209,6 +219,19 @@ std::vector<GroupId> ReplicaStore::groups() const {
     return found;
 }
 
+uint64_t ReplicaStore::tombstone_count() const {
+    uint64_t count = 0;
+    for (const auto& [id, group] : groups_) {
+        count += group->tombstone_count;
+    }
+    return count;
+}
+
+uint64_t ReplicaStore::tombstone_count(GroupId group) const {
+    const auto found = groups_.find(group);
+    return found == groups_.end() ? 0 : found->second->tombstone_count;
+}
+
 uint64_t ReplicaStore::record_count() const {
     uint64_t count = 0;
     for (const auto& [id, group] : groups_) {
@@ -226,7 +249,7 @@ void ReplicaStore::with_record(GroupId group, const std::string& key, ReadCallba
     }
     absl::StatusOr<std::optional<std::string>> stored = engine_.get_from_memory(storage_key);
     if (stored.ok()) {
-        use(decode_stored(*stored));
+        use(group_reader::decode_stored(*stored));
         return;
     }
     if (!absl::IsUnavailable(stored.status())) {
@@ -266,7 +289,7 @@ void ReplicaStore::finish_load(const std::string& storage_key,
         ReadCallback use = std::move(waiters.front());
         waiters.pop_front();
         if (current.ok()) {
-            use(decode_stored(*current));
+            use(group_reader::decode_stored(*current));
         } else {
             use(current.status());
         }
@@ -369,11 +392,14 @@ absl::Status ReplicaStore::apply_change(GroupId id,
     STARLING_RETURN_IF_ERROR(check_not_dropping(id));
     Group& group = group_at(id);
     const bool existed = !is_empty(record);
-    const uint64_t digest_before = existed ? record_digest(key, record) : 0;
+    const uint64_t leaf_before = leaf_digest(key, record);
+    const Tombstones tombstones_before = tombstones_of(record);
     Frontier frontier = group.frontier;
     std::string before;
     encode_record(before, record);
+    strip_context(record, group.stable);
     STARLING_RETURN_IF_ERROR(change(record, frontier));
+    strip_context(record, group.stable);
 
     if (STARLING_PLANTED(request_ids_forgotten)) {
         record.gone.clear();
@@ -382,11 +408,17 @@ absl::Status ReplicaStore::apply_change(GroupId id,
     std::string after;
     encode_record(after, record);
     const bool record_changed = after != before;
-    if (record_changed) {
+    const bool exists = !is_empty(record);
+    const Tombstones tombstones = tombstones_of(record);
+    if (record_changed && exists) {
         batch.put(storage_keys::record(id, key), after);
+    } else if (existed && !exists) {
+        batch.remove(storage_keys::record(id, key));
     }
-    const bool frontier_changed = frontier != group.frontier;
-    if (frontier_changed) {
+    list_tombstones(batch, id, key, tombstones_before, tombstones);
+    if (frontier != group.frontier) {
+        for_each_dot(frontier.minus(group.frontier),
+                     [&](const Dot& dot) { batch.put(storage_keys::indexed_dot(id, dot), key); });
         std::string encoded;
         frontier.encode(encoded);
         if (STARLING_PLANTED(frontier_outside_batch)) {
@@ -407,12 +439,126 @@ absl::Status ReplicaStore::apply_change(GroupId id,
         note_unsynced(storage_keys::record(id, key));
         const bool is_delete = !record.has_live_value();
         if (!(is_delete && STARLING_PLANTED(tree_not_updated_on_delete))) {
-            group.buckets[bucket_of(key)] += record_digest(key, record) - digest_before;
+            group.buckets[bucket_of(key)] += leaf_digest(key, record) - leaf_before;
         }
-        group.record_count += existed ? 0 : 1;
+        group.record_count += uint64_t{exists} - uint64_t{existed};
+        group.tombstone_count += tombstones.size() - tombstones_before.size();
     }
     group.frontier = std::move(frontier);
+    ++group.change_count;
     return absl::OkStatus();
+}
+
+void ReplicaStore::set_stable(GroupId id, const Frontier& stable) {
+    const auto found = groups_.find(id);
+    if (found == groups_.end() || found->second->stable == stable) {
+        return;
+    }
+    Group& group = *found->second;
+    constexpr size_t removals_per_batch = 1024;
+    storage::WriteBatch batch;
+    absl::Status status;
+    for_each_dot(stable.minus(group.stable), [&](const Dot& dot) {
+        batch.remove(storage_keys::indexed_dot(id, dot));
+        if (batch.count() == removals_per_batch) {
+            status.Update(commits_.apply(batch));
+            batch.clear();
+        }
+    });
+    if (!batch.empty()) {
+        status.Update(commits_.apply(batch));
+    }
+    // Only now: a record that was stripped of a dot does not account for it, and the index would
+    // take that for a loss.
+    if (status.ok()) {
+        group.stable = stable;
+    }
+}
+
+struct ReplicaStore::Collection {
+    GroupId group;
+    uint64_t forget_before_ms = 0;
+    CollectDone done;
+    // Where the next page starts.
+    std::string next;
+    Collected result;
+};
+
+void ReplicaStore::collect(GroupId group, uint64_t forget_before_ms, CollectDone done) {
+    auto collection = std::make_shared<Collection>();
+    collection->group = group;
+    collection->forget_before_ms = forget_before_ms;
+    collection->done = std::move(done);
+    collect_page(std::move(collection));
+}
+
+void ReplicaStore::collect_page(std::shared_ptr<Collection> collection) {
+    using Page = absl::StatusOr<std::vector<group_reader::StoredTombstone>>;
+    Collection& state = *collection;
+    on_worker<Page>(
+        [this, group = state.group, before = state.forget_before_ms, next = state.next] {
+            return group_reader::tombstones_page(engine_, group, before, next, tombstones_per_page);
+        },
+        [this, collection = std::move(collection)](Page page) mutable {
+            if (!page.ok()) {
+                collection->done(page.status());
+            } else if (page->empty()) {
+                collection->done(collection->result);
+            } else {
+                collect_all(*std::move(page), std::move(collection));
+            }
+        });
+}
+
+void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombstones,
+                               std::shared_ptr<Collection> collection) {
+    const group_reader::StoredTombstone& last = tombstones.back();
+    const GroupId group = collection->group;
+    collection->next = storage_keys::tombstone(group, last.request_created_ms, last.dot) + '\0';
+    const auto note_left = [collection](const group_reader::StoredTombstone& tombstone) {
+        uint64_t& oldest = collection->result.oldest_left_ms;
+        oldest = oldest == 0 ? tombstone.request_created_ms
+                             : std::min(oldest, tombstone.request_created_ms);
+    };
+    const Frontier& all_seen = stable(group);
+    std::erase_if(tombstones, [&](const group_reader::StoredTombstone& tombstone) {
+        if (all_seen.is_past(tombstone.dot)) return false;
+        note_left(tombstone);
+        return true;
+    });
+    if (tombstones.empty()) {
+        collect_page(std::move(collection));
+        return;
+    }
+    auto gathering = std::make_shared<Gathering>(tombstones.size(),
+                                                 [this, collection](absl::Status status) mutable {
+                                                     if (!status.ok()) {
+                                                         collection->done(std::move(status));
+                                                         return;
+                                                     }
+                                                     collect_page(std::move(collection));
+                                                 });
+    for (group_reader::StoredTombstone& tombstone : tombstones) {
+        std::string key = tombstone.key;
+        update(
+            group,
+            std::move(key),
+            [this, collection, note_left, tombstone = std::move(tombstone)](
+                Record& record, Frontier& /*frontier*/) {
+                forget_requests_before(record, collection->forget_before_ms);
+                const size_t before = record.siblings.size();
+                // Requests that it remembers still are remembered beside something.
+                if (record.gone.empty()) {
+                    collect_tombstones(
+                        record, stable(collection->group), collection->forget_before_ms);
+                }
+                collection->result.tombstones += before - record.siblings.size();
+                if (before == record.siblings.size()) note_left(tombstone);
+                return absl::OkStatus();
+            },
+            nullptr,
+            [gathering](absl::Status status) { gathering->finish_one(std::move(status)); });
+    }
 }
 
 void ReplicaStore::drop(GroupId group, Done done) {
@@ -440,6 +586,10 @@ void ReplicaStore::drop(GroupId group, Done done) {
 void ReplicaStore::drop_now(GroupId group, Done done) {
     storage::WriteBatch batch;
     batch.remove(storage_keys::frontier(group));
+    for (const std::string& prefix :
+         {storage_keys::indexed_dots_prefix(group), storage_keys::tombstones_prefix(group)}) {
+        batch.remove_range(prefix, storage_keys::prefix_end(prefix));
+    }
     if (absl::Status status = commits_.apply(batch); !status.ok()) {
         done(std::move(status));
         return;
@@ -457,7 +607,9 @@ void ReplicaStore::drop_page(GroupId group, Done done) {
     on_worker<absl::StatusOr<std::vector<std::string>>>(
         [this, group]() -> absl::StatusOr<std::vector<std::string>> {
             std::vector<std::string> keys;
-            const auto iterator = engine_.new_iterator(bounds_of(group));
+            const std::string lower = storage_keys::record_prefix(group);
+            const auto iterator = engine_.new_iterator(
+                {.lower = lower, .upper = storage_keys::prefix_end(lower), .snapshot = nullptr});
             for (iterator->seek_to_first();
                  iterator->valid() && keys.size() < records_per_drop_page;
                  iterator->next()) {
@@ -489,6 +641,11 @@ uint64_t ReplicaStore::drop_count(GroupId group) const {
     return found == drops_.end() ? 0 : found->second;
 }
 
+uint64_t ReplicaStore::change_count(GroupId group) const {
+    const auto found = groups_.find(group);
+    return found == groups_.end() ? 0 : found->second->change_count;
+}
+
 std::vector<GroupId> ReplicaStore::groups_of(base::PartitionId partition) {
     std::vector<GroupId> found;
     for (auto it = groups_.lower_bound({partition, 0});
@@ -510,11 +667,31 @@ absl::StatusOr<GroupSummary> ReplicaStore::summary(GroupId group) {
     return GroupSummary{.frontier = found->second->frontier, .buckets = found->second->buckets};
 }
 
+void ReplicaStore::missing(GroupId group,
+                           const Frontier& seen,
+                           std::optional<Dot> after,
+                           size_t bytes_max,
+                           Callback<MissingPage> done) {
+    Frontier frontier = this->frontier(group);
+    std::vector<Frontier::Range> ranges = frontier.minus(seen);
+    on_worker<absl::StatusOr<MissingPage>>(
+        [this, group, ranges = std::move(ranges), after, bytes_max] {
+            return group_reader::missing_page(engine_, group, ranges, after, bytes_max);
+        },
+        [frontier = std::move(frontier),
+         done = std::move(done)](absl::StatusOr<MissingPage> page) mutable {
+            if (page.ok()) {
+                page->frontier = std::move(frontier);
+            }
+            done(std::move(page));
+        });
+}
+
 void ReplicaStore::list_bucket(GroupId group,
                                size_t bucket,
                                Callback<std::vector<KeyDigest>> done) {
     on_worker<absl::StatusOr<std::vector<KeyDigest>>>(
-        [this, group, bucket] { return digests_in_bucket(engine_, group, bucket); },
+        [this, group, bucket] { return group_reader::digests_in_bucket(engine_, group, bucket); },
         std::move(done));
 }
 
@@ -522,17 +699,8 @@ void ReplicaStore::fetch(GroupId group,
                          std::vector<std::string> keys,
                          Callback<std::vector<KeyRecord>> done) {
     on_worker<absl::StatusOr<std::vector<KeyRecord>>>(
-        [this, group, keys = std::move(keys)]() -> absl::StatusOr<std::vector<KeyRecord>> {
-            std::vector<KeyRecord> found;
-            for (const std::string& key : keys) {
-                STARLING_ASSIGN_OR_RETURN(const std::optional<std::string> stored,
-                                          engine_.get(storage_keys::record(group, key)));
-                if (stored.has_value()) {
-                    STARLING_ASSIGN_OR_RETURN(Record record, decode_record(*stored));
-                    found.push_back({.key = key, .record = std::move(record)});
-                }
-            }
-            return found;
+        [this, group, keys = std::move(keys)] {
+            return group_reader::records_of(engine_, group, keys);
         },
         std::move(done));
 }
@@ -543,41 +711,95 @@ void ReplicaStore::scan(GroupId group,
                         Callback<ScanPage> done) {
     on_worker<absl::StatusOr<ScanPage>>(
         [this, group, from = std::move(from), bytes_max] {
-            return scan_page(engine_, group, from, bytes_max);
+            return group_reader::scan_page(engine_, group, from, bytes_max);
         },
         std::move(done));
 }
 
-void ReplicaStore::merge_records(GroupId group, std::vector<KeyRecord> records, Done done) {
-    struct Pending {
-        size_t left = 0;
-        absl::Status status;
-        Done done;
-    };
+void ReplicaStore::merge_records(GroupId id,
+                                 std::vector<KeyRecord> records,
+                                 std::vector<IndexedDot> dots,
+                                 Done done) {
+    absl::Status status = check_not_dropping(id);
+    storage::WriteBatch batch;
+    for (const IndexedDot& indexed : dots) {
+        if (!group_at(id).frontier.contains(indexed.dot)) {
+            batch.put(storage_keys::indexed_dot(id, indexed.dot), indexed.key);
+        }
+    }
+    if (status.ok() && !batch.empty()) {
+        status = commits_.apply(batch);
+    }
+    if (!status.ok()) {
+        done(std::move(status));
+        return;
+    }
+    update_all(
+        id,
+        std::move(records),
+        [](Record& local, const Record& incoming, Frontier& frontier) {
+            merge(local, incoming, frontier);
+        },
+        std::move(done));
+}
+
+void ReplicaStore::copy_records(GroupId group, std::vector<KeyRecord> records, Done done) {
+    update_all(
+        group,
+        std::move(records),
+        [](Record& local, const Record& incoming, Frontier& frontier) {
+            Frontier unclaimed = frontier;
+            merge(local, incoming, unclaimed);
+        },
+        std::move(done));
+}
+
+void ReplicaStore::update_all(GroupId group,
+                              std::vector<KeyRecord> records,
+                              MergeChange change,
+                              Done done) {
     if (records.empty()) {
         commits_.when_durable(std::move(done));
         return;
     }
-    // Shared by the updates of this call, which end in any order.
-    auto pending = std::make_shared<Pending>();
-    pending->left = records.size();
-    pending->done = std::move(done);
+    auto gathering = std::make_shared<Gathering>(records.size(), std::move(done));
     for (KeyRecord& incoming : records) {
         std::string key = incoming.key;
         update(
             group,
             std::move(key),
-            [incoming = std::move(incoming)](Record& record, Frontier& frontier) {
-                merge(record, incoming.record, frontier);
+            [change, incoming = std::move(incoming)](Record& record, Frontier& frontier) {
+                change(record, incoming.record, frontier);
                 return absl::OkStatus();
             },
             nullptr,
-            [pending](absl::Status status) {
-                pending->status.Update(std::move(status));
-                if (--pending->left == 0) {
-                    pending->done(pending->status);
-                }
-            });
+            [gathering](absl::Status merged) { gathering->finish_one(std::move(merged)); });
+    }
+}
+
+void ReplicaStore::take_over(GroupId group,
+                             std::vector<std::string> keys,
+                             std::vector<KeyRecord> records,
+                             const Frontier& seen,
+                             Done done) {
+    auto gathering = std::make_shared<Gathering>(keys.size(), std::move(done));
+    std::map<std::string, Record> theirs;
+    for (KeyRecord& record : records) {
+        theirs.emplace(std::move(record.key), std::move(record.record));
+    }
+    for (std::string& key : keys) {
+        update(
+            group,
+            key,
+            [incoming = std::move(theirs[key]), seen](Record& record, Frontier& frontier) {
+                merge(record, incoming, frontier);
+                std::erase_if(record.siblings, [&](const Sibling& sibling) {
+                    return seen.contains(sibling.dot) && incoming.find(sibling.request) == nullptr;
+                });
+                return absl::OkStatus();
+            },
+            nullptr,
+            [gathering](absl::Status merged) { gathering->finish_one(std::move(merged)); });
     }
 }
 
@@ -593,11 +815,14 @@ void ReplicaStore::unite_frontier(GroupId id, Frontier frontier, Done done) {
         std::string encoded;
         frontier.encode(encoded);
         batch.put(storage_keys::frontier(id), encoded);
+        for_each_dot(newly_sealed(group.frontier, frontier, group.stable),
+                     [&](const Dot& dot) { batch.remove(storage_keys::indexed_dot(id, dot)); });
         if (absl::Status status = commits_.apply(batch); !status.ok()) {
             done(std::move(status));
             return;
         }
         group.frontier = std::move(frontier);
+        ++group.change_count;
     }
     commits_.when_durable(std::move(done));
 }

@@ -7,6 +7,8 @@
 // 1. Changes of one key run one after another, each on the complete record: a change that has to
 //    wait for the disk makes later ones of that key wait behind it.
 // 2. A record and the frontier that covers it are written in one batch (I3 of docs/causality.md).
+//    So are the index, which has the key of each dot that not all owners are known to have seen,
+//    and the list of tombstones.
 // 3. A group's frontier leaves the disk before its first record does, and is not used again until
 //    it is empty (drop): a frontier without its records would refuse them for ever. Changes that
 //    come meanwhile are refused (unavailable).
@@ -28,6 +30,7 @@
 
 #include "node/replica/commit_queue.h"
 #include "node/replica/group_access.h"
+#include "node/replica/group_reader.h"
 
 namespace starling::node {
 
@@ -57,6 +60,19 @@ class ReplicaStore final : public GroupAccess {
     void use_sequence(GroupId group) { ++sequences_[group]; }
     const Frontier& frontier(GroupId group);
 
+    // All owners of the group have seen the dots up to the bases of `stable` (Knowledge::stable()):
+    // they leave the index, and from then on contexts are stripped of them.
+    void set_stable(GroupId group, const Frontier& stable);
+    const Frontier& stable(GroupId group) { return group_at(group).stable; }
+    // R5: collects tombstones whose request was created before `forget_before_ms`.
+    struct Collected {
+        uint64_t tombstones = 0;
+        // When the request of the oldest that stays was created (Unix ms); 0: none was found.
+        uint64_t oldest_left_ms = 0;
+    };
+    using CollectDone = absl::AnyInvocable<void(absl::StatusOr<Collected>)>;
+    void collect(GroupId group, uint64_t forget_before_ms, CollectDone done);
+
     // Removes all data of a group from the disk, in pages. The group is unknown from the call on
     // and takes no change until `done`, and never one that was asked for before.
     void drop(GroupId group, Done done);
@@ -68,6 +84,8 @@ class ReplicaStore final : public GroupAccess {
     storage::Engine& engine() { return engine_; }
     std::vector<GroupId> groups() const;
     uint64_t record_count() const;
+    uint64_t tombstone_count() const;
+    uint64_t tombstone_count(GroupId group) const;
     // Whether there is, or was, any record; known from load() on. Any thread.
     bool has_records() const { return has_records_; }
     // No job of the store's is on a worker, and nothing waits for the disk.
@@ -78,25 +96,44 @@ class ReplicaStore final : public GroupAccess {
 
     // GroupAccess
     uint64_t drop_count(GroupId group) const override;
+    uint64_t change_count(GroupId group) const override;
     std::vector<GroupId> groups_of(base::PartitionId partition) override;
     absl::StatusOr<GroupSummary> summary(GroupId group) override;
+    void missing(GroupId group,
+                 const Frontier& seen,
+                 std::optional<Dot> after,
+                 size_t bytes_max,
+                 Callback<MissingPage> done) override;
     void list_bucket(GroupId group, size_t bucket, Callback<std::vector<KeyDigest>> done) override;
     void fetch(GroupId group,
                std::vector<std::string> keys,
                Callback<std::vector<KeyRecord>> done) override;
     void scan(GroupId group, std::string from, size_t bytes_max, Callback<ScanPage> done) override;
-    void merge_records(GroupId group, std::vector<KeyRecord> records, Done done) override;
+    void merge_records(GroupId group,
+                       std::vector<KeyRecord> records,
+                       std::vector<IndexedDot> dots,
+                       Done done) override;
+    void copy_records(GroupId group, std::vector<KeyRecord> records, Done done) override;
+    void take_over(GroupId group,
+                   std::vector<std::string> keys,
+                   std::vector<KeyRecord> records,
+                   const Frontier& seen,
+                   Done done) override;
     void unite_frontier(GroupId group, Frontier frontier, Done done) override;
 
   private:
     struct Group {
         Frontier frontier;
+        // Without exceptions; none of its dots is in the index.
+        Frontier stable;
         BucketDigests buckets{};
         uint64_t record_count = 0;
+        uint64_t tombstone_count = 0;
+        uint64_t change_count = 0;
     };
     // What a scan of the disk adds to the trees: it saw the state at load, and every change since
     // has already been added to the group (sums commute).
-    using Rebuilt = std::map<GroupId, Group>;
+    using Rebuilt = std::map<GroupId, group_reader::Counted>;
 
     absl::Status find_groups_with_records();
     Group& group_at(GroupId group);
@@ -113,6 +150,13 @@ class ReplicaStore final : public GroupAccess {
     absl::Status check_not_dropping(GroupId group) const;
     void start_rebuild();
     void finish_rebuild(const absl::StatusOr<Rebuilt>& rebuilt);
+    struct Collection;
+    void collect_page(std::shared_ptr<Collection> collection);
+    void collect_all(std::vector<group_reader::StoredTombstone> tombstones,
+                     std::shared_ptr<Collection> collection);
+    // One update of each record's key; `change` is called with it.
+    using MergeChange = void (*)(Record& local, const Record& incoming, Frontier& frontier);
+    void update_all(GroupId group, std::vector<KeyRecord> records, MergeChange change, Done done);
     void drop_now(GroupId group, Done done);
     void drop_page(GroupId group, Done done);
     // Runs `job` on a worker and `done` with its result on the loop.

@@ -11,7 +11,7 @@ namespace starling::node {
 namespace {
 
 // Of all that a shard keeps (docs/formats/shard.md).
-constexpr uint8_t shard_format = 2;
+constexpr uint8_t shard_format = 3;
 
 std::string identity_key() {
     return storage_keys::meta("identity");

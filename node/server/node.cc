@@ -46,6 +46,9 @@ void Node::list_namespaces(Callback<std::vector<NamespaceInfo>> done) {
 void Node::inspect(ShardInspection& out) {
     impl_->inspect(out);
 }
+std::optional<bool> Node::has_seen(GroupId group, const Dot& dot) {
+    return impl_->has_seen(group, dot);
+}
 base::NodeId Node::id() const {
     return impl_->id();
 }

@@ -11,6 +11,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -21,7 +22,9 @@
 #include "env/random.h"
 #include "env/transport.h"
 #include "node/api.h"
+#include "node/replica/group.h"
 #include "node/server/options.h"
+#include "node/version/dot.h"
 
 namespace starling::node {
 
@@ -68,6 +71,8 @@ class Node final : public KvService, public AdminService {
 
     // For simulations and tests, on the one thread that runs all loops.
     void inspect(ShardInspection& out);
+    // None: this node holds no seat of the group.
+    std::optional<bool> has_seen(GroupId group, const Dot& dot);
 
     base::NodeId id() const;
     base::ClusterId cluster() const;

@@ -702,6 +702,10 @@ void Node::Impl::inspect(ShardInspection& out) {
     }
 }
 
+std::optional<bool> Node::Impl::has_seen(GroupId group, const Dot& dot) {
+    return shards_[group.partition.raw() % shards_.size()]->has_seen(group, dot);
+}
+
 void Node::Impl::status(Callback<StatusReport> done) {
     if (cluster_ == nullptr) {
         done(not_serving());

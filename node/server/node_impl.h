@@ -33,6 +33,7 @@ class Node::Impl final : private ShardHost, private ClusterHost {
     void create_namespace(NamespaceInfo info, Callback<NamespaceInfo> done);
     void list_namespaces(Callback<std::vector<NamespaceInfo>> done);
     void inspect(ShardInspection& out);
+    std::optional<bool> has_seen(GroupId group, const Dot& dot);
 
     base::NodeId id() const { return node_id_; }
     base::ClusterId cluster() const { return base::ClusterId(cluster_id_.load()); }

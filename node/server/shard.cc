@@ -1,9 +1,10 @@
 #include "node/server/shard.h"
 
+#include <algorithm>
 #include <utility>
 
-#include <fmt/format.h>
-
+#include "base/codec.h"
+#include "base/hash.h"
 #include "base/planted.h"
 #include "base/status_macros.h"
 #include "node/server/engine_options.h"
@@ -16,6 +17,14 @@ namespace {
 
 uint64_t in_ms(base::Duration duration) {
     return static_cast<uint64_t>(duration / std::chrono::milliseconds(1));
+}
+
+// Of one seat, in the order of seats.
+void put_tenure(std::string& out, uint8_t seat, const Epoch& epoch) {
+    base::put_u8(out, seat);
+    base::put_u64(out, epoch.claim.counter);
+    base::put_u64(out, epoch.claim.node.raw());
+    base::put_u64(out, epoch.moves);
 }
 
 CoordinatorOptions coordinator_options(const NodeOptions& options, uint32_t shard_count) {
@@ -70,10 +79,13 @@ void Shard::make_parts() {
     store_ = std::make_unique<ReplicaStore>(loop, environment_.workers, *engine_);
     hints_ = std::make_unique<HintStore>(
         store_->commits(), *engine_, options_.hint_bytes_max / shard_count_);
+    standings_ =
+        std::make_unique<Standings>(*store_, *hints_, horizon_, static_cast<StandingHost&>(*this));
+    collector_ = std::make_unique<Collector>(loop, *store_, *standings_);
     replica_ = std::make_unique<Replica>(
         *store_,
         *hints_,
-        horizon_,
+        *standings_,
         static_cast<ReplicaHost&>(*this),
         ReplicaLimits{.peer_bytes_max = MemoryDivision(options_).peer_requests / shard_count_});
     Actor actor{.node = identity_.node, .start = identity_.generation, .random = random_.next()};
@@ -119,6 +131,8 @@ absl::Status Shard::load(const Identity& identity) {
     make_parts();
     STARLING_RETURN_IF_ERROR(store_->load());
     STARLING_RETURN_IF_ERROR(hints_->load());
+    STARLING_RETURN_IF_ERROR(standings_->load());
+    standings_->note_start(identity_.node, identity_.generation);
     std::vector<std::pair<base::PartitionId, std::string>> stored;
     const auto iterator = engine_->new_iterator({.lower = storage_keys::seats_begin(),
                                                  .upper = storage_keys::seats_end(),
@@ -136,6 +150,7 @@ absl::Status Shard::load(const Identity& identity) {
 
 void Shard::start() {
     courier_->start();
+    collector_->start();
 }
 
 std::vector<base::PartitionId> Shard::own_partitions() const {
@@ -181,6 +196,9 @@ void Shard::on_message(base::NodeId from, const peer::Envelope& envelope) {
 
 void Shard::set_view(ClusterViewPtr view) {
     view_ = std::move(view);
+    for (const auto& [node, peer] : view_->peers) {
+        standings_->note_start(node, peer.generation);
+    }
     coordinator_->set_view(view_);
     update_targets();
     update_entropy_peers();
@@ -263,10 +281,92 @@ bool Shard::stores(GroupId group) const {
     return !frozen_ && mover_->stores(group.partition, group.replicas);
 }
 
-std::vector<base::NodeId> Shard::other_owners(GroupId group) const {
-    std::vector<base::NodeId> owners = view_->holders_of(group.partition, group.replicas);
-    std::erase(owners, identity_.node);
+std::optional<std::vector<Owner>> Shard::other_owners(GroupId group) const {
+    const SeatSet own = mover_->counts(group.partition);
+    if (own.below(group.replicas).empty()) {
+        return std::nullopt;
+    }
+    absl::btree_map<base::NodeId, std::string> tenures;
+    const std::span<const SeatView::Holder> holders = seats_->holders(group.partition);
+    for (uint8_t seat = 0; seat < group.replicas; ++seat) {
+        const SeatView::Holder& holder = holders[seat];
+        if (own.contains(base::SeatIndex(seat))) {
+            continue;
+        }
+        if (holder.node.is_none() || holder.node == identity_.node) {
+            return std::nullopt;
+        }
+        put_tenure(tenures[holder.node], seat, holder.epoch);
+    }
+    std::vector<Owner> owners;
+    for (const auto& [node, tenure] : tenures) {
+        owners.push_back({.node = node, .tenure = base::xxh3_64(tenure)});
+    }
     return owners;
+}
+
+uint64_t Shard::own_tenure(GroupId group) const {
+    std::string tenure;
+    for (const HeldSeat& held : mover_->held(group.partition)) {
+        if (held.seat.raw() < group.replicas) {
+            put_tenure(tenure, held.seat.raw(), held.epoch);
+        }
+    }
+    return base::xxh3_64(tenure);
+}
+
+std::vector<base::NodeId> Shard::other_members() const {
+    std::vector<base::NodeId> members;
+    for (const auto& [node, peer] : view_->peers) {
+        if (node != identity_.node) {
+            members.push_back(node);
+        }
+    }
+    return members;
+}
+
+void Shard::ask_hints(GroupId group, base::NodeId member) {
+    entropy_->ask_hints(group, member);
+}
+
+void Shard::report(GroupId group, base::NodeId to, ReportDone done) {
+    standings_->report(
+        group, to, [done = std::move(done)](absl::StatusOr<OwnerReport> report) mutable {
+            if (!report.ok()) {
+                done(report.status());
+                return;
+            }
+            peer::EntropyReport out;
+            put_report(*report, out);
+            done(std::move(out));
+        });
+}
+
+void Shard::reported(GroupId group,
+                     base::NodeId from,
+                     const Frontier& frontier,
+                     const peer::EntropyReport& report) {
+    OwnerReport read = read_report(report);
+    read.known.frontier = frontier;
+    standings_->note_report(group, from, read);
+}
+
+void Shard::hints_gone(GroupId group, HintsGoneDone done) {
+    standings_->hints_gone(group, [done = std::move(done)](absl::StatusOr<Starts> gone) mutable {
+        if (!gone.ok()) {
+            done(gone.status());
+            return;
+        }
+        peer::EntropyHintsGone out;
+        put_starts(*gone, *out.mutable_before());
+        done(std::move(out));
+    });
+}
+
+void Shard::told_hints_gone(GroupId group,
+                            base::NodeId member,
+                            const peer::EntropyHintsGone& gone) {
+    standings_->note_hints_gone(group, member, read_starts(gone.before()));
 }
 
 uint64_t Shard::now_ms() const {
@@ -289,12 +389,6 @@ void Shard::send(base::NodeId to, peer::EntropyMessage message) {
     peer::Envelope envelope;
     *envelope.mutable_entropy() = std::move(message);
     send_envelope(to, std::move(envelope));
-}
-
-void Shard::caught_up_with(GroupId group, base::NodeId peer, base::Duration ago) {
-    const uint64_t now = now_ms();
-    const uint64_t passed = in_ms(ago) + 1;
-    horizon_.note_caught_up(group, peer, now > passed ? now - passed : 0);
 }
 
 void Shard::send_envelope(base::NodeId to, peer::Envelope envelope) {
@@ -350,6 +444,7 @@ void Shard::drop(base::PartitionId partition, uint8_t replicas_max, HandoverHost
         // A comparison under way would bring back what it has pulled.
         entropy_->set_peers(group, {});
         entropy_peers_.erase(group);
+        standings_->forget_group(group);
         store_->drop(group, finish_one);
     }
     finish_one(absl::OkStatus());
@@ -363,6 +458,9 @@ ShardStatus Shard::status() const {
     out.seats_fenced = static_cast<uint32_t>(mover_->count_of(SeatState::fenced));
     out.groups_dirty = static_cast<uint32_t>(entropy_->dirty_count());
     out.records = store_->record_count();
+    out.tombstones = store_->tombstone_count();
+    out.tombstones_collected = collector_->collected();
+    note_what_tombstones_wait_for(out);
     out.operations = coordinator_->operation_count();
     out.inflight_bytes = coordinator_->inflight_bytes();
     out.peer_bytes = replica_->peer_bytes();
@@ -379,18 +477,39 @@ ShardStatus Shard::status() const {
     return out;
 }
 
+void Shard::note_what_tombstones_wait_for(ShardStatus& out) const {
+    for (const GroupId group : store_->groups()) {
+        const uint64_t oldest_ms = collector_->oldest_left_ms(group);
+        if (store_->tombstone_count(group) == 0 || oldest_ms == 0) {
+            continue;
+        }
+        for (const base::NodeId owner : standings_->lagging_owners(group)) {
+            uint64_t& since = out.tombstones_wait_for[owner];
+            since = since == 0 ? oldest_ms : std::min(since, oldest_ms);
+        }
+    }
+}
+
 bool Shard::is_idle() const {
     return coordinator_->operation_count() == 0 && store_->is_idle();
 }
 
 void Shard::stop_background() {
     courier_->stop();
+    collector_->stop();
     mover_->stop();
     entropy_->stop();
 }
 
 absl::Status Shard::close() {
     return engine_->close();
+}
+
+std::optional<bool> Shard::has_seen(GroupId group, const Dot& dot) {
+    if (mover_->counts(group.partition).below(group.replicas).empty()) {
+        return std::nullopt;
+    }
+    return store_->frontier(group).contains(dot);
 }
 
 void Shard::inspect(ShardInspection& out) {

@@ -21,6 +21,7 @@
 #include "node/coordinator/hint_courier.h"
 #include "node/entropy/entropy.h"
 #include "node/handover/mover.h"
+#include "node/replica/collector.h"
 #include "node/replica/replica.h"
 #include "node/replica/request_clock.h"
 #include "node/server/identity.h"
@@ -60,6 +61,11 @@ struct ShardStatus {
     uint32_t seats_fenced = 0;
     uint32_t groups_dirty = 0;
     uint64_t records = 0;
+    uint64_t tombstones = 0;
+    uint64_t tombstones_collected = 0;
+    // Who has not seen all that this node has, of groups with tombstones that would go otherwise:
+    // since when the oldest waits (Unix ms).
+    absl::btree_map<base::NodeId, uint64_t> tombstones_wait_for;
     uint64_t operations = 0;
     uint64_t inflight_bytes = 0;
     // Of peers' requests in progress, and how many were refused for lack of room.
@@ -76,7 +82,10 @@ struct ShardStatus {
     uint64_t clock_steps_back = 0;
 };
 
-class Shard final : private ReplicaHost, private HandoverHost, private EntropyHost {
+class Shard final : private ReplicaHost,
+                    private HandoverHost,
+                    private EntropyHost,
+                    private StandingHost {
   public:
     Shard(uint32_t index,
           uint32_t shard_count,
@@ -123,12 +132,12 @@ class Shard final : private ReplicaHost, private HandoverHost, private EntropyHo
 
     // Inspection, for tests.
     void inspect(ShardInspection& out);
+    std::optional<bool> has_seen(GroupId group, const Dot& dot);
 
   private:
     // ReplicaHost
     SeatSet held_seats(base::PartitionId partition) const override;
     bool stores(GroupId group) const override;
-    std::vector<base::NodeId> other_owners(GroupId group) const override;
     uint64_t now_ms() const override;
     uint64_t requests_from_ms() const override { return request_clock_.floor_ms(); }
     base::NodeId self() const override { return identity_.node; }
@@ -142,10 +151,24 @@ class Shard final : private ReplicaHost, private HandoverHost, private EntropyHo
     void drop(base::PartitionId partition, uint8_t replicas_max, HandoverHost::Done done) override;
     // EntropyHost
     void send(base::NodeId to, peer::EntropyMessage message) override;
-    void caught_up_with(GroupId group, base::NodeId peer, base::Duration ago) override;
+    void report(GroupId group, base::NodeId to, ReportDone done) override;
+    void reported(GroupId group,
+                  base::NodeId from,
+                  const Frontier& frontier,
+                  const peer::EntropyReport& report) override;
+    void hints_gone(GroupId group, HintsGoneDone done) override;
+    void told_hints_gone(GroupId group,
+                         base::NodeId member,
+                         const peer::EntropyHintsGone& gone) override;
+    // StandingHost
+    std::optional<std::vector<Owner>> other_owners(GroupId group) const override;
+    uint64_t own_tenure(GroupId group) const override;
+    std::vector<base::NodeId> other_members() const override;
+    void ask_hints(GroupId group, base::NodeId member) override;
 
     void make_parts();
     void send_envelope(base::NodeId to, peer::Envelope envelope);
+    void note_what_tombstones_wait_for(ShardStatus& out) const;
     void update_targets();
     void update_entropy_peers();
     std::vector<base::PartitionId> own_partitions() const;
@@ -175,6 +198,8 @@ class Shard final : private ReplicaHost, private HandoverHost, private EntropyHo
     std::unique_ptr<storage::Engine> engine_;
     std::unique_ptr<ReplicaStore> store_;
     std::unique_ptr<HintStore> hints_;
+    std::unique_ptr<Standings> standings_;
+    std::unique_ptr<Collector> collector_;
     std::unique_ptr<Replica> replica_;
     std::unique_ptr<Coordinator> coordinator_;
     std::unique_ptr<HintCourier> courier_;

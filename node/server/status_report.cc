@@ -62,6 +62,8 @@ void add_shard(StatusReport& report, const ShardStatus& shard) {
     add("starling_hint_bytes", shard.hint_bytes);
     add("starling_groups_dirty", shard.groups_dirty);
     add("starling_records", shard.records);
+    add("starling_tombstones", shard.tombstones);
+    add("starling_tombstones_collected_total", shard.tombstones_collected);
     add("starling_engine_memory_bytes", shard.engine.memory_bytes);
     add("starling_engine_disk_bytes", shard.engine.disk_bytes);
     add("starling_engine_log_bytes", shard.engine.log_bytes);
@@ -77,6 +79,11 @@ void add_shard(StatusReport& report, const ShardStatus& shard) {
     add("starling_entropy_bytes_pulled_total", shard.entropy.bytes_pulled);
     add("starling_messages_malformed_total", shard.malformed_messages);
     add("starling_clock_steps_back_total", shard.clock_steps_back);
+}
+
+// Up to this age a tombstone may only be waiting for its time.
+base::Duration tombstone_age_normal(const NodeOptions& options) {
+    return options.request_window + options.clock_drift_max + std::chrono::minutes(1);
 }
 
 }  // namespace
@@ -104,12 +111,18 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
     uint64_t inflight = 0;
     uint64_t peer_requests = 0;
     uint64_t clock_behind_ms = 0;
+    absl::btree_map<base::NodeId, uint64_t> tombstones_wait_for;
+    const uint64_t now_ms = base::to_unix_ms(environment_.wall_clock->wall_now());
     for (const ShardStatus& shard : shards) {
         add_shard(report, shard);
         engine_memory += shard.engine.memory_bytes;
         inflight += shard.inflight_bytes;
         peer_requests += shard.peer_bytes;
         clock_behind_ms = std::max(clock_behind_ms, shard.clock_behind_ms);
+        for (const auto& [node, since_ms] : shard.tombstones_wait_for) {
+            uint64_t& since = tombstones_wait_for.try_emplace(node, since_ms).first->second;
+            since = std::min(since, since_ms);
+        }
     }
     uint64_t frames_in = 0;
     uint64_t frames_in_dropped = 0;
@@ -155,6 +168,16 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
             "data on this node's disk is damaged, and its replicas are not "
             "compared with others: " +
             report.damage);
+    }
+    for (const auto& [node, since_ms] : tombstones_wait_for) {
+        const base::Duration age = std::chrono::milliseconds(now_ms - std::min(now_ms, since_ms));
+        if (age > tombstone_age_normal(options_)) {
+            report.warnings.push_back(
+                fmt::format("tombstones of up to {} s wait for node {}, which has not seen all "
+                            "that this node has",
+                            age / std::chrono::seconds(1),
+                            base::to_string(node)));
+        }
     }
     if (std::chrono::milliseconds(clock_behind_ms) > options_.clock_drift_max) {
         report.warnings.push_back(fmt::format(

@@ -12,7 +12,21 @@ namespace starling::node {
 namespace {
 
 using Seen = Frontier::Seen;
-using Range = std::pair<uint64_t, uint64_t>;
+using Bounds = std::pair<uint64_t, uint64_t>;
+
+// The parts of `wanted` that `seen` has not.
+void append_missing(std::vector<Frontier::Range>& out, const Seen& seen, Bounds wanted) {
+    const auto& [first, last] = wanted;
+    if (last <= seen.base) return;
+    uint64_t next = std::max(first, seen.base + 1);
+    for (const auto& [from, to] : seen.above) {
+        if (from > last) break;
+        if (from > next) out.push_back({seen.actor, next, from - 1});
+        if (to >= last) return;
+        next = std::max(next, to + 1);
+    }
+    out.push_back({seen.actor, next, last});
+}
 
 // An actor, its base, and the count of ranges; then at least one byte for each bound of a range.
 constexpr size_t encoded_seen_bytes_min = encoded_actor_bytes + 2;
@@ -30,13 +44,13 @@ bool touches(uint64_t last, uint64_t first) {
 template <typename Ranges>
 auto range_at(Ranges& above, uint64_t sequence) {
     const auto next = std::upper_bound(
-        above.begin(), above.end(), sequence, [](uint64_t value, const Range& range) {
+        above.begin(), above.end(), sequence, [](uint64_t value, const Bounds& range) {
             return value < range.first;
         });
     return next == above.begin() ? above.end() : next - 1;
 }
 
-bool contains_range(const Seen& seen, Range wanted) {
+bool contains_range(const Seen& seen, Bounds wanted) {
     if (wanted.second <= seen.base) return true;
     // A range never touches the base or its neighbour, so what straddles two of them has a gap
     // inside.
@@ -47,7 +61,7 @@ bool contains_range(const Seen& seen, Range wanted) {
 
 bool contains_all(const Seen& seen, const Seen& wanted) {
     if (wanted.base > 0 && !contains_range(seen, {1, wanted.base})) return false;
-    return std::all_of(wanted.above.begin(), wanted.above.end(), [&](const Range& range) {
+    return std::all_of(wanted.above.begin(), wanted.above.end(), [&](const Bounds& range) {
         return contains_range(seen, range);
     });
 }
@@ -61,7 +75,7 @@ void raise_base(Seen& seen) {
     seen.above.erase(seen.above.begin(), range);
 }
 
-void append_range(std::vector<Range>& ranges, Range next) {
+void append_range(std::vector<Bounds>& ranges, Bounds next) {
     if (!ranges.empty() && touches(ranges.back().second, next.first)) {
         ranges.back().second = std::max(ranges.back().second, next.second);
     } else {
@@ -71,11 +85,11 @@ void append_range(std::vector<Range>& ranges, Range next) {
 
 Seen unite_seen(const Seen& a, const Seen& b) {
     Seen united{a.actor, std::max(a.base, b.base), {}};
-    std::vector<Range> all;
+    std::vector<Bounds> all;
     all.reserve(a.above.size() + b.above.size());
     std::merge(
         a.above.begin(), a.above.end(), b.above.begin(), b.above.end(), std::back_inserter(all));
-    for (const Range& range : all)
+    for (const Bounds& range : all)
         append_range(united.above, range);
     raise_base(united);
     return united;
@@ -104,7 +118,7 @@ bool add_sequence(Seen& seen, uint64_t sequence) {
 uint64_t gaps_of(const Seen& seen) {
     uint64_t gaps = 0;
     uint64_t last = seen.base;
-    for (const Range& range : seen.above) {
+    for (const Bounds& range : seen.above) {
         gaps += range.first - last - 1;
         last = range.second;
     }
@@ -220,6 +234,18 @@ void Frontier::unite(const Frontier& other) {
         seal(node, start);
     for (const auto& [node, start] : mine_sealed)
         seal(node, start);
+}
+
+std::vector<Frontier::Range> Frontier::minus(const Frontier& other) const {
+    std::vector<Range> missing;
+    for (const Seen& mine : seen_) {
+        if (mine.actor.start < other.sealed_before(mine.actor.node)) continue;
+        const Seen theirs = other.seen_of(mine.actor);
+        if (mine.base > 0) append_missing(missing, theirs, {1, mine.base});
+        for (const auto& range : mine.above)
+            append_missing(missing, theirs, range);
+    }
+    return missing;
 }
 
 void Frontier::intersect_bases(const Frontier& other) {

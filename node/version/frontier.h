@@ -29,6 +29,14 @@ class Frontier {
         friend bool operator==(const Seen&, const Seen&) = default;
     };
 
+    // Sequences first..last of one actor.
+    struct Range {
+        Actor actor;
+        uint64_t first = 0;
+        uint64_t last = 0;
+        friend bool operator==(const Range&, const Range&) = default;
+    };
+
     bool contains(const Dot& dot) const;
     // Every dot in `other` is in this one.
     bool contains(const Frontier& other) const;
@@ -38,6 +46,9 @@ class Frontier {
     // True when the dot was not there before. REQUIRES: a sequence of 1 or more.
     bool add(const Dot& dot);
     void unite(const Frontier& other);
+    // What is here and not in `other`, ordered by actor and sequence. Of sealed lives nothing: who
+    // seals has found that all owners have the same of them.
+    std::vector<Range> minus(const Frontier& other) const;
     // Keeps what is below the bases of both, without exceptions.
     void intersect_bases(const Frontier& other);
     // All dots of lives of `node` before `start`.

@@ -88,15 +88,35 @@ class Digest {
   public:
     explicit Digest(std::string_view key) : hash_(base::xxh3_64(key)) {}
 
+    void add(const Sibling& sibling) {
+        const Dot& dot = sibling.dot;
+        const base::RequestId& request = sibling.request;
+        add(std::array<uint64_t, 12>{dot.actor.node.raw(),
+                                     dot.actor.start,
+                                     dot.actor.random,
+                                     dot.sequence,
+                                     request.created_ms,
+                                     request.random_high,
+                                     request.random_low,
+                                     sibling.time.wall_ms,
+                                     sibling.time.logical,
+                                     sibling.expires_ms,
+                                     sibling.is_tombstone ? 1u : 0u,
+                                     base::xxh3_64(sibling.value)});
+        for (const base::RequestId& older : sibling.hidden_by) {
+            add(std::array<uint64_t, 3>{older.created_ms, older.random_high, older.random_low});
+        }
+    }
+
+    uint64_t value() const { return hash_; }
+
+  private:
     template <size_t count>
     void add(const std::array<uint64_t, count>& words) {
         const std::string_view bytes(reinterpret_cast<const char*>(words.data()), sizeof(words));
         hash_ = base::xxh3_64(bytes, hash_);
     }
 
-    uint64_t value() const { return hash_; }
-
-  private:
     uint64_t hash_;
 };
 
@@ -194,32 +214,20 @@ void forget_requests_before(Record& record, uint64_t created_ms) {
 
 uint64_t record_digest(std::string_view key, const Record& record) {
     Digest digest(key);
-    digest.add(std::array<uint64_t, 2>{record.context.entries().size(), record.siblings.size()});
-    for (const Context::Entry& entry : record.context.entries()) {
-        digest.add(std::array<uint64_t, 4>{
-            entry.actor.node.raw(), entry.actor.start, entry.actor.random, entry.sequence});
-    }
-    for (const Sibling& sibling : record.siblings) {
-        const Dot& dot = sibling.dot;
-        const base::RequestId& request = sibling.request;
-        digest.add(std::array<uint64_t, 12>{dot.actor.node.raw(),
-                                            dot.actor.start,
-                                            dot.actor.random,
-                                            dot.sequence,
-                                            request.created_ms,
-                                            request.random_high,
-                                            request.random_low,
-                                            sibling.time.wall_ms,
-                                            sibling.time.logical,
-                                            sibling.expires_ms,
-                                            sibling.is_tombstone ? 1u : 0u,
-                                            base::xxh3_64(sibling.value)});
-        for (const base::RequestId& older : sibling.hidden_by) {
-            digest.add(
-                std::array<uint64_t, 3>{older.created_ms, older.random_high, older.random_low});
-        }
-    }
+    for (const Sibling& sibling : record.siblings)
+        digest.add(sibling);
     return digest.value();
+}
+
+uint64_t leaf_digest(std::string_view key, const Record& record) {
+    Digest digest(key);
+    bool has_value = false;
+    for (const Sibling& sibling : record.siblings) {
+        if (sibling.is_tombstone) continue;
+        has_value = true;
+        digest.add(sibling);
+    }
+    return has_value ? digest.value() : 0;
 }
 
 }  // namespace starling::node

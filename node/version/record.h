@@ -136,8 +136,11 @@ void encode_record(std::string& out, const Record& record);
 // data_loss when `bytes` is not exactly one valid record.
 absl::StatusOr<Record> decode_record(std::string_view bytes);
 
-// Of the record's context and siblings (not `gone`, which ages with the local clock): equal records
-// have equal digests, on every node.
+// Of the record's siblings: equal ones have equal digests, on every node. The context counts for
+// nothing, since each replica strips it in its own time (R8), and so does `gone`.
 uint64_t record_digest(std::string_view key, const Record& record);
+// The same of its values alone, hidden ones included, for the hash tree: tombstones are collected
+// by each replica in its own time (R5). 0 when there is none.
+uint64_t leaf_digest(std::string_view key, const Record& record);
 
 }  // namespace starling::node

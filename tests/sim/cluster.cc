@@ -147,6 +147,12 @@ std::vector<Machine*> Cluster::members() const {
     return result;
 }
 
+bool Cluster::is_seen_by_all_owners(node::GroupId group, const node::Dot& dot) const {
+    return std::ranges::all_of(members(), [&](Machine* machine) {
+        return machine->node().has_seen(group, dot).value_or(true);
+    });
+}
+
 uint32_t Cluster::up_count() const {
     return static_cast<uint32_t>(
         std::ranges::count_if(machines_, [](const auto& machine) { return machine->is_up(); }));

@@ -41,15 +41,37 @@ bool is_placed(const node::RingPartition& partition) {
 node::BucketDigests tree_of(const std::vector<node::KeyRecord>& records) {
     node::BucketDigests buckets{};
     for (const node::KeyRecord& record : records) {
-        buckets[node::bucket_of(record.key)] += node::record_digest(record.key, record.record);
+        buckets[node::bucket_of(record.key)] += node::leaf_digest(record.key, record.record);
     }
     return buckets;
 }
 
-// The part of a record that all replicas share; `gone` ages with each replica's own clock.
+// The part of a record that all replicas share: each strips contexts, and forgets requests, in its
+// own time.
 bool same_record(const node::KeyRecord& a, const node::KeyRecord& b) {
-    return a.key == b.key && a.record.context == b.record.context &&
-           a.record.siblings == b.record.siblings;
+    return a.key == b.key && a.record.siblings == b.record.siblings;
+}
+
+bool hides_another(const node::Record& record, const base::RequestId& request) {
+    return std::ranges::any_of(record.siblings, [&](const node::Sibling& sibling) {
+        return std::ranges::binary_search(sibling.hidden_by, request);
+    });
+}
+
+// Every tombstone is collected, but those that hide a younger value, and every hole of a frontier
+// is filled or sealed. Empty when that is so.
+std::string what_stays(const std::vector<node::KeyRecord>& records,
+                       const node::Frontier& frontier) {
+    for (const node::KeyRecord& record : records) {
+        for (const node::Sibling& sibling : record.record.siblings) {
+            if (sibling.is_tombstone && !hides_another(record.record, sibling.request)) {
+                return fmt::format("the tombstone {} is not collected",
+                                   node::to_string(sibling.dot));
+            }
+        }
+    }
+    if (frontier.gap_count() == 0) return "";
+    return fmt::format("the frontier {} has holes", node::to_string(frontier));
 }
 
 node::ShardInspection inspect(Machine& machine) {
@@ -232,6 +254,10 @@ std::string Convergence::check_replicas() {
                                    name,
                                    first.machine->name(),
                                    holder.machine->name());
+            }
+            if (std::string why_not = what_stays(holder.records, holder.summary.frontier);
+                !why_not.empty()) {
+                return fmt::format("{} on {}: {}", name, holder.machine->name(), why_not);
             }
             if (holder.summary.frontier != first.summary.frontier) {
                 return fmt::format("{}: {} has seen {}, {} has seen {}",

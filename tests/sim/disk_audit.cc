@@ -118,14 +118,31 @@ void DiskAudit::check_durable(const Promise& promise, Machine* first) {
         auto copies = disk->hinted(group, name, promise.dot);
         const auto seats =
             disk->seats(group, cluster_, static_cast<uint8_t>(world_.options.node.seat_count));
-        for (const absl::Status& status : {record.status(), copies.status(), seats.status()}) {
+        const auto frontier = disk->frontier(group);
+        for (const absl::Status& status :
+             {record.status(), copies.status(), seats.status(), frontier.status()}) {
             if (!status.ok()) return failed(*machine, status);
         }
-        if (has_write(*record, promise.dot, request)) copies->merge(*seats);
+        if (has_write(*record, promise.dot, request) ||
+            (frontier->contains(promise.dot) && may_be_forgotten(promise))) {
+            copies->merge(*seats);
+        }
         if (!copies->empty()) ++found.machines;
         found.seats.merge(*copies);
     }
     world_.oracle.disks_inspected(promise.key, promise.id, promise.quorum, receipt, found);
+}
+
+// Replaced, and seen by every owner that is up: a record need not speak of it any more (R5, R8).
+bool DiskAudit::may_be_forgotten(const Promise& promise) const {
+    const History& history = world_.oracle.history(promise.key);
+    std::vector<WriteId> others;
+    for (uint32_t id = 1; id <= history.size(); ++id) {
+        if (id != promise.id.raw()) others.emplace_back(id);
+    }
+    const bool is_replaced =
+        history.get(promise.id).is_delete || history.absence_explained(promise.id, others);
+    return is_replaced && world_.cluster.is_seen_by_all_owners(group_of(promise.key), promise.dot);
 }
 
 void DiskAudit::check_merges(KeyIndex key) {
@@ -144,6 +161,12 @@ void DiskAudit::check_merges(KeyIndex key) {
     }
     for (auto& [name, fresh] : met) {
         std::deque<node::Record>& versions = versions_[{group, name}];
+        // What all owners have seen is news to nobody: it meets no record that was stripped since.
+        std::erase_if(versions, [&](const node::Record& version) {
+            return std::ranges::any_of(version.siblings, [&](const node::Sibling& sibling) {
+                return world_.cluster.is_seen_by_all_owners(group, sibling.dot);
+            });
+        });
         bool is_news = false;
         for (node::Record& record : fresh) {
             if (knows(versions, record)) continue;

@@ -68,6 +68,7 @@ class DiskAudit {
     void draw_next();
     std::unique_ptr<DiskCopy> open(Machine& machine, node::GroupId group);
     void remember(const Promise& promise);
+    bool may_be_forgotten(const Promise& promise) const;
     // Looks at `first` before the others.
     void check_durable(const Promise& promise, Machine* first);
     void check_merges(KeyIndex key);

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/status_macros.h"
+#include "node/replica/wire.h"
 #include "storage/open.h"
 #include "tests/unit/storage/manual_clock.h"
 
@@ -57,6 +58,13 @@ absl::Status DiskCopy::for_each_record(
         use(key->group_key, std::move(record));
     }
     return iterator->status();
+}
+
+absl::StatusOr<node::Frontier> DiskCopy::frontier(node::GroupId group) {
+    STARLING_ASSIGN_OR_RETURN(const std::optional<std::string> stored,
+                              engine_->get(node::storage_keys::frontier(group)));
+    if (!stored.has_value()) return node::Frontier();
+    return node::wire::decode_frontier(*stored);
 }
 
 absl::StatusOr<node::SeatSet> DiskCopy::seats(node::GroupId group,

@@ -27,6 +27,7 @@ class DiskCopy {
 
     // An empty record for an absent key.
     absl::StatusOr<node::Record> record(node::GroupId group, const std::string& group_key);
+    absl::StatusOr<node::Frontier> frontier(node::GroupId group);
     absl::Status for_each_record(
         node::GroupId group,
         const std::function<void(std::string_view group_key, node::Record)>& use);

@@ -394,10 +394,9 @@ void Operations::read_answered(const ReadPtr& read,
                              .answered = world_.scheduler.now(),
                              .quorum = read->quorum,
                              .quiet = read->quiet};
-    outcome.context = {
-        .token = result->context,
-        .seen = world_.oracle.read_answered(
-            read->key, asked, *result, open_context(read->key, result->context).context)};
+    outcome.context = {.token = result->context,
+                       .seen = world_.oracle.read_answered(
+                           read->key, asked, *result, open_context(read->key, result->context))};
     if (!read->over) finish_read(read, std::move(outcome));
 }
 

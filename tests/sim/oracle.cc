@@ -79,7 +79,7 @@ void Oracle::put_settled(KeyIndex index, WriteId id, SimTime last_mint) {
 std::vector<WriteId> Oracle::read_answered(KeyIndex index,
                                            const Read& read,
                                            const node::GetResult& result,
-                                           const node::Context& context) {
+                                           const node::Superseded& seen) {
     KeyState& of_key = state(index);
     ++counts_.reads_checked;
     if (result.values.size() > 1) ++counts_.reads_with_siblings;
@@ -90,7 +90,7 @@ std::vector<WriteId> Oracle::read_answered(KeyIndex index,
     const std::vector<WriteId> present = identify(index, read.answered, values);
     for (size_t i = 0; i < present.size(); ++i) {
         const node::Dot& dot = result.values[i].dot;
-        if (!context.covers(dot)) {
+        if (!seen.context.covers(dot)) {
             report("I6",
                    index,
                    fmt::format("a read's context does not cover {}, which it returned",
@@ -103,12 +103,18 @@ std::vector<WriteId> Oracle::read_answered(KeyIndex index,
     check_presence(index, read, attempted);
     check_superseded(index, read, attempted);
     bool met = false;
-    for (const auto& [id, acknowledged] : of_key.dots) {
+    for (auto& [id, acknowledged] : of_key.dots) {
         // Another dot of the same request may be the one that was shown.
         if (!shares_a_seat(of_key, read, acknowledged.acknowledged, acknowledged.strength))
             continue;
         met = true;
-        if (!context.covers(acknowledged.dot)) {
+        if (seen.context.covers(acknowledged.dot) || acknowledged.is_seen_by_all ||
+            seen.has_seen(of_key.history.get(id).request)) {
+            continue;
+        }
+        acknowledged.is_seen_by_all =
+            seen_by_all_ != nullptr && seen_by_all_(of_key.key, acknowledged.dot);
+        if (!acknowledged.is_seen_by_all) {
             report("I6",
                    index,
                    fmt::format("a read's context does not cover the acknowledged dot {}: {}",

@@ -15,7 +15,8 @@
 //   (History::absence_explained). I3   nothing is returned that a write it meets must cover:
 //   deleted and replaced values do not return. I15  no returned value must cover another: siblings
 //   are truly concurrent. I8   no request id twice. I6   the context covers each returned dot, and
-//   the dot of each acknowledgement that it meets.
+//   the dot of each acknowledgement that it meets, or names the request, unless every owner has
+//   seen that dot (R8).
 // For each put: I6 the context covers the dot, or names the request.
 // For a sample of acknowledgements, at the moment when the node gives them (disk_audit.h): I10 a
 // power cut of all nodes would leave the write for W seats, on as many machines as the receipt
@@ -23,6 +24,7 @@
 // answered, of this partition, stand-ins never counted for R.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <tuple>
@@ -72,7 +74,11 @@ class Oracle {
         bool quiet = false;
     };
 
-    explicit Oracle(Verdict& verdict) : verdict_(verdict) {}
+    // Whether each owner of the key that is up has seen the write.
+    using SeenByAll = std::function<bool(const Key& key, const node::Dot& dot)>;
+
+    explicit Oracle(Verdict& verdict, SeenByAll seen_by_all = {})
+        : verdict_(verdict), seen_by_all_(std::move(seen_by_all)) {}
 
     KeyIndex add_key(Key key);
     const Key& key(KeyIndex index) const { return keys_[index.raw() - 1].key; }
@@ -92,11 +98,11 @@ class Oracle {
     // No further dot of it is minted after `last_mint`.
     void put_settled(KeyIndex index, WriteId id, SimTime last_mint);
 
-    // Returns the writes it returned.
+    // Returns the writes it returned. `seen`: what the result's token says.
     std::vector<WriteId> read_answered(KeyIndex index,
                                        const Read& read,
                                        const node::GetResult& result,
-                                       const node::Context& context);
+                                       const node::Superseded& seen);
 
     // Where a power cut of all nodes at the moment of an acknowledgement would leave the write.
     struct DurableCopies {
@@ -133,6 +139,8 @@ class Oracle {
         SimTime acknowledged;
         // As Write::strength.
         uint32_t strength;
+        // Every owner was found to have seen it.
+        bool is_seen_by_all = false;
     };
     struct KeyState {
         Key key;
@@ -160,6 +168,7 @@ class Oracle {
     void check_superseded(KeyIndex index, const Read& read, const std::vector<WriteId>& present);
 
     Verdict& verdict_;
+    const SeenByAll seen_by_all_;
     std::vector<KeyState> keys_;
     std::map<GroupDot, std::pair<KeyIndex, WriteId>> dot_owners_;
     OracleCounts counts_;

@@ -97,7 +97,7 @@ class OracleTest : public ::testing::Test {
                                      .expires_ms = 0});
         }
         fill(result.receipt, read.quorum, read.quorum);
-        return oracle_.read_answered(key_, read, result, context);
+        return oracle_.read_answered(key_, read, result, {.context = context, .requests = {}});
     }
     static void fill(node::Receipt& receipt, uint32_t quorum, uint32_t seats) {
         receipt.partition = base::PartitionId(5);

@@ -33,7 +33,10 @@ Simulation::Simulation(const RunOptions& options, TraceOptions trace)
       random_(options.seed),
       trace_(scheduler_, trace.lines_max),
       network_(scheduler_, random_.fork("network")),
-      oracle_(verdict_) {
+      oracle_(verdict_, [this](const Oracle::Key& key, const node::Dot& dot) {
+          return cluster_->is_seen_by_all_owners(
+              {.partition = key.partition, .replicas = static_cast<uint8_t>(key.replicas)}, dot);
+      }) {
     if (trace.live) trace_.set_live(stdout);
     trace_.set_frames(trace.frames);
     verdict_.set_listener([this](const Violation& violation) {

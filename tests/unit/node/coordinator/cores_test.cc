@@ -135,7 +135,7 @@ struct GetCoreTest : ::testing::Test {
 TEST_F(GetCoreTest, EqualAnswersOfAQuorumSettleTheRead) {
     core.answered(a, seats({0}), old, digest(old));
     EXPECT_FALSE(core.is_reached());
-    core.answered_same(b, seats({1}), digest(old));
+    core.answered(b, seats({1}), old, digest(old));
     EXPECT_TRUE(core.is_reached());
     EXPECT_TRUE(core.is_settled(result_digest()));
     EXPECT_THAT(core.stale(result_digest()), IsEmpty());

@@ -47,6 +47,21 @@ TEST_F(GetOperationTest, AsksEveryHolderWithItsOwnDigestAndAnswersAtR) {
     EXPECT_EQ((*outcome->result)->receipt.repairs_sent, 0u);
 }
 
+TEST_F(GetOperationTest, WhoHasTheSameSiblingsMayHaveSeenMoreThanThey) {
+    rig.put_everywhere("k", "value");
+    const auto outcome = rig.get("k");
+    rig.settle();
+    Context more = rig.stored("k")->context;
+    more.add(testing::dot(78, 3));
+    rig.answer_same(
+        rig.holder(1), rig.only(rig.take_sent(), rig.holder(1), Kind::kRead), rig.seat(1), more);
+    ASSERT_THAT(found(*outcome), ElementsAre("value"));
+    const auto opened =
+        rig.sealer.open(base::default_namespace_id, "k", (*outcome->result)->context);
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    EXPECT_TRUE(opened->context.covers(more));
+}
+
 TEST_F(GetOperationTest, AnAbsentKeyHasNoValuesAndAContext) {
     const auto outcome = rig.get("k");
     rig.settle();

@@ -19,6 +19,7 @@
 #include "env/sim/clock.h"
 #include "node/coordinator/coordinator.h"
 #include "node/replica/wire.h"
+#include "tests/unit/node/replica/fake_owners.h"
 #include "tests/unit/node/replica/store_rig.h"
 
 namespace starling::node::testing {
@@ -37,7 +38,6 @@ class FakePeers final : public ReplicaHost {
     explicit FakePeers(const env::WallClock& clock) : clock_(clock) {}
     SeatSet held_seats(base::PartitionId) const override { return held; }
     bool stores(GroupId) const override { return !held.empty(); }
-    std::vector<base::NodeId> other_owners(GroupId) const override { return owners; }
     uint64_t now_ms() const override { return base::to_unix_ms(clock_.wall_now()); }
     uint64_t requests_from_ms() const override { return requests_from; }
     base::NodeId self() const override { return node; }
@@ -48,7 +48,6 @@ class FakePeers final : public ReplicaHost {
 
     base::NodeId node;
     SeatSet held;
-    std::vector<base::NodeId> owners;
     uint64_t requests_from = 0;
     std::vector<Sent> sent;
 
@@ -203,10 +202,14 @@ class CoordinatorRig {
         }
         coordinator.on_message(from, answer);
     }
-    void answer_same(base::NodeId from, const peer::ReplicaMessage& question, SeatSet seats) {
+    void answer_same(base::NodeId from,
+                     const peer::ReplicaMessage& question,
+                     SeatSet seats,
+                     const Context& context = {}) {
         peer::ReplicaMessage answer = answer_to(question);
         answer.mutable_read_reply()->set_seats(seats.bits());
         answer.mutable_read_reply()->set_same(true);
+        context.encode(*answer.mutable_read_reply()->mutable_context());
         coordinator.on_message(from, answer);
     }
     void answer_hint(base::NodeId from,
@@ -255,7 +258,9 @@ class CoordinatorRig {
     HintStore hints{store_rig.store.commits(), store_rig.engine, 1 << 20};
     GoneHorizon horizon{600'000};
     FakePeers peers{wall_clock};
-    Replica replica{store_rig.store, hints, horizon, peers};
+    FakeOwners owners;
+    Standings standings{store_rig.store, hints, horizon, owners};
+    Replica replica{store_rig.store, hints, standings, peers};
     HybridClock hybrid_clock{std::chrono::seconds(10)};
     ContextSealer sealer{"a secret of the cluster"};
     std::shared_ptr<const ClusterView> view;
@@ -284,7 +289,7 @@ class CoordinatorRig {
         peers.held = is_holder ? seat(0) : SeatSet();
         for (const base::NodeId node : seats) {
             if (node != made->self) {
-                peers.owners.push_back(node);
+                owners.owners->push_back({.node = node, .tenure = 1});
             }
         }
         view = made;

@@ -16,7 +16,7 @@ using std::chrono::seconds;
 
 constexpr GroupId group_a{.partition = base::PartitionId(7), .replicas = 3};
 
-class Replica final : public EntropyHost {
+class Replica final : public PlainEntropyHost {
   public:
     Replica(base::NodeId id,
             FakeLoop& loop,
@@ -181,6 +181,7 @@ TEST_F(EntropyTest, WritesDuringSessionsNeverMakeAFrontierLie) {
 }
 
 TEST_F(EntropyTest, AnInterruptedSessionUnitesNothingAndTheNextOneCompletes) {
+    options_.batch_bytes_max = 1 << 10;
     make(2, 5);
     for (int i = 0; i < 100; ++i) {
         const std::string key = group_key(base::default_namespace_id, "k" + std::to_string(i));
@@ -189,7 +190,7 @@ TEST_F(EntropyTest, AnInterruptedSessionUnitesNothingAndTheNextOneCompletes) {
     }
     int answers = 0;
     replicas_[0]->filter = [&](const peer::EntropyMessage& message) {
-        return message.body_case() != peer::EntropyMessage::kFetched || ++answers <= 3;
+        return message.body_case() != peer::EntropyMessage::kMissing || ++answers <= 3;
     };
     absl::Status outcome;
     replicas_[0]->entropy.start_partition_sync(
@@ -215,6 +216,7 @@ TEST_F(EntropyTest, AnInterruptedSessionUnitesNothingAndTheNextOneCompletes) {
 // A pull of 100 keys during which `meanwhile` happens to the peer, after the third records.
 struct EntropyPeerTest : EntropyTest {
     absl::Status pull(const std::function<void()>& meanwhile) {
+        options_.batch_bytes_max = 1 << 10;
         make(2, 5);
         for (int i = 0; i < 100; ++i) {
             const std::string key = group_key(base::default_namespace_id, "k" + std::to_string(i));
@@ -223,7 +225,7 @@ struct EntropyPeerTest : EntropyTest {
         }
         int answers = 0;
         replicas_[0]->filter = [&](const peer::EntropyMessage& message) {
-            if (message.body_case() == peer::EntropyMessage::kFetched && ++answers == 3) {
+            if (message.body_case() == peer::EntropyMessage::kMissing && ++answers == 3) {
                 loop_.post(meanwhile);
             }
             return true;
@@ -366,6 +368,8 @@ TEST_F(EntropyTest, NonsenseFromAPeerEndsTheSessionAndChangesNothing) {
         answer.set_replicas(question.replicas());
         if (question.has_groups_ask()) {
             answer.mutable_groups()->add_replicas(3);
+        } else if (question.has_missing_ask()) {
+            Frontier().encode(*answer.mutable_missing()->mutable_frontier());
         } else if (question.has_summary_ask()) {
             Frontier().encode(*answer.mutable_summary()->mutable_frontier());
             for (size_t i = 0; i < bucket_count; ++i) {

@@ -2,6 +2,8 @@
 
 #include <memory>
 
+#include "base/hash.h"
+
 namespace starling::node {
 
 env::TimerId FakeLoop::schedule_after(base::Duration delay, env::Task task) {
@@ -87,11 +89,14 @@ Dot FakeGroups::write(GroupId group,
     here.records[key] =
         mint(local, is_blind ? Superseded{} : Superseded::by_reading(local), std::move(write));
     here.frontier.add(dot);
+    here.index[dot] = key;
     return dot;
 }
 
 void FakeGroups::apply(GroupId group, const std::string& key, const Record& record) {
     Group& here = groups[group];
+    for (const Sibling& sibling : record.siblings)
+        here.index[sibling.dot] = key;
     merge(here.records[key], record, here.frontier);
 }
 
@@ -124,7 +129,7 @@ absl::StatusOr<GroupSummary> FakeGroups::summary(GroupId group) {
     if (found == groups.end()) return summary;
     summary.frontier = found->second.frontier;
     for (const auto& [key, record] : found->second.records) {
-        summary.buckets[bucket_of(key)] += record_digest(key, record);
+        summary.buckets[bucket_of(key)] += leaf_digest(key, record);
     }
     return summary;
 }
@@ -133,8 +138,9 @@ void FakeGroups::list_bucket(GroupId group, size_t bucket, Callback<std::vector<
     later([this, group, bucket, done = std::move(done)]() mutable {
         std::vector<KeyDigest> keys;
         for (const auto& [key, record] : groups[group].records) {
-            if (bucket_of(key) == bucket)
-                keys.push_back({.key = key, .digest = record_digest(key, record)});
+            const uint64_t digest = leaf_digest(key, record);
+            if (bucket_of(key) == bucket && digest != 0)
+                keys.push_back({.key = key, .digest = digest});
         }
         done(std::move(keys));
     });
@@ -173,10 +179,102 @@ void FakeGroups::scan(GroupId group, std::string from, size_t bytes_max, Callbac
     });
 }
 
-void FakeGroups::merge_records(GroupId group, std::vector<KeyRecord> records, Done done) {
-    later([this, group, records = std::move(records), done = std::move(done)]() mutable {
+uint64_t FakeGroups::change_count(GroupId group) const {
+    // As good as a counter: nothing else changes a group.
+    const auto found = groups.find(group);
+    if (found == groups.end()) return 0;
+    std::string bytes;
+    found->second.frontier.encode(bytes);
+    uint64_t tree = 0;
+    for (const auto& [key, record] : found->second.records)
+        tree += leaf_digest(key, record);
+    return base::xxh3_64(bytes, tree);
+}
+
+void FakeGroups::missing(GroupId group,
+                         const Frontier& seen,
+                         std::optional<Dot> after,
+                         size_t bytes_max,
+                         Callback<MissingPage> done) {
+    MissingPage page;
+    page.frontier = groups[group].frontier;
+    later([this,
+           group,
+           seen,
+           after,
+           bytes_max,
+           page = std::move(page),
+           done = std::move(done)]() mutable {
+        const Group& here = groups[group];
+        size_t bytes = 0;
+        for (auto entry = after.has_value() ? here.index.upper_bound(*after) : here.index.begin();
+             entry != here.index.end();
+             ++entry) {
+            const auto& [dot, key] = *entry;
+            if (seen.contains(dot) || !page.frontier.contains(dot)) continue;
+            if (bytes >= bytes_max) {
+                page.has_more = true;
+                break;
+            }
+            std::string encoded;
+            encode_record(encoded, here.records.at(key));
+            bytes += key.size() + encoded.size();
+            page.dots.push_back({.dot = dot, .key = key});
+            page.records.push_back({.key = key, .record = here.records.at(key)});
+        }
+        done(std::move(page));
+    });
+}
+
+void FakeGroups::merge_records(GroupId group,
+                               std::vector<KeyRecord> records,
+                               std::vector<IndexedDot> dots,
+                               Done done) {
+    later([this,
+           group,
+           records = std::move(records),
+           dots = std::move(dots),
+           done = std::move(done)]() mutable {
+        for (const IndexedDot& indexed : dots)
+            groups[group].index[indexed.dot] = indexed.key;
         for (const KeyRecord& record : records) {
             apply(group, record.key, record.record);
+        }
+        done(absl::OkStatus());
+    });
+}
+
+void FakeGroups::copy_records(GroupId group, std::vector<KeyRecord> records, Done done) {
+    later([this, group, records = std::move(records), done = std::move(done)]() mutable {
+        Group& here = groups[group];
+        for (const KeyRecord& record : records) {
+            Frontier unclaimed = here.frontier;
+            merge(here.records[record.key], record.record, unclaimed);
+        }
+        done(absl::OkStatus());
+    });
+}
+
+void FakeGroups::take_over(GroupId group,
+                           std::vector<std::string> keys,
+                           std::vector<KeyRecord> records,
+                           const Frontier& seen,
+                           Done done) {
+    later([this,
+           group,
+           keys = std::move(keys),
+           records = std::move(records),
+           seen,
+           done = std::move(done)]() mutable {
+        std::map<std::string, Record> theirs;
+        for (KeyRecord& record : records)
+            theirs[record.key] = std::move(record.record);
+        for (const std::string& key : keys) {
+            const Record& incoming = theirs[key];
+            apply(group, key, incoming);
+            std::erase_if(groups[group].records[key].siblings, [&](const Sibling& sibling) {
+                return seen.contains(sibling.dot) && incoming.find(sibling.request) == nullptr;
+            });
         }
         done(absl::OkStatus());
     });

@@ -75,12 +75,26 @@ class FakeNetwork {
     std::map<base::NodeId, Handler> handlers_;
 };
 
+// Of a node that tells nothing of itself.
+class PlainEntropyHost : public EntropyHost {
+  public:
+    void report(GroupId, base::NodeId, ReportDone done) override { done(peer::EntropyReport()); }
+    void reported(GroupId, base::NodeId, const Frontier&, const peer::EntropyReport&) override {}
+    void hints_gone(GroupId, HintsGoneDone done) override { done(peer::EntropyHintsGone()); }
+    void told_hints_gone(GroupId, base::NodeId, const peer::EntropyHintsGone&) override {}
+
+  protected:
+    ~PlainEntropyHost() = default;
+};
+
 // A replica on std::map. What is merged is durable at once; callbacks come later, in any order.
 class FakeGroups final : public GroupAccess {
   public:
     struct Group {
         std::map<std::string, Record> records;
         Frontier frontier;
+        // Of all dots that were ever seen.
+        std::map<Dot, std::string> index;
     };
 
     FakeGroups(FakeLoop& loop, FakeRandom& random) : loop_(loop), random_(random) {}
@@ -106,7 +120,22 @@ class FakeGroups final : public GroupAccess {
                std::vector<std::string> keys,
                Callback<std::vector<KeyRecord>> done) override;
     void scan(GroupId group, std::string from, size_t bytes_max, Callback<ScanPage> done) override;
-    void merge_records(GroupId group, std::vector<KeyRecord> records, Done done) override;
+    uint64_t change_count(GroupId group) const override;
+    void missing(GroupId group,
+                 const Frontier& seen,
+                 std::optional<Dot> after,
+                 size_t bytes_max,
+                 Callback<MissingPage> done) override;
+    void merge_records(GroupId group,
+                       std::vector<KeyRecord> records,
+                       std::vector<IndexedDot> dots,
+                       Done done) override;
+    void copy_records(GroupId group, std::vector<KeyRecord> records, Done done) override;
+    void take_over(GroupId group,
+                   std::vector<std::string> keys,
+                   std::vector<KeyRecord> records,
+                   const Frontier& seen,
+                   Done done) override;
     void unite_frontier(GroupId group, Frontier frontier, Done done) override;
 
     std::map<GroupId, Group> groups;

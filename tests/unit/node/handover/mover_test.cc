@@ -33,7 +33,7 @@ struct Disk {
 
 class TestCluster;
 
-class TestNode final : public HandoverHost, public EntropyHost {
+class TestNode final : public HandoverHost, public PlainEntropyHost {
   public:
     TestNode(base::NodeId id, TestCluster& cluster, base::ClusterId of_cluster);
     ~TestNode() { disk().groups = groups.groups; }

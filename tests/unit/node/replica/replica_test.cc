@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "node/replica/wire.h"
+#include "tests/unit/node/replica/fake_owners.h"
 #include "tests/unit/node/replica/store_rig.h"
 
 namespace starling::node {
@@ -23,7 +24,6 @@ class FakeHost final : public ReplicaHost {
   public:
     SeatSet held_seats(base::PartitionId) const override { return held; }
     bool stores(GroupId) const override { return is_storing; }
-    std::vector<base::NodeId> other_owners(GroupId) const override { return owners; }
     uint64_t now_ms() const override { return clock_ms; }
     base::NodeId self() const override { return base::NodeId(1); }
     void send(base::NodeId to, peer::ReplicaMessage message) override {
@@ -33,7 +33,6 @@ class FakeHost final : public ReplicaHost {
 
     SeatSet held = SeatSet::of(base::SeatIndex(0));
     bool is_storing = true;
-    std::vector<base::NodeId> owners = {peer_node};
     uint64_t clock_ms = 1'000'000;
     std::vector<peer::ReplicaMessage> sent;
 };
@@ -85,8 +84,10 @@ struct ReplicaTest : ::testing::Test {
     testing::StoreRig rig;
     HintStore hints{rig.store.commits(), rig.engine, 1 << 20};
     GoneHorizon horizon{1000};
+    testing::FakeOwners owners;
+    Standings standings{rig.store, hints, horizon, owners};
     FakeHost host;
-    Replica replica{rig.store, hints, horizon, host};
+    Replica replica{rig.store, hints, standings, host};
 };
 
 TEST_F(ReplicaTest, AWriteIsAnsweredOnceDurableForTheSeatsHeldThen) {
@@ -244,6 +245,7 @@ TEST_F(ReplicaTest, AHintWithoutItsDotOrForASeatBeyondNIsRefused) {
 }
 
 TEST_F(ReplicaTest, SupersededRequestsAreForgottenOnceEveryOwnerWasHeardOfBeyondTheWindow) {
+    owners.owners = {{Owner{.node = peer_node, .tenure = 5}}};
     // Requests are created at 1, 2, ... ms; the window is 1000 ms.
     const Record first = record_of(dot(9, 1), "first");
     const Record second =
@@ -252,34 +254,46 @@ TEST_F(ReplicaTest, SupersededRequestsAreForgottenOnceEveryOwnerWasHeardOfBeyond
     peer::ReplicaMessage question = write_message(second, dot(9, 2));
     ask(question);
     EXPECT_THAT(rig.read(group(1), key("k"))->gone, ElementsAre(testing::request(1)));
-    // The owner's report: its clock is past the window, and we have seen all it minted.
+    // The owner's report: its clock is past the window, and we have seen all that it had.
+    OwnerReport report{.tenure = 5, .wall_ms = owners.clock_ms, .asks = 0, .known = {}};
+    report.known.frontier = rig.store.frontier(group(1));
+    standings.note_report(group(1), peer_node, report);
     const Record third =
         mint(second, Superseded::by_reading(second), testing::write(dot(9, 3), 3, "third"));
-    question = write_message(third, dot(9, 3));
-    question.mutable_write()->mutable_minted()->set_wall_ms(host.clock_ms);
-    question.mutable_write()->mutable_minted()->set_frontier(
-        wire::encode(testing::frontier({dot(9, 2), dot(9, 3)})));
-    ask(question);
-    const Record fourth =
-        mint(third, Superseded::by_reading(third), testing::write(dot(9, 4), 4, "fourth"));
-    ask(write_message(fourth, dot(9, 4)));
+    ask(write_message(third, dot(9, 3)));
     EXPECT_THAT(rig.read(group(1), key("k"))->gone, IsEmpty());
 }
 
-TEST_F(ReplicaTest, AReportThatDoesNotDecodeIsPassedOver) {
-    peer::MintedReport report;
-    report.set_wall_ms(5'000'000);
-    report.set_frontier("nonsense");
-    replica.note_minted(group(1), peer_node, report);
-    EXPECT_EQ(horizon.forget_before(group(1), host.owners, host.clock_ms), 0u);
+TEST_F(ReplicaTest, AWriteOfALifeThatHasEndedIsTakenAsAHintOnly) {
+    const Record record = record_of(dot(9, 1), "late");
+    standings.note_start(base::NodeId(9), 2);
+    const auto refused = ask(write_message(record, dot(9, 1)));
+    EXPECT_TRUE(refused.write_reply().has_refusal());
+    EXPECT_EQ(*rig.read(group(1), key("k")), Record{});
+    EXPECT_TRUE(rig.store.frontier(group(1)).empty());
+
+    peer::ReplicaMessage hint = message();
+    hint.mutable_hint()->set_seat(1);
+    fill(*hint.mutable_hint()->mutable_write(), record, dot(9, 1));
+    EXPECT_TRUE(ask(hint).hint_reply().has_refusal());
+    EXPECT_EQ(hints.count(), 0u);
+
+    peer::ReplicaMessage kept = write_message(record, dot(9, 1));
+    kept.mutable_write()->set_is_hint(true);
+    EXPECT_FALSE(ask(kept).write_reply().has_refusal());
+    EXPECT_THAT(values(*rig.read(group(1), key("k"))), ElementsAre("late"));
+    // Seen now, so it is no news.
+    EXPECT_FALSE(ask(write_message(record, dot(9, 1))).write_reply().has_refusal());
 }
 
-TEST_F(ReplicaTest, AMintedReportNamesOwnWritesOnly) {
-    ask(write_message(record_of(dot(9, 1), "theirs"), dot(9, 1)));
-    rig.write(group(1), key("own"), 1, "ours");
-    const peer::MintedReport report = replica.minted_report(group(1));
-    EXPECT_EQ(report.wall_ms(), host.clock_ms);
-    EXPECT_EQ(*wire::decode_frontier(report.frontier()), testing::frontier({dot(1, 1)}));
+TEST_F(ReplicaTest, AHintBringsNoOtherWriteOfALifeThatHasEnded) {
+    Record record = record_of(dot(9, 1), "late");
+    record = mint(record, {}, testing::write(dot(8, 1), 7, "hinted"));
+    standings.note_start(base::NodeId(9), 2);
+    peer::ReplicaMessage kept = write_message(record, dot(8, 1));
+    kept.mutable_write()->set_is_hint(true);
+    EXPECT_TRUE(ask(kept).write_reply().has_refusal());
+    EXPECT_EQ(*rig.read(group(1), key("k")), Record{});
 }
 
 struct ReplicaBudgetTest : ReplicaTest {
@@ -297,7 +311,7 @@ struct ReplicaBudgetTest : ReplicaTest {
         return wire::get_refusal(refusal);
     }
 
-    Replica small{rig.store, hints, horizon, host, {.peer_bytes_max = 10'000}};
+    Replica small{rig.store, hints, standings, host, {.peer_bytes_max = 10'000}};
 };
 
 TEST_F(ReplicaBudgetTest, RequestsBeyondTheBudgetAreRefusedAtOnceAndChangeNothing) {

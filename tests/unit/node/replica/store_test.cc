@@ -33,8 +33,8 @@ std::vector<std::string> changes_of(const storage::WriteBatch& batch) {
         void remove(std::string_view changed) override {
             keys.push_back("-" + std::string(changed));
         }
-        void remove_range(std::string_view, std::string_view) override {
-            ADD_FAILURE() << "records are removed one by one";
+        void remove_range(std::string_view begin, std::string_view) override {
+            keys.push_back("-" + std::string(begin) + "...");
         }
         std::vector<std::string> keys;
     };
@@ -53,7 +53,7 @@ BucketDigests scan_buckets(storage::Engine& engine, GroupId id) {
         const auto parsed = storage_keys::parse_record(iterator->key());
         const auto record = decode_record(iterator->value());
         EXPECT_TRUE(record.ok());
-        buckets[bucket_of(parsed->group_key)] += record_digest(parsed->group_key, *record);
+        buckets[bucket_of(parsed->group_key)] += leaf_digest(parsed->group_key, *record);
     }
     return buckets;
 }
@@ -124,11 +124,12 @@ TEST_F(ReplicaStoreTest, AChangeAfterAFlushInBetweenSeesTheChangeBefore) {
     EXPECT_THAT(values(*rig.read(group(1), key("k"))), UnorderedElementsAre("first", "second"));
 }
 
-TEST_F(ReplicaStoreTest, ARecordAndTheFrontierThatCoversItAreInOneBatch) {
-    rig.write(group(1), key("k"), 1, "value");
+TEST_F(ReplicaStoreTest, ARecordItsIndexAndTheFrontierThatCoversItAreInOneBatch) {
+    const Dot by = rig.write(group(1), key("k"), 1, "value");
     ASSERT_EQ(rig.engine.batches.size(), 1u);
     EXPECT_THAT(changes_of(rig.engine.batches[0]),
                 UnorderedElementsAre(storage_keys::record(group(1), key("k")),
+                                     storage_keys::indexed_dot(group(1), by),
                                      storage_keys::frontier(group(1))));
 }
 
@@ -206,7 +207,9 @@ TEST_F(ReplicaStoreTest, ADropTakesTheFrontierFromTheDiskBeforeAnyRecord) {
     rig.store.drop(group(1), [&](const absl::Status& status) { is_dropped = status.ok(); });
     ASSERT_EQ(rig.engine.batches.size(), 1u);
     EXPECT_THAT(changes_of(rig.engine.batches[0]),
-                ElementsAre("-" + storage_keys::frontier(group(1))));
+                ElementsAre("-" + storage_keys::frontier(group(1)),
+                            "-" + storage_keys::indexed_dots_prefix(group(1)) + "...",
+                            "-" + storage_keys::tombstones_prefix(group(1)) + "..."));
     while (rig.engine.batches.size() == 1) {
         ASSERT_TRUE(rig.workers.run_one());
         rig.run_tasks();
@@ -291,7 +294,7 @@ TEST_F(ReplicaStoreTest, ASequenceIsNotUsedAgainAfterADrop) {
 TEST_F(ReplicaStoreTest, MergedRecordsAndAUnitedFrontierAreSaidOnceDurable) {
     Record record = mint({}, {}, testing::write(dot(2, 5), 1, "theirs"));
     bool is_merged = false;
-    rig.store.merge_records(group(1), {{key("k"), record}}, [&](const absl::Status& status) {
+    rig.store.merge_records(group(1), {{key("k"), record}}, {}, [&](const absl::Status& status) {
         is_merged = status.ok();
     });
     EXPECT_FALSE(is_merged);

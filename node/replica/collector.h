@@ -1,0 +1,57 @@
+#pragma once
+
+// Collects the tombstones of a shard (rule R5 of docs/causality.md), group after group, where there
+// are some that may have become collectable. Owned by the shard's loop.
+
+#include <cstdint>
+#include <optional>
+
+#include "absl/container/btree_map.h"
+
+#include "base/time.h"
+#include "env/event_loop.h"
+#include "node/replica/standing.h"
+#include "node/replica/store.h"
+
+namespace starling::node {
+
+class Collector {
+  public:
+    Collector(env::EventLoop& loop, ReplicaStore& store, Standings& standings)
+        : loop_(loop), store_(store), standings_(standings) {}
+    ~Collector() { stop(); }
+
+    void start();
+    void stop();
+
+    uint64_t collected() const { return collected_; }
+    // Of the tombstones of the group that the last pass had to leave, when the oldest one's request
+    // was created (Unix ms); 0: it left none.
+    uint64_t oldest_left_ms(GroupId group) const;
+
+  private:
+    // The last pass over a group.
+    struct Pass {
+        Frontier stable;
+        uint64_t forget_before_ms = 0;
+        uint64_t oldest_left_ms = 0;
+        bool was_in_vain = false;
+    };
+
+    void run();
+    // None: there is nothing to be done for any.
+    std::optional<GroupId> next_group();
+    bool is_worthwhile(GroupId group, uint64_t forget_before_ms) const;
+
+    env::EventLoop& loop_;
+    ReplicaStore& store_;
+    Standings& standings_;
+    env::TimerId timer_ = 0;
+    bool is_running_ = false;
+    bool is_stopped_ = false;
+    absl::btree_map<GroupId, Pass> passes_;
+    std::optional<GroupId> last_;
+    uint64_t collected_ = 0;
+};
+
+}  // namespace starling::node

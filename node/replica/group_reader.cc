@@ -1,0 +1,224 @@
+#include "node/replica/group_reader.h"
+
+#include <set>
+
+#include <fmt/format.h>
+
+#include "base/status_macros.h"
+#include "node/replica/storage_keys.h"
+
+namespace starling::node::group_reader {
+
+namespace {
+
+storage::IteratorOptions bounds_of(std::string prefix) {
+    std::string upper = storage_keys::prefix_end(prefix);
+    return {.lower = std::move(prefix), .upper = std::move(upper), .snapshot = nullptr};
+}
+
+// One pass over the index, with the records as they were at the same moment.
+class MissingReader {
+  public:
+    MissingReader(storage::Engine& engine, GroupId group, size_t bytes_max)
+        : engine_(engine), group_(group), bytes_max_(bytes_max), snapshot_(engine.snapshot()) {}
+
+    // False once the page is full.
+    absl::StatusOr<bool> add(const Frontier::Range& range) {
+        const auto iterator =
+            engine_.new_iterator({.lower = storage_keys::indexed_dots_prefix(group_),
+                                  .upper = storage_keys::prefix_end(
+                                      storage_keys::indexed_dot(group_, {range.actor, range.last})),
+                                  .snapshot = snapshot_.get()});
+        iterator->seek(storage_keys::indexed_dot(group_, {range.actor, range.first}));
+        for (; iterator->valid(); iterator->next()) {
+            if (bytes_ >= bytes_max_) {
+                page_.has_more = true;
+                return false;
+            }
+            const std::optional<Dot> dot = storage_keys::parse_indexed_dot(iterator->key());
+            if (!dot.has_value()) {
+                return absl::DataLossError("an entry of the dot index has a key of no dot");
+            }
+            STARLING_RETURN_IF_ERROR(add(*dot, iterator->value()));
+        }
+        STARLING_RETURN_IF_ERROR(iterator->status());
+        return true;
+    }
+
+    MissingPage take() { return std::move(page_); }
+
+  private:
+    absl::Status add(const Dot& dot, std::string_view key) {
+        bytes_ += key.size() + sizeof(Dot);
+        page_.dots.push_back({.dot = dot, .key = std::string(key)});
+        const auto [place, is_new] = records_.try_emplace(std::string(key), page_.records.size());
+        if (is_new) {
+            STARLING_ASSIGN_OR_RETURN(
+                const std::optional<std::string> stored,
+                engine_.get(storage_keys::record(group_, key), snapshot_.get()));
+            STARLING_ASSIGN_OR_RETURN(Record record, decode_stored(stored));
+            bytes_ += stored.has_value() ? stored->size() : 0;
+            page_.records.push_back({.key = std::string(key), .record = std::move(record)});
+        }
+        if (!page_.records[place->second].record.context.covers(dot)) {
+            return absl::DataLossError(
+                fmt::format("the record of a key of partition {} does not account for the write {} "
+                            "that was stored with it",
+                            base::to_string(group_.partition),
+                            to_string(dot)));
+        }
+        return absl::OkStatus();
+    }
+
+    storage::Engine& engine_;
+    const GroupId group_;
+    const size_t bytes_max_;
+    const std::unique_ptr<storage::Snapshot> snapshot_;
+    MissingPage page_;
+    // Where in the page the record of a key is.
+    std::map<std::string, size_t> records_;
+    size_t bytes_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<Record> decode_stored(const std::optional<std::string>& stored) {
+    if (!stored.has_value()) {
+        return Record{};
+    }
+    return decode_record(*stored);
+}
+
+absl::StatusOr<std::vector<KeyDigest>> digests_in_bucket(storage::Engine& engine,
+                                                         GroupId group,
+                                                         size_t bucket) {
+    std::vector<KeyDigest> found;
+    const auto iterator = engine.new_iterator(bounds_of(storage_keys::record_prefix(group)));
+    for (iterator->seek_to_first(); iterator->valid(); iterator->next()) {
+        const auto key = storage_keys::parse_record(iterator->key());
+        if (bucket_of(key->group_key) != bucket) {
+            continue;
+        }
+        STARLING_ASSIGN_OR_RETURN(const Record record, decode_record(iterator->value()));
+        const uint64_t digest = leaf_digest(key->group_key, record);
+        if (digest != 0) {
+            found.push_back({.key = std::string(key->group_key), .digest = digest});
+        }
+    }
+    STARLING_RETURN_IF_ERROR(iterator->status());
+    return found;
+}
+
+absl::StatusOr<std::vector<KeyRecord>> records_of(storage::Engine& engine,
+                                                  GroupId group,
+                                                  const std::vector<std::string>& keys) {
+    std::vector<KeyRecord> found;
+    for (const std::string& key : keys) {
+        STARLING_ASSIGN_OR_RETURN(const std::optional<std::string> stored,
+                                  engine.get(storage_keys::record(group, key)));
+        if (stored.has_value()) {
+            STARLING_ASSIGN_OR_RETURN(Record record, decode_record(*stored));
+            found.push_back({.key = key, .record = std::move(record)});
+        }
+    }
+    return found;
+}
+
+absl::StatusOr<ScanPage> scan_page(storage::Engine& engine,
+                                   GroupId group,
+                                   const std::string& from,
+                                   size_t bytes_max) {
+    ScanPage page;
+    size_t bytes = 0;
+    const auto iterator = engine.new_iterator(bounds_of(storage_keys::record_prefix(group)));
+    for (iterator->seek(storage_keys::record(group, from)); iterator->valid(); iterator->next()) {
+        const auto key = storage_keys::parse_record(iterator->key());
+        const size_t size = key->group_key.size() + iterator->value().size();
+        if (!page.records.empty() && bytes + size > bytes_max) {
+            page.next = std::string(key->group_key);
+            break;
+        }
+        STARLING_ASSIGN_OR_RETURN(Record record, decode_record(iterator->value()));
+        page.records.push_back({.key = std::string(key->group_key), .record = std::move(record)});
+        bytes += size;
+    }
+    STARLING_RETURN_IF_ERROR(iterator->status());
+    return page;
+}
+
+absl::StatusOr<MissingPage> missing_page(storage::Engine& engine,
+                                         GroupId group,
+                                         const std::vector<Frontier::Range>& ranges,
+                                         const std::optional<Dot>& after,
+                                         size_t bytes_max) {
+    MissingReader reader(engine, group, bytes_max);
+    for (Frontier::Range range : ranges) {
+        if (after.has_value()) {
+            if (Dot{range.actor, range.last} <= *after) continue;
+            if (range.actor == after->actor)
+                range.first = std::max(range.first, after->sequence + 1);
+        }
+        STARLING_ASSIGN_OR_RETURN(const bool has_room, reader.add(range));
+        if (!has_room) break;
+    }
+    return reader.take();
+}
+
+absl::StatusOr<std::vector<StoredTombstone>> tombstones_page(storage::Engine& engine,
+                                                             GroupId group,
+                                                             uint64_t created_before_ms,
+                                                             const std::string& after,
+                                                             size_t count_max) {
+    std::vector<StoredTombstone> found;
+    const auto iterator = engine.new_iterator(bounds_of(storage_keys::tombstones_prefix(group)));
+    if (after.empty()) {
+        iterator->seek_to_first();
+    } else {
+        iterator->seek(after);
+    }
+    for (; iterator->valid() && found.size() < count_max; iterator->next()) {
+        const auto key = storage_keys::parse_tombstone(iterator->key());
+        if (!key.has_value()) {
+            return absl::DataLossError("an entry of the list of tombstones has a key of none");
+        }
+        if (key->request_created_ms >= created_before_ms) break;
+        found.push_back({.dot = key->dot,
+                         .request_created_ms = key->request_created_ms,
+                         .key = std::string(iterator->value())});
+    }
+    STARLING_RETURN_IF_ERROR(iterator->status());
+    return found;
+}
+
+absl::StatusOr<std::map<GroupId, Counted>> count_groups(storage::Engine& engine,
+                                                        const storage::Snapshot& snapshot) {
+    std::map<GroupId, Counted> groups;
+    const auto records = engine.new_iterator({.lower = storage_keys::records_begin(),
+                                              .upper = storage_keys::records_end(),
+                                              .snapshot = &snapshot});
+    for (records->seek_to_first(); records->valid(); records->next()) {
+        const auto key = storage_keys::parse_record(records->key());
+        if (!key.has_value()) {
+            return absl::DataLossError("a stored record has a key that does not decode");
+        }
+        STARLING_ASSIGN_OR_RETURN(const Record record, decode_record(records->value()));
+        Counted& group = groups[key->group];
+        group.buckets[bucket_of(key->group_key)] += leaf_digest(key->group_key, record);
+        ++group.record_count;
+    }
+    STARLING_RETURN_IF_ERROR(records->status());
+    const auto tombstones = engine.new_iterator({.lower = storage_keys::tombstones_begin(),
+                                                 .upper = storage_keys::tombstones_end(),
+                                                 .snapshot = &snapshot});
+    for (tombstones->seek_to_first(); tombstones->valid(); tombstones->next()) {
+        const auto key = storage_keys::parse_tombstone(tombstones->key());
+        if (!key.has_value()) {
+            return absl::DataLossError("an entry of the list of tombstones has a key of none");
+        }
+        ++groups[key->group].tombstone_count;
+    }
+    STARLING_RETURN_IF_ERROR(tombstones->status());
+    return groups;
+}
+
+}  // namespace starling::node::group_reader

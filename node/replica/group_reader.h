@@ -1,0 +1,67 @@
+#pragma once
+
+// Reads one group's data from the engine, page by page. Blocks on disk: for workers.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "node/replica/group_access.h"
+#include "storage/engine.h"
+
+namespace starling::node::group_reader {
+
+// A stored value, or an empty record. data_loss when it does not decode.
+absl::StatusOr<Record> decode_stored(const std::optional<std::string>& stored);
+
+// Of the keys in the bucket that have a value.
+absl::StatusOr<std::vector<KeyDigest>> digests_in_bucket(storage::Engine& engine,
+                                                         GroupId group,
+                                                         size_t bucket);
+
+// Those of the keys that have a record.
+absl::StatusOr<std::vector<KeyRecord>> records_of(storage::Engine& engine,
+                                                  GroupId group,
+                                                  const std::vector<std::string>& keys);
+
+absl::StatusOr<ScanPage> scan_page(storage::Engine& engine,
+                                   GroupId group,
+                                   const std::string& from,
+                                   size_t bytes_max);
+
+// The indexed dots of `ranges` after `after` (none: from the first) and the records of their keys,
+// up to about `bytes_max` bytes. data_loss when a record does not account for its dot: it was lost
+// here, and this replica cannot say what became of the write (R4 of docs/causality.md).
+absl::StatusOr<MissingPage> missing_page(storage::Engine& engine,
+                                         GroupId group,
+                                         const std::vector<Frontier::Range>& ranges,
+                                         const std::optional<Dot>& after,
+                                         size_t bytes_max);
+
+// Tombstones whose request is older than `created_before_ms`, oldest first.
+struct StoredTombstone {
+    Dot dot;
+    uint64_t request_created_ms = 0;
+    std::string key;
+};
+absl::StatusOr<std::vector<StoredTombstone>> tombstones_page(storage::Engine& engine,
+                                                             GroupId group,
+                                                             uint64_t created_before_ms,
+                                                             const std::string& after,
+                                                             size_t count_max);
+
+// Hash trees and counts of all groups, as the snapshot has them.
+struct Counted {
+    BucketDigests buckets{};
+    uint64_t record_count = 0;
+    uint64_t tombstone_count = 0;
+};
+absl::StatusOr<std::map<GroupId, Counted>> count_groups(storage::Engine& engine,
+                                                        const storage::Snapshot& snapshot);
+
+}  // namespace starling::node::group_reader

@@ -1,0 +1,132 @@
+#pragma once
+
+// What this node knows of the other owners of each group of a shard, and what it concludes:
+// which dots all have seen (R5, R8 of docs/causality.md), which requests can no more be minted
+// (R7), and which lives of nodes can be sealed (R6). Owners tell one another with each comparison.
+//
+// An owner is who holds a seat; who fills one takes over the state of its holder, whole, so what
+// that had seen, it has. A report counts for the seats that its sender holds now, and since when
+// (OwnerReport::tenure): what a node said before it gave a seat away is void.
+//
+// R6, in its order: a node *freezes* ended lives, durably, when it hears of the next one: from then
+// on it takes their writes from hints only, and takes no hints of them. When every member has said
+// that it has no hint of a life, the owners are asked anew; when all answer that they have seen
+// the same of it, it is sealed.
+//
+// Owned by the shard's loop; callbacks run on it, possibly before the call returns.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+
+#include "node/replica/gone_horizon.h"
+#include "node/replica/hint_store.h"
+#include "node/replica/owner_report.h"
+#include "node/replica/store.h"
+
+namespace starling::node {
+
+struct Owner {
+    base::NodeId node;
+    // See OwnerReport::tenure.
+    uint64_t tenure = 0;
+};
+
+class StandingHost {
+  public:
+    // The nodes but this one that hold seats of the group. None at all while this node holds none,
+    // or the holder of one of them is not known: then nothing can be concluded.
+    virtual std::optional<std::vector<Owner>> other_owners(GroupId group) const = 0;
+    virtual uint64_t own_tenure(GroupId group) const = 0;
+    // Whoever may hold hints, but for this node.
+    virtual std::vector<base::NodeId> other_members() const = 0;
+    // Asks the node for Standings::hints_gone() of the group.
+    virtual void ask_hints(GroupId group, base::NodeId member) = 0;
+    // As ReplicaHost::now_ms().
+    virtual uint64_t now_ms() const = 0;
+
+  protected:
+    ~StandingHost() = default;
+};
+
+class Standings {
+  public:
+    Standings(ReplicaStore& store,
+              const HintStore& hints,
+              GoneHorizon& horizon,
+              StandingHost& host);
+
+    // Reads which lives are frozen. Blocks on disk. data_loss when that does not decode.
+    absl::Status load();
+
+    // `node` is in its life `start`: those before have ended.
+    void note_start(base::NodeId node, uint32_t start);
+    bool has_ended(const Actor& actor) const { return node::has_ended(frozen_, actor); }
+    // R2.4: a write of a life that has ended, which is new here.
+    bool is_of_ended_life(const Dot& dot, const Frontier& seen) const {
+        return has_ended(dot.actor) && !seen.contains(dot);
+    }
+
+    // What this node tells `to`, once that is durable.
+    void report(GroupId group,
+                base::NodeId to,
+                absl::AnyInvocable<void(absl::StatusOr<OwnerReport>)> done);
+    void note_report(GroupId group, base::NodeId from, const OwnerReport& report);
+
+    // Where this node is the only owner, nobody reports to it: draws its conclusions from what is
+    // durable here.
+    void look_at_own(GroupId group);
+
+    // Ended lives of which this node holds no hint for the group, and will take none.
+    void hints_gone(GroupId group, absl::AnyInvocable<void(absl::StatusOr<Starts>)> done);
+    void note_hints_gone(GroupId group, base::NodeId member, const Starts& gone);
+
+    // Requests created before this (Unix ms) are minted no more, and no write of one that was is
+    // under way. 0: unknown.
+    uint64_t forget_before(GroupId group) const;
+
+    // Why tombstones of the group stay: the owners that have not seen all that this node has.
+    std::vector<base::NodeId> lagging_owners(GroupId group) const;
+
+    // The group's data is removed here.
+    void forget_group(GroupId group) { groups_.erase(group); }
+
+  private:
+    struct Group {
+        Knowledge knowledge;
+        std::map<base::NodeId, uint64_t> tenures;
+        // Counts this node's questions to the other owners, and the last of each that it heard.
+        uint64_t question = 1;
+        std::map<base::NodeId, uint64_t> heard;
+        // What each member said of its hints; a life that all of them named was so before the
+        // question of this number.
+        std::map<base::NodeId, Starts> hints;
+        std::map<base::NodeId, std::pair<uint32_t, uint64_t>> hints_gone;
+        // As of the last report that this node made.
+        Frontier durable;
+        // Members have not all said of all ended lives what their hints are.
+        bool asks_members = false;
+    };
+
+    Group& group_at(GroupId group) { return groups_[group]; }
+    // Draws the conclusions from what is known.
+    void advance(GroupId group);
+    void ask_members(GroupId group);
+    bool is_resolved(GroupId group) const;
+    void seal_what_can_be(GroupId group, const std::vector<base::NodeId>& others);
+    bool have_hints_gone(Group& state, GroupId group, base::NodeId node, uint32_t start);
+
+    ReplicaStore& store_;
+    const HintStore& hints_;
+    GoneHorizon& horizon_;
+    StandingHost& host_;
+    Starts frozen_;
+    absl::btree_map<GroupId, Group> groups_;
+};
+
+}  // namespace starling::node

@@ -1,0 +1,335 @@
+#include "node/replica/standing.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "node/replica/collector.h"
+#include "tests/unit/node/replica/fake_owners.h"
+#include "tests/unit/node/replica/store_rig.h"
+
+namespace starling::node {
+namespace {
+
+using testing::dot;
+using ::testing::ElementsAre;
+using testing::frontier;
+using testing::group;
+using ::testing::IsEmpty;
+using testing::key;
+using ::testing::SizeIs;
+using testing::values;
+
+constexpr base::NodeId peer{2};
+constexpr base::NodeId third{3};
+constexpr base::NodeId ended{9};
+const GroupId here = group(1);
+constexpr uint64_t window_ms = 1000;
+
+struct StandingTest : ::testing::Test {
+    StandingTest() { owners.owners = {{Owner{peer, 5}, Owner{third, 6}}}; }
+
+    // What the owner of that tenure says, having seen the same as this node or `seen`.
+    OwnerReport report_of(uint64_t tenure, std::optional<Frontier> seen = std::nullopt) {
+        OwnerReport report{.tenure = tenure, .wall_ms = owners.clock_ms, .asks = 0, .known = {}};
+        report.known.frontier = seen.value_or(rig.store.frontier(here));
+        return report;
+    }
+    // Both others say that they have seen what is here, which is durable.
+    void all_report() {
+        tell(peer);
+        standings.note_report(here, peer, report_of(5));
+        standings.note_report(here, third, report_of(6));
+    }
+    // This node's own report.
+    OwnerReport tell(base::NodeId to) {
+        absl::StatusOr<OwnerReport> told = absl::UnknownError("no report");
+        standings.report(
+            here, to, [&](absl::StatusOr<OwnerReport> report) { told = std::move(report); });
+        rig.settle();
+        EXPECT_TRUE(told.ok()) << told.status();
+        return told.value_or(OwnerReport{});
+    }
+    Dot remove(const std::string& name, uint64_t request_ms) {
+        const Dot by = rig.next_dot(here, 1);
+        rig.store.update(
+            here,
+            key(name),
+            [by, request_ms](Record& record, Frontier& seen) {
+                record =
+                    mint(record, Superseded::by_reading(record), testing::removal(by, request_ms));
+                seen.add(by);
+                return absl::OkStatus();
+            },
+            nullptr,
+            [](const absl::Status&) {});
+        rig.settle();
+        return by;
+    }
+    uint64_t collect(uint64_t forget_before_ms) {
+        absl::StatusOr<ReplicaStore::Collected> result = absl::UnknownError("no answer");
+        rig.store.collect(here, forget_before_ms, [&](auto collected) { result = collected; });
+        rig.settle();
+        EXPECT_TRUE(result.ok()) << result.status();
+        return result.ok() ? result->tombstones : 0;
+    }
+    absl::StatusOr<MissingPage> missing(const Frontier& seen, std::optional<Dot> after = {}) {
+        absl::StatusOr<MissingPage> page = absl::UnknownError("no answer");
+        rig.store.missing(here, seen, after, bytes_max, [&](auto found) { page = found; });
+        rig.settle();
+        return page;
+    }
+    bool has(const std::string& storage_key) {
+        return rig.engine.get(storage_key, nullptr)->has_value();
+    }
+
+    size_t bytes_max = 1 << 20;
+    testing::StoreRig rig;
+    HintStore hints{rig.store.commits(), rig.engine, 1 << 20};
+    GoneHorizon horizon{window_ms};
+    testing::FakeOwners owners;
+    Standings standings{rig.store, hints, horizon, owners};
+};
+
+TEST_F(StandingTest, WhatAllOwnersHaveSeenLeavesTheIndexAndThenTheContexts) {
+    const Dot first = rig.write(here, key("k"), 1, "old");
+    const Dot second = rig.write(here, key("k"), 7, "new");
+    rig.settle();
+    EXPECT_TRUE(has(storage_keys::indexed_dot(here, first)));
+    tell(peer);
+    standings.note_report(here, peer, report_of(5));
+    EXPECT_TRUE(rig.store.stable(here).empty()) << "one owner has said nothing";
+    standings.note_report(here, third, report_of(6));
+    EXPECT_EQ(rig.store.stable(here), frontier({first, second}));
+    EXPECT_FALSE(has(storage_keys::indexed_dot(here, first)));
+    EXPECT_FALSE(has(storage_keys::indexed_dot(here, second)));
+    // The next change of the key strips what the old value was written by.
+    rig.write(here, key("k"), 7, "newer");
+    EXPECT_EQ(rig.read(here, key("k"))->context.sequence_of(first.actor), 0u);
+}
+
+TEST_F(StandingTest, WhatIsNotDurableHereIsNotStable) {
+    tell(peer);
+    rig.write(here, key("k"), 1, "value");
+    standings.note_report(here, peer, report_of(5));
+    standings.note_report(here, third, report_of(6));
+    EXPECT_TRUE(rig.store.stable(here).empty());
+}
+
+TEST_F(StandingTest, AReportOfSeatsThatTheSenderHoldsNoMoreIsVoid) {
+    rig.write(here, key("k"), 1, "value");
+    rig.settle();
+    tell(peer);
+    standings.note_report(here, third, report_of(6));
+    standings.note_report(here, peer, report_of(4));
+    EXPECT_TRUE(rig.store.stable(here).empty()) << "of an earlier tenure";
+    standings.note_report(here, peer, report_of(5));
+    EXPECT_FALSE(rig.store.stable(here).empty());
+    // It gives the seat away and takes another: it may have other data now.
+    owners.owners = {{Owner{peer, 7}, Owner{third, 6}}};
+    standings.note_report(here, peer, report_of(5));
+    rig.write(here, key("k"), 1, "later");
+    rig.settle();
+    tell(peer);
+    standings.note_report(here, third, report_of(6));
+    EXPECT_EQ(rig.store.stable(here), frontier({dot(1, 1)})) << "nothing more";
+    standings.note_report(here, peer, report_of(7, frontier({dot(1, 1), dot(1, 2)})));
+    EXPECT_EQ(rig.store.stable(here), frontier({dot(1, 1), dot(1, 2)}));
+}
+
+TEST_F(StandingTest, ATombstoneIsCollectedOnceAllHaveSeenItAndItsRequestIsOld) {
+    rig.write(here, key("k"), 1, "value");
+    const Dot removal = remove("k", 10);
+    EXPECT_EQ(rig.store.tombstone_count(here), 1u);
+    EXPECT_TRUE(has(storage_keys::tombstone(here, 10, removal)));
+    EXPECT_EQ(collect(11), 0u) << "the others have not seen it";
+    all_report();
+    EXPECT_EQ(collect(10), 0u) << "its request may be minted again";
+    EXPECT_EQ(collect(11), 1u);
+    EXPECT_EQ(rig.store.tombstone_count(here), 0u);
+    EXPECT_EQ(rig.store.record_count(), 0u);
+    EXPECT_FALSE(has(storage_keys::tombstone(here, 10, removal)));
+    EXPECT_FALSE(has(storage_keys::record(here, key("k"))));
+    EXPECT_TRUE(rig.store.frontier(here).contains(dot(1, 1)));
+}
+
+TEST_F(StandingTest, ATombstoneThatWasReplacedIsNoLongerListed) {
+    const Dot removal = remove("k", 10);
+    rig.write(here, key("k"), 1, "again");
+    rig.settle();
+    EXPECT_EQ(rig.store.tombstone_count(here), 0u);
+    EXPECT_FALSE(has(storage_keys::tombstone(here, 10, removal)));
+}
+
+TEST_F(StandingTest, ManyTombstonesAreCollectedPageByPage) {
+    constexpr uint64_t count = 600;
+    for (uint64_t i = 1; i <= count; ++i)
+        remove("k" + std::to_string(i), i);
+    all_report();
+    EXPECT_EQ(collect(301), 300u);
+    EXPECT_EQ(rig.store.tombstone_count(here), 300u);
+    EXPECT_EQ(collect(1000), 300u);
+    EXPECT_EQ(rig.store.record_count(), 0u);
+}
+
+TEST_F(StandingTest, RequestsAreForgottenOnceEveryOwnerWasCaughtUpWithBeyondTheWindow) {
+    EXPECT_EQ(standings.forget_before(here), 0u);
+    standings.note_report(here, peer, report_of(5));
+    EXPECT_EQ(standings.forget_before(here), 0u);
+    standings.note_report(here, third, report_of(6, frontier({dot(4, 1)})));
+    EXPECT_EQ(standings.forget_before(here), 0u) << "it has seen a write that is not here";
+    const uint64_t said_ms = owners.clock_ms;
+    rig.write(here, key("k"), 4, "value");
+    rig.settle();
+    owners.clock_ms += 500;
+    standings.note_report(here, third, report_of(6, frontier({dot(4, 1), dot(4, 2)})));
+    EXPECT_EQ(standings.forget_before(here), said_ms - window_ms)
+        << "what it had at first has come";
+}
+
+TEST_F(StandingTest, OwnersThatAreNotKnownLetNothingBeConcluded) {
+    rig.write(here, key("k"), 1, "value");
+    rig.settle();
+    owners.owners = std::nullopt;
+    all_report();
+    EXPECT_TRUE(rig.store.stable(here).empty());
+    EXPECT_EQ(standings.forget_before(here), 0u);
+}
+
+struct SealTest : StandingTest {
+    SealTest() {
+        owners.members = {peer, third};
+        // Its second write went to nobody.
+        Frontier seen = frontier({dot(9, 1), dot(9, 3)});
+        rig.store.unite_frontier(here, seen, [](const absl::Status&) {});
+        rig.settle();
+        standings.note_start(ended, 2);
+    }
+    void both_report(uint64_t answers, std::optional<Frontier> seen = std::nullopt) {
+        for (const auto& [node, tenure] : {std::pair(peer, 5), std::pair(third, 6)}) {
+            OwnerReport report = report_of(static_cast<uint64_t>(tenure), seen);
+            report.known.question = answers;
+            report.known.frozen[ended] = 2;
+            standings.note_report(here, node, report);
+        }
+        rig.settle();
+    }
+    uint32_t sealed() { return rig.store.frontier(here).sealed_before(ended); }
+};
+
+TEST_F(SealTest, ALifeIsSealedWhenNoMemberHasAHintAndThenAllOwnersHaveSeenTheSame) {
+    both_report(tell(peer).asks, frontier({dot(9, 1)}));
+    EXPECT_EQ(sealed(), 0u);
+    EXPECT_THAT(owners.asked, ::testing::Contains(peer));
+    EXPECT_THAT(owners.asked, ::testing::Contains(third));
+    standings.note_hints_gone(here, peer, {{ended, 2}});
+    standings.note_hints_gone(here, third, {{ended, 2}});
+    EXPECT_EQ(sealed(), 0u) << "they answered before the hints were known to be gone";
+    const uint64_t question = tell(peer).asks;
+    both_report(question, frontier({dot(9, 1)}));
+    EXPECT_EQ(sealed(), 0u) << "they have not seen the same";
+    both_report(question);
+    EXPECT_EQ(sealed(), 2u);
+    EXPECT_EQ(rig.store.frontier(here).gap_count(), 0u);
+}
+
+TEST_F(SealTest, AHintOfTheLifeHereOrElsewhereHoldsUpTheSeal) {
+    hints.keep({.group = here, .seat = base::SeatIndex(1), .dot = dot(9, 2), .key = key("k")},
+               "a record",
+               [](const absl::Status&) {});
+    rig.settle();
+    Starts gone;
+    standings.hints_gone(here, [&](absl::StatusOr<Starts> said) { gone = *said; });
+    rig.settle();
+    EXPECT_THAT(gone, IsEmpty());
+    standings.note_hints_gone(here, peer, {{ended, 2}});
+    standings.note_hints_gone(here, third, {{ended, 2}});
+    both_report(tell(peer).asks);
+    EXPECT_EQ(sealed(), 0u);
+    hints.remove({.group = here, .seat = base::SeatIndex(1), .dot = dot(9, 2), .key = key("k")});
+    both_report(tell(peer).asks);
+    both_report(tell(peer).asks);
+    EXPECT_EQ(sealed(), 2u);
+}
+
+TEST_F(SealTest, RequestsAreRememberedWhileAnEndedLifeMayBringThem) {
+    both_report(tell(peer).asks);
+    EXPECT_EQ(standings.forget_before(here), 0u);
+    standings.note_hints_gone(here, peer, {{ended, 2}});
+    standings.note_hints_gone(here, third, {{ended, 2}});
+    both_report(tell(peer).asks);
+    EXPECT_GT(standings.forget_before(here), 0u);
+}
+
+TEST_F(SealTest, EndedLivesAreKnownAfterARestart) {
+    rig.settle();
+    GoneHorizon other_horizon{window_ms};
+    Standings again(rig.store, hints, other_horizon, owners);
+    ASSERT_TRUE(again.load().ok());
+    EXPECT_TRUE(again.has_ended({.node = ended, .start = 1, .random = 0}));
+    EXPECT_FALSE(again.has_ended({.node = ended, .start = 2, .random = 0}));
+}
+
+TEST_F(StandingTest, MissingWritesComeWithTheRecordsOfTheirKeysAlsoWhereTheyWereReplaced) {
+    const Dot first = rig.write(here, key("a"), 1, "old");
+    const Dot second = rig.write(here, key("a"), 1, "new");
+    const Dot other = rig.write(here, key("b"), 1, "value");
+    rig.settle();
+    absl::StatusOr<MissingPage> page = missing({});
+    ASSERT_TRUE(page.ok()) << page.status();
+    EXPECT_EQ(page->frontier, rig.store.frontier(here));
+    EXPECT_THAT(page->dots, SizeIs(3));
+    EXPECT_THAT(page->records, SizeIs(2));
+    EXPECT_FALSE(page->has_more);
+    page = missing(frontier({first, second}));
+    ASSERT_THAT(page->dots, SizeIs(1));
+    EXPECT_EQ(page->dots[0].dot, other);
+    bytes_max = 1;
+    page = missing({});
+    EXPECT_TRUE(page->has_more);
+    ASSERT_THAT(page->dots, SizeIs(1));
+    page = missing({}, page->dots[0].dot);
+    ASSERT_THAT(page->dots, SizeIs(1));
+    EXPECT_EQ(page->dots[0].dot, second);
+}
+
+TEST_F(StandingTest, ARecordThatWasLostIsNoAnswerToWhatIsMissing) {
+    rig.write(here, key("a"), 1, "value");
+    rig.settle();
+    storage::WriteBatch loss;
+    loss.remove(storage_keys::record(here, key("a")));
+    ASSERT_TRUE(rig.engine.write(loss, {}).ok());
+    EXPECT_TRUE(absl::IsDataLoss(missing({}).status()));
+}
+
+TEST_F(StandingTest, WhoIsFilledDropsWhatItsGiverHasSeenAndHasNoMore) {
+    rig.write(here, key("gone"), 1, "old");
+    rig.write(here, key("kept"), 1, "young");
+    rig.settle();
+    absl::Status status = absl::UnknownError("no answer");
+    rig.store.take_over(
+        here, {key("gone"), key("kept")}, {}, frontier({dot(1, 1)}), [&](absl::Status taken) {
+            status = std::move(taken);
+        });
+    rig.settle();
+    EXPECT_TRUE(status.ok()) << status;
+    EXPECT_FALSE(rig.read(here, key("gone"))->has_live_value());
+    EXPECT_THAT(values(*rig.read(here, key("kept"))), ElementsAre("young"));
+}
+
+TEST_F(StandingTest, TheCollectorWorksByItself) {
+    Collector collector(rig.loop, rig.store, standings);
+    remove("k", 10);
+    all_report();
+    collector.start();
+    for (int i = 0; i < 5; ++i) {
+        rig.scheduler.run_for(std::chrono::seconds(1));
+        rig.workers.run_one();
+    }
+    collector.stop();
+    rig.settle();
+    EXPECT_EQ(collector.collected(), 1u);
+    EXPECT_EQ(rig.store.tombstone_count(here), 0u);
+}
+
+}  // namespace
+}  // namespace starling::node
