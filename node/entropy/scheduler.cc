@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/mark.h"
 #include "node/entropy/records.h"
 
 namespace starling::node {
@@ -32,6 +33,7 @@ void Scheduler::kick(base::NodeId peer) {
     for (auto& [key, pair] : pairs_) {
         if (key.second != peer) continue;
         pair.is_dirty = true;
+        STARLING_MARK(entropy_kicked);
         pair.failures = 0;
         if (!pair.running) {
             plan(key, pair, jittered(runtime_.options.retry_min) - runtime_.options.retry_min / 2);
@@ -55,6 +57,7 @@ void Scheduler::on_pull_hint(GroupId group, base::NodeId peer) {
     const auto found = pairs_.find({group, peer});
     if (found == pairs_.end()) return;
     found->second.is_dirty = true;
+    STARLING_MARK(entropy_told_to_pull);
     found->second.is_pull_wanted = true;
     if (!found->second.running) {
         plan(found->first, found->second, base::Duration::zero());
@@ -175,6 +178,7 @@ void Scheduler::pull(const Key& key) {
                                       [this, key](absl::StatusOr<SyncResult> result) {
                                           if (result.ok()) tell_caught_up(key);
                                           if (result.ok() && result->is_peer_behind) {
+                                              STARLING_MARK(entropy_tells_peer_to_pull);
                                               peer::EntropyMessage hint;
                                               hint.set_partition(key.first.partition.raw());
                                               hint.set_replicas(key.first.replicas);

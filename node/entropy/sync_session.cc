@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/mark.h"
 #include "node/entropy/records.h"
 
 namespace starling::node {
@@ -45,6 +46,7 @@ void SyncSession::on_summary(const peer::EntropySummary& message) {
     const bool is_ahead =
         own->frontier.contains(theirs_.frontier) && own->frontier != theirs_.frontier;
     if (mode_ == Mode::hasty && is_ahead) {
+        STARLING_MARK(entropy_peer_is_only_behind);
         result_.is_peer_behind = true;
         return finish(absl::OkStatus());
     }
@@ -113,7 +115,10 @@ void SyncSession::on_page(const peer::EntropyBucket& page) {
 
 void SyncSession::fetch() {
     if (wanted_done_ == wanted_.size()) {
-        if (has_more_) return ask_page();
+        if (has_more_) {
+            STARLING_MARK(entropy_next_page_of_bucket);
+            return ask_page();
+        }
         buckets_.pop_back();
         return next_bucket();
     }
@@ -169,6 +174,7 @@ void SyncSession::unite() {
     const absl::StatusOr<GroupSummary> own = runtime_.groups.summary(group_);
     if (!own.ok()) return finish(own.status());
     if (own->frontier.contains(theirs_.frontier)) return finish_pulled();
+    STARLING_MARK(entropy_unites_frontier);
     runtime_.groups.unite_frontier(
         group_, theirs_.frontier, lifeline_.guard([this](const absl::Status& status) {
             if (!status.ok()) return finish(status);
@@ -189,6 +195,7 @@ void SyncSession::finish(absl::Status status) {
         done(result_);
         return;
     }
+    STARLING_MARK(entropy_session_failed);
     ++runtime_.counters.sessions_failed;
     done(std::move(status));
 }

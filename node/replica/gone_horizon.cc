@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/mark.h"
+
 namespace starling::node {
 
 void GoneHorizon::note(GroupId group,
@@ -11,12 +13,14 @@ void GoneHorizon::note(GroupId group,
                        const Frontier& seen,
                        uint64_t now_ms) {
     if (is_far_ahead(wall_ms, now_ms)) {
+        STARLING_MARK(horizon_report_from_the_future);
         return;
     }
     const auto known = covered_ms_.find({group, owner});
     if (known != covered_ms_.end()) {
         const bool was_set_back = known->second > wall_ms && known->second - wall_ms > window_ms_;
         if (was_set_back || is_far_ahead(known->second, now_ms)) {
+            STARLING_MARK(horizon_clock_of_owner_went_back);
             covered_ms_.erase(known);
         }
     }
@@ -37,6 +41,7 @@ uint64_t GoneHorizon::forget_before(GroupId group,
     for (const base::NodeId owner : other_owners) {
         const auto found = covered_ms_.find({group, owner});
         if (found == covered_ms_.end() || is_far_ahead(found->second, now_ms)) {
+            STARLING_MARK(horizon_owner_not_heard);
             return 0;
         }
         covered = std::min(covered, found->second);

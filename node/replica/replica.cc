@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/mark.h"
 #include "base/planted.h"
 #include "node/replica/wire.h"
 
@@ -92,6 +93,7 @@ void Replica::on_message(base::NodeId from, const peer::ReplicaMessage& message)
         request.answer.mutable_hint_reply()->set_seat(message.hint().seat());
     }
     if (!peer_bytes_.take(request.bytes, store_.waiting_read_bytes())) {
+        STARLING_MARK(replica_overloaded);
         wire::set_refusal(
             refusal_in(request.answer, message),
             base::make_error(absl::StatusCode::kResourceExhausted,
@@ -120,6 +122,7 @@ void Replica::answer(PeerRequest request) {
 void Replica::write(
     GroupId group, std::string key, Record record, std::optional<Dot> dot, WriteDone done) {
     if (!host_.stores(group)) {
+        STARLING_MARK(replica_write_without_seat);
         done(no_part(group.partition));
         return;
     }
@@ -130,9 +133,11 @@ void Replica::write(
                                                          Frontier& frontier) mutable {
             // Asked again: the group may have been given away while the disk was read.
             if (!host_.stores(group)) {
+                STARLING_MARK(replica_seat_gone_before_write);
                 return no_part(group.partition);
             }
             if (dot.has_value() && frontier.contains(*dot)) {
+                STARLING_MARK(replica_write_seen_before);
                 return absl::OkStatus();
             }
             merge(local, std::move(incoming), frontier);
@@ -153,6 +158,7 @@ void Replica::on_write(PeerRequest request, const peer::ReplicaMessage& message)
     const GroupId group = group_of(message);
     absl::StatusOr<IncomingWrite> incoming = parse(message.write());
     if (!incoming.ok()) {
+        STARLING_MARK(replica_write_malformed);
         wire::set_refusal(refusal_in(request.answer, message), incoming.status());
         answer(std::move(request));
         return;
@@ -177,6 +183,7 @@ void Replica::on_write(PeerRequest request, const peer::ReplicaMessage& message)
 
 void Replica::read(GroupId group, const std::string& key, ReadDone done) {
     if (host_.held_seats(group.partition).below(group.replicas).empty()) {
+        STARLING_MARK(replica_read_without_seat);
         done(no_part(group.partition));
         return;
     }
@@ -194,6 +201,7 @@ void Replica::read(GroupId group, const std::string& key, ReadDone done) {
             if (!record.ok()) {
                 done(std::move(record).status());
             } else if (seats.below(group.replicas).empty()) {
+                STARLING_MARK(replica_seat_gone_before_read);
                 done(no_part(group.partition));
             } else {
                 done(Answer{.record = *std::move(record), .seats = seats});
@@ -215,6 +223,7 @@ void Replica::on_read(PeerRequest request, const peer::ReplicaMessage& message) 
                  const bool absent = found->record == Record{};
                  if (digest_asked != 0 && !absent &&
                      record_digest(key, found->record) == digest_asked) {
+                     STARLING_MARK(replica_answers_same);
                      reply.set_same(true);
                  } else if (!absent) {
                      reply.set_record(wire::encode(found->record));
@@ -232,6 +241,7 @@ void Replica::on_hint(PeerRequest request, const peer::ReplicaMessage& message) 
             absl::InvalidArgumentError("a hint without its write's dot, or for a seat beyond N");
     }
     if (!incoming.ok()) {
+        STARLING_MARK(replica_hint_malformed);
         wire::set_refusal(refusal_in(request.answer, message), incoming.status());
         answer(std::move(request));
         return;
@@ -243,6 +253,7 @@ void Replica::on_hint(PeerRequest request, const peer::ReplicaMessage& message) 
                 hint.write().record(),
                 [this, request = std::move(request)](const absl::Status& status) mutable {
                     if (!status.ok()) {
+                        STARLING_MARK(replica_hint_not_kept);
                         wire::set_refusal(*request.answer.mutable_hint_reply()->mutable_refusal(),
                                           status);
                     }
