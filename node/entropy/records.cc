@@ -1,5 +1,8 @@
 #include "node/entropy/records.h"
 
+#include <bit>
+#include <string_view>
+
 #include <fmt/format.h>
 
 #include "base/codec.h"
@@ -48,10 +51,10 @@ absl::StatusOr<std::vector<KeyRecord>> read_records(
 SummaryHashes hashes_of(const GroupSummary& summary) {
     std::string frontier;
     summary.frontier.encode(frontier);
-    std::string buckets;
-    for (const uint64_t digest : summary.buckets) {
-        base::put_u64(buckets, digest);
-    }
+    // Little-endian in memory, as they would be encoded.
+    static_assert(std::endian::native == std::endian::little);
+    const std::string_view buckets(reinterpret_cast<const char*>(summary.buckets.data()),
+                                   sizeof(summary.buckets));
     return {.frontier = base::xxh3_64(frontier), .root = base::xxh3_64(buckets)};
 }
 

@@ -1,6 +1,23 @@
 #include "node/version/request_ids.h"
 
+#include <array>
+#include <bit>
+#include <cstring>
+
 namespace starling::node {
+
+namespace {
+
+// As base::Reader would read the three numbers. A record may carry hundreds of ids.
+base::RequestId load(const char* bytes) {
+    static_assert(std::endian::native == std::endian::little);
+    std::array<uint64_t, 3> words;
+    static_assert(sizeof(words) == encoded_request_id_bytes);
+    std::memcpy(words.data(), bytes, sizeof(words));
+    return {.created_ms = words[0], .random_high = words[1], .random_low = words[2]};
+}
+
+}  // namespace
 
 void put_request_id(std::string& out, const base::RequestId& id) {
     base::put_u64(out, id.created_ms);
@@ -18,6 +35,7 @@ base::RequestId read_request_id(base::Reader& in) {
 
 void put_request_ids(std::string& out, const std::vector<base::RequestId>& ids) {
     base::put_varint(out, ids.size());
+    out.reserve(out.size() + ids.size() * encoded_request_id_bytes);
     for (const base::RequestId& id : ids)
         put_request_id(out, id);
 }
@@ -25,11 +43,15 @@ void put_request_ids(std::string& out, const std::vector<base::RequestId>& ids) 
 std::vector<base::RequestId> read_request_ids(base::Reader& in) {
     std::vector<base::RequestId> ids;
     const size_t count = in.count(encoded_request_id_bytes);
+    const std::string_view bytes = in.take(count * encoded_request_id_bytes);
+    if (in.failed()) return {};
     ids.reserve(count);
-    for (size_t i = 0; i < count; ++i) {
-        const base::RequestId id = read_request_id(in);
-        if (i > 0 && !(ids.back() < id)) in.fail();
-        if (in.failed()) return {};
+    for (size_t at = 0; at < bytes.size(); at += encoded_request_id_bytes) {
+        const base::RequestId id = load(bytes.data() + at);
+        if (!ids.empty() && !(ids.back() < id)) {
+            in.fail();
+            return {};
+        }
         ids.push_back(id);
     }
     return ids;
