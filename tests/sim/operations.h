@@ -122,6 +122,8 @@ class Operations {
     template <typename Function>
     void after(base::Duration delay, Function function);
     Machine* pick_node();
+    // The namespace of the key, as its name or now and then as its id.
+    std::string spell_name_space(KeyIndex key);
     node::Superseded open_context(KeyIndex key, const std::string& token);
     bool may_try_again(const Operation& operation);
     void begin(Operation& operation);

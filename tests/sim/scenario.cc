@@ -3,6 +3,8 @@
 #include <optional>
 #include <utility>
 
+#include "node/server/inspect.h"
+
 namespace starling::sim {
 
 using std::chrono::microseconds;
@@ -97,6 +99,10 @@ void Scenario::crash(uint32_t number, env::CrashMode mode, base::Duration down_f
     simulation_->cluster().crash(machine(number), mode, down_for);
 }
 
+void Scenario::wipe(uint32_t number) {
+    simulation_->cluster().wipe(machine(number), seconds(1));
+}
+
 void Scenario::cut(uint32_t a, uint32_t b) {
     simulation_->network().cut(machine(a).address(), machine(b).address());
     simulation_->network().cut(machine(b).address(), machine(a).address());
@@ -106,6 +112,40 @@ void Scenario::isolate(uint32_t number) {
     for (const auto& other : simulation_->cluster().machines()) {
         if (other->number() != number) cut(number, other->number());
     }
+}
+
+std::vector<uint32_t> Scenario::holders() {
+    std::vector<uint32_t> found;
+    machine(1).node().ring([&](absl::StatusOr<std::vector<node::RingPartition>> ring) {
+        ASSERT_TRUE(ring.ok());
+        for (const base::NodeId holder : ring->front().holders) {
+            for (const auto& each : simulation_->cluster().machines()) {
+                if (each->node().id() == holder) found.push_back(each->number());
+            }
+        }
+    });
+    run_for(milliseconds(100));
+    EXPECT_EQ(found.size(), 3);
+    return found;
+}
+
+uint32_t Scenario::seats_held_by(uint32_t number) {
+    if (!simulation_->cluster().is_member(machine(number))) return 0;
+    node::ShardInspection inside;
+    machine(number).node().inspect(inside);
+    return static_cast<uint32_t>(inside.held.size());
+}
+
+uint64_t Scenario::hints_kept_by(uint32_t number) {
+    node::ShardInspection inside;
+    machine(number).node().inspect(inside);
+    return inside.hints;
+}
+
+void Scenario::wait_until(const std::function<bool()>& condition) {
+    for (int i = 0; i < 400'000 && !condition() && simulation_->verdict().ok(); ++i)
+        run_for(microseconds(50));
+    EXPECT_TRUE(condition() || !simulation_->verdict().ok()) << "the script waits in vain";
 }
 
 }  // namespace starling::sim

@@ -169,6 +169,7 @@ void Simulation::work() {
     }
     if (options_.faults.crashes_in_recovery) cluster_->set_recovery_crashes(300'000);
     if (options_.faults.damaged_logs) cluster_->set_damaged_logs(500'000);
+    if (options_.faults.wrong_configurations) cluster_->set_wrong_configurations(500'000);
     faults_->begin();
     workload_->begin(*operations_);
     run_until(end);
@@ -180,6 +181,7 @@ void Simulation::work() {
     workload_->end();
     cluster_->set_recovery_crashes(0);
     cluster_->set_damaged_logs(0);
+    cluster_->set_wrong_configurations(0);
 }
 
 RunResult Simulation::run() {
