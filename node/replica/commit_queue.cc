@@ -65,7 +65,6 @@ void CommitQueue::finish_sync(uint64_t covered, const absl::Status& status) {
         waiting_.pop_front();
     }
     if (!waiting_.empty()) {
-        STARLING_MARK(commit_waits_for_another_sync);
         start_sync();
     }
     for (Waiter& waiter : ready) {

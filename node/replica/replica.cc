@@ -223,7 +223,6 @@ void Replica::on_read(PeerRequest request, const peer::ReplicaMessage& message) 
                  const bool absent = found->record == Record{};
                  if (digest_asked != 0 && !absent &&
                      record_digest(key, found->record) == digest_asked) {
-                     STARLING_MARK(replica_answers_same);
                      reply.set_same(true);
                  } else if (!absent) {
                      reply.set_record(wire::encode(found->record));

@@ -1,23 +1,17 @@
 #include "node/version/request_ids.h"
 
-#include <array>
+#include <algorithm>
 #include <bit>
 #include <cstring>
+#include <type_traits>
 
 namespace starling::node {
 
-namespace {
-
-// As base::Reader would read the three numbers. A record may carry hundreds of ids.
-base::RequestId load(const char* bytes) {
-    static_assert(std::endian::native == std::endian::little);
-    std::array<uint64_t, 3> words;
-    static_assert(sizeof(words) == encoded_request_id_bytes);
-    std::memcpy(words.data(), bytes, sizeof(words));
-    return {.created_ms = words[0], .random_high = words[1], .random_low = words[2]};
-}
-
-}  // namespace
+// In memory ids look as base::put_u64 and base::Reader put and read their three numbers. A record
+// may carry hundreds.
+static_assert(std::endian::native == std::endian::little);
+static_assert(std::is_trivially_copyable_v<base::RequestId>);
+static_assert(sizeof(base::RequestId) == encoded_request_id_bytes);
 
 void put_request_id(std::string& out, const base::RequestId& id) {
     base::put_u64(out, id.created_ms);
@@ -35,24 +29,23 @@ base::RequestId read_request_id(base::Reader& in) {
 
 void put_request_ids(std::string& out, const std::vector<base::RequestId>& ids) {
     base::put_varint(out, ids.size());
-    out.reserve(out.size() + ids.size() * encoded_request_id_bytes);
-    for (const base::RequestId& id : ids)
-        put_request_id(out, id);
+    if (!ids.empty()) {
+        out.append(reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(ids[0]));
+    }
 }
 
 std::vector<base::RequestId> read_request_ids(base::Reader& in) {
-    std::vector<base::RequestId> ids;
     const size_t count = in.count(encoded_request_id_bytes);
     const std::string_view bytes = in.take(count * encoded_request_id_bytes);
-    if (in.failed()) return {};
-    ids.reserve(count);
-    for (size_t at = 0; at < bytes.size(); at += encoded_request_id_bytes) {
-        const base::RequestId id = load(bytes.data() + at);
-        if (!ids.empty() && !(ids.back() < id)) {
-            in.fail();
-            return {};
-        }
-        ids.push_back(id);
+    std::vector<base::RequestId> ids(bytes.size() / encoded_request_id_bytes);
+    if (ids.empty()) return ids;
+    std::memcpy(ids.data(), bytes.data(), bytes.size());
+    const auto not_ascending = [](const base::RequestId& a, const base::RequestId& b) {
+        return !(a < b);
+    };
+    if (std::adjacent_find(ids.begin(), ids.end(), not_ascending) != ids.end()) {
+        in.fail();
+        return {};
     }
     return ids;
 }

@@ -126,6 +126,11 @@ LogPosition RecordReader::durable_at(uint64_t offset) const {
 LogPosition RecordReader::durable_claimed_beyond(LogPosition position) const {
     LogPosition claimed = 0;
     for (uint64_t offset = offset_; offset + record_header_bytes <= content_.size(); ++offset) {
+        // Nothing is claimed by the zeros that a file is filled ahead with.
+        while (offset + 8 + record_header_bytes <= content_.size() && durable_at(offset) == 0 &&
+               durable_at(offset + 8) == 0) {
+            offset += 8;
+        }
         const LogPosition durable = durable_at(offset);
         // A record that claims its own future is a coincidence of checksums.
         if (durable <= std::max(position, claimed) || (has_header_ && durable > base_ + offset))

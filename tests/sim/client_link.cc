@@ -78,6 +78,8 @@ void ClientLink::get(Machine& machine, node::GetRequest request, Events<node::Ge
 template <typename Result, typename Request>
 void ClientLink::send(Machine& machine, Request request, Events<Result> events) {
     const auto call = std::make_shared<Call<Result>>(std::move(events));
+    // Shared by its copies, which may all be delivered.
+    const auto shared = std::make_shared<const Request>(std::move(request));
     const uint32_t copies = random_.chance(world_.options.link_duplicates_per_million) ? 2 : 1;
     for (uint32_t i = 0; i < copies; ++i) {
         if (random_.chance(world_.options.link_loss_per_million)) continue;
@@ -87,8 +89,8 @@ void ClientLink::send(Machine& machine, Request request, Events<Result> events) 
             {.owner = env::no_owner,
              .context = this,
              .label = &request_label,
-             .task = [this, &machine, request, copy = std::move(copy)]() mutable {
-                 deliver(machine, request, std::move(copy));
+             .task = [this, &machine, shared, copy = std::move(copy)]() mutable {
+                 deliver(machine, *shared, std::move(copy));
              }});
     }
 }

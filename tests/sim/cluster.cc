@@ -177,9 +177,10 @@ void Cluster::start(Machine& machine) {
     if (!try_wrong_starts(machine)) return;
     ++counts_.starts;
     if (random_.chance(recovery_crashes_per_million_)) {
-        constexpr uint64_t operations_of_a_start = 60;
+        // Of an engine's recovery, or of the whole of a start.
+        const uint64_t operations = random_.below(2) == 0 ? 60 : 300;
         const auto mode = static_cast<env::CrashMode>(random_.below(4));
-        machine.die_at_io(1 + random_.below(operations_of_a_start), mode);
+        machine.die_at_io(1 + random_.below(operations), mode);
         state(machine).down_for = random_.between(milliseconds(1), seconds(1));
         ++counts_.crashes_in_recovery;
     }

@@ -448,6 +448,35 @@ void Operations::put_invalid(node::PutRequest request,
                .ended = [done = std::move(done)](uint32_t, uint32_t) { done(); }});
 }
 
+void Operations::administer_invalid() {
+    Machine* const machine = pick_node();
+    if (!world_.cluster.is_member(*machine)) return;
+    const auto must_fail = [this](std::string_view what, const absl::Status& status) {
+        world_.scheduler.mix(static_cast<uint64_t>(status.code()));
+        if (status.ok()) world_.verdict.report("P7", fmt::format("a node {}", what));
+        ++counts_.invalid_refused;
+    };
+    if (random_.below(2) == 0) {
+        machine->post([machine, must_fail] {
+            node::NamespaceInfo info;
+            info.name = "default";
+            info.replicas = info.read_quorum = info.write_quorum = 1;
+            machine->node().create_namespace(std::move(info), [must_fail](const auto& made) {
+                must_fail("makes a namespace that is there", made.status());
+            });
+        });
+        return;
+    }
+    Machine* const known = pick_node();
+    // The founder might rightly join another, as long as nobody has joined it.
+    if (known == machine || machine->number() == 1) return;
+    machine->post([machine, must_fail, address = known->address()] {
+        machine->node().join(address, [must_fail](const auto& joined) {
+            must_fail("that is a member joins", joined.status());
+        });
+    });
+}
+
 void Operations::get_invalid(node::GetRequest request,
                              std::string_view what,
                              std::function<void()> done) {

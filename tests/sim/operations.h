@@ -104,6 +104,9 @@ class Operations {
     void put_invalid(node::PutRequest request, std::string_view what, std::function<void()> done);
     void get_invalid(node::GetRequest request, std::string_view what, std::function<void()> done);
 
+    // What an operator may ask of a node by mistake, and must be refused.
+    void administer_invalid();
+
     // No client waits, and no node works on a request.
     bool is_idle() const { return under_way() == 0; }
     uint64_t under_way() const { return under_way_ + link_.under_way(); }

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "env/sim/random.h"
+#include "node/server/memory_division.h"
 
 namespace starling::sim {
 
@@ -75,6 +76,12 @@ void draw_cluster(RunOptions& options, const Asked& asked) {
     if (storage.chance(30)) {
         node.compaction_bytes_per_second = storage.between(16u << 10, 2u << 20);
     }
+    // Memtables as small as they may be.
+    if (storage.chance(15)) {
+        node.block_cache_bytes = node::MemoryDivision::block_cache_most(node.memory_bytes_max);
+    }
+    // So that a stop gives up what is under way, now and then.
+    node.drain_max = storage.between(milliseconds(1), seconds(4));
 }
 
 void draw_weather(FaultOptions& faults, Draw& draw) {

@@ -130,6 +130,7 @@ bool Simulation::find_namespaces() {
         info.replicas = n;
         info.read_quorum = n + 1 - majority;
         info.write_quorum = majority;
+        info.siblings_max = options_.node.siblings_max;
         founder.node().create_namespace(std::move(info),
                                         [&](auto made) { answer = made.status(); });
         run_for(seconds(5));

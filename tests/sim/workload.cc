@@ -230,6 +230,7 @@ void Workload::begin_invalid(Session& session, KeyIndex key) {
     put.request = operations_->next_request();
     const auto nothing = [] {};
     const std::optional<SeenToken> token = session.latest_read(key);
+    if (in_hundred(10)) return operations_->administer_invalid();
     switch (random_.below(10)) {
         case 0:
             put.key.clear();
