@@ -47,7 +47,8 @@ void Scenario::finish() {
 }
 
 PutOutcome Scenario::put(uint32_t node, const std::string& value, PutAs as) {
-    std::optional<PutOutcome> outcome;
+    // Shared with the callback, which comes late, or never, once a violation ends the wait.
+    const auto outcome = std::make_shared<std::optional<PutOutcome>>();
     simulation_->operations().put({.key = key(),
                                    .value = value,
                                    .is_delete = as.is_delete,
@@ -57,12 +58,12 @@ PutOutcome Scenario::put(uint32_t node, const std::string& value, PutAs as) {
                                    .deadline = as.deadline,
                                    .tries_max = 1,
                                    .through = &machine(node)},
-                                  [&](PutOutcome what) { outcome = std::move(what); });
-    for (int i = 0; i < 10'000 && !outcome && simulation_->verdict().ok(); ++i)
+                                  [outcome](PutOutcome what) { *outcome = std::move(what); });
+    for (int i = 0; i < 10'000 && !outcome->has_value() && simulation_->verdict().ok(); ++i)
         run_for(milliseconds(1));
-    EXPECT_TRUE(outcome.has_value() || !simulation_->verdict().ok())
+    EXPECT_TRUE(outcome->has_value() || !simulation_->verdict().ok())
         << "the put was never answered";
-    return outcome.value_or(PutOutcome{});
+    return outcome->value_or(PutOutcome{});
 }
 
 void Scenario::begin_put(uint32_t node, const std::string& value, PutAs as) {
@@ -84,15 +85,16 @@ PutOutcome Scenario::remove(uint32_t node, PutAs as) {
 }
 
 ReadOutcome Scenario::read(uint32_t node, uint32_t r) {
-    std::optional<ReadOutcome> outcome;
+    // Shared with the callback, which comes late, or never, once a violation ends the wait.
+    const auto outcome = std::make_shared<std::optional<ReadOutcome>>();
     simulation_->operations().read(
         {.key = key(), .quorum = r, .tries_max = 1, .through = &machine(node)},
-        [&](ReadOutcome what) { outcome = std::move(what); });
-    for (int i = 0; i < 10'000 && !outcome && simulation_->verdict().ok(); ++i)
+        [outcome](ReadOutcome what) { *outcome = std::move(what); });
+    for (int i = 0; i < 10'000 && !outcome->has_value() && simulation_->verdict().ok(); ++i)
         run_for(milliseconds(1));
-    EXPECT_TRUE(outcome.has_value() || !simulation_->verdict().ok())
+    EXPECT_TRUE(outcome->has_value() || !simulation_->verdict().ok())
         << "the read was never answered";
-    return outcome.value_or(ReadOutcome{});
+    return outcome->value_or(ReadOutcome{});
 }
 
 void Scenario::crash(uint32_t number, env::CrashMode mode, base::Duration down_for) {
