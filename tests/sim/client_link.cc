@@ -101,7 +101,8 @@ void ClientLink::deliver(Machine& machine,
                          std::unique_ptr<Copy<Result>> copy) {
     if (!machine.is_up()) return;
     copy->arrive(machine);
-    machine.post([&machine, request, copy = std::move(copy)]() mutable {
+    // Copied into one that is not const, so that the node may have it as it is.
+    machine.post([&machine, request = Request(request), copy = std::move(copy)]() mutable {
         auto done = [copy = std::move(copy)](absl::StatusOr<Result> result) mutable {
             copy->answer(std::move(result));
         };
