@@ -21,6 +21,12 @@ constexpr Replaces with_context = Replaces::seen;
 
 class AccidentTest : public Scenario {
   protected:
+    // Every node has a seat, and nothing moves.
+    void settle(const RunOptions& options) {
+        form(options);
+        run_for(seconds(10));
+    }
+    void settle(uint32_t nodes) { settle(plain(nodes, nodes)); }
     std::unique_ptr<env::SimFileSystem> copy_of_disk(uint32_t number) {
         return machine(number).files().clone_after_crash();
     }
@@ -43,7 +49,7 @@ class AccidentTest : public Scenario {
 };
 
 TEST_F(AccidentTest, ADiskRestoredFromBeforeADeleteBringsNothingBack) {
-    form(3);
+    settle(3);
     ASSERT_TRUE(put(1, "deleted", {.w = 3}).status.ok());
     const auto old = copy_of_disk(3);
     ASSERT_TRUE(remove(1, {.w = 3}).status.ok());
@@ -55,7 +61,7 @@ TEST_F(AccidentTest, ADiskRestoredFromBeforeADeleteBringsNothingBack) {
 }
 
 TEST_F(AccidentTest, ANodeWhoseOwnWritesWereRolledBackMintsNoDotTwice) {
-    form(3);
+    settle(3);
     ASSERT_TRUE(put(3, "v1", {.w = 3}).status.ok());
     const auto old = copy_of_disk(3);
     for (int i = 2; i <= 5; ++i) {
@@ -72,7 +78,7 @@ TEST_F(AccidentTest, ANodeWhoseOwnWritesWereRolledBackMintsNoDotTwice) {
 }
 
 TEST_F(AccidentTest, ADiskThatIsRestoredAgainAndAgainStaysOneNode) {
-    form(3);
+    settle(3);
     ASSERT_TRUE(put(1, "before", {.w = 3}).status.ok());
     const auto old = copy_of_disk(2);
     for (int i = 1; i <= 5; ++i) {
@@ -85,8 +91,7 @@ TEST_F(AccidentTest, ADiskThatIsRestoredAgainAndAgainStaysOneNode) {
 }
 
 TEST_F(AccidentTest, AHintThatComesLongAfterTheDeleteOfItsWriteBringsNothingBack) {
-    form(4);
-    run_for(seconds(10));
+    settle(4);
     const std::vector<uint32_t> seats = holders();
     const uint32_t stand_in = 1 + 2 + 3 + 4 - seats[0] - seats[1] - seats[2];
     crash(seats[2], env::CrashMode::lost, seconds(60));
@@ -111,8 +116,7 @@ TEST_F(AccidentTest, AHintThatComesLongAfterTheDeleteOfItsWriteBringsNothingBack
 }
 
 TEST_F(AccidentTest, AHintThatComesBeforeTheDeleteOfItsWriteIsDeletedWithIt) {
-    form(4);
-    run_for(seconds(10));
+    settle(4);
     const std::vector<uint32_t> seats = holders();
     const uint32_t stand_in = 1 + 2 + 3 + 4 - seats[0] - seats[1] - seats[2];
     crash(seats[2], env::CrashMode::lost, seconds(60));
@@ -131,7 +135,7 @@ TEST_F(AccidentTest, AHintThatComesBeforeTheDeleteOfItsWriteIsDeletedWithIt) {
 }
 
 TEST_F(AccidentTest, APutAndADeleteThatDoNotKnowOfOneAnotherBothCount) {
-    form(3);
+    settle(3);
     for (int round = 0; round < 20; ++round) {
         SCOPED_TRACE(round);
         use_key(static_cast<size_t>(round % 2));
@@ -155,7 +159,7 @@ TEST_F(AccidentTest, APutAndADeleteThatDoNotKnowOfOneAnotherBothCount) {
 }
 
 TEST_F(AccidentTest, APutThatKnowsTheDeleteAndADeleteThatKnowsThePutReplaceOneAnother) {
-    form(3);
+    settle(3);
     ASSERT_TRUE(put(1, "first", {.w = 3}).status.ok());
     ASSERT_TRUE(remove(2).status.ok());
     const ReadOutcome gone = read(3);
@@ -172,7 +176,7 @@ TEST_F(AccidentTest, APutThatKnowsTheDeleteAndADeleteThatKnowsThePutReplaceOneAn
 }
 
 TEST_F(AccidentTest, AClockTwoHoursAheadThatIsSetRightBringsNothingBackAndLosesNothing) {
-    form(3);
+    settle(3);
     ASSERT_TRUE(put(1, "deleted", {.w = 3}).status.ok());
     use_key(1);
     ASSERT_TRUE(put(1, "kept", {.w = 3}).status.ok());
@@ -204,7 +208,7 @@ TEST_F(AccidentTest, ANodeThatWasAwayForAWeekTakesNothingBackAndLearnsEverything
     options.node.entropy_interval = minutes(10);
     options.node.hint_interval = minutes(1);
     options.convergence_max = hours(1);
-    form(options);
+    settle(options);
     for (size_t key = 0; key < 15; ++key) {
         use_key(key);
         ASSERT_TRUE(put(1 + static_cast<uint32_t>(key % 3), "old", {.w = 3}).status.ok());
@@ -237,7 +241,7 @@ TEST_F(AccidentTest, AWipedNodeThatComesBackAtItsOldAddressIsAnotherNodeAndLoses
     RunOptions options = plain(3, 3);
     // Disks are not looked at: one of those that had the acknowledged writes is gone.
     options.audit_interval = 1'000'000;
-    form(options);
+    settle(options);
     ASSERT_TRUE(put(1, "before", {.w = 3}).status.ok());
     use_key(1);
     ASSERT_TRUE(put(1, "deleted", {.w = 3}).status.ok());
