@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/mark.h"
 #include "gossip/exchange.h"
 
 namespace starling::gossip {
@@ -76,6 +77,7 @@ void Gossip::start(ClusterIdentity cluster, MemberRecord own, Membership restore
         start_exchange(membership_.find(node)->peer_address, node);
     }
     if (own_.state == MemberState::joining && membership_.active_count() > 1) {
+        STARLING_MARK(gossip_announces_after_restart);
         // We adopted this cluster, and went down before anybody had confirmed it.
         JoinCore::Effects effects;
         join_.announce(own_, membership_, loop_.now(), effects);
@@ -117,7 +119,10 @@ void Gossip::on_message(base::NodeId from, const peer::GossipMessage& message) {
         return;
     }
     // While we change clusters, or after we were removed, there is nobody to be convinced by.
-    if (join_.state() == JoinCore::State::adopting || is_removed()) return;
+    if (join_.state() == JoinCore::State::adopting || is_removed()) {
+        STARLING_MARK(gossip_unheard_while_adopting);
+        return;
+    }
     if (membership_.is_certified_dead(from)) {
         answer_removed(from, message);
         return;
@@ -166,6 +171,7 @@ void Gossip::on_swim(base::NodeId from, const peer::SwimMessage& message) {
     const RecordVersion theirs{Incarnation(message.incarnation()).generation(),
                                message.record_version()};
     if (known != nullptr && theirs > known->record_version()) {
+        STARLING_MARK(gossip_wants_newer_record);
         peer::StateDelta wish;
         wish.add_wanted_records(from.raw());
         send_to(from, wrap(std::move(wish)));
@@ -182,6 +188,7 @@ void Gossip::on_delta(base::NodeId from, const peer::StateDelta& delta) {
         answer_wanted(membership_, delta, writer);
         const auto known = membership_.address_of(from);
         if (is_address(delta.address())) {
+            STARLING_MARK(gossip_answers_wish_of_unknown_address);
             send_deltas(delta.address(), from, writer);
         } else if (known) {
             send_deltas(*known, from, writer);
@@ -198,6 +205,7 @@ void Gossip::on_sync_start(base::NodeId from, const peer::SyncStart& start) {
         return;
     }
     if (start.state_hash() != membership_.hash()) {
+        STARLING_MARK(gossip_states_differ);
         peer::GossipMessage message;
         peer::SyncDigest& digest = *message.mutable_sync_digest();
         digest = make_digest(membership_);
@@ -240,6 +248,7 @@ void Gossip::on_join_request(const peer::JoinRequest& request) {
         *message.mutable_join_reply() =
             make_grant(request.nonce(), cluster_, membership_, offer->record.id);
     } else {
+        STARLING_MARK(gossip_join_refused);
         *message.mutable_join_reply() = make_refusal(request.nonce(), status);
     }
     send(offer->record.peer_address, offer->record.id, std::move(message));
@@ -247,12 +256,14 @@ void Gossip::on_join_request(const peer::JoinRequest& request) {
 
 absl::Status Gossip::admit(const JoinOffer& offer) const {
     if (offer.record.id == own_.id && offer.record.peer_address == own_.peer_address) {
+        STARLING_MARK(gossip_join_to_itself);
         return base::make_error(absl::StatusCode::kInvalidArgument,
                                 base::reason::unknown_node,
                                 "that address is this node's own; name one of another node");
     }
     if (join_.state() == JoinCore::State::asking || join_.state() == JoinCore::State::adopting ||
         is_removed()) {
+        STARLING_MARK(gossip_join_asked_of_a_joiner);
         return base::make_error(absl::StatusCode::kUnavailable,
                                 base::reason::stopping,
                                 "the node that was asked is about to leave its cluster");
@@ -341,6 +352,7 @@ void Gossip::watch(const MemberRecord& record, SwimCore::Effects& effects) {
 void Gossip::check_identity(const MemberRecord& seen) {
     const bool is_ours = seen.record_version() < own_.record_version() || compare(seen, own_) == 0;
     if (is_ours || is_conflict_reported_ || !started_) return;
+    STARLING_MARK(gossip_identity_conflict);
     is_conflict_reported_ = true;
     host_.identity_conflict(seen);
 }
@@ -446,8 +458,10 @@ void Gossip::join(const env::Address& address, JoinCallback done) {
                base::reason::unknown_node,
                "the address must be another node's, of at most 255 bytes");
     } else if (join_callback_) {
+        STARLING_MARK(gossip_join_under_way_already);
         refuse(absl::StatusCode::kUnavailable, base::reason::overloaded, "a join is under way");
     } else if (membership_.active_count() > 1) {
+        STARLING_MARK(gossip_join_of_a_member);
         // Who asks this of a node that has lost sight of its cluster at least lets it meet that
         // address.
         start_exchange(address, base::NodeId());
@@ -457,11 +471,13 @@ void Gossip::join(const env::Address& address, JoinCallback done) {
                            base::to_string(cluster_.id),
                            membership_.active_count()));
     } else if (host_.holds_data()) {
+        STARLING_MARK(gossip_join_with_data);
         refuse(absl::StatusCode::kFailedPrecondition,
                base::reason::has_data,
                "this node holds data of its own, which joining would lose; "
                "let it start with an empty data directory");
     } else if (loop_.now() < granted_until_) {
+        STARLING_MARK(gossip_join_while_being_joined);
         refuse(absl::StatusCode::kUnavailable,
                base::reason::overloaded,
                "another node is about to join this one");
@@ -512,6 +528,7 @@ void Gossip::adopted(const absl::Status& status, JoinGrant grant) {
     JoinCore::Effects effects;
     join_.adopted(status, effects);
     if (!status.ok()) {
+        STARLING_MARK(gossip_adoption_failed);
         // What the adoption has held back.
         if (is_dirty_) persist_soon();
     } else {
@@ -553,6 +570,7 @@ void Gossip::run(SwimCore::Effects& effects) {
         if (!address) continue;
         host_.liveness_changed(change.node, change.liveness);
         if (started_ && change.was == Liveness::dead && change.liveness == Liveness::alive) {
+            STARLING_MARK(gossip_exchange_with_revived);
             // Much may have happened on both sides while we did not see each other.
             start_exchange(*address, change.node);
         }
@@ -694,7 +712,10 @@ void Gossip::persist_now() {
     persist_timer_.cancel();
     // The host is replacing our state by the new cluster's, and must not find the old one written
     // over it.
-    if (join_.state() == JoinCore::State::adopting) return;
+    if (join_.state() == JoinCore::State::adopting) {
+        STARLING_MARK(gossip_persist_put_off_by_adoption);
+        return;
+    }
     is_dirty_ = false;
     host_.persist(membership_.encode_state());
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/mark.h"
 #include "gossip/delta.h"
 
 namespace starling::gossip {
@@ -21,6 +22,7 @@ absl::Status refuse(std::string_view why, const std::string& message) {
 
 absl::Status check_identity(const JoinOffer& offer, const ClusterIdentity& ours) {
     if (offer.cluster.name != ours.name) {
+        STARLING_MARK(join_check_wrong_cluster);
         return refuse(reason::wrong_cluster,
                       fmt::format("the node is configured for cluster '{}', this is cluster '{}'",
                                   offer.cluster.name,
@@ -52,11 +54,13 @@ absl::Status check_standing(const JoinOffer& offer,
                                   id));
     }
     if (offer.cluster.id == ours.id) {
+        STARLING_MARK(join_check_member_already);
         return refuse(
             reason::already_member,
             fmt::format("node {} is in cluster {} already", id, base::to_string(ours.id)));
     }
     if (known.is_alive && known.peer_address != offer.record.peer_address) {
+        STARLING_MARK(join_check_cloned_disk);
         return refuse(
             reason::already_member,
             fmt::format("node {} is alive at {}, and cannot join from {} too (a cloned disk?)",
@@ -65,6 +69,7 @@ absl::Status check_standing(const JoinOffer& offer,
                         offer.record.peer_address));
     }
     if (offer.members > 1) {
+        STARLING_MARK(join_check_is_in_another_cluster);
         return refuse(
             reason::already_member,
             fmt::format("node {} is in a cluster of {} members already", id, offer.members));

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/mark.h"
 
 namespace starling::gossip {
 
@@ -38,10 +39,12 @@ void JoinCore::on_reply(base::NodeId from,
     if (!grant.ok()) {
         // Busy, not unwilling: ask again, but not at once.
         if (absl::IsUnavailable(grant.status())) {
+            STARLING_MARK(join_asked_node_is_busy);
             last_refusal_ = grant.status();
             retry_at_ = std::max(retry_at_, now + retry_interval_);
             return;
         }
+        STARLING_MARK(join_refused);
         state_ = State::idle;
         finish(grant.status(), effects);
         return;
@@ -54,6 +57,7 @@ void JoinCore::on_reply(base::NodeId from,
 void JoinCore::adopted(const absl::Status& status, Effects& effects) {
     STARLING_CHECK(state_ == State::adopting);
     if (status.ok()) return;
+    STARLING_MARK(join_adoption_failed);
     state_ = State::idle;
     finish(status, effects);
 }
@@ -107,6 +111,7 @@ void JoinCore::tick(const MemberRecord& own,
                     Effects& effects) {
     if (is_awaited_ && now >= give_up_at_) {
         if (state_ == State::asking) {
+            STARLING_MARK(join_got_no_answer);
             state_ = State::idle;
             finish(
                 !last_refusal_.ok()
@@ -120,6 +125,7 @@ void JoinCore::tick(const MemberRecord& own,
                                       offer_.record.peer_address)),
                 effects);
         } else if (state_ == State::announcing) {
+            STARLING_MARK(join_not_confirmed_in_time);
             finish(base::make_error(absl::StatusCode::kDeadlineExceeded,
                                     base::reason::deadline,
                                     "the cluster was joined, but no member has confirmed it yet; "
@@ -128,8 +134,14 @@ void JoinCore::tick(const MemberRecord& own,
         }
     }
     if (now < retry_at_) return;
-    if (state_ == State::asking) send_request(now, effects);
-    if (state_ == State::announcing) send_announce(own, membership, now, effects);
+    if (state_ == State::asking) {
+        STARLING_MARK(join_asks_again);
+        send_request(now, effects);
+    }
+    if (state_ == State::announcing) {
+        STARLING_MARK(join_announces_again);
+        send_announce(own, membership, now, effects);
+    }
 }
 
 std::optional<base::MonotonicTime> JoinCore::next_deadline() const {

@@ -7,6 +7,7 @@
 #include "base/codec.h"
 #include "base/crc32c.h"
 #include "base/hash.h"
+#include "base/mark.h"
 
 namespace starling::gossip {
 namespace {
@@ -64,6 +65,9 @@ MergeResult Membership::merge(MemberRecord record) {
     Member& held = found->second;
     const auto order = compare(record, held.record);
     const bool is_conflict = order != 0 && record.record_version() == held.record.record_version();
+    if (is_conflict) {
+        STARLING_MARK(membership_record_conflict);
+    }
     if (order <= 0) {
         return is_conflict ? MergeResult::unchanged_conflict : MergeResult::unchanged;
     }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/mark.h"
 #include "base/planted.h"
 #include "gossip/membership.h"
 
@@ -87,6 +88,7 @@ void SwimCore::set_member(base::NodeId node, uint32_t generation, Effects& effec
         peer.incarnation = Incarnation::first_of(generation);
         schedule_.add(node, draw_);
     } else if (generation > peer.incarnation.generation()) {
+        STARLING_MARK(swim_new_life_of_member);
         queue_.remove(node);
         set_alive(node, peer, Incarnation::first_of(generation), effects);
     }
@@ -168,13 +170,20 @@ void SwimCore::on_ack(base::NodeId from, const peer::SwimMessage& message, Effec
     const auto relay = std::ranges::find_if(relays_, [&](const Relay& r) {
         return r.sequence == message.sequence() && r.target == from;
     });
-    if (relay == relays_.end()) return;
+    if (relay == relays_.end()) {
+        STARLING_MARK(swim_late_ack);
+        return;
+    }
+    STARLING_MARK(swim_ack_relayed);
     send(relay->asker, peer::SwimMessage::ACK, relay->asker_sequence, relay->target, effects);
     relays_.erase(relay);
 }
 
 void SwimCore::on_nack(base::NodeId from, const peer::SwimMessage& message) {
-    if (probe_ && probe_->sequence == message.sequence()) std::erase(probe_->helpers, from);
+    if (probe_ && probe_->sequence == message.sequence()) {
+        STARLING_MARK(swim_helper_got_no_answer);
+        std::erase(probe_->helpers, from);
+    }
 }
 
 void SwimCore::on_ping_request(base::NodeId from,
@@ -183,6 +192,7 @@ void SwimCore::on_ping_request(base::NodeId from,
                                Effects& effects) {
     const base::NodeId target(message.target());
     if (target == from || !peers_.contains(target) || relays_.size() >= relays_max) return;
+    STARLING_MARK(swim_asked_to_help);
     const uint64_t sequence = ++sequence_;
     // Lifeguard: the nack leaves a little before the asker's patience ends.
     relays_.push_back({.asker = from,
@@ -210,6 +220,7 @@ void SwimCore::apply(const LivenessClaim& claim, base::MonotonicTime now, Effect
     switch (claim.liveness) {
         case Liveness::alive:
             if (is_newer) {
+                STARLING_MARK(swim_refuted);
                 set_alive(claim.node, peer, claim.incarnation, effects);
                 spread(claim, now);
             }
@@ -220,6 +231,7 @@ void SwimCore::apply(const LivenessClaim& claim, base::MonotonicTime now, Effect
             } else if (peer.liveness == Liveness::suspect &&
                        (claim.accuser == self_ || peers_.contains(claim.accuser)) &&
                        peer.suspicion->confirm(claim.accuser)) {
+                STARLING_MARK(swim_suspicion_confirmed);
                 spread(claim, now);
             }
             break;
@@ -237,6 +249,7 @@ void SwimCore::apply_to_self(const LivenessClaim& claim, base::MonotonicTime now
     }
     incarnation_ = STARLING_PLANTED(refutation_same_incarnation) ? claim.incarnation
                                                                  : claim.incarnation.next();
+    STARLING_MARK(swim_refutes);
     ++refutations_;
     // Lifeguard: to be suspected is a sign that we are slow.
     awareness_.worsen(1);
@@ -273,7 +286,10 @@ void SwimCore::set_suspect(Peer& peer,
     // suspect's turn comes: the truth, whichever it is, comes out sooner.
     const bool is_witness =
         draw_.below(member_count()) < uint64_t{2} * options_.suspicion_confirmations;
-    if (claim.accuser != self_ && is_witness) to_verify_ = claim.node;
+    if (claim.accuser != self_ && is_witness) {
+        STARLING_MARK(swim_witness_looks_itself);
+        to_verify_ = claim.node;
+    }
 }
 
 void SwimCore::set_dead(Peer& peer,
@@ -290,7 +306,10 @@ void SwimCore::set_dead(Peer& peer,
         effects.changes.push_back({claim.node, Liveness::dead, peer.liveness});
     }
     peer.liveness = Liveness::dead;
-    if (probe_ && probe_->target == claim.node) probe_.reset();
+    if (probe_ && probe_->target == claim.node) {
+        STARLING_MARK(swim_probed_member_is_dead);
+        probe_.reset();
+    }
     spread(claim, now);
 }
 
@@ -332,6 +351,7 @@ base::MonotonicTime SwimCore::next_deadline() const {
 void SwimCore::count_pause(base::MonotonicTime now) {
     const base::Duration late = now - next_deadline();
     if (late <= options_.probe_interval) return;
+    STARLING_MARK(swim_pause_noticed);
     if (probe_) {
         probe_->direct_deadline += late;
         probe_->final_deadline += late;
@@ -351,6 +371,7 @@ void SwimCore::count_pause(base::MonotonicTime now) {
 void SwimCore::run_relays(base::MonotonicTime now, Effects& effects) {
     for (Relay& relay : relays_) {
         if (relay.nack_sent || now < relay.deadline) continue;
+        STARLING_MARK(swim_nack_sent);
         relay.nack_sent = true;
         send(relay.asker, peer::SwimMessage::NACK, relay.asker_sequence, relay.target, effects);
     }
@@ -364,6 +385,7 @@ void SwimCore::run_probe(base::MonotonicTime now, Effects& effects) {
 }
 
 void SwimCore::ask_helpers(Effects& effects) {
+    STARLING_MARK(swim_probe_indirect);
     probe_->is_indirect = true;
     probe_->helpers = random_live_peers(options_.indirect_probes, probe_->target);
     probe_->helpers_asked = static_cast<uint32_t>(probe_->helpers.size());
@@ -375,6 +397,7 @@ void SwimCore::ask_helpers(Effects& effects) {
 }
 
 void SwimCore::fail_probe(base::MonotonicTime now, Effects& effects) {
+    STARLING_MARK(swim_probe_failed);
     // Helpers that did not even answer that they got no answer speak against us, not against the
     // target.
     awareness_.worsen(probe_->helpers_asked > 0 ? static_cast<uint32_t>(probe_->helpers.size())
@@ -418,6 +441,7 @@ void SwimCore::run_suspicions(base::MonotonicTime now, Effects& effects) {
     for (const base::NodeId node : suspects_) {
         const Peer& peer = peers_.at(node);
         if (peer.suspicion->deadline() > now) continue;
+        STARLING_MARK(swim_suspicion_expired);
         expired.push_back({.node = node,
                            .incarnation = peer.incarnation,
                            .liveness = Liveness::dead,
@@ -433,6 +457,7 @@ void SwimCore::run_dead_probe(base::MonotonicTime now, Effects& effects) {
     if (dead_.empty()) return;
     auto next = dead_.upper_bound(last_dead_probed_);
     if (next == dead_.end()) next = dead_.begin();
+    STARLING_MARK(swim_dead_probed);
     last_dead_probed_ = *next;
     // Nobody waits for this answer: what counts is the incarnation that it carries.
     send(*next, peer::SwimMessage::PING, ++sequence_, *next, effects);
@@ -501,6 +526,7 @@ void SwimCore::answer_claims(base::NodeId to, const LivenessUpdates& theirs, Eff
         }
     }
     if (message.updates().empty() && !claimed.contains(self_)) return;
+    STARLING_MARK(swim_claims_answered);
     send(to, peer::SwimMessage::UPDATES, 0, base::NodeId(), effects);
     effects.sends.back().message.mutable_updates()->MergeFrom(message.updates());
 }

@@ -49,6 +49,8 @@ class FileContent {
     uint64_t size() const { return bytes_->size(); }
 
     void append(std::string_view data) { write(size(), data); }
+    // Memory for so many bytes in all, so that a file that grows to them need not be moved.
+    void reserve(uint64_t bytes) { writable().reserve(bytes); }
     // Overwrites, and appends what reaches beyond the end.
     void write(uint64_t offset, std::string_view data);
     void truncate(uint64_t size);

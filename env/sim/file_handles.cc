@@ -50,6 +50,7 @@ absl::Status FileMachine::preallocate(FileNode& node, const std::string& path, u
         return disk_full(node, path);
     }
     node.preallocated = std::max(node.preallocated, bytes);
+    node.content.reserve(bytes);
     used_ += node.disk_bytes() - before;
     return absl::OkStatus();
 }

@@ -262,4 +262,9 @@ std::unique_ptr<SimFileSystem> SimFileSystem::clone_after_crash() const {
     return result;
 }
 
+void SimFileSystem::swap_for(const SimFileSystem& other) {
+    tree_ = other.tree_.clone();
+    machine_.begin_epoch(count_used());
+}
+
 }  // namespace starling::env

@@ -94,6 +94,8 @@ class SimFileSystem final : public FileSystem {
     std::unique_ptr<SimFileSystem> clone() const;
     // A copy after a power loss now that takes all that is unsynced.
     std::unique_ptr<SimFileSystem> clone_after_crash() const;
+    // The disk is swapped for a copy of another one. REQUIRES: no process uses it (after crash()).
+    void swap_for(const SimFileSystem& other);
 
   private:
     absl::StatusOr<FileNodePtr> find_or_create(const std::string& path);

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/mark.h"
 
 namespace starling::node {
 
@@ -14,6 +15,7 @@ absl::Status check_request_age(const CoordinatorContext& context, const base::Re
     const auto window_ms =
         static_cast<uint64_t>(context.options.request_window / std::chrono::milliseconds(1));
     if (request.created_ms + window_ms < now_ms) {
+        STARLING_MARK(request_older_than_window);
         return base::make_error(
             absl::StatusCode::kFailedPrecondition,
             base::reason::request_too_old,
@@ -22,6 +24,7 @@ absl::Status check_request_age(const CoordinatorContext& context, const base::Re
                         now_ms - request.created_ms));
     }
     if (request.created_ms < context.host.requests_from_ms()) {
+        STARLING_MARK(request_before_clock_step);
         return base::make_error(
             absl::StatusCode::kFailedPrecondition,
             base::reason::request_too_old,

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/mark.h"
 #include "base/status_macros.h"
 #include "node/coordinator/forward_operation.h"
 #include "node/coordinator/get_operation.h"
@@ -28,6 +29,7 @@ absl::StatusOr<uint32_t> choose_quorum(uint32_t asked,
                                        char name) {
     const uint32_t quorum = asked == 0 ? standard : asked;
     if (quorum > replicas) {
+        STARLING_MARK(coordinator_quorum_above_n);
         return invalid(
             base::reason::invalid_quorum,
             fmt::format("{} = {} is above the namespace's N = {}", name, quorum, replicas));
@@ -48,9 +50,11 @@ Coordinator::Coordinator(CoordinatorContext context) : context_(std::move(contex
 
 absl::Status Coordinator::check_key(const std::string& key) const {
     if (key.empty()) {
+        STARLING_MARK(coordinator_key_empty);
         return invalid(base::reason::key_empty, "the key is empty");
     }
     if (key.size() > context_.options.key_bytes_max) {
+        STARLING_MARK(coordinator_key_too_large);
         return invalid(base::reason::key_too_large,
                        fmt::format("the key has {} bytes, {} are allowed",
                                    key.size(),
@@ -61,12 +65,14 @@ absl::Status Coordinator::check_key(const std::string& key) const {
 
 absl::Status Coordinator::check_request_id(const base::RequestId& request) const {
     if (request.is_none()) {
+        STARLING_MARK(coordinator_no_request_id);
         return invalid(base::reason::invalid_request_id, "a write needs a request id");
     }
     const uint64_t now_ms = context_.host.now_ms();
     const auto drift_ms =
         static_cast<uint64_t>(context_.options.clock_drift_max / std::chrono::milliseconds(1));
     if (request.created_ms > now_ms + drift_ms) {
+        STARLING_MARK(coordinator_request_of_the_future);
         // Not the request's fault for certain, and no promise: a copy of it that arrives later, or
         // at a node whose clock is right, is taken.
         return base::make_error(
@@ -88,12 +94,14 @@ absl::StatusOr<NamespaceInfo> Coordinator::find_namespace(const std::string& nam
         const bool is_id = parsed.ec == std::errc() && parsed.ptr == end;
         for (const auto& [known_name, info] : namespaces) {
             if (is_id && info.id.raw() == raw) {
+                STARLING_MARK(coordinator_namespace_by_id);
                 return info;
             }
         }
     }
     const auto found = namespaces.find(name);
     if (found == namespaces.end()) {
+        STARLING_MARK(coordinator_unknown_namespace);
         return base::make_error(absl::StatusCode::kNotFound,
                                 base::reason::unknown_namespace,
                                 fmt::format("there is no namespace '{}'", name.substr(0, 64)));
@@ -103,11 +111,13 @@ absl::StatusOr<NamespaceInfo> Coordinator::find_namespace(const std::string& nam
 
 absl::Status Coordinator::admit(uint64_t bytes) const {
     if (!accepting_) {
+        STARLING_MARK(coordinator_stopping);
         return base::make_error(absl::StatusCode::kUnavailable,
                                 base::reason::stopping,
                                 "the node is stopping: ask another one");
     }
     if (inflight_bytes_ + bytes > context_.options.inflight_bytes_max) {
+        STARLING_MARK(coordinator_overloaded);
         return base::make_error(
             absl::StatusCode::kResourceExhausted,
             base::reason::overloaded,
@@ -148,12 +158,14 @@ void Coordinator::coordinate_put(PutRequest request,
         return refuse(std::move(status));
     }
     if (request.value.size() > context_.options.value_bytes_max) {
+        STARLING_MARK(coordinator_value_too_large);
         return refuse(invalid(base::reason::value_too_large,
                               fmt::format("the value has {} bytes, {} are allowed",
                                           request.value.size(),
                                           context_.options.value_bytes_max)));
     }
     if (request.expires_ms != 0) {
+        STARLING_MARK(coordinator_expiry_refused);
         return refuse(base::make_error(absl::StatusCode::kUnimplemented,
                                        base::reason::unimplemented,
                                        "values do not expire yet"));
@@ -175,6 +187,7 @@ void Coordinator::coordinate_put(PutRequest request,
         absl::StatusOr<Superseded> opened =
             context_.sealer.open(name_space->id, request.key, *request.context);
         if (!opened.ok()) {
+            STARLING_MARK(coordinator_context_refused);
             return refuse(opened.status());
         }
         superseded = *std::move(opened);
@@ -185,11 +198,13 @@ void Coordinator::coordinate_put(PutRequest request,
     const uint64_t id = Operation::draw_id(context_.random);
     const bool holds = !context_.host.held_seats(group.partition).below(group.replicas).empty();
     if (!holds && !may_forward) {
+        STARLING_MARK(coordinator_forwarded_to_no_holder);
         return refuse(base::make_error(absl::StatusCode::kUnavailable,
                                        base::reason::no_owner,
                                        "this node holds no seat of the partition"));
     }
     if (!holds) {
+        STARLING_MARK(coordinator_forwards);
         run(std::make_shared<ForwardOperation>(
                 context_, id, group, deadline, std::move(request), std::move(done)),
             bytes);
@@ -272,6 +287,7 @@ void Coordinator::on_forward(base::NodeId from, const peer::ReplicaMessage& mess
     const base::PartitionId partition =
         ring::partition_of(message.forward().key(), context_.view->partition_count);
     if (partition.raw() != message.partition()) {
+        STARLING_MARK(coordinator_forward_of_another_partition);
         answer(invalid(base::reason::invalid_request, "the key is not of the message's partition"));
         return;
     }
@@ -303,6 +319,7 @@ void Coordinator::set_view(ClusterViewPtr view) {
             continue;
         }
         const std::shared_ptr<Operation> operation = found->second.operation;
+        STARLING_MARK(coordinator_view_changed_under_operation);
         operation->on_view_changed();
     }
 }
@@ -313,6 +330,7 @@ void Coordinator::abandon_all(const absl::Status& why) {
     operations_.clear();
     inflight_bytes_ = 0;
     for (auto& [id, entry] : operations) {
+        STARLING_MARK(coordinator_operation_abandoned);
         entry.operation->abandon(why);
     }
 }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/mark.h"
 #include "node/replica/wire.h"
 
 namespace starling::node {
@@ -159,9 +160,13 @@ void ForwardOperation::try_next() {
         }
     }
     if (chosen.is_none()) {
+        STARLING_MARK(forward_all_holders_tried);
         // Another round begins with the next tick.
         tried_.clear();
         return;
+    }
+    if (!context_.view->is_alive(chosen)) {
+        STARLING_MARK(forward_to_dead_holder);
     }
     tried_.push_back(chosen);
     may_have_begun_ = true;
@@ -182,11 +187,13 @@ void ForwardOperation::on_reply(base::NodeId from, const peer::ReplicaMessage& m
         unanswered_.erase(at);
     }
     if (!result.ok() && may_try_elsewhere(result.status())) {
+        STARLING_MARK(forward_refused_tries_elsewhere);
         last_refusal_ = result.status();
         try_next();
         return;
     }
     if (!result.ok() && !absl::IsDeadlineExceeded(result.status()) && !unanswered_.empty()) {
+        STARLING_MARK(forward_refused_waits_for_another);
         // A refusal says that nothing was written; another holder may have done so.
         last_refusal_ = result.status();
         return;
@@ -199,17 +206,20 @@ void ForwardOperation::on_reply(base::NodeId from, const peer::ReplicaMessage& m
 }
 
 void ForwardOperation::on_tick() {
+    STARLING_MARK(forward_silent_tries_next);
     try_next();
 }
 
 void ForwardOperation::on_deadline() {
     if (!may_have_begun_) {
+        STARLING_MARK(forward_found_no_owner);
         end(base::make_error(
             absl::StatusCode::kUnavailable,
             base::reason::no_owner,
             "no node is known to hold a seat of the key's partition; nothing was written"));
         return;
     }
+    STARLING_MARK(forward_outcome_unknown_at_deadline);
     end(base::make_error(
         absl::StatusCode::kDeadlineExceeded,
         base::reason::deadline,
@@ -219,6 +229,7 @@ void ForwardOperation::on_deadline() {
 }
 
 void ForwardOperation::abandon(const absl::Status& why) {
+    STARLING_MARK(forward_abandoned);
     end(may_have_begun_ ? outcome_unknown(why) : why);
 }
 

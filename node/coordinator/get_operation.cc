@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/mark.h"
 #include "base/planted.h"
 #include "node/replica/storage_keys.h"
 #include "node/replica/wire.h"
@@ -39,6 +40,7 @@ void GetOperation::start() {
     arm_timer();
     holders_ = context_.view->holders_of(group_.partition, group_.replicas);
     if (holders_.empty()) {
+        STARLING_MARK(get_no_owner_known);
         fail(base::make_error(absl::StatusCode::kUnavailable,
                               base::reason::no_owner,
                               "no node is known to hold a seat of the key's partition"));
@@ -66,6 +68,7 @@ void GetOperation::read_here() {
                 return;
             }
             if (!local.ok()) {
+                STARLING_MARK(get_own_read_refused);
                 op->outcomes_.set(op->self(),
                                   ReplicaState::refused,
                                   {},
@@ -108,9 +111,11 @@ void GetOperation::on_reply(base::NodeId from, const peer::ReplicaMessage& messa
 
 void GetOperation::on_read_reply(base::NodeId from, const peer::ReadReply& reply) {
     if (contains(answered_, from)) {
+        STARLING_MARK(get_answered_twice);
         return;
     }
     if (reply.has_refusal()) {
+        STARLING_MARK(get_read_refused);
         outcomes_.set(from, ReplicaState::refused, {}, elapsed(), reply.refusal().message());
         return;
     }
@@ -119,6 +124,7 @@ void GetOperation::on_read_reply(base::NodeId from, const peer::ReadReply& reply
         base::Reader context(reply.context());
         Record record{.context = Context::decode(context), .siblings = local_bare_, .gone = {}};
         if (local_digest_ == 0 || !context.finished()) {
+            STARLING_MARK(get_same_as_nothing);
             return;
         }
         core_.answered(from, seats, record, local_digest_);
@@ -127,6 +133,7 @@ void GetOperation::on_read_reply(base::NodeId from, const peer::ReadReply& reply
         if (!reply.record().empty()) {
             absl::StatusOr<Record> decoded = decode_record(reply.record());
             if (!decoded.ok()) {
+                STARLING_MARK(get_record_undecodable);
                 outcomes_.set(
                     from, ReplicaState::refused, {}, elapsed(), "its record does not decode");
                 return;
@@ -142,6 +149,7 @@ void GetOperation::on_read_reply(base::NodeId from, const peer::ReadReply& reply
 
 void GetOperation::on_repair_reply(base::NodeId from, const peer::ReplicaMessage& message) {
     if (message.write_reply().has_refusal()) {
+        STARLING_MARK(get_repair_refused);
         return;
     }
     for (const Repair& repair : repairs_) {
@@ -162,8 +170,12 @@ void GetOperation::after_answer() {
     }
     repair_stale();
     const uint64_t digest = result_digest();
-    if (done_ != nullptr && core_.is_settled(digest)) {
-        answer();
+    if (done_ != nullptr) {
+        if (core_.is_settled(digest)) {
+            answer();
+        } else {
+            STARLING_MARK(get_waits_for_repairs);
+        }
     }
     if (done_ == nullptr && core_.all_answered() && core_.stale(digest).empty()) {
         finish();
@@ -196,6 +208,7 @@ void GetOperation::repair(base::NodeId node, uint64_t digest) {
     std::erase_if(repairs_, [&](const Repair& repair) { return repair.node == node; });
     repairs_.push_back({.node = node, .digest = digest, .attempt = attempt});
     if (node == self()) {
+        STARLING_MARK(get_repairs_own_replica);
         context_.replica.write(
             group_,
             plan_.group_key,
@@ -209,6 +222,7 @@ void GetOperation::repair(base::NodeId node, uint64_t digest) {
             });
         return;
     }
+    STARLING_MARK(get_repairs_another_replica);
     peer::ReplicaMessage message = new_message(attempt);
     message.mutable_write()->set_key(plan_.group_key);
     message.mutable_write()->set_record(STARLING_PLANTED(read_repair_writes_loser)
@@ -249,8 +263,10 @@ void GetOperation::answer() {
 void GetOperation::on_view_changed() {
     for (const base::NodeId node : context_.view->holders_of(group_.partition, group_.replicas)) {
         if (!contains(holders_, node)) {
+            STARLING_MARK(get_new_holder_in_view);
             holders_.push_back(node);
             if (node == self()) {
+                STARLING_MARK(get_becomes_holder_itself);
                 read_here();
             } else {
                 ask(node);
@@ -266,17 +282,23 @@ void GetOperation::on_tick() {
     }
     for (const base::NodeId node : holders_) {
         if (node != self() && !contains(answered_, node)) {
+            STARLING_MARK(get_asked_again);
             ask(node);
         }
     }
     repairs_.clear();
     if (core_.is_reached()) {
+        STARLING_MARK(get_repairs_sent_again);
         repair_stale();
     }
 }
 
 void GetOperation::on_deadline() {
     const bool repairing = core_.is_reached();
+    if (repairing) {
+        STARLING_MARK(get_repairs_too_late);
+    }
+    STARLING_MARK(get_failed_at_deadline);
     fail(base::make_error(absl::StatusCode::kUnavailable,
                           base::reason::quorum_not_reached,
                           repairing ? "the replicas differ and too few could be repaired in time"
@@ -287,6 +309,7 @@ void GetOperation::on_deadline() {
 }
 
 void GetOperation::abandon(const absl::Status& why) {
+    STARLING_MARK(get_abandoned);
     fail(why);
 }
 

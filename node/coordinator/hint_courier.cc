@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/mark.h"
 #include "base/planted.h"
 #include "node/replica/wire.h"
 
@@ -44,6 +45,7 @@ void HintCourier::run_round() {
         }
     }
     for (const uint64_t operation : lost) {
+        STARLING_MARK(hint_delivery_lost);
         end(operation, /*delivered=*/false);
     }
     const std::vector<HintStore::Owner> owners = context_.hints.owners();
@@ -98,6 +100,7 @@ void HintCourier::load_hint(const HintKey& hint,
         done(*std::move(stored));
         return;
     }
+    STARLING_MARK(hint_read_from_disk);
     workers_.submit(
         [this, &engine, key = storage_keys::hint(hint), done = std::move(done)]() mutable {
             absl::StatusOr<std::optional<std::string>> loaded = engine.get(key);
@@ -116,12 +119,14 @@ void HintCourier::deliver(const HintKey& hint, base::NodeId holder) {
     load_hint(hint, [this, hint, holder](std::optional<std::string> stored) {
         const bool is_reference = stored.has_value() && stored->empty();
         if (is_reference) {
+            STARLING_MARK(hint_reference_delivered);
             context_.store.read(
                 hint.group, hint.key, [this, hint, holder](absl::StatusOr<Record> record) {
                     if (stopped_) {
                         return;
                     }
                     if (record.ok() && *record == Record{}) {
+                        STARLING_MARK(hint_refers_to_nothing);
                         // What it refers to is gone from here, with the seat.
                         context_.hints.remove(hint);
                     }
@@ -144,6 +149,7 @@ void HintCourier::deliver_record(const HintKey& hint,
     const uint64_t operation = context_.random.next_id();
     deliveries_[operation] = {.hint = hint, .to = holder, .sent = context_.loop.now()};
     if (record == Record{}) {
+        STARLING_MARK(hint_unreadable_now);
         return;  // It cannot be read now; the next rounds try again.
     }
     const std::optional<Dot> dot = is_whole_write ? std::optional(hint.dot) : std::nullopt;
@@ -151,6 +157,7 @@ void HintCourier::deliver_record(const HintKey& hint,
         context_.hints.remove(hint);
     }
     if (holder == context_.host.self()) {
+        STARLING_MARK(hint_for_a_seat_that_is_own_now);
         context_.replica.write(hint.group,
                                hint.key,
                                std::move(record),
@@ -183,6 +190,9 @@ bool HintCourier::on_reply(base::NodeId from, const peer::ReplicaMessage& messag
         !reply.has_refusal() && SeatSet::from_bits(reply.seats()).contains(found->second.hint.seat);
     const HintStore::Owner owner{.group = found->second.hint.group,
                                  .seat = found->second.hint.seat};
+    if (!has_it) {
+        STARLING_MARK(hint_refused_by_holder);
+    }
     // One that cannot be removed would be the next again, at once.
     if (end(message.operation(), has_it)) {
         deliver_next(owner);

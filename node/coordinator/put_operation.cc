@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/mark.h"
 #include "base/planted.h"
 #include "node/replica/wire.h"
 
@@ -63,6 +64,7 @@ void PutOperation::begin_exchange() {
                                   return;
                               }
                               if (!local.ok()) {
+                                  STARLING_MARK(put_own_record_unreadable);
                                   op->fail(local.status());
                                   return;
                               }
@@ -94,12 +96,14 @@ void PutOperation::on_read_reply(base::NodeId from, const peer::ReadReply& reply
         return;
     }
     if (reply.has_refusal()) {
+        STARLING_MARK(put_exchange_refused);
         outcomes_.set(from, ReplicaState::refused, {}, elapsed(), reply.refusal().message());
         return;
     }
     if (!reply.same() && !reply.record().empty()) {
         absl::StatusOr<Record> record = decode_record(reply.record());
         if (!record.ok()) {
+            STARLING_MARK(put_exchanged_record_undecodable);
             return;
         }
         join(exchanged_record_, *record);
@@ -121,7 +125,11 @@ void PutOperation::begin_mint() {
         group_,
         plan_.group_key,
         [op = shared_as<PutOperation>()](Record& local, Frontier& frontier) {
-            return op->is_finished() ? absl::CancelledError() : op->change_record(local, frontier);
+            if (op->is_finished()) {
+                STARLING_MARK(put_over_before_mint);
+                return absl::CancelledError();
+            }
+            return op->change_record(local, frontier);
         },
         [op = shared_as<PutOperation>()] {
             if (!op->is_repeat_) {
@@ -148,15 +156,18 @@ void PutOperation::begin_mint() {
 
 void PutOperation::on_local_failure(absl::Status status) {
     if (phase_ != Phase::minting) {
+        STARLING_MARK(put_own_sync_failed);
         // It is on its way to the others already, and they may yet be enough.
         outcomes_.set(self(), ReplicaState::refused, {}, elapsed(), std::string(status.message()));
         return;
     }
+    STARLING_MARK(put_not_minted);
     fail(std::move(status));
 }
 
 absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
     if (context_.host.held_seats(group_.partition).below(group_.replicas).empty()) {
+        STARLING_MARK(put_seat_given_away_before_mint);
         return base::make_error(absl::StatusCode::kUnavailable,
                                 base::reason::no_owner,
                                 "this node has given its seat of the partition away");
@@ -171,14 +182,18 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
     if (known != nullptr || local.is_gone(request)) {
         is_repeat_ = true;
         if (known != nullptr) {
+            STARLING_MARK(put_repeats_a_live_write);
             dot_ = known->dot;
             time_ = known->time;
             see_what_it_hides(local);
+        } else {
+            STARLING_MARK(put_repeats_a_superseded_write);
         }
     } else {
         const Superseded superseded =
             plan_.superseded.has_value() ? *plan_.superseded : Superseded::by_reading(local);
         if (std::binary_search(superseded.requests.begin(), superseded.requests.end(), request)) {
+            STARLING_MARK(put_context_has_seen_the_request);
             return base::make_error(absl::StatusCode::kInvalidArgument,
                                     base::reason::invalid_request_id,
                                     "the context of the request has seen the request itself");
@@ -186,16 +201,19 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
         // The new dot will cover all that this life wrote of the key, so that must be here. It need
         // not be where this node gave a seat away, with its data, and has taken another since.
         if (frontier.seen_of(context_.actor).base + 1 < context_.store.upcoming_sequence(group_)) {
+            STARLING_MARK(put_lacks_own_writes);
             return base::make_error(absl::StatusCode::kUnavailable,
                                     base::reason::no_owner,
                                     "this node does not have all that it wrote itself yet");
         }
         // It has aged since it was admitted, and what would know it may be forgotten meanwhile.
         if (absl::Status status = check_request_age(context_, request); !status.ok()) {
+            STARLING_MARK(put_aged_before_mint);
             return status;
         }
         context_.replica.forget_old_requests(group_, local);
         if (local.gone.size() >= context_.options.gone_max) {
+            STARLING_MARK(put_key_written_too_often);
             return base::make_error(absl::StatusCode::kResourceExhausted,
                                     base::reason::overloaded,
                                     "this key was written too often within the request window");
@@ -213,6 +231,7 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
                             ? mint(local, *plan_.superseded, std::move(write))
                             : mint_over(local, std::move(write));
         if (!plan_.request.is_delete && live_value_count(minted) > plan_.name_space.siblings_max) {
+            STARLING_MARK(put_too_many_siblings);
             return base::make_error(
                 absl::StatusCode::kResourceExhausted,
                 base::reason::too_many_siblings,
@@ -234,6 +253,7 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
     record_bytes_ = wire::encode(local);
     if (!is_repeat_ && local.siblings.size() > 1 &&
         record_bytes_.size() > context_.options.record_bytes_max) {
+        STARLING_MARK(put_siblings_too_large);
         return base::make_error(
             absl::StatusCode::kResourceExhausted,
             base::reason::too_many_siblings,
@@ -251,6 +271,7 @@ void PutOperation::see_what_it_hides(const Record& record) {
     const base::RequestId& request = plan_.request.request;
     for (const Sibling& sibling : record.siblings) {
         if (std::binary_search(sibling.hidden_by.begin(), sibling.hidden_by.end(), request)) {
+            STARLING_MARK(put_repeat_sees_what_it_hid);
             result_.merge({.context = {}, .requests = {sibling.request}});
         }
     }
@@ -264,6 +285,7 @@ void PutOperation::begin_collect() {
     }
     for (const base::NodeId node :
          context_.view->awaited_holders(group_.partition, group_.replicas)) {
+        STARLING_MARK(put_sent_to_awaited_holder);
         send_write(node);
     }
     place_hints(/*only_dead=*/true);
@@ -300,6 +322,7 @@ void PutOperation::on_write_reply(base::NodeId from, const peer::WriteReply& rep
         return;
     }
     if (reply.has_refusal()) {
+        STARLING_MARK(put_write_refused);
         outcomes_.set(from, ReplicaState::refused, {}, elapsed(), reply.refusal().message());
         return;
     }
@@ -318,8 +341,10 @@ void PutOperation::on_hint_reply(base::NodeId from, const peer::HintReply& reply
     }
     const base::SeatIndex seat(static_cast<uint8_t>(reply.seat()));
     if (reply.has_refusal()) {
+        STARLING_MARK(put_stand_in_refused);
         outcomes_.set(from, ReplicaState::refused, {}, elapsed(), reply.refusal().message());
         if (core_.missing().contains(seat)) {
+            STARLING_MARK(put_next_stand_in_after_refusal);
             place_hint(seat);  // Another one may have room.
         }
         return;
@@ -327,6 +352,7 @@ void PutOperation::on_hint_reply(base::NodeId from, const peer::HintReply& reply
     const base::NodeId holder = context_.view->holder(group_.partition, seat);
     outcomes_.set(
         from, ReplicaState::hinted, SeatSet::of(seat), elapsed(), "for " + base::to_string(holder));
+    STARLING_MARK(put_hint_counted);
     core_.hinted(from, seat);
     after_answer();
 }
@@ -345,10 +371,13 @@ void PutOperation::on_view_changed() {
         if (contains(holders_, node)) {
             continue;
         }
+        STARLING_MARK(put_new_holder_in_view);
         holders_.push_back(node);
         if (phase_ == Phase::exchanging) {
+            STARLING_MARK(put_new_holder_asked);
             ask_for_record(node);
         } else if (phase_ == Phase::collecting || phase_ == Phase::lingering) {
+            STARLING_MARK(put_new_holder_written_to);
             send_write(node);
         }
     }
@@ -357,13 +386,16 @@ void PutOperation::on_view_changed() {
 void PutOperation::on_tick() {
     switch (phase_) {
         case Phase::exchanging:
+            STARLING_MARK(put_exchange_asked_again);
             for (const base::NodeId node : holders_) {
                 ask_for_record(node);
             }
             return;
         case Phase::minting:
+            STARLING_MARK(put_slow_to_mint);
             return;
         case Phase::collecting:
+            STARLING_MARK(put_write_sent_again);
             for (const base::SeatIndex seat : core_.missing_holders().list()) {
                 send_write(context_.view->holder(group_.partition, seat));
             }
@@ -380,6 +412,7 @@ void PutOperation::on_tick() {
 
 void PutOperation::place_hints(bool only_dead) {
     if (!dot_.has_value()) {
+        STARLING_MARK(put_superseded_repeat_needs_no_hint);
         return;  // A repeated request that is superseded: its successor has hints of its own.
     }
     for (const base::SeatIndex seat : core_.missing_holders().without(hints_placed_).list()) {
@@ -399,6 +432,7 @@ void PutOperation::place_hint(base::SeatIndex seat) {
             if (contains(stand_ins_used_, node) || node == self()) {
                 continue;
             }
+            STARLING_MARK(put_hint_sent_to_stand_in);
             stand_ins_used_.push_back(node);
             outcomes_.asked(node);
             peer::ReplicaMessage message = new_message();
@@ -411,6 +445,7 @@ void PutOperation::place_hint(base::SeatIndex seat) {
             return;
         }
     }
+    STARLING_MARK(put_keeps_reference_as_hint);
     // Nobody else can keep it. What a spent budget refuses here, comparison of the replicas finds.
     context_.hints.keep({.group = group_, .seat = seat, .dot = *dot_, .key = plan_.group_key},
                         {},
@@ -446,10 +481,12 @@ Receipt PutOperation::make_receipt() const {
 
 void PutOperation::on_deadline() {
     if (phase_ == Phase::lingering) {
+        STARLING_MARK(put_lingers_to_its_deadline);
         finish();
         return;
     }
     if (phase_ == Phase::exchanging) {
+        STARLING_MARK(put_nothing_written_in_time);
         fail(base::make_error(
             absl::StatusCode::kUnavailable,
             base::reason::quorum_not_reached,
@@ -459,6 +496,7 @@ void PutOperation::on_deadline() {
                 group_.replicas - plan_.acks_wanted + 1)));
         return;
     }
+    STARLING_MARK(put_outcome_unknown_at_deadline);
     place_hints(/*only_dead=*/false);
     fail(base::make_error(
         absl::StatusCode::kDeadlineExceeded,
@@ -471,9 +509,11 @@ void PutOperation::on_deadline() {
 
 void PutOperation::abandon(const absl::Status& why) {
     if (phase_ == Phase::lingering) {
+        STARLING_MARK(put_abandoned_while_lingering);
         place_hints(/*only_dead=*/false);
         finish();
     } else {
+        STARLING_MARK(put_abandoned);
         fail(phase_ == Phase::exchanging ? why : outcome_unknown(why));
     }
 }

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/mark.h"
 #include "node/entropy/records.h"
 
 namespace starling::node {
@@ -29,6 +30,7 @@ void BulkCopy::on_page(const peer::EntropyScanned& page) {
     if (!is_last && page.next() <= cursor_) {
         return finish(absl::InvalidArgumentError("a scan that does not advance"));
     }
+    STARLING_MARK(entropy_copies_a_page);
     cursor_ = page.next();
     records_ += records->size();
     runtime_.counters.records_pulled += records->size();

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/check.h"
+#include "base/mark.h"
 
 namespace starling::node {
 
@@ -44,8 +45,10 @@ void Exchange::send() {
 
 void Exchange::on_timeout() {
     if (tries_ < runtime_.options.tries_max) {
+        STARLING_MARK(entropy_asks_again);
         return send();
     }
+    STARLING_MARK(entropy_peer_is_silent);
     finish(absl::UnavailableError(fmt::format("node {} does not answer", to_string(peer_))),
            nullptr);
 }
@@ -55,6 +58,7 @@ void Exchange::on_message(base::NodeId from, const peer::EntropyMessage& message
     if (message.partition() != question_.partition() || message.replicas() != question_.replicas())
         return;
     if (message.body_case() == peer::EntropyMessage::kFailed) {
+        STARLING_MARK(entropy_peer_refuses);
         return finish(absl::UnavailableError(
                           fmt::format("node {}: {}", to_string(peer_), message.failed().message())),
                       nullptr);
@@ -64,6 +68,7 @@ void Exchange::on_message(base::NodeId from, const peer::EntropyMessage& message
         return finish(absl::InvalidArgumentError("an answer to another question"), nullptr);
     }
     if (instance_.value_or(message.instance()) != message.instance()) {
+        STARLING_MARK(entropy_peer_has_begun_anew);
         return finish(absl::AbortedError(fmt::format("node {} has begun anew", to_string(peer_))),
                       nullptr);
     }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/mark.h"
+
 namespace starling::node {
 
 PartitionSync::PartitionSync(EntropyRuntime& runtime,
@@ -69,7 +71,10 @@ void PartitionSync::pull(GroupId group, uint32_t round) {
             if (!result.ok()) return finish(result.status());
             const bool is_near = result->records <= runtime_.options.nearly_records_max ||
                                  round >= runtime_.options.copy_rounds_max;
-            if (request_.is_copy && !is_near) return pull(group, round + 1);
+            if (request_.is_copy && !is_near) {
+                STARLING_MARK(entropy_copy_needs_another_round);
+                return pull(group, round + 1);
+            }
             next_group();
         });
     session_->start();

@@ -1,5 +1,9 @@
 #include "node/entropy/records.h"
 
+#include <bit>
+
+#include <string_view>
+
 #include <fmt/format.h>
 
 #include "base/codec.h"
@@ -46,11 +50,10 @@ absl::StatusOr<std::vector<KeyRecord>> read_records(
 }
 
 uint64_t root_hash(const BucketDigests& buckets) {
-    std::string bytes;
-    for (const uint64_t digest : buckets) {
-        base::put_u64(bytes, digest);
-    }
-    return base::xxh3_64(bytes);
+    // Little-endian in memory, as they would be encoded.
+    static_assert(std::endian::native == std::endian::little);
+    return base::xxh3_64(
+        std::string_view(reinterpret_cast<const char*>(buckets.data()), sizeof(buckets)));
 }
 
 std::string encode(const Frontier& frontier) {

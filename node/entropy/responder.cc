@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/mark.h"
 #include "node/entropy/records.h"
 
 namespace starling::node {
@@ -35,6 +36,7 @@ void Responder::on_question(base::NodeId from, const peer::EntropyMessage& quest
     asker.answer.set_replicas(question.replicas());
     ++serving_;
     if (serving_ > serving_max) {
+        STARLING_MARK(entropy_too_many_questions);
         return fail(asker, absl::ResourceExhaustedError("too many questions at once"));
     }
     switch (question.body_case()) {
@@ -138,6 +140,7 @@ void Responder::on_bucket(Asker asker, const peer::EntropyBucketAsk& ask) {
             for (KeyDigest& key : *keys) {
                 if (key.key <= after) continue;
                 if (bytes >= runtime_.options.batch_bytes_max) {
+                    STARLING_MARK(entropy_bucket_page_full);
                     page.set_has_more(true);
                     break;
                 }
@@ -167,6 +170,7 @@ bool Responder::add_records(Fetching& fetching, size_t key_count, std::vector<Ke
     const size_t end = fetching.done + key_count;
     for (KeyRecord& record : records) {
         if (fetching.bytes >= runtime_.options.batch_bytes_max) {
+            STARLING_MARK(entropy_fetch_answer_full);
             fetched.set_key_count(static_cast<uint32_t>(fetching.done));
             return true;
         }

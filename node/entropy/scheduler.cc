@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/mark.h"
 #include "node/entropy/records.h"
 
 namespace starling::node {
@@ -32,6 +33,7 @@ void Scheduler::kick(base::NodeId peer) {
     for (auto& [key, pair] : pairs_) {
         if (key.second != peer) continue;
         pair.is_dirty = true;
+        STARLING_MARK(entropy_kicked);
         pair.failures = 0;
         if (!pair.running) {
             plan(key, pair, jittered(runtime_.options.retry_min) - runtime_.options.retry_min / 2);
@@ -147,6 +149,7 @@ void Scheduler::check(const Key& key) {
     Pair& pair = pairs_.at(key);
     if (pair.lacking.has_value() && !own->frontier.contains(*pair.lacking)) {
         // Nobody has brought it meanwhile.
+        STARLING_MARK(entropy_pulls_what_lacks);
         return pull(key, SyncSession::Mode::dots);
     }
     pair.lacking.reset();
@@ -190,6 +193,7 @@ void Scheduler::on_answer(const Key& key, const peer::EntropyChecked& checked) {
     const bool did_trees_differ = pair.do_trees_differ;
     const Verdict verdict = judge(key, pair, *theirs, checked.root_hash());
     if (verdict == Verdict::trees_differ && did_trees_differ) {
+        STARLING_MARK(entropy_trees_differ_under_equal_frontiers);
         return pull(key, SyncSession::Mode::thorough);
     }
     runtime_.counters.checks_equal += verdict == Verdict::in_step ? 1 : 0;
@@ -208,7 +212,10 @@ Scheduler::Verdict Scheduler::judge(const Key& key,
         return Verdict::lacking;
     }
     pair.lacking.reset();
-    if (own->frontier != theirs) return Verdict::peer_is_behind;
+    if (own->frontier != theirs) {
+        STARLING_MARK(entropy_peer_is_only_behind);
+        return Verdict::peer_is_behind;
+    }
     pair.do_trees_differ = root_hash(own->buckets) != root_hash_there;
     if (pair.do_trees_differ) return Verdict::trees_differ;
     pair.equal_at_change = runtime_.groups.change_count(key.first);

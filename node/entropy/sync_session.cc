@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/mark.h"
 #include "node/entropy/records.h"
 
 namespace starling::node {
@@ -64,7 +65,10 @@ void SyncSession::on_missing(const peer::EntropyMissing& message) {
         std::move(page->dots),
         lifeline_.guard([this, has_more = page->has_more](const absl::Status& status) {
             if (!status.ok()) return finish(status);
-            if (has_more) return ask_missing();
+            if (has_more) {
+                STARLING_MARK(entropy_next_page_of_missing);
+                return ask_missing();
+            }
             if (mode_ == Mode::dots) return unite();
             ask_summary();
         }));
@@ -161,13 +165,17 @@ void SyncSession::on_page(const peer::EntropyBucket& page) {
 void SyncSession::want_own_up_to(const std::string* key) {
     const auto end = key == nullptr ? own_keys_.end() : own_keys_.lower_bound(*key);
     for (auto own = own_keys_.begin(); own != end; own = own_keys_.erase(own)) {
+        STARLING_MARK(entropy_peer_has_no_value_of_key);
         wanted_.push_back(own->first);
     }
 }
 
 void SyncSession::fetch() {
     if (wanted_done_ == wanted_.size()) {
-        if (has_more_) return ask_page();
+        if (has_more_) {
+            STARLING_MARK(entropy_next_page_of_bucket);
+            return ask_page();
+        }
         buckets_.pop_back();
         return next_bucket();
     }
@@ -212,6 +220,7 @@ void SyncSession::on_fetched(const peer::EntropyFetched& fetched, size_t asked) 
         fetch();
     });
     if (mode_ == Mode::fill) {
+        STARLING_MARK(entropy_fill_takes_givers_word);
         runtime_.groups.take_over(
             group_, std::vector<std::string>(first, last), *std::move(records), theirs_, merged);
     } else if (records->empty()) {
@@ -241,6 +250,7 @@ void SyncSession::finish(absl::Status status) {
         done(result_);
         return;
     }
+    STARLING_MARK(entropy_session_failed);
     ++runtime_.counters.sessions_failed;
     done(std::move(status));
 }

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/codec.h"
+#include "base/mark.h"
 #include "base/planted.h"
 
 namespace starling::node {
@@ -34,6 +35,7 @@ void MoveCore::restore(SeatRecords records) {
     }
     react_all();
     if (may_have_leftovers()) {
+        STARLING_MARK(move_start_looks_for_leftovers);
         drop_unneeded();
     }
 }
@@ -111,6 +113,7 @@ void MoveCore::receive(base::NodeId from, const MoveMessage& message) {
 void MoveCore::persisted(bool is_ok) {
     STARLING_CHECK(writing_.has_value());
     if (!is_ok) {
+        STARLING_MARK(move_state_not_stored);
         // It may be on the disk all the same: what was about to be said stays unsaid, what was
         // about to end stays ended, and the write is repeated.
         writing_.reset();
@@ -186,6 +189,7 @@ void MoveCore::react(base::SeatIndex seat) {
     switch (now.state) {
         case SeatState::holding:
             if (is_past) {
+                STARLING_MARK(move_seat_is_held_elsewhere_at_later_epoch);
                 // Somebody holds it at a later epoch although this node never gave it: the disk
                 // went back in time, or the seat was taken over. Never count again; go the way of a
                 // giver.
@@ -200,11 +204,13 @@ void MoveCore::react(base::SeatIndex seat) {
             return consider_offer(seat);
         case SeatState::filling:
             if (is_past) {
+                STARLING_MARK(move_fill_overtaken);
                 return stage(seat, {.highest = now.highest});
             }
             return continue_fill(seat);
         case SeatState::declined:
             if (is_past) {
+                STARLING_MARK(move_declined_overtaken);
                 stage(seat, {.highest = now.highest});
             }
             return;
@@ -226,6 +232,7 @@ void MoveCore::speak(base::SeatIndex seat) {
             return speak_as_holder(seat);
         case SeatState::fenced:
             if (is_over(seat, now.epoch) && known_[at(seat)].node != config_.self) {
+                STARLING_MARK(move_fenced_asks_holder_to_compare);
                 return send(known_[at(seat)].node, MoveKind::compare, seat, now.epoch);
             }
             return send(now.peer, MoveKind::fenced, seat, now.epoch);
@@ -299,10 +306,12 @@ void MoveCore::timer(base::SeatIndex seat, MoveTimer timer) {
     }
     if (!volatile_part.offer || !is_settled(seat)) return;
     if (volatile_part.offer->phase == Offer::Phase::asking) {
+        STARLING_MARK(move_asked_too_long);
         stop_asking(seat);
         // It has to show again that it lives.
         volatile_part.offer->is_nearly = false;
     } else {
+        STARLING_MARK(move_offer_got_no_answer);
         end_offer(seat, true);
     }
 }
@@ -311,12 +320,16 @@ void MoveCore::sync_finished(uint64_t job, bool is_ok) {
     const auto found = std::find_if(seats_.begin(), seats_.end(), [&](const Seat& seat) {
         return seat.job && seat.job->id == job;
     });
-    if (found == seats_.end()) return;
+    if (found == seats_.end()) {
+        STARLING_MARK(move_sync_of_ended_job);
+        return;
+    }
     const base::SeatIndex seat = index(static_cast<size_t>(found - seats_.begin()));
     const Job done = *std::exchange(found->job, std::nullopt);
     // Every change of state ends the seat's job, so this one belongs to the present state.
     STARLING_CHECK(is_settled(seat) || durable_[at(seat)].state == SeatState::holding);
     if (!is_ok) {
+        STARLING_MARK(move_sync_failed);
         arm(seat);
         return;
     }
@@ -338,11 +351,13 @@ void MoveCore::sync_finished(uint64_t job, bool is_ok) {
 void MoveCore::dropped(bool is_ok) {
     is_drop_under_way_ = false;
     if (!is_ok) {
+        STARLING_MARK(move_drop_failed);
         is_drop_wanted_ = true;
         for (size_t seat = 0; seat < seats_.size(); ++seat) {
             arm(index(seat));
         }
     } else if (is_drop_wanted_) {
+        STARLING_MARK(move_drop_wanted_meanwhile);
         drop_unneeded();
     }
 }
@@ -384,8 +399,10 @@ void MoveCore::end_job(base::SeatIndex seat) {
                                     effects_.syncs.end(),
                                     [&](const StartSync& sync) { return sync.job == job->id; });
     if (fresh != effects_.syncs.end()) {
+        STARLING_MARK(move_job_ended_before_it_began);
         effects_.syncs.erase(fresh);
     } else {
+        STARLING_MARK(move_job_cancelled);
         effects_.cancelled_syncs.push_back(job->id);
     }
     job.reset();

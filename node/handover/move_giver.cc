@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/mark.h"
 #include "node/handover/move_core.h"
 
 namespace starling::node {
@@ -10,6 +11,7 @@ void MoveCore::consider_offer(base::SeatIndex seat) {
     Seat& volatile_part = seats_[at(seat)];
     if (targets_.empty()) return;
     if (volatile_part.offer && !is_wanted(seat, volatile_part.offer->to)) {
+        STARLING_MARK(move_offer_no_longer_wanted);
         end_offer(seat, false);
     }
     if (volatile_part.offer) {
@@ -65,6 +67,7 @@ void MoveCore::end_offer(base::SeatIndex seat, bool is_refused) {
     Seat& volatile_part = seats_[at(seat)];
     if (!volatile_part.offer) return;
     if (volatile_part.offer->phase == Offer::Phase::asking) {
+        STARLING_MARK(move_offer_ended_while_asking);
         stop_asking(seat);
     }
     volatile_part.offer.reset();
@@ -102,8 +105,10 @@ void MoveCore::on_progress(base::NodeId from, const MoveMessage& message) {
         }
     } else if (is_free && is_wanted(seat, from) && !is_offered_another(seat, from)) {
         // An offer of before a restart, which the successor remembers and this node does not.
+        STARLING_MARK(move_accepted_after_giver_forgot);
         make_offer(seat, from, Offer::Phase::accepted);
     } else {
+        STARLING_MARK(move_progress_of_no_offer);
         return send(from, MoveKind::withdrawn, seat, message.epoch);
     }
     if (offer->phase != Offer::Phase::accepted) return;
@@ -119,6 +124,7 @@ void MoveCore::on_refuse(base::NodeId from, const MoveMessage& message) {
     const SeatRecord& now = durable_[at(message.seat)];
     if (now.state == SeatState::holding && now.epoch == message.epoch && offer &&
         offer->to == from) {
+        STARLING_MARK(move_offer_refused);
         end_offer(message.seat, true);
     }
 }
@@ -153,6 +159,9 @@ void MoveCore::on_declined(base::NodeId from, const MoveMessage& message) {
     const bool is_taken_back = now.state == SeatState::fenced && now.peer == from;
     if (!is_taken_back && now.state != SeatState::holding) return;
     end_offer(message.seat, true);
+    if (is_taken_back) {
+        STARLING_MARK(move_fence_taken_back);
+    }
     const Epoch next = now.epoch.after(2);
     stage(message.seat,
           {.state = SeatState::holding, .epoch = next, .highest = next, .permit = now.permit});
@@ -161,6 +170,7 @@ void MoveCore::on_declined(base::NodeId from, const MoveMessage& message) {
 void MoveCore::on_compared(const MoveMessage& message) {
     const SeatRecord& now = durable_[at(message.seat)];
     if (now.state == SeatState::fenced && now.epoch == message.epoch) {
+        STARLING_MARK(move_rolled_back_seat_compared);
         stage(message.seat, {.highest = now.highest});
     }
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/mark.h"
 #include "node/handover/move_core.h"
 
 namespace starling::node {
@@ -25,10 +26,17 @@ bool MoveCore::has_open_permit(base::SeatIndex seat) const {
 void MoveCore::start_asking(base::SeatIndex seat) {
     if (!config_.rules.is_permit_needed) return fence(seat);
     if (const auto other = asking_seat()) {
-        if (*other < seat) return;
+        if (*other < seat) {
+            STARLING_MARK(move_permit_lower_seat_asks_first);
+            return;
+        }
+        STARLING_MARK(move_permit_higher_seat_stops_asking);
         stop_asking(*other);
     }
-    if (has_open_permit(seat)) return;
+    if (has_open_permit(seat)) {
+        STARLING_MARK(move_own_permit_is_open);
+        return;
+    }
     Offer& offer = *seats_[at(seat)].offer;
     offer.phase = Offer::Phase::asking;
     offer.attempt = ++last_attempt_;
@@ -78,6 +86,7 @@ void MoveCore::fence_with_majority(base::SeatIndex seat) {
     if (offer.grants.size() * 2 <= seats_.size()) return;
     for (const base::SeatIndex granting : offer.grants.list()) {
         // An own seat whose state is just being written: when that is done, this is tried again.
+        STARLING_MARK(move_majority_waits_for_own_write);
         if (!is_settled(granting)) return;
     }
     fence(seat);
@@ -90,16 +99,26 @@ void MoveCore::on_permit_ask(base::NodeId from, const MoveMessage& message) {
     if (record.state != SeatState::holding) return;
     const Permit wanted{
         .seat = message.seat, .epoch = message.epoch, .giver = from, .attempt = message.attempt};
-    if (record.permit == wanted && has_open_permit(own)) return wants_to_speak(own);
+    if (record.permit == wanted && has_open_permit(own)) {
+        STARLING_MARK(move_permit_asked_again);
+        return wants_to_speak(own);
+    }
     if (has_open_permit(own)) {
         const Permit& given = *record.permit;
         const bool is_same_move =
             given.seat == wanted.seat && given.epoch == wanted.epoch && given.giver == wanted.giver;
-        if (!is_same_move || given.attempt > wanted.attempt) return;
+        if (!is_same_move || given.attempt > wanted.attempt) {
+            STARLING_MARK(move_permit_given_to_another);
+            return;
+        }
     }
     if (const auto asking = asking_seat()) {
         // The lower seat goes first.
-        if (*asking < message.seat) return;
+        if (*asking < message.seat) {
+            STARLING_MARK(move_permit_refused_lower_asks);
+            return;
+        }
+        STARLING_MARK(move_stops_asking_for_lower);
         stop_asking(*asking);
     }
     record.permit = wanted;
@@ -118,6 +137,7 @@ void MoveCore::on_permit_grant(base::NodeId from, const MoveMessage& message) {
     }
     // The gap it was given for is open.
     if (now.state == SeatState::fenced && now.epoch == message.epoch) return;
+    STARLING_MARK(move_permit_came_too_late);
     send_permit(from,
                 MoveKind::permit_withdraw,
                 message.granting_seat,
@@ -131,6 +151,7 @@ void MoveCore::on_permit_withdraw(base::NodeId from, const MoveMessage& message)
     if (!given || !is_settled(message.granting_seat)) return;
     if (given->seat == message.seat && given->epoch == message.epoch && given->giver == from &&
         given->attempt <= message.attempt) {
+        STARLING_MARK(move_permit_withdrawn);
         seats_[at(message.granting_seat)].released = given;
     }
 }

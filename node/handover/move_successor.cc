@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/mark.h"
 #include "base/planted.h"
 #include "node/handover/move_core.h"
 
@@ -26,10 +27,14 @@ void MoveCore::on_offer(base::NodeId from, const MoveMessage& message) {
     const SeatRecord& now = durable_[at(seat)];
     const bool is_repeat = now.epoch == message.epoch && now.peer == from &&
                            (now.state == SeatState::filling || now.state == SeatState::declined);
-    if (is_repeat) return wants_to_speak(seat);
+    if (is_repeat) {
+        STARLING_MARK(move_offer_repeated);
+        return wants_to_speak(seat);
+    }
     const bool is_old = now.highest && message.epoch <= *now.highest;
     const bool is_lower_fill = now.state == SeatState::filling && message.epoch <= now.epoch;
     if (is_old || is_lower_fill || now.state == SeatState::holding || !may_fill(seat)) {
+        STARLING_MARK(move_offer_not_taken);
         return refuse(from, message);
     }
     stage(seat,
@@ -78,15 +83,22 @@ void MoveCore::on_fenced(base::NodeId from, const MoveMessage& message) {
     const base::SeatIndex seat = message.seat;
     const SeatRecord& now = durable_[at(seat)];
     if (now.epoch == message.epoch && now.peer == from) {
-        if (now.state == SeatState::declined) return wants_to_speak(seat);
+        if (now.state == SeatState::declined) {
+            STARLING_MARK(move_fenced_for_declined);
+            return wants_to_speak(seat);
+        }
         if (now.state == SeatState::filling) {
-            if (seats_[at(seat)].is_fenced) return;
+            if (seats_[at(seat)].is_fenced) {
+                STARLING_MARK(move_fenced_repeated);
+                return;
+            }
             end_job(seat);
             seats_[at(seat)].is_fenced = true;
             return continue_fill(seat);
         }
     }
     if (now.state == SeatState::holding) {
+        STARLING_MARK(move_fenced_told_again_after_hold);
         return send(from, MoveKind::held, seat, now.epoch);
     }
     if (now.highest && *now.highest >= message.epoch) {
@@ -96,6 +108,7 @@ void MoveCore::on_fenced(base::NodeId from, const MoveMessage& message) {
         return;
     }
     if (now.state == SeatState::filling && now.epoch >= message.epoch) return;
+    STARLING_MARK(move_fenced_for_a_forgotten_offer);
     // Forgotten here, by a late word that there was no such offer; but the giver is bound to this
     // node.
     if (is_drop_under_way_ || is_drop_wanted_) return;
@@ -106,6 +119,7 @@ void MoveCore::on_fenced(base::NodeId from, const MoveMessage& message) {
                .peer = from,
                .highest = now.highest});
     } else {
+        STARLING_MARK(move_declines_fenced_seat);
         stage(seat,
               {.state = SeatState::declined,
                .epoch = message.epoch,
@@ -118,6 +132,7 @@ void MoveCore::on_withdrawn(base::NodeId from, const MoveMessage& message) {
     const SeatRecord& now = durable_[at(message.seat)];
     if (now.state == SeatState::filling && now.epoch == message.epoch && now.peer == from &&
         !seats_[at(message.seat)].is_fenced) {
+        STARLING_MARK(move_fill_withdrawn);
         stage(message.seat, {.highest = now.highest});
     }
 }
@@ -136,6 +151,7 @@ void MoveCore::decline_fills() {
     for (size_t seat = 0; seat < durable_.size(); ++seat) {
         const SeatRecord& now = durable_[seat];
         if (now.state != SeatState::filling || !is_settled(index(seat))) continue;
+        STARLING_MARK(move_fill_declined);
         stage(index(seat),
               {.state = SeatState::declined,
                .epoch = now.epoch,
@@ -150,6 +166,7 @@ void MoveCore::on_compare(base::NodeId from, const MoveMessage& message) {
     const SeatRecord& now = durable_[at(message.seat)];
     if (now.state == SeatState::holding && now.epoch > message.epoch &&
         !seats_[at(message.seat)].job) {
+        STARLING_MARK(move_compares_with_rolled_back_giver);
         start_job(message.seat, SyncKind::compare, from, message.epoch);
     }
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/mark.h"
 #include "node/handover/message.h"
 
 namespace starling::node {
@@ -37,6 +38,7 @@ void Mover::end_all() {
             loop_.cancel(timer);
         }
         for (const auto& [job, running] : shell.running) {
+            STARLING_MARK(mover_sync_ended_with_cluster);
             entropy_.cancel(running.first);
         }
     }
@@ -128,9 +130,13 @@ void Mover::view_changed(const SeatView& view, std::span<const base::PartitionId
 // it.
 bool Mover::is_current(base::NodeId from, const AddressedMove& move) {
     uint32_t& heard = generations_[from];
-    if (move.from_generation < heard) return false;
+    if (move.from_generation < heard) {
+        STARLING_MARK(mover_message_of_earlier_life);
+        return false;
+    }
     heard = move.from_generation;
     if (move.to_generation != 0 && move.to_generation != options_.generation) {
+        STARLING_MARK(mover_message_to_earlier_life);
         send(move.partition,
              {.to = from, .message = {.kind = MoveKind::alive, .seat = {}, .epoch = {}}});
         return false;
@@ -142,6 +148,7 @@ void Mover::on_message(base::NodeId from, const peer::HandoverMessage& message) 
     const absl::StatusOr<AddressedMove> move =
         from_proto(message, options_.partition_count, options_.seat_count);
     if (!move.ok()) {
+        STARLING_MARK(mover_message_malformed);
         ++malformed_messages_;
         return;
     }
@@ -305,6 +312,7 @@ void Mover::cancel_sync(base::PartitionId partition, uint64_t job) {
     Shell* shell = find(partition);
     const auto running = shell->running.find(job);
     if (running == shell->running.end()) return;
+    STARLING_MARK(mover_sync_cancelled);
     entropy_.cancel(running->second.first);
     --(running->second.second == SyncKind::difference ? differences_running_ : copies_running_);
     shell->running.erase(running);

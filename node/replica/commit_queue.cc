@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/mark.h"
 #include "base/planted.h"
 
 namespace starling::node {
@@ -55,6 +56,8 @@ void CommitQueue::finish_sync(uint64_t covered, const absl::Status& status) {
     const uint64_t settled = status.ok() ? covered : applied_;
     if (status.ok()) {
         durable_ = covered;
+    } else {
+        STARLING_MARK(commit_sync_failed);
     }
     std::deque<Waiter> ready;
     while (!waiting_.empty() && waiting_.front().sequence <= settled) {

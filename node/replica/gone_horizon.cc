@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/mark.h"
+
 namespace starling::node {
 
 void GoneHorizon::note(GroupId group,
@@ -11,6 +13,7 @@ void GoneHorizon::note(GroupId group,
                        const Frontier& own,
                        uint64_t now_ms) {
     if (is_far_ahead(wall_ms, now_ms)) {
+        STARLING_MARK(horizon_report_from_the_future);
         return;
     }
     Known& known = known_[{group, owner}];
@@ -22,11 +25,13 @@ void GoneHorizon::note(GroupId group,
         std::max(known.covered_ms.value_or(0), known.open.has_value() ? known.open->first : 0);
     const bool was_set_back = last_ms > wall_ms && last_ms - wall_ms > window_ms_;
     if (was_set_back || is_far_ahead(last_ms, now_ms)) {
+        STARLING_MARK(horizon_clock_of_owner_went_back);
         known = {};
     }
     if (own.contains(theirs)) {
         known.covered_ms = std::max(known.covered_ms.value_or(0), wall_ms);
     } else if (!known.open.has_value()) {
+        STARLING_MARK(horizon_owner_is_ahead);
         known.open = {wall_ms, theirs};
     }
 }
@@ -39,6 +44,7 @@ uint64_t GoneHorizon::forget_before(GroupId group,
         const auto found = known_.find({group, owner});
         if (found == known_.end() || !found->second.covered_ms.has_value() ||
             is_far_ahead(*found->second.covered_ms, now_ms)) {
+            STARLING_MARK(horizon_owner_not_heard);
             return 0;
         }
         covered = std::min(covered, *found->second.covered_ms);

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "base/mark.h"
 #include "base/status_macros.h"
 #include "node/replica/storage_keys.h"
 
@@ -61,6 +62,7 @@ class MissingReader {
             page_.records.push_back({.key = std::string(key), .record = std::move(record)});
         }
         if (!page_.records[place->second].record.context.covers(dot)) {
+            STARLING_MARK(missing_record_was_lost);
             return absl::DataLossError(
                 fmt::format("the record of a key of partition {} does not account for the write {} "
                             "that was stored with it",

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/mark.h"
 #include "base/planted.h"
 #include "base/status_macros.h"
 
@@ -41,9 +42,13 @@ void HintStore::keep(HintKey key, std::string_view record, Done done) {
     const uint64_t size = storage_key.size() + record.size();
     const auto known = hints_.find(key);
     const uint64_t size_before = known == hints_.end() ? 0 : known->second;
+    if (known != hints_.end()) {
+        STARLING_MARK(hint_known_already);
+    }
     // A whole write takes the place of a reference to it: the record that refers to may go.
     if (size > size_before) {
         if (bytes_ - size_before + size > bytes_max_) {
+            STARLING_MARK(hint_budget_spent);
             done(base::make_error(absl::StatusCode::kResourceExhausted,
                                   base::reason::overloaded,
                                   "the hint budget (hint_bytes_max) is spent"));
@@ -52,10 +57,15 @@ void HintStore::keep(HintKey key, std::string_view record, Done done) {
         storage::WriteBatch batch;
         batch.put(storage_key, record);
         if (absl::Status status = commits_.apply(batch); !status.ok()) {
+            STARLING_MARK(hint_write_refused);
             done(std::move(status));
             return;
         }
-        if (known == hints_.end()) count(key, 1);
+        if (known == hints_.end()) {
+            count(key, 1);
+        } else {
+            STARLING_MARK(hint_takes_place_of_reference);
+        }
         hints_.insert_or_assign(std::move(key), size);
         bytes_ = bytes_ - size_before + size;
     }
@@ -74,6 +84,7 @@ bool HintStore::remove(const HintKey& key) {
     batch.remove(storage_keys::hint(key));
     // A removal that fails, or is lost in a crash, means one more delivery of what the owner has.
     if (!commits_.apply(batch).ok()) {
+        STARLING_MARK(hint_not_removed);
         return false;
     }
     bytes_ -= found->second;

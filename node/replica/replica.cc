@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/mark.h"
 #include "base/planted.h"
 #include "node/replica/wire.h"
 
@@ -98,6 +99,7 @@ void Replica::on_message(base::NodeId from, const peer::ReplicaMessage& message)
         request.answer.mutable_hint_reply()->set_seat(message.hint().seat());
     }
     if (!peer_bytes_.take(request.bytes, store_.waiting_read_bytes())) {
+        STARLING_MARK(replica_overloaded);
         wire::set_refusal(
             refusal_in(request.answer, message),
             base::make_error(absl::StatusCode::kResourceExhausted,
@@ -131,11 +133,13 @@ absl::Status Replica::accept(GroupId group,
                              Frontier& frontier) const {
     if (carrier.dot.has_value()) {
         if (frontier.contains(*carrier.dot)) {
+            STARLING_MARK(replica_write_seen_before);
             return absl::OkStatus();
         }
         for (const Sibling& sibling : incoming.siblings) {
             const bool is_what_was_kept = carrier.is_hint && sibling.dot == *carrier.dot;
             if (!is_what_was_kept && standings_.is_of_ended_life(sibling.dot, frontier)) {
+                STARLING_MARK(replica_write_of_ended_life);
                 return of_ended_life(sibling.dot);
             }
         }
@@ -148,6 +152,7 @@ absl::Status Replica::accept(GroupId group,
 void Replica::write(
     GroupId group, std::string key, Record record, Carrier carrier, WriteDone done) {
     if (!host_.stores(group)) {
+        STARLING_MARK(replica_write_without_seat);
         done(no_part(group.partition));
         return;
     }
@@ -158,6 +163,7 @@ void Replica::write(
                                                              Frontier& frontier) mutable {
             // Asked again: the group may have been given away while the disk was read.
             if (!host_.stores(group)) {
+                STARLING_MARK(replica_seat_gone_before_write);
                 return no_part(group.partition);
             }
             return accept(group, carrier, local, std::move(incoming), frontier);
@@ -176,6 +182,7 @@ void Replica::on_write(PeerRequest request, const peer::ReplicaMessage& message)
     const GroupId group = group_of(message);
     absl::StatusOr<IncomingWrite> incoming = parse(message.write());
     if (!incoming.ok()) {
+        STARLING_MARK(replica_write_malformed);
         wire::set_refusal(refusal_in(request.answer, message), incoming.status());
         answer(std::move(request));
         return;
@@ -197,6 +204,7 @@ void Replica::on_write(PeerRequest request, const peer::ReplicaMessage& message)
 
 void Replica::read(GroupId group, const std::string& key, ReadDone done) {
     if (host_.held_seats(group.partition).below(group.replicas).empty()) {
+        STARLING_MARK(replica_read_without_seat);
         done(no_part(group.partition));
         return;
     }
@@ -214,6 +222,7 @@ void Replica::read(GroupId group, const std::string& key, ReadDone done) {
             if (!record.ok()) {
                 done(std::move(record).status());
             } else if (seats.below(group.replicas).empty()) {
+                STARLING_MARK(replica_seat_gone_before_read);
                 done(no_part(group.partition));
             } else {
                 done(Answer{.record = *std::move(record), .seats = seats});
@@ -253,11 +262,13 @@ void Replica::on_hint(PeerRequest request, const peer::ReplicaMessage& message) 
             absl::InvalidArgumentError("a hint without its write's dot, or for a seat beyond N");
     }
     if (!incoming.ok()) {
+        STARLING_MARK(replica_hint_malformed);
         wire::set_refusal(refusal_in(request.answer, message), incoming.status());
         answer(std::move(request));
         return;
     }
     if (standings_.has_ended(incoming->dot->actor)) {
+        STARLING_MARK(replica_hint_of_ended_life);
         wire::set_refusal(refusal_in(request.answer, message), of_ended_life(*incoming->dot));
         answer(std::move(request));
         return;
@@ -269,6 +280,7 @@ void Replica::on_hint(PeerRequest request, const peer::ReplicaMessage& message) 
                 hint.write().record(),
                 [this, request = std::move(request)](const absl::Status& status) mutable {
                     if (!status.ok()) {
+                        STARLING_MARK(replica_hint_not_kept);
                         wire::set_refusal(*request.answer.mutable_hint_reply()->mutable_refusal(),
                                           status);
                     }

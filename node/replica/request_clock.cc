@@ -2,6 +2,8 @@
 
 #include <chrono>
 
+#include "base/mark.h"
+
 namespace starling::node {
 
 uint64_t RequestClock::now_ms(base::MonotonicTime now, base::WallTime wall) {
@@ -12,10 +14,12 @@ uint64_t RequestClock::now_ms(base::MonotonicTime now, base::WallTime wall) {
         return highest_ms_;
     }
     if (behind_ms_ == 0) {
+        STARLING_MARK(clock_seen_to_go_back);
         behind_since_ = now;
     }
     behind_ms_ = highest_ms_ - wall_ms;
     if (now - behind_since_ >= options_.hold) {
+        STARLING_MARK(clock_step_back_accepted);
         highest_ms_ = wall_ms;
         behind_ms_ = 0;
         const auto drift_max_ms =

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/codec.h"
+#include "base/mark.h"
 #include "node/replica/storage_keys.h"
 
 namespace starling::node {
@@ -82,6 +83,7 @@ void Standings::note_start(base::NodeId node, uint32_t start) {
     // A disk that takes no writes takes none of an ended life either; it is heard of again.
     if (!store_.commits().apply(batch).ok()) return;
     frozen_ = std::move(frozen);
+    STARLING_MARK(standing_life_frozen);
     // What was found complete may have been so without these lives.
     horizon_.clear();
 }
@@ -124,6 +126,7 @@ void Standings::note_report(GroupId id, base::NodeId from, const OwnerReport& re
     Group& group = group_at(id);
     const auto [tenure, is_new] = group.tenures.try_emplace(from, report.tenure);
     if (!is_new && tenure->second != report.tenure) {
+        STARLING_MARK(standing_owner_has_a_new_tenure);
         tenure->second = report.tenure;
         group.knowledge.forget(from);
         horizon_.forget(id, from);
@@ -196,7 +199,10 @@ void Standings::advance(GroupId id) {
 bool Standings::have_hints_gone(Group& state, GroupId group, base::NodeId node, uint32_t start) {
     const auto gone = state.hints_gone.find(node);
     if (gone != state.hints_gone.end() && gone->second.first >= start) return true;
-    if (hints_.has_of_life_before(group, node, start)) return false;
+    if (hints_.has_of_life_before(group, node, start)) {
+        STARLING_MARK(standing_hint_of_ended_life);
+        return false;
+    }
     const std::vector<base::NodeId> members = host_.other_members();
     const bool all = std::all_of(members.begin(), members.end(), [&](base::NodeId member) {
         const auto said = state.hints.find(member);
@@ -217,6 +223,7 @@ void Standings::seal_what_can_be(GroupId id, const std::vector<base::NodeId>& ot
         } else if (const auto& [known, question] = group.hints_gone.at(node);
                    known >= start &&
                    group.knowledge.agree_on_lives(node, start, question, others, frontier)) {
+            STARLING_MARK(standing_life_sealed);
             frontier.seal(node, start);
         }
     }

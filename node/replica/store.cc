@@ -7,6 +7,7 @@
 #include "absl/container/inlined_vector.h"
 
 #include "base/check.h"
+#include "base/mark.h"
 #include "base/planted.h"
 #include "base/status_macros.h"
 #include "node/replica/storage_keys.h"
@@ -190,6 +191,7 @@ void ReplicaStore::finish_rebuild(const absl::StatusOr<Rebuilt>& rebuilt) {
             group.tombstone_count += added.tombstone_count;
         }
     } else {
+        STARLING_MARK(store_rebuild_failed);
         // The trees stay unready; reads of the damaged record name the damage.
         damage_ = rebuilt.status();
     }
@@ -244,6 +246,7 @@ void ReplicaStore::with_record(GroupId group, const std::string& key, ReadCallba
     std::string storage_key = storage_keys::record(group, key);
     const auto loading = loading_.find(storage_key);
     if (loading != loading_.end()) {
+        STARLING_MARK(store_waits_for_load_of_another);
         loading->second.push_back(std::move(use));
         return;
     }
@@ -280,6 +283,7 @@ void ReplicaStore::finish_load(const std::string& storage_key,
         absl::StatusOr<std::optional<std::string>> current = engine_.get_from_memory(storage_key);
         if (!current.ok() && absl::IsUnavailable(current.status())) {
             if (commits_.applied() != applied_before) {
+                STARLING_MARK(store_loads_again);
                 // Changed, perhaps, and flushed to the disk since.
                 load_again(storage_key, std::move(waiters));
                 return;
@@ -318,6 +322,7 @@ void ReplicaStore::read(GroupId group, const std::string& key, ReadCallback done
                         done(std::move(record));
                         return;
                     }
+                    STARLING_MARK(store_read_waits_for_sync);
                     const uint64_t bytes = memory_bytes(*record);
                     waiting_read_bytes_ += bytes;
                     commits_.when_durable_up_to(
@@ -365,6 +370,7 @@ void ReplicaStore::update(
                  done = std::move(done)](absl::StatusOr<Record> record) mutable {
                     absl::Status status = record.status();
                     if (drops != drops_[group]) {
+                        STARLING_MARK(store_update_met_a_drop);
                         status = being_dropped();
                     } else if (status.ok()) {
                         status = apply_change(group, key, *std::move(record), change);
@@ -548,7 +554,9 @@ void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombst
                 forget_requests_before(record, collection->forget_before_ms);
                 const size_t before = record.siblings.size();
                 // Requests that it remembers still are remembered beside something.
-                if (record.gone.empty()) {
+                if (!record.gone.empty()) {
+                    STARLING_MARK(collect_request_remembered);
+                } else {
                     collect_tombstones(
                         record, stable(collection->group), collection->forget_before_ms);
                 }
@@ -570,12 +578,14 @@ void ReplicaStore::drop(GroupId group, Done done) {
         if (status.ok()) {
             dropping_.erase(group);
         } else {
+            STARLING_MARK(store_drop_failed);
             // Known again, so that it can be dropped again.
             group_at(group);
         }
         done(std::move(status));
     };
     if (rebuilding_) {
+        STARLING_MARK(store_drop_waits_for_rebuild);
         after_rebuild_.push_back(
             [this, group, end = std::move(end)]() mutable { drop_now(group, std::move(end)); });
     } else {
@@ -658,6 +668,7 @@ std::vector<GroupId> ReplicaStore::groups_of(base::PartitionId partition) {
 
 absl::StatusOr<GroupSummary> ReplicaStore::summary(GroupId group) {
     if (!trees_ready()) {
+        STARLING_MARK(store_trees_not_ready);
         return absl::UnavailableError("the hash trees are being rebuilt");
     }
     const auto found = groups_.find(group);

@@ -7,6 +7,7 @@
 
 #include "base/codec.h"
 #include "base/error.h"
+#include "base/mark.h"
 #include "base/planted.h"
 #include "base/status_macros.h"
 #include "node/server/namespaces.h"
@@ -50,6 +51,7 @@ absl::StatusOr<std::vector<HeldSeat>> decode_seats_payload(std::string_view payl
     base::Reader in(payload);
     const base::ClusterId told(in.u64());
     if (in.failed() || told != cluster.id) {
+        STARLING_MARK(member_announces_seats_of_another_cluster);
         return std::vector<HeldSeat>();
     }
     return decode_held_seats(
@@ -155,6 +157,7 @@ void Cluster::watch_connection(
     // knows why.
     absl::Status status = transport_.peer_status(address);
     if (absl::IsPermissionDenied(status) || absl::IsFailedPrecondition(status)) {
+        STARLING_MARK(join_transport_knows_why);
         std::exchange(*answer, nullptr)(std::move(status));
         return;
     }

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/mark.h"
 #include "base/status_macros.h"
 #include "gossip/join.h"
 #include "node/server/memory_division.h"
@@ -121,6 +122,7 @@ absl::Status Node::Impl::open_shards() {
 
 absl::Status Node::Impl::check_stored(const Identity& stored, uint32_t shard) const {
     if (stored.shard_count != shard_count() || stored.shard != shard) {
+        STARLING_MARK(start_with_other_shard_count);
         return absl::FailedPreconditionError(
             fmt::format("the data in {} is divided into {} shards, {} are configured (shards)",
                         options_.data_directory,
@@ -128,6 +130,7 @@ absl::Status Node::Impl::check_stored(const Identity& stored, uint32_t shard) co
                         shard_count()));
     }
     if (stored.cluster.name != options_.cluster_name) {
+        STARLING_MARK(start_with_other_cluster_name);
         return absl::FailedPreconditionError(
             fmt::format("the data belongs to cluster '{}', '{}' is configured "
                         "(cluster_name)",
@@ -136,6 +139,7 @@ absl::Status Node::Impl::check_stored(const Identity& stored, uint32_t shard) co
     }
     if (stored.cluster.partition_count != options_.partition_count ||
         stored.cluster.seats != options_.seat_count) {
+        STARLING_MARK(start_with_other_partition_count);
         return absl::FailedPreconditionError(
             fmt::format("the cluster was made with partition_count = {} and seat_count = {}, "
                         "configured are {} and {}",
@@ -153,6 +157,9 @@ absl::StatusOr<Identity> Node::Impl::settle_identity() {
     Identity identity;
     // Shard 0 has generation 0 until each shard has an identity: from then on none may be without.
     const bool is_complete = first.has_value() && first->generation > 0;
+    if (first.has_value() && !is_complete) {
+        STARLING_MARK(start_after_unfinished_first_start);
+    }
     if (first.has_value()) {
         identity = *first;
     } else {
@@ -172,6 +179,7 @@ absl::StatusOr<Identity> Node::Impl::settle_identity() {
             STARLING_RETURN_IF_ERROR(check_stored(*stored, index));
             // Shard 0 is always the first to get it.
             if (!first.has_value()) {
+                STARLING_MARK(start_without_shard_0);
                 return absl::DataLossError(
                     fmt::format("shard 0 in {} is empty, but shard {} has data of a node",
                                 options_.data_directory,
@@ -181,8 +189,12 @@ absl::StatusOr<Identity> Node::Impl::settle_identity() {
                 return absl::FailedPreconditionError(fmt::format(
                     "shard {} in {} belongs to another node", index, options_.data_directory));
             }
+            if (stored->generation != first->generation) {
+                STARLING_MARK(start_with_shards_of_two_generations);
+            }
             identity.generation = std::max(identity.generation, stored->generation);
         } else if (is_complete) {
+            STARLING_MARK(start_without_a_shard);
             return absl::DataLossError(
                 fmt::format("shard {} in {} has lost its data: shard 0 there is that of node {}",
                             index,
@@ -259,6 +271,7 @@ void Node::Impl::serve_when_seated(bool is_alone) {
                         Phase expected = Phase::seating;
                         phase_.compare_exchange_strong(expected, Phase::serving);
                     } else {
+                        STARLING_MARK(start_seats_not_stored);
                         log("error",
                             fmt::format("the node cannot serve: {}", pending->status.ToString()));
                     }
@@ -332,6 +345,7 @@ void Node::Impl::get(GetRequest request, KvService::GetCallback done) {
 void Node::Impl::on_delivery(const env::Delivery& delivery) {
     peer::Envelope envelope;
     if (!envelope.ParseFromArray(delivery.frame.data(), static_cast<int>(delivery.frame.size()))) {
+        STARLING_MARK(frame_undecodable);
         ++frames_malformed_;
         return;
     }
@@ -343,6 +357,7 @@ void Node::Impl::dispatch(peer::Envelope envelope,
                           env::ConnectionId connection) {
     // Nobody joins a node that has not founded its cluster yet.
     if (phase_ != Phase::serving && phase_ != Phase::stopping) {
+        STARLING_MARK(frame_before_serving);
         return;
     }
     const base::NodeId from(envelope.from());
@@ -364,7 +379,11 @@ void Node::Impl::dispatch(peer::Envelope envelope,
     // An answer to an earlier life of this node is nobody's.
     const bool is_for_this_life = envelope.to_generation() == 0 ||
                                   envelope.to_generation() == cluster_->identity().generation;
+    if (is_for_us && !is_for_this_life) {
+        STARLING_MARK(frame_for_an_earlier_life);
+    }
     if (!is_for_us || !is_for_this_life) {
+        STARLING_MARK(frame_misdirected);
         ++frames_misdirected_;
         return;
     }
@@ -394,6 +413,7 @@ void Node::Impl::pass_on(uint32_t shard,
     }
     const uint64_t bytes = frame_bytes + queued_frame_overhead_bytes;
     if (!frames_in_[shard].take(bytes)) {
+        STARLING_MARK(frame_dropped_on_the_way_in);
         return;
     }
     loop.post([this, shard, from, bytes, envelope = std::move(envelope)] {
@@ -409,6 +429,7 @@ void Node::Impl::send_frame(const env::Address& to, std::string frame) {
     }
     const uint64_t bytes = frame.size() + queued_frame_overhead_bytes;
     if (!frames_out_.take(bytes)) {
+        STARLING_MARK(frame_dropped_on_the_way_out);
         return;
     }
     loop0().post([this, to, bytes, frame = std::move(frame)]() mutable {
@@ -423,6 +444,7 @@ void Node::Impl::seats_changed(uint32_t shard,
                                std::vector<HeldSeat> held) {
     auto task = [this, shard, cluster, held = std::move(held)]() mutable {
         if (cluster.raw() != cluster_id_) {
+            STARLING_MARK(seats_of_a_cluster_that_was_left);
             return;
         }
         held_[shard] = std::move(held);
@@ -467,6 +489,7 @@ void Node::Impl::store_membership(const std::string& state, ClusterHost::Done do
 void Node::Impl::persist_membership(std::string state) {
     store_membership(state, [this](const absl::Status& status) {
         if (!status.ok()) {
+            STARLING_MARK(membership_not_stored);
             log("warning",
                 fmt::format("the membership could not be stored: {}", status.ToString()));
         }
@@ -495,6 +518,7 @@ void Node::Impl::enter_cluster(const Identity& identity,
                 }
             };
             if (std::find(has_data.begin(), has_data.end(), true) != has_data.end()) {
+                STARLING_MARK(enter_cluster_with_data);
                 unfreeze();
                 done(base::make_error(absl::StatusCode::kFailedPrecondition,
                                       base::reason::has_data,
@@ -510,6 +534,7 @@ void Node::Impl::enter_cluster(const Identity& identity,
                 batch,
                 [this, identity, unfreeze, done = std::move(done)](absl::Status status) mutable {
                     if (!status.ok()) {
+                        STARLING_MARK(enter_cluster_not_stored);
                         unfreeze();
                         done(std::move(status));
                         return;
@@ -592,6 +617,7 @@ void Node::Impl::create_namespace(NamespaceInfo info, Callback<NamespaceInfo> do
         }
         const auto known = namespaces_in(cluster_->gossip().membership(), view->seat_count);
         if (known.contains(info.name)) {
+            STARLING_MARK(namespace_exists_already);
             done(base::make_error(absl::StatusCode::kAlreadyExists,
                                   base::reason::namespace_exists,
                                   fmt::format("there is a namespace '{}' already", info.name)));
@@ -658,6 +684,7 @@ void Node::Impl::drain(base::MonotonicTime until, const std::function<void(absl:
     ask_all<bool>(
         [in_time](Shard& shard) {
             if (!in_time) {
+                STARLING_MARK(drain_takes_too_long);
                 shard.coordinator().abandon_all(not_serving());
             }
             return shard.coordinator().operation_count() == 0;
@@ -666,6 +693,7 @@ void Node::Impl::drain(base::MonotonicTime until, const std::function<void(absl:
             if (std::find(drained.begin(), drained.end(), false) == drained.end()) {
                 close_all(done);
             } else {
+                STARLING_MARK(drain_waits_for_operations);
                 loop0().schedule_after(drain_step, [this, until, done] { drain(until, done); });
             }
         });
@@ -680,6 +708,7 @@ void Node::Impl::close_all(const std::function<void(absl::Status)>& done) {
         },
         [this, done](const std::vector<bool>& idle) {
             if (std::find(idle.begin(), idle.end(), false) != idle.end()) {
+                STARLING_MARK(close_waits_for_shards);
                 loop0().schedule_after(drain_step, [this, done] { close_all(done); });
                 return;
             }

@@ -5,6 +5,7 @@
 
 #include "base/codec.h"
 #include "base/hash.h"
+#include "base/mark.h"
 #include "base/planted.h"
 #include "base/status_macros.h"
 #include "node/server/engine_options.h"
@@ -178,6 +179,7 @@ void Shard::on_message(base::NodeId from, const peer::Envelope& envelope) {
             const peer::ReplicaMessage& message = envelope.replica();
             if (!is_own(message.partition()) || message.replicas() < 1 ||
                 message.replicas() > identity_.cluster.seats) {
+                STARLING_MARK(shard_message_malformed);
                 ++malformed_messages_;
                 return;
             }
@@ -441,6 +443,7 @@ void Shard::drop(base::PartitionId partition, uint8_t replicas_max, HandoverHost
         }
     };
     for (const GroupId group : groups) {
+        STARLING_MARK(shard_drops_group);
         // A comparison under way would bring back what it has pulled.
         entropy_->set_peers(group, {});
         entropy_peers_.erase(group);

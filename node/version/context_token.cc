@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "base/hmac.h"
+#include "base/mark.h"
 #include "node/version/request_ids.h"
 
 namespace starling::node {
@@ -49,18 +49,22 @@ absl::StatusOr<Superseded> ContextSealer::open(base::NamespaceId name_space,
                                                std::string_view token) const {
     if (token.empty()) return Superseded{};
     if (token.size() > context_token_bytes_max) {
+        STARLING_MARK(context_too_long);
         return malformed(fmt::format(
             "the context has {} bytes; {} are allowed", token.size(), context_token_bytes_max));
     }
     if (token.size() < token_bytes_min) {
+        STARLING_MARK(context_too_short);
         return malformed(fmt::format("the context has {} bytes, too few to be one", token.size()));
     }
     base::Reader in(token);
     if (const uint8_t format = in.u8(); format != token_format) {
+        STARLING_MARK(context_of_unknown_format);
         return malformed(fmt::format("the context has the unknown format {}", format));
     }
     const std::string_view tag = in.take(tag_bytes);
     if (!base::equal_constant_time(tag, tag_of(name_space, key, in.rest()))) {
+        STARLING_MARK(context_forged);
         return base::make_error(absl::StatusCode::kInvalidArgument,
                                 base::reason::forged_context,
                                 "the context was not issued by this cluster for this key");
@@ -81,7 +85,7 @@ std::string ContextSealer::tag_of(base::NamespaceId name_space,
     base::put_u64(message, name_space.raw());
     base::put_bytes(message, key);
     message += payload;
-    return to_bytes(base::hmac_sha256(token_key_, message), tag_bytes);
+    return to_bytes(token_key_.tag_of(message), tag_bytes);
 }
 
 }  // namespace starling::node

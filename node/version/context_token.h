@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 
+#include "base/hmac.h"
 #include "base/ids.h"
 #include "node/version/record.h"
 
@@ -39,7 +40,7 @@ class ContextSealer {
 
     // Made from the secret for this one purpose: no tag made elsewhere in the cluster can pass for
     // one here.
-    std::string token_key_;
+    base::HmacKey token_key_;
 };
 
 }  // namespace starling::node

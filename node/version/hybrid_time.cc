@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "base/mark.h"
+
 namespace starling::node {
 
 HybridTime HybridClock::tick(base::WallTime now) {
@@ -12,6 +14,7 @@ HybridTime HybridClock::tick(base::WallTime now) {
     if (wall_ms > last_.wall_ms) {
         last_ = {.wall_ms = wall_ms, .logical = 0};
     } else if (last_.logical < std::numeric_limits<uint32_t>::max()) {
+        STARLING_MARK(hybrid_time_same_millisecond);
         ++last_.logical;
     } else {
         last_ = {.wall_ms = last_.wall_ms + 1, .logical = 0};

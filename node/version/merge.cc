@@ -86,7 +86,7 @@ bool unite_gone(Record& local, const Record& incoming, const Verdict& verdict) {
     append_superseded(more, verdict.fallen_local, incoming);
     append_superseded(more, verdict.fallen_incoming, local);
     more.insert(more.end(), incoming.gone.begin(), incoming.gone.end());
-    std::sort(more.begin(), more.end());
+    if (!std::is_sorted(more.begin(), more.end())) std::sort(more.begin(), more.end());
     if (std::includes(local.gone.begin(), local.gone.end(), more.begin(), more.end())) return false;
     std::vector<base::RequestId> united;
     united.reserve(local.gone.size() + more.size());

@@ -1,6 +1,17 @@
 #include "node/version/request_ids.h"
 
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <type_traits>
+
 namespace starling::node {
+
+// In memory ids look as base::put_u64 and base::Reader put and read their three numbers. A record
+// may carry hundreds.
+static_assert(std::endian::native == std::endian::little);
+static_assert(std::is_trivially_copyable_v<base::RequestId>);
+static_assert(sizeof(base::RequestId) == encoded_request_id_bytes);
 
 void put_request_id(std::string& out, const base::RequestId& id) {
     base::put_u64(out, id.created_ms);
@@ -18,19 +29,23 @@ base::RequestId read_request_id(base::Reader& in) {
 
 void put_request_ids(std::string& out, const std::vector<base::RequestId>& ids) {
     base::put_varint(out, ids.size());
-    for (const base::RequestId& id : ids)
-        put_request_id(out, id);
+    if (!ids.empty()) {
+        out.append(reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(ids[0]));
+    }
 }
 
 std::vector<base::RequestId> read_request_ids(base::Reader& in) {
-    std::vector<base::RequestId> ids;
     const size_t count = in.count(encoded_request_id_bytes);
-    ids.reserve(count);
-    for (size_t i = 0; i < count; ++i) {
-        const base::RequestId id = read_request_id(in);
-        if (i > 0 && !(ids.back() < id)) in.fail();
-        if (in.failed()) return {};
-        ids.push_back(id);
+    const std::string_view bytes = in.take(count * encoded_request_id_bytes);
+    std::vector<base::RequestId> ids(bytes.size() / encoded_request_id_bytes);
+    if (ids.empty()) return ids;
+    std::memcpy(ids.data(), bytes.data(), bytes.size());
+    const auto not_ascending = [](const base::RequestId& a, const base::RequestId& b) {
+        return !(a < b);
+    };
+    if (std::adjacent_find(ids.begin(), ids.end(), not_ascending) != ids.end()) {
+        in.fail();
+        return {};
     }
     return ids;
 }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/mark.h"
 #include "base/planted.h"
 #include "base/status_macros.h"
 
@@ -79,6 +80,7 @@ absl::Status Log::sync() {
             }
             round = forming_;
             if (has_leader_) {
+                STARLING_MARK(log_sync_follows_another);
                 ++followers_;
             } else {
                 has_leader_ = true;
@@ -131,6 +133,7 @@ absl::Status Log::lead_round(Round round) {
                            std::memory_order_release);
         }
         if (forming_ == round) {
+            STARLING_MARK(log_round_failed_early);
             // It failed before everything was written.
             close_round();
         }
@@ -173,8 +176,10 @@ absl::Status Log::write_out() {
     Segment part;
     while (take(part)) {
         if (absl::Status status = write_segment(part); !status.ok()) {
+            STARLING_MARK(log_write_failed);
             put_back(std::move(part), status);
             if (absl::IsResourceExhausted(status) && remove_spares()) {
+                STARLING_MARK(log_spares_make_room);
                 continue;
             }
             return status;
@@ -214,8 +219,10 @@ void Log::put_back(Segment part, const absl::Status& status) {
     part.records.append(front.records);
     front.records = std::move(part.records);
     if (absl::IsResourceExhausted(status)) {
+        STARLING_MARK(log_disk_full);
         disk_full_.store(true, std::memory_order_relaxed);
     } else if (error_.ok()) {
+        STARLING_MARK(log_write_error_is_final);
         error_ = status;
     }
 }
@@ -225,6 +232,7 @@ absl::Status Log::write_segment(Segment& part) {
         STARLING_RETURN_IF_ERROR(open_file(part.number));
     }
     if (tail_unknown_) {
+        STARLING_MARK(log_tail_cut_after_failed_write);
         STARLING_RETURN_IF_ERROR(reopen_file());
     }
     const size_t record_bytes = part.records.size();
@@ -282,9 +290,11 @@ absl::StatusOr<std::unique_ptr<env::WritableFile>> Log::new_file(uint64_t number
         }
     }
     if (spare.number != 0) {
+        STARLING_MARK(log_recycled);
         bytes = spare.bytes;
         auto recycled = files_.recycle(naming_.path(directory_, spare.number), path);
         if (!recycled.ok()) {
+            STARLING_MARK(log_recycling_failed);
             // Its file may still be there under its old name, and takes room until it is removed.
             absl::MutexLock lock(&mutex_);
             spares_.push_back(spare);
@@ -327,6 +337,7 @@ absl::Status Log::sync_directory_if_new() {
         return absl::OkStatus();
     }
     if (absl::Status status = files_.sync_directory(directory_); !status.ok()) {
+        STARLING_MARK(log_directory_sync_failed);
         return fail(std::move(status));
     }
     directory_changed_ = false;
@@ -335,8 +346,12 @@ absl::Status Log::sync_directory_if_new() {
 
 absl::Status Log::sync_files() {
     STARLING_RETURN_IF_ERROR(sync_directory_if_new());
+    if (!full_files_.empty()) {
+        STARLING_MARK(log_sync_over_two_files);
+    }
     for (const FullFile& full : full_files_) {
         if (absl::Status status = full.file->sync(); !status.ok()) {
+            STARLING_MARK(log_sync_of_full_file_failed);
             return fail(std::move(status));
         }
     }
@@ -345,6 +360,7 @@ absl::Status Log::sync_files() {
     file_synced_ = true;
     if (absl::Status status = file_->sync();
         !status.ok() && !STARLING_PLANTED(fsync_error_swallowed)) {
+        STARLING_MARK(log_sync_failed);
         return fail(std::move(status));
     }
     return absl::OkStatus();
@@ -366,6 +382,7 @@ bool Log::keep_as_spare(uint64_t number) {
             return file.number == number;
         });
     if (found == finished_.end()) {
+        STARLING_MARK(log_file_not_fit_for_recycling);
         return false;
     }
     const FinishedFile file = *found;

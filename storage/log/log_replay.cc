@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "base/mark.h"
 #include "base/planted.h"
 #include "base/status_macros.h"
 
@@ -54,11 +55,13 @@ absl::StatusOr<bool> LogReplay::enter_next_file() {
         --next;
         STARLING_RETURN_IF_ERROR(load(*next));
         if (reader_->has_header() && reader_->base() == position_) {
+            STARLING_MARK(replay_enters_next_file);
             rest_.erase(next, rest_.end());
             position_ += record_file_header_bytes;
             return true;
         }
     }
+    STARLING_MARK(replay_next_file_does_not_go_on);
     STARLING_RETURN_IF_ERROR(load(current));
     return false;
 }
@@ -66,6 +69,7 @@ absl::StatusOr<bool> LogReplay::enter_next_file() {
 absl::StatusOr<bool> LogReplay::fill(Target& target) {
     if (position_ == start_.position && reader_->has_header()) {
         if (reader_->base() != start_.position) {
+            STARLING_MARK(replay_begins_elsewhere);
             return damaged(
                 path(), 0, "the log file begins at another position than the manifest says");
         }
@@ -94,6 +98,7 @@ absl::StatusOr<bool> LogReplay::fill(Target& target) {
 
 absl::Status LogReplay::add(const Record& record, Target& target) {
     if (record.sequence != last_sequence_ + 1) {
+        STARLING_MARK(replay_change_is_missing);
         return damaged(
             path(),
             record.offset,
@@ -102,6 +107,7 @@ absl::Status LogReplay::add(const Record& record, Target& target) {
     }
     const absl::StatusOr<Sequence> last = target.add(record, number_);
     if (!last.ok()) {
+        STARLING_MARK(replay_batch_damaged);
         return damaged(path(), record.offset, "a batch is damaged");
     }
     last_sequence_ = *last;
@@ -115,6 +121,9 @@ absl::Status LogReplay::end_here() {
     }
     const std::string where = path();
     const uint64_t offset = reader_->offset();
+    if (offset < content_.size()) {
+        STARLING_MARK(replay_torn_or_filled_tail);
+    }
     LogPosition claimed = reader_->durable_claimed_beyond(position_);
     while (!rest_.empty()) {
         STARLING_RETURN_IF_ERROR(load(rest_.back()));
@@ -122,6 +131,7 @@ absl::Status LogReplay::end_here() {
         claimed = std::max(claimed, reader_->durable_claimed_beyond(position_));
     }
     if (claimed != 0) {
+        STARLING_MARK(replay_damage_before_end);
         return damaged(where, offset, "the log is damaged before its end");
     }
     return absl::OkStatus();

@@ -25,6 +25,13 @@ uint32_t load_u32(const char* at) {
     return value;
 }
 
+// What a record at this place would claim.
+LogPosition load_durable(const char* at) {
+    LogPosition durable;
+    std::memcpy(&durable, at + durable_offset, sizeof(durable));
+    return durable;
+}
+
 // Of the header without its own checksum, and of the place it stands at.
 uint32_t header_checksum(std::string_view rest, uint64_t number, uint64_t offset) {
     char place[16];
@@ -117,16 +124,17 @@ bool RecordReader::next(Record& record) {
     return true;
 }
 
-LogPosition RecordReader::durable_at(uint64_t offset) const {
-    LogPosition durable;
-    std::memcpy(&durable, content_.data() + offset + durable_offset, sizeof(durable));
-    return durable;
-}
-
 LogPosition RecordReader::durable_claimed_beyond(LogPosition position) const {
     LogPosition claimed = 0;
-    for (uint64_t offset = offset_; offset + record_header_bytes <= content_.size(); ++offset) {
-        const LogPosition durable = durable_at(offset);
+    const char* const bytes = content_.data();
+    const uint64_t size = content_.size();
+    for (uint64_t offset = offset_; offset + record_header_bytes <= size; ++offset) {
+        // Nothing is claimed by the zeros that a file is filled ahead with.
+        while (offset + 8 + record_header_bytes <= size && load_durable(bytes + offset) == 0 &&
+               load_durable(bytes + offset + 8) == 0) {
+            offset += 8;
+        }
+        const LogPosition durable = load_durable(bytes + offset);
         // A record that claims its own future is a coincidence of checksums.
         if (durable <= std::max(position, claimed) || (has_header_ && durable > base_ + offset))
             [[likely]] {

@@ -79,7 +79,6 @@ class RecordReader {
     };
 
     bool read_header(uint64_t offset, Header& header) const;
-    LogPosition durable_at(uint64_t offset) const;
 
     const std::string_view content_;
     const uint64_t number_;

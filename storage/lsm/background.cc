@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/mark.h"
 #include "base/status_macros.h"
 #include "storage/lsm/file_names.h"
 #include "storage/lsm/merging_iterator.h"
@@ -139,6 +140,7 @@ void Background::compaction_job(uint64_t ticket) {
     {
         absl::MutexLock lock(&mutex_);
         if (ticket != compaction_ticket_) {
+            STARLING_MARK(compaction_overtaken_by_urgent_one);
             return;
         }
         compaction_state_ = CompactionState::submitted;
@@ -167,6 +169,7 @@ void Background::compaction_job(uint64_t ticket) {
 // One step of a compaction, the first one or another; all of it without a rate limit.
 absl::StatusOr<Background::Pause> Background::compact_what_is_due() {
     if (has_error()) {
+        STARLING_MARK(compaction_ended_by_error);
         abandon();
         return Pause();
     }
@@ -180,6 +183,7 @@ absl::StatusOr<Background::Pause> Background::compact_what_is_due() {
             return Pause();
         }
         if (picked->compaction.is_move()) {
+            STARLING_MARK(compaction_only_moves);
             STARLING_RETURN_IF_ERROR(move(picked->compaction));
             note_turn(*picked);
             return Pause();
@@ -188,6 +192,7 @@ absl::StatusOr<Background::Pause> Background::compact_what_is_due() {
     }
     absl::StatusOr<Pause> pause = go_on();
     if (!pause.ok()) {
+        STARLING_MARK(compaction_abandoned);
         abandon();
     }
     return pause;
@@ -229,6 +234,7 @@ absl::StatusOr<Background::Pause> Background::go_on() {
         const base::Duration delay =
             pace_.paid_at(merge.begin, merge.traffic_bytes()) - parts_.clock.now();
         if (delay > base::Duration::zero() && !is_urgent(*parts_.catalog.version())) {
+            STARLING_MARK(compaction_paused);
             return Pause(delay);
         }
     }
@@ -290,10 +296,12 @@ void Background::conclude(const absl::Status& status) {
         remove_unused_files();
         schedule();
     } else if (absl::IsResourceExhausted(status)) {
+        STARLING_MARK(background_disk_full);
         disk_full_.store(true, std::memory_order_relaxed);
         // What a failed job left behind takes the space that the next try needs.
         remove_unused_files();
     } else if (!absl::IsCancelled(status)) {
+        STARLING_MARK(background_error);
         set_error(status);
     }
 }
@@ -386,6 +394,7 @@ absl::Status Background::flush_oldest() {
                             .flushed = memtable->last_sequence()};
         status = commit(edit);
     } else {
+        STARLING_MARK(flush_finds_no_next_log);
         retire_new_files(edit);
     }
     STARLING_RETURN_IF_ERROR(status);
@@ -459,6 +468,7 @@ absl::StatusOr<std::unique_ptr<Background::Merge>> Background::begin_merge(Picke
         }
         return true;
     };
+    STARLING_MARK(compaction_merges);
     writer.should_stop = [this] { return gate_->shut(); };
     merge->writer = std::make_unique<TableWriter>(parts_.files, std::move(writer));
     return merge;
@@ -500,6 +510,7 @@ absl::Status Background::commit(VersionEdit edit) {
     }
     absl::Status status = parts_.catalog.commit(edit);
     if (!status.ok()) {
+        STARLING_MARK(manifest_commit_failed);
         // A restart may find the edit or not. Once a later manifest counts, its new files are of no
         // use.
         retire_new_files(edit);
@@ -534,12 +545,14 @@ TableWriterOptions Background::writer_options() {
 absl::Status Background::check_space(uint64_t bytes) {
     auto free = parts_.files.free_bytes(directory_);
     if (free.ok() && *free < bytes + options_.disk_reserve_bytes && parts_.log.remove_spares()) {
+        STARLING_MARK(background_spares_make_room);
         free = parts_.files.free_bytes(directory_);
     }
     // Whether the answer was wrong, or could not be had, shows when writing.
     if (!free.ok() || *free >= bytes + options_.disk_reserve_bytes) {
         return absl::OkStatus();
     }
+    STARLING_MARK(background_finds_no_room);
     return base::make_error(absl::StatusCode::kResourceExhausted,
                             base::reason::disk_full,
                             fmt::format("{}: {} bytes are free, {} are needed",
@@ -556,6 +569,7 @@ void Background::remove_unused_files() {
                 break;
             case FileKind::log:
                 if (!parts_.log.keep_as_spare(file.number)) {
+                    STARLING_MARK(log_removed);
                     remove_log(file.number);
                 }
                 break;
@@ -569,6 +583,7 @@ void Background::remove_log(uint64_t number) {
     std::string path = log_path(directory_, number);
     const absl::Status status = parts_.files.remove(path);
     if (!status.ok() && !absl::IsNotFound(status)) {
+        STARLING_MARK(log_not_removed);
         parts_.catalog.retire(std::move(path));
     }
 }

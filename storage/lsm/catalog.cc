@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/mark.h"
 #include "base/status_macros.h"
 #include "storage/lsm/file_names.h"
 
@@ -58,6 +59,7 @@ absl::Status Catalog::settle_locked() {
     }
     const uint64_t number = next_file_number();
     if (manifest_.number() != 0) {
+        STARLING_MARK(manifest_begun_anew);
         retired_.push_back(manifest_path(directory_, manifest_.number()));
     }
     VersionEdit whole;
@@ -120,7 +122,9 @@ std::vector<FileName> Catalog::take_unused() {
         const bool named = std::any_of(alive.begin(), alive.end(), [&](const auto& version) {
             return version->names_file(file.kind, file.number);
         });
-        if (!named) {
+        if (named) {
+            STARLING_MARK(removed_file_still_read);
+        } else {
             unused.push_back(file);
         }
         return !named;
@@ -131,6 +135,7 @@ std::vector<FileName> Catalog::take_unused() {
 std::vector<FileName> Catalog::remove_unused_files() {
     absl::MutexLock lock(&commit_mutex_);
     if (!manifest_.usable() || file_holds_ > 0) {
+        STARLING_MARK(unused_files_stay_for_now);
         return {};
     }
     std::vector<FileName> unused = take_unused();
@@ -142,6 +147,7 @@ std::vector<FileName> Catalog::remove_unused_files() {
     for (std::string& path : paths) {
         const absl::Status status = files_.remove(path);
         if (!status.ok() && !absl::IsNotFound(status)) {
+            STARLING_MARK(unused_file_not_removed);
             retired_.push_back(std::move(path));
         }
     }

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/mark.h"
 #include "base/status_macros.h"
 #include "storage/bounded_iterator.h"
 #include "storage/condition.h"
@@ -193,8 +194,10 @@ absl::Status LsmEngine::note(absl::Status status) {
         return status;
     }
     if (absl::IsResourceExhausted(status)) {
+        STARLING_MARK(engine_disk_full_at_sync);
         return disk_full_error(std::string(status.message()));
     }
+    STARLING_MARK(engine_log_error);
     background_.set_error(status);
     return refused();
 }
@@ -204,14 +207,17 @@ absl::Status LsmEngine::admit_write() {
         return closed_error();
     }
     if (background_.has_error()) {
+        STARLING_MARK(engine_write_refused_read_only);
         return refused();
     }
     if (log_->disk_full() || log_->buffered_bytes() > log_buffer_bytes_max) {
         STARLING_RETURN_IF_ERROR(note(log_->write_out_if_idle()));
         if (log_->disk_full()) {
+            STARLING_MARK(engine_log_cannot_grow);
             return disk_full_error(fmt::format("{}: the log cannot grow", directory_));
         }
         if (log_->buffered_bytes() > log_buffer_bytes_max) {
+            STARLING_MARK(engine_stalled_by_log);
             return stalled_error("the log is being synced");
         }
     }
@@ -240,6 +246,7 @@ absl::Status LsmEngine::note_stall(absl::Status status) {
     } else if (absl::IsUnavailable(status) || absl::IsResourceExhausted(status)) {
         stalls_.fetch_add(1, std::memory_order_relaxed);
         since = not_stalled;
+        STARLING_MARK(engine_stalled);
         stalled_since_.compare_exchange_strong(since, clock_.now().time_since_epoch().count());
     }
     return status;
@@ -325,6 +332,7 @@ absl::Status LsmEngine::finish_write(const absl::Status& applied,
         return sync();
     }
     if (log_->buffered_bytes() >= log_write_bytes) {
+        STARLING_MARK(engine_writes_log_out_unasked);
         // The batch is visible, so it was not refused. What the file does not take is the matter of
         // the next sync, which fails; a full disk is the next write's, this one is in the memory of
         // the log.
@@ -366,11 +374,17 @@ absl::Status LsmEngine::make_room(const WriteBatch& batch, bool& rotated) {
         view->version->level(0).size() + view->immutable.size() >= options_.level_0_tables_stall;
     if (memory_full || level_0_full) {
         if (background_.disk_full()) {
+            STARLING_MARK(engine_disk_full_for_flush);
             return disk_full_error(fmt::format("{}: memtables cannot be flushed", directory_));
         }
-        return stalled_error(memory_full ? "memtables wait for their flush"
-                                         : "tables wait for compaction");
+        if (memory_full) {
+            STARLING_MARK(engine_stalled_by_flush);
+            return stalled_error("memtables wait for their flush");
+        }
+        STARLING_MARK(engine_stalled_by_level_0);
+        return stalled_error("tables wait for compaction");
     }
+    STARLING_MARK(engine_memtable_rotated);
     rotate();
     rotated = true;
     return absl::OkStatus();
@@ -389,6 +403,7 @@ absl::Status LsmEngine::sync() noexcept {
         return closed_error();
     }
     if (background_.has_error()) {
+        STARLING_MARK(engine_sync_refused_read_only);
         return refused();
     }
     return note(log_->sync());
@@ -645,6 +660,7 @@ absl::Status LsmEngine::close() noexcept {
         }
     }
     if (status.ok()) {
+        STARLING_MARK(engine_closed_in_order);
         // Everything is durable in the log already: a full disk only makes the next start slower.
         status = background_.flush_all();
         if (absl::IsResourceExhausted(status)) {

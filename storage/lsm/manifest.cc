@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/crc32c.h"
+#include "base/mark.h"
 #include "base/planted.h"
 #include "base/status_macros.h"
 #include "storage/lsm/file_names.h"
@@ -71,6 +72,7 @@ absl::StatusOr<ManifestState> replay(std::string_view content,
     }
     // CURRENT names a manifest only after its first edit is durable.
     if (count == 0 || reader.durable_claimed_beyond(reader.offset()) != 0) {
+        STARLING_MARK(manifest_damaged);
         return damaged(path, reader.offset(), "a version edit is damaged");
     }
     return state;
@@ -97,6 +99,7 @@ absl::Status Manifest::begin(uint64_t number, const VersionEdit& whole) {
         status = env::replace_file(files_, current_path(directory_), encode_current(number));
     }
     if (!status.ok()) {
+        STARLING_MARK(manifest_not_begun);
         file_.reset();
     }
     return status;
@@ -115,6 +118,7 @@ absl::Status Manifest::write(const VersionEdit& edit) {
         status = file_->sync();
     }
     if (!status.ok()) {
+        STARLING_MARK(manifest_edit_not_written);
         file_.reset();
         return status;
     }

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "base/mark.h"
 #include "base/status_macros.h"
 #include "storage/log/log_replay.h"
 #include "storage/lsm/file_names.h"
@@ -59,6 +60,9 @@ class Recovery {
             state_ = *std::move(state);
             return absl::OkStatus();
         }
+        if (!found_.empty()) {
+            STARLING_MARK(recovery_without_manifest_finds_files);
+        }
         state_.version = std::make_shared<Version>();
         state_.next_file_number = std::max<uint64_t>(state_.next_file_number, 1);
         // The first manifest counts before any change is accepted; until then there is an empty log
@@ -66,6 +70,7 @@ class Recovery {
         for (const Found& found : found_) {
             STARLING_ASSIGN_OR_RETURN(const bool holds_data, may_hold_data(found));
             if (holds_data) {
+                STARLING_MARK(recovery_current_missing);
                 return absl::DataLossError(fmt::format(
                     "{} is missing, but {} holds data", current_path(directory_), directory_));
             }
@@ -100,6 +105,7 @@ class Recovery {
     absl::Status check_size(const std::string& path, uint64_t expected) {
         const auto size = files_.file_size(path);
         if (absl::IsNotFound(size.status())) {
+            STARLING_MARK(recovery_table_missing);
             return absl::DataLossError(
                 fmt::format("{} is missing, but the manifest names it", path));
         }
@@ -131,6 +137,9 @@ class Recovery {
             if (options_.read_only) {
                 memtables_.push_back(std::move(memtable));
             } else {
+                if (more) {
+                    STARLING_MARK(recovery_fills_several_memtables);
+                }
                 STARLING_RETURN_IF_ERROR(flush(*memtable));
             }
             if (!more) {
@@ -184,6 +193,10 @@ class Recovery {
         // All other files that were there before belong to the past.
         for (const Found& found : found_) {
             if (!state_.version->names_file(found.parsed.kind, found.parsed.number)) {
+                if (found.parsed.kind == FileKind::table) {
+                    STARLING_MARK(recovery_removes_orphan_table);
+                }
+                STARLING_MARK(recovery_removes_orphan);
                 recovered.catalog->retire(fmt::format("{}/{}", directory_, found.name));
             }
         }

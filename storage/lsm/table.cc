@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "base/mark.h"
 #include "base/status_macros.h"
 #include "storage/lsm/bloom_filter.h"
 #include "storage/lsm/file_names.h"
@@ -88,6 +89,7 @@ absl::StatusOr<std::shared_ptr<const Table>> Table::open(env::FileSystem& files,
                               read_exactly(*file, path, footer_offset, table_footer_bytes));
     const auto footer = decode_table_footer(footer_bytes, metadata.number, size);
     if (!footer.ok() || footer->entry_count != metadata.entry_count) {
+        STARLING_MARK(table_footer_damaged);
         return absl::DataLossError(
             fmt::format("{}: the footer is damaged", place(path, footer_offset)));
     }
@@ -196,6 +198,7 @@ bool TableIterator::enter(size_t index) {
     }
     auto block = table_->read(index, mode_);
     if (!block.ok()) {
+        STARLING_MARK(table_block_unreadable_in_iteration);
         status_ = block.status();
         return false;
     }

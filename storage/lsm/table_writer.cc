@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/mark.h"
 #include "base/planted.h"
 #include "base/status_macros.h"
 #include "storage/lsm/file_names.h"
@@ -24,6 +25,7 @@ absl::StatusOr<bool> TableWriter::run(InternalIterator& entries,
     }
     while (entries.valid()) {
         if (options_.should_stop()) {
+            STARLING_MARK(table_writing_cancelled);
             return absl::CancelledError("the engine is closing");
         }
         STARLING_RETURN_IF_ERROR(take_entry(entries.key(), entries.value()));
@@ -96,6 +98,7 @@ absl::Status TableWriter::add(std::string_view key, std::string_view value) {
         (builder_->file_bytes() >= options_.table_bytes_max || crosses_bound(user_key_of(key)));
     // All entries of a key stay in one table.
     if (full && (begins_key || user_key_of(key) != last_user_key_)) {
+        STARLING_MARK(table_full);
         STARLING_RETURN_IF_ERROR(finish_table());
     }
     if (builder_ == nullptr) {

@@ -78,6 +78,8 @@ void ClientLink::get(Machine& machine, node::GetRequest request, Events<node::Ge
 template <typename Result, typename Request>
 void ClientLink::send(Machine& machine, Request request, Events<Result> events) {
     const auto call = std::make_shared<Call<Result>>(std::move(events));
+    // Shared by its copies, which may all be delivered.
+    const auto shared = std::make_shared<const Request>(std::move(request));
     const uint32_t copies = random_.chance(world_.options.link_duplicates_per_million) ? 2 : 1;
     for (uint32_t i = 0; i < copies; ++i) {
         if (random_.chance(world_.options.link_loss_per_million)) continue;
@@ -87,8 +89,8 @@ void ClientLink::send(Machine& machine, Request request, Events<Result> events) 
             {.owner = env::no_owner,
              .context = this,
              .label = &request_label,
-             .task = [this, &machine, request, copy = std::move(copy)]() mutable {
-                 deliver(machine, request, std::move(copy));
+             .task = [this, &machine, shared, copy = std::move(copy)]() mutable {
+                 deliver(machine, *shared, std::move(copy));
              }});
     }
 }
@@ -99,7 +101,8 @@ void ClientLink::deliver(Machine& machine,
                          std::unique_ptr<Copy<Result>> copy) {
     if (!machine.is_up()) return;
     copy->arrive(machine);
-    machine.post([&machine, request, copy = std::move(copy)]() mutable {
+    // Copied into one that is not const, so that the node may have it as it is.
+    machine.post([&machine, request = Request(request), copy = std::move(copy)]() mutable {
         auto done = [copy = std::move(copy)](absl::StatusOr<Result> result) mutable {
             copy->answer(std::move(result));
         };

@@ -15,6 +15,7 @@ using std::chrono::seconds;
 namespace {
 
 const env::EventLabel start_label("sim.start");
+const env::EventLabel stop_label("sim.stop");
 const env::EventLabel join_label("sim.join");
 
 }  // namespace
@@ -49,6 +50,41 @@ void Cluster::crash(Machine& machine, env::CrashMode mode, base::Duration down_f
     died(machine);
 }
 
+void Cluster::stop(Machine& machine, base::Duration down_for) {
+    world_.trace.add("{} is told to stop", machine.name());
+    const env::SimLife life = machine.lives();
+    machine.post([this, &machine, life, down_for] {
+        machine.node().stop([this, &machine, life, down_for](const absl::Status& stopped) {
+            world_.trace.add("{} has stopped: {}", machine.name(), stopped.ToString());
+            // The process ends when this event has.
+            world_.scheduler.schedule_after(base::Duration::zero(),
+                                            {.owner = env::no_owner,
+                                             .context = this,
+                                             .label = &stop_label,
+                                             .task = [this, &machine, life, down_for] {
+                                                 if (!machine.is_up() || machine.lives() != life)
+                                                     return;
+                                                 ++counts_.stops;
+                                                 crash(machine, env::CrashMode::process, down_for);
+                                             }});
+        });
+    });
+}
+
+void Cluster::wipe(Machine& machine, base::Duration down_for) {
+    crash(machine, env::CrashMode::lost, down_for);
+    machine.files().swap_for(env::SimFileSystem());
+    state(machine).was_member = false;
+    world_.trace.add("{} has lost all that was on its disk", machine.name());
+}
+
+void Cluster::bring_all_back() {
+    for (const auto& machine : machines_) {
+        if (state(*machine).wanted && !machine->is_up())
+            start_later(*machine, base::Duration::zero());
+    }
+}
+
 void Cluster::crash_at_io(Machine& machine,
                           uint64_t n,
                           env::CrashMode mode,
@@ -73,7 +109,7 @@ void Cluster::start_later(Machine& machine, base::Duration delay) {
 
 std::optional<absl::Status> Cluster::start_on_damaged_log(Machine& machine) {
     const auto shard = random_.below(world_.options.shards);
-    const std::optional<LogDamage> damage = find_log_damage(
+    const std::optional<FileDamage> damage = find_log_damage(
         machine.files(), fmt::format("{}/shard-{}", Machine::data_directory, shard), random_);
     if (!damage) return std::nullopt;
     ++counts_.starts_on_damaged_logs;
@@ -91,21 +127,60 @@ std::optional<absl::Status> Cluster::start_on_damaged_log(Machine& machine) {
     return started;
 }
 
-void Cluster::start(Machine& machine) {
+absl::Status Cluster::start_with_wrong_configuration(Machine& machine) {
+    ++counts_.starts_with_wrong_configuration;
+    node::NodeOptions wrong = world_.options.node;
+    switch (random_.below(3)) {
+        case 0:
+            wrong.partition_count = wrong.partition_count == 1 ? 2 : wrong.partition_count / 2;
+            break;
+        case 1:
+            wrong.seat_count = wrong.seat_count == 1 ? 2 : wrong.seat_count - 1;
+            break;
+        default:
+            wrong.cluster_name += " no more";
+    }
+    absl::Status started = machine.start(wrong);
+    world_.trace.add("{} starts as of cluster '{}' of {} partitions and {} seats: {}",
+                     machine.name(),
+                     wrong.cluster_name,
+                     wrong.partition_count,
+                     wrong.seat_count,
+                     started.ToString());
+    return started;
+}
+
+bool Cluster::try_wrong_starts(Machine& machine) {
     if (damaged_logs_per_million_ > 0 && random_.chance(damaged_logs_per_million_)) {
         const std::optional<absl::Status> started = start_on_damaged_log(machine);
         if (started && started->ok()) {
             verdict_.report(
                 "I20",
                 fmt::format("{} starts from a log that is damaged before its end", machine.name()));
-            return;
+            return false;
         }
     }
+    // A first start that was cut off may have left nothing to be at odds with.
+    if (state(machine).was_member && wrong_configurations_per_million_ > 0 &&
+        random_.chance(wrong_configurations_per_million_)) {
+        if (start_with_wrong_configuration(machine).ok() && machine.is_up()) {
+            verdict_.report(
+                "P7",
+                fmt::format("{} starts with the configuration of another cluster", machine.name()));
+            return false;
+        }
+    }
+    return true;
+}
+
+void Cluster::start(Machine& machine) {
+    if (!try_wrong_starts(machine)) return;
     ++counts_.starts;
     if (random_.chance(recovery_crashes_per_million_)) {
-        constexpr uint64_t operations_of_a_start = 60;
+        // Of an engine's recovery, or of the whole of a start.
+        const uint64_t operations = random_.below(2) == 0 ? 60 : 300;
         const auto mode = static_cast<env::CrashMode>(random_.below(4));
-        machine.die_at_io(1 + random_.below(operations_of_a_start), mode);
+        machine.die_at_io(1 + random_.below(operations), mode);
         state(machine).down_for = random_.between(milliseconds(1), seconds(1));
         ++counts_.crashes_in_recovery;
     }
@@ -114,8 +189,10 @@ void Cluster::start(Machine& machine) {
     if (!started.ok()) {
         ++counts_.starts_refused;
         world_.trace.add("{} does not start: {}", machine.name(), started.ToString());
-        // A full disk may refuse a start; it is tried again.
-        if (!absl::IsResourceExhausted(started)) {
+        // A full disk may refuse a start, and one with damage must; it is tried again.
+        const bool is_expected = absl::IsResourceExhausted(started) ||
+                                 (machine.is_damaged() && absl::IsDataLoss(started));
+        if (!is_expected) {
             verdict_.report(
                 "I9", fmt::format("{} does not start: {}", machine.name(), started.ToString()));
         }

@@ -24,6 +24,8 @@ class Cluster {
         uint64_t joins_refused = 0;
         uint64_t starts_refused = 0;
         uint64_t starts_on_damaged_logs = 0;
+        uint64_t starts_with_wrong_configuration = 0;
+        uint64_t stops = 0;
     };
 
     Cluster(Machine::World world, Verdict& verdict);
@@ -35,6 +37,13 @@ class Cluster {
     void bring_up(uint32_t number);
     // Now. It starts again after `down_for`.
     void crash(Machine& machine, env::CrashMode mode, base::Duration down_for);
+    // In order, as by an operator: it gives up or ends what is under way, closes, and ends. It
+    // starts again after `down_for`.
+    void stop(Machine& machine, base::Duration down_for);
+    // Crashes, and starts with an empty disk: as another node, which joins anew.
+    void wipe(Machine& machine, base::Duration down_for);
+    // What is down starts at once.
+    void bring_all_back();
     // At the n-th operation on files from now.
     void crash_at_io(Machine& machine, uint64_t n, env::CrashMode mode, base::Duration down_for);
     // With this probability a start is followed by a crash at one of its operations on files.
@@ -42,6 +51,11 @@ class Cluster {
 
     // With this probability a start is tried on a damaged log first, and must be refused.
     void set_damaged_logs(uint32_t per_million) { damaged_logs_per_million_ = per_million; }
+    // With this probability a start is tried with the configuration of another cluster first, and
+    // must be refused.
+    void set_wrong_configurations(uint32_t per_million) {
+        wrong_configurations_per_million_ = per_million;
+    }
     // Flips a bit of a log where a start must notice, starts the machine, and flips it back.
     // What the start said; none when no log has such a place.
     std::optional<absl::Status> start_on_damaged_log(Machine& machine);
@@ -74,6 +88,9 @@ class Cluster {
 
     State& state(const Machine& machine) { return states_[machine.number() - 1]; }
     void start(Machine& machine);
+    // False when a start that must be refused was not.
+    bool try_wrong_starts(Machine& machine);
+    absl::Status start_with_wrong_configuration(Machine& machine);
     void start_later(Machine& machine, base::Duration delay);
     void died(Machine& machine);
     void ask_to_join(Machine& machine);
@@ -88,6 +105,7 @@ class Cluster {
     base::ClusterId cluster_;
     uint32_t recovery_crashes_per_million_ = 0;
     uint32_t damaged_logs_per_million_ = 0;
+    uint32_t wrong_configurations_per_million_ = 0;
     Counts counts_;
 };
 

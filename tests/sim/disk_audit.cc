@@ -62,6 +62,7 @@ void DiskAudit::put_acknowledged(
     if (!promises_.empty()) check_durable(promises_[random_.below(promises_.size())], nullptr);
     remember(promise);
     if (random_.below(merge_interval) == 0) check_merges(key);
+    open_.clear();
 }
 
 void DiskAudit::remember(const Promise& promise) {
@@ -76,14 +77,22 @@ void DiskAudit::check_promises() {
     for (const Promise& promise : promises_) {
         if (world_.verdict.ok()) check_durable(promise, nullptr);
     }
+    open_.clear();
 }
 
-std::unique_ptr<DiskCopy> DiskAudit::open(Machine& machine, node::GroupId group) {
-    ++counts_.disks_opened;
-    auto copy = DiskCopy::open(machine, group.partition.raw() % world_.options.shards);
-    if (copy.ok()) return *std::move(copy);
-    if (!absl::IsNotFound(copy.status())) failed(machine, copy.status());
-    return nullptr;
+DiskCopy* DiskAudit::open(Machine& machine, node::GroupId group) {
+    const uint32_t shard = group.partition.raw() % world_.options.shards;
+    const auto [place, is_new] = open_.try_emplace({machine.number(), shard});
+    if (is_new) {
+        ++counts_.disks_opened;
+        auto copy = DiskCopy::open(machine, shard);
+        if (copy.ok()) {
+            place->second = *std::move(copy);
+        } else if (!absl::IsNotFound(copy.status())) {
+            failed(machine, copy.status());
+        }
+    }
+    return place->second.get();
 }
 
 void DiskAudit::failed(const Machine& machine, const absl::Status& status) {
@@ -112,7 +121,7 @@ void DiskAudit::check_durable(const Promise& promise, Machine* first) {
     Oracle::DurableCopies found;
     for (Machine* const machine : machines) {
         if (Oracle::are_enough(found, promise.quorum, receipt)) return;
-        const std::unique_ptr<DiskCopy> disk = open(*machine, group);
+        DiskCopy* const disk = open(*machine, group);
         if (disk == nullptr) continue;
         const auto record = disk->record(group, name);
         auto copies = disk->hinted(group, name, promise.dot);
@@ -149,7 +158,7 @@ void DiskAudit::check_merges(KeyIndex key) {
     const node::GroupId group = group_of(key);
     std::map<std::string, std::deque<node::Record>> met;
     for (const auto& machine : world_.cluster.machines()) {
-        const std::unique_ptr<DiskCopy> disk = open(*machine, group);
+        DiskCopy* const disk = open(*machine, group);
         if (disk == nullptr) continue;
         const absl::Status status =
             disk->for_each_record(group, [&](std::string_view name, node::Record record) {

@@ -14,6 +14,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -66,7 +67,9 @@ class DiskAudit {
     using VersionedKey = std::pair<node::GroupId, std::string>;
 
     void draw_next();
-    std::unique_ptr<DiskCopy> open(Machine& machine, node::GroupId group);
+    // One audit looks at one moment, so each disk is copied once for all it asks. Null: there is
+    // no such shard on the disk, or it could not be opened, which is reported.
+    DiskCopy* open(Machine& machine, node::GroupId group);
     void remember(const Promise& promise);
     bool may_be_forgotten(const Promise& promise) const;
     // Looks at `first` before the others.
@@ -83,6 +86,8 @@ class DiskAudit {
     // Some of those that were looked at, and of those with hints.
     std::deque<Promise> promises_;
     base::ClusterId cluster_;
+    // By machine and shard; while an audit runs.
+    std::map<std::pair<uint32_t, uint32_t>, std::unique_ptr<DiskCopy>> open_;
     // Different versions met, the latest last.
     std::map<VersionedKey, std::deque<node::Record>> versions_;
     DiskAuditCounts counts_;

@@ -25,13 +25,16 @@ absl::StatusOr<std::unique_ptr<DiskCopy>> DiskCopy::open(Machine& machine, uint3
     const std::string directory = fmt::format("{}/shard-{}", Machine::data_directory, shard);
     std::unique_ptr<DiskCopy> copy(new DiskCopy);
     copy->files_ = machine.files().clone_after_crash();
+    machine.repair(*copy->files_);
     // Recovery needs room, which a full disk would give it later.
     copy->files_->set_capacity(uint64_t{1} << 40);
     STARLING_ASSIGN_OR_RETURN(const bool is_there, copy->files_->exists(directory + "/CURRENT"));
     if (!is_there) return absl::NotFoundError(directory);
-    // Each is read once: a cache would take longer to make than it saves.
+    // Each is read once: a cache would take longer to make than it saves, and so would tables of
+    // what the log holds.
     storage::EngineOptions options;
     options.block_cache_bytes = 64u << 10;
+    options.read_only = true;
     STARLING_ASSIGN_OR_RETURN(
         copy->engine_,
         storage::open_engine(

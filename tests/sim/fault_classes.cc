@@ -1,12 +1,14 @@
 // The classes of faults that come and go, one type each.
 
 #include <algorithm>
+#include <array>
 #include <span>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "tests/sim/faults.h"
+#include "tests/sim/table_damage.h"
 
 namespace starling::sim {
 
@@ -457,6 +459,105 @@ class FailingSync final : public Fault {
     env::SimLife life_ = 0;
 };
 
+// Some operations of one kind fail; the node is restarted by its operator when the episode ends.
+class FailingIo final : public Fault {
+  public:
+    explicit FailingIo(const FaultWorld& world) : world_(world) {}
+    std::string_view name() const override { return "failing I/O"; }
+    std::string begin(env::SimRandom& random, base::Duration) override {
+        hit_ =
+            may_go_down(world_.cluster, world_.options) ? pick_up(world_.cluster, random) : nullptr;
+        if (hit_ == nullptr) return "";
+        life_ = hit_->process().life();
+        constexpr std::array kinds = {env::FileOperation::open,
+                                      env::FileOperation::read,
+                                      env::FileOperation::write,
+                                      env::FileOperation::rename,
+                                      env::FileOperation::remove,
+                                      env::FileOperation::truncate,
+                                      env::FileOperation::sync_directory,
+                                      env::FileOperation::inspect};
+        const env::FileOperation kind = kinds[random.below(kinds.size())];
+        const uint64_t times = 1 + random.below(4);
+        hit_->files().faults().fail_next(kind, times);
+        return fmt::format("{} times {} of {}", times, env::name_of(kind), hit_->name());
+    }
+    void end() override {
+        if (hit_->is_up() && hit_->process().life() == life_) {
+            world_.cluster.crash(*hit_, env::CrashMode::process, milliseconds(100));
+        }
+    }
+
+  private:
+    const FaultWorld& world_;
+    Machine* hit_ = nullptr;
+    env::SimLife life_ = 0;
+};
+
+// A bit of a table reads wrong for a while; then the operator restarts the node.
+class DamagedTable final : public Fault {
+  public:
+    explicit DamagedTable(const FaultWorld& world) : world_(world) {}
+    std::string_view name() const override { return "damaged table"; }
+    std::string begin(env::SimRandom& random, base::Duration) override {
+        hit_ =
+            may_go_down(world_.cluster, world_.options) ? pick_up(world_.cluster, random) : nullptr;
+        if (hit_ == nullptr) return "";
+        const std::optional<FileDamage> damage =
+            find_table_damage(hit_->files(), world_.options.shards, random);
+        if (!damage) return "";
+        hit_->damage(*damage);
+        return fmt::format("{} at {} of {}", hit_->name(), damage->offset, damage->path);
+    }
+    void end() override {
+        hit_->repair();
+        if (hit_->is_up()) {
+            world_.cluster.crash(*hit_, env::CrashMode::process, milliseconds(100));
+        }
+    }
+
+  private:
+    const FaultWorld& world_;
+    Machine* hit_ = nullptr;
+};
+
+class Stop final : public Fault {
+  public:
+    explicit Stop(const FaultWorld& world) : world_(world) {}
+    std::string_view name() const override { return "stop"; }
+    std::string begin(env::SimRandom& random, base::Duration length) override {
+        Machine* const hit =
+            may_go_down(world_.cluster, world_.options) ? pick_up(world_.cluster, random) : nullptr;
+        if (hit == nullptr) return "";
+        world_.cluster.stop(*hit, length);
+        return hit->name();
+    }
+
+  private:
+    const FaultWorld& world_;
+};
+
+// Down for longer than requests are remembered, hints are kept moving and peers look for it.
+class Absence final : public Fault {
+  public:
+    explicit Absence(const FaultWorld& world) : world_(world) {}
+    std::string_view name() const override { return "absence"; }
+    std::string begin(env::SimRandom& random, base::Duration) override {
+        // One at a time, however short the episodes of this run are.
+        if (absent_ != nullptr && !absent_->is_up()) return "";
+        absent_ =
+            may_go_down(world_.cluster, world_.options) ? pick_up(world_.cluster, random) : nullptr;
+        if (absent_ == nullptr) return "";
+        const env::CrashMode mode = draw_mode(random);
+        world_.cluster.crash(*absent_, mode, random.between(seconds(30), seconds(240)));
+        return absent_->name();
+    }
+
+  private:
+    const FaultWorld& world_;
+    Machine* absent_ = nullptr;
+};
+
 }  // namespace
 
 std::vector<std::unique_ptr<Fault>> make_faults(const FaultWorld& world, Links& links) {
@@ -477,6 +578,10 @@ std::vector<std::unique_ptr<Fault>> make_faults(const FaultWorld& world, Links& 
     if (on.slow_disks) faults.push_back(std::make_unique<SlowDisk>(world));
     if (on.full_disks) faults.push_back(std::make_unique<FullDisk>(world));
     if (on.failing_syncs) faults.push_back(std::make_unique<FailingSync>(world));
+    if (on.failing_io) faults.push_back(std::make_unique<FailingIo>(world));
+    if (on.damaged_tables) faults.push_back(std::make_unique<DamagedTable>(world));
+    if (on.stops) faults.push_back(std::make_unique<Stop>(world));
+    if (on.absences) faults.push_back(std::make_unique<Absence>(world));
     return faults;
 }
 

@@ -75,6 +75,7 @@ void FaultSchedule::end() {
         machine->wall_clock().correct(world_.started);
         machine->forget_death();
     }
+    world_.cluster.bring_all_back();
     world_.trace.add("all faults end");
 }
 

@@ -16,8 +16,10 @@ WriteId History::attempt(Write write, const std::vector<WriteId>& seen) {
             if (get(lower).strength >= write.quorum) write.covers.push_back(lower);
         }
     }
-    for (const WriteId lower : write.covers)
+    for (const WriteId lower : write.covers) {
+        STARLING_CHECK(lower < id);
         at(lower).covered_by.push_back(id);
+    }
     if (write.replaces != Replaces::seen) without_context_.push_back(id);
     if (!write.is_delete) {
         const bool fresh = by_value_.emplace(write.value, id).second;
@@ -70,11 +72,62 @@ std::vector<WriteId> History::known() const {
 }
 
 bool History::must_cover(WriteId upper, WriteId lower) const {
-    return !find_superseder(lower, [&](WriteId id) { return id == upper; }).is_none();
+    if (upper <= lower) return false;
+    // Edges lead from lower to higher ids: nothing beyond `upper` leads back to it.
+    std::vector<bool> visited(upper.raw() - lower.raw(), false);
+    std::vector<WriteId> waiting{lower};
+    while (!waiting.empty()) {
+        const WriteId next = waiting.back();
+        waiting.pop_back();
+        for (const WriteId id : get(next).covered_by) {
+            if (id == upper) return true;
+            if (id > upper) continue;
+            const uint32_t place = id.raw() - lower.raw();
+            if (visited[place]) continue;
+            visited[place] = true;
+            waiting.push_back(id);
+        }
+    }
+    return false;
 }
 
-bool History::may_cover_unseen(WriteId upper, WriteId lower) const {
-    return get(lower).started < get(upper).settled && !must_cover(lower, upper);
+std::vector<bool> History::covered_from(WriteId from, WriteId upper) const {
+    std::vector<bool> covered(upper.raw() - from.raw() + 1, false);
+    std::vector<WriteId> waiting{upper};
+    while (!waiting.empty()) {
+        const WriteId next = waiting.back();
+        waiting.pop_back();
+        for (const WriteId id : get(next).covers) {
+            if (id < from || covered[id.raw() - from.raw()]) continue;
+            covered[id.raw() - from.raw()] = true;
+            waiting.push_back(id);
+        }
+    }
+    return covered;
+}
+
+// A coordinator lets a write without context cover what it holds, whatever the client has seen: all
+// that may have been there when its last dot was minted, but not what must cover the write itself.
+template <typename Predicate>
+bool History::any_may_cover_unseen(WriteId lower,
+                                   const std::vector<bool>& visited,
+                                   Predicate predicate) const {
+    const SimTime started = get(lower).started;
+    WriteId first;
+    std::vector<bool> covered;
+    for (const WriteId upper : without_context_) {
+        if (visited[upper.raw()] || get(upper).settled <= started) continue;
+        if (upper < lower) {
+            // They are in the order of their ids.
+            if (covered.empty()) {
+                first = upper;
+                covered = covered_from(first, lower);
+            }
+            if (covered[upper.raw() - first.raw()]) continue;
+        }
+        if (predicate(upper)) return true;
+    }
+    return false;
 }
 
 bool History::absence_explained(WriteId id, const std::vector<WriteId>& present) const {
@@ -96,10 +149,7 @@ bool History::absence_explained(WriteId id, const std::vector<WriteId>& present)
         for (const WriteId upper : get(lower).covered_by) {
             if (visit(upper)) return true;
         }
-        for (const WriteId upper : without_context_) {
-            if (!visited[upper.raw()] && may_cover_unseen(upper, lower) && visit(upper))
-                return true;
-        }
+        if (any_may_cover_unseen(lower, visited, visit)) return true;
     }
     return false;
 }

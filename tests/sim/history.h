@@ -111,6 +111,7 @@ class History {
     // Acknowledged or seen by a read.
     std::vector<WriteId> known() const;
 
+    // A write covers only what was sent before it, so only a later one can.
     bool must_cover(WriteId upper, WriteId lower) const;
     // A write that must cover `id` and fulfils `predicate`; none if there is none.
     template <typename Predicate>
@@ -122,7 +123,14 @@ class History {
 
   private:
     Write& at(WriteId id) { return writes_[id.raw() - 1]; }
-    bool may_cover_unseen(WriteId upper, WriteId lower) const;
+    // Of the writes from `from` on, by their distance from it: must `upper` cover them?
+    std::vector<bool> covered_from(WriteId from, WriteId upper) const;
+    // Does a write without context that may cover `lower`, and is not `visited`, fulfil
+    // `predicate`?
+    template <typename Predicate>
+    bool any_may_cover_unseen(WriteId lower,
+                              const std::vector<bool>& visited,
+                              Predicate predicate) const;
 
     std::vector<Write> writes_;
     std::vector<WriteId> standing_;

@@ -26,9 +26,9 @@ uint64_t newest_log(env::SimFileSystem& files, const std::string& directory) {
 
 }  // namespace
 
-std::optional<LogDamage> find_log_damage(env::SimFileSystem& files,
-                                         const std::string& directory,
-                                         env::SimRandom& random) {
+std::optional<FileDamage> find_log_damage(env::SimFileSystem& files,
+                                          const std::string& directory,
+                                          env::SimRandom& random) {
     const uint64_t number = newest_log(files, directory);
     if (number == 0) return std::nullopt;
     const std::string path = storage::lsm::log_path(directory, number);
@@ -46,9 +46,9 @@ std::optional<LogDamage> find_log_damage(env::SimFileSystem& files,
     std::erase_if(ends, [&](uint64_t end) { return reader.base() + end > claimed; });
     if (ends.empty()) return std::nullopt;
     const uint64_t begin = storage::record_file_header_bytes;
-    return LogDamage{.path = path,
-                     .offset = begin + random.below(ends.back() - begin),
-                     .bit = static_cast<unsigned>(random.below(8))};
+    return FileDamage{.path = path,
+                      .offset = begin + random.below(ends.back() - begin),
+                      .bit = static_cast<unsigned>(random.below(8))};
 }
 
 }  // namespace starling::sim

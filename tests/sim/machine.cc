@@ -61,10 +61,10 @@ Machine::~Machine() {
     life_.reset();
 }
 
-absl::Status Machine::start() {
+absl::Status Machine::start(const node::NodeOptions& options) {
     STARLING_CHECK(life_ == nullptr);
     process_.restart();
-    make_life();
+    make_life(options);
     absl::Status started = absl::OkStatus();
     // None of the loops runs yet: a start may touch what belongs to any of them.
     world_.scheduler.run_as(process_.owner(), nullptr, [&] { started = life_->node->start(); });
@@ -92,7 +92,21 @@ void Machine::die_at_io(uint64_t n, env::CrashMode mode) {
     death_mode_ = mode;
 }
 
-void Machine::make_life() {
+void Machine::damage(FileDamage damage) {
+    STARLING_CHECK(!damage_);
+    if (files_.flip_bit(damage.path, damage.offset, damage.bit).ok()) damage_ = std::move(damage);
+}
+
+void Machine::repair() {
+    repair(files_);
+    damage_.reset();
+}
+
+void Machine::repair(env::SimFileSystem& copy) const {
+    if (damage_) copy.flip_bit(damage_->path, damage_->offset, damage_->bit).IgnoreError();
+}
+
+void Machine::make_life(const node::NodeOptions& options) {
     life_ = std::make_unique<Life>(Life{.loops = {},
                                         .workers = nullptr,
                                         .transport = nullptr,
@@ -120,14 +134,10 @@ void Machine::make_life() {
     environment.log = [this](std::string_view severity, std::string_view line) {
         world_.trace.add("{} {}: {}", name(), severity, line);
     };
-    life_->node = std::make_unique<node::Node>(node_options(), std::move(environment));
-}
-
-node::NodeOptions Machine::node_options() const {
-    node::NodeOptions options = world_.options.node;
-    options.client_address = fmt::format("10.0.0.{}:3001", number_);
-    options.data_directory = data_directory;
-    return options;
+    node::NodeOptions own = options;
+    own.client_address = fmt::format("10.0.0.{}:3001", number_);
+    own.data_directory = data_directory;
+    life_->node = std::make_unique<node::Node>(own, std::move(environment));
 }
 
 absl::Status Machine::watch_io(const std::string& path) {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@
 #include "env/sim/transport.h"
 #include "env/sim/workers.h"
 #include "node/server/node.h"
+#include "tests/sim/file_damage.h"
 #include "tests/sim/frame_tap.h"
 #include "tests/sim/options.h"
 #include "tests/sim/trace.h"
@@ -49,12 +51,20 @@ class Machine {
     static constexpr std::string_view data_directory = "/data";
 
     // REQUIRES: down. The node's error, or a crash in recovery (is_up() is false then).
-    absl::Status start();
+    absl::Status start() { return start(world_.options.node); }
+    absl::Status start(const node::NodeOptions& options);
     // REQUIRES: up. Not from the node's own event.
     void crash(env::CrashMode mode);
     // Dies before the n-th operation on files from now, in this life or during the next start.
     void die_at_io(uint64_t n, env::CrashMode mode);
     void forget_death() { io_until_death_ = 0; }
+
+    // The bit reads wrong until it is repaired. REQUIRES: not damaged.
+    void damage(FileDamage damage);
+    void repair();
+    bool is_damaged() const { return damage_.has_value(); }
+    // In a copy of the disk. The file may be gone.
+    void repair(env::SimFileSystem& copy) const;
 
     bool is_up() const { return life_ != nullptr && process_.is_alive(); }
     bool is_paused() const { return process_.is_paused(); }
@@ -85,8 +95,7 @@ class Machine {
         std::unique_ptr<node::Node> node;
     };
 
-    void make_life();
-    node::NodeOptions node_options() const;
+    void make_life(const node::NodeOptions& options);
     absl::Status watch_io(const std::string& path);
     void bury();
 
@@ -98,6 +107,7 @@ class Machine {
     env::SimProcess process_;
     env::SimWallClock wall_clock_;
     env::SimFileSystem files_;
+    std::optional<FileDamage> damage_;
     // 0: never.
     uint64_t io_until_death_ = 0;
     env::CrashMode death_mode_ = env::CrashMode::lost;

@@ -1,7 +1,7 @@
 // starling-sim: runs simulated clusters.
 //
 //   starling-sim --seed N [--nodes K] [--minutes M] [--trace | --frames]
-//   starling-sim --seeds A..B [--nodes K] [--minutes M] [--jobs J] [--twice]
+//   starling-sim --seeds A..B [--nodes K] [--minutes M] [--jobs J] [--twice] [--marks]
 //   starling-sim --planted NAME --seeds A..B        (builds with STARLING_PLANTED_BUGS only)
 //
 // Exit code 0: all runs are clean (with --planted: a run caught the bug, and is clean without it).
@@ -20,11 +20,13 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/planted.h"
+#include "tests/sim/mark_tally.h"
 #include "tests/sim/simulation.h"
 
 namespace starling::sim {
@@ -41,6 +43,7 @@ struct Arguments {
     bool trace = false;
     bool frames = false;
     bool quiet = false;
+    bool marks = false;
     std::string planted;
 };
 
@@ -132,7 +135,7 @@ void print_failure(const Arguments& arguments, const RunOptions& options, const 
 }
 
 // True when the run was clean.
-bool run_seed(const Arguments& arguments, uint64_t seed, bool verbose) {
+bool run_seed(const Arguments& arguments, uint64_t seed, bool verbose, MarkTally& marks) {
     const RunOptions options =
         draw_options({.seed = seed, .nodes = arguments.nodes, .duration = arguments.duration});
     if (verbose) fmt::print("{}", to_string(options));
@@ -140,7 +143,9 @@ bool run_seed(const Arguments& arguments, uint64_t seed, bool verbose) {
     const Simulation::TraceOptions trace{.lines_max = arguments.trace ? size_t{1} : 0,
                                          .live = arguments.trace,
                                          .frames = arguments.frames};
+    marks.begin_run();
     const RunResult result = Simulation(options, trace).run();
+    marks.end_run();
     const double cpu = cpu_seconds() - cpu_before;
     bool clean = result.ok();
     if (clean && arguments.twice) {
@@ -157,7 +162,11 @@ bool run_seed(const Arguments& arguments, uint64_t seed, bool verbose) {
         if (!verbose) fmt::print("{}", to_string(options));
         print_failure(arguments, options, result);
     }
-    if (verbose) fmt::print("{}", describe_counts(result));
+    if (verbose) {
+        fmt::print("{}", describe_counts(result));
+        if (arguments.marks) fmt::print("{}", marks.table());
+        fmt::print("  {}\n", marks.summary());
+    }
     fmt::print(
         "seed {} {} digest {:016x} ({} nodes, {:.0f} simulated s in {:.2f} CPU s, {:.1f} checked "
         "per s{})\n",
@@ -193,10 +202,10 @@ Outcome outcome_of(bool is_clean) {
 
 // A seed catches the planted bug when it fails, by a violation or a tripped check, and the same
 // seed without the bug is clean.
-Outcome hunt(const Arguments& arguments, uint64_t seed) {
+Outcome hunt(const Arguments& arguments, uint64_t seed, MarkTally& marks) {
     const pid_t hunter = fork();
     if (hunter == 0) {
-        const bool clean = run_seed(arguments, seed, false);
+        const bool clean = run_seed(arguments, seed, false, marks);
         std::fflush(stdout);
         _exit(clean ? 0 : 1);
     }
@@ -209,11 +218,11 @@ Outcome hunt(const Arguments& arguments, uint64_t seed) {
     without.planted.clear();
     without.quiet = true;
     fmt::print("without the bug: ");
-    return run_seed(without, seed, false) ? Outcome::failed : Outcome::fails_without_the_bug;
+    return run_seed(without, seed, false, marks) ? Outcome::failed : Outcome::fails_without_the_bug;
 }
 
 // A process of its own for each seed: memory stays small, and a tripped check fails one seed only.
-Tally run_many(const Arguments& arguments, bool is_hunt) {
+Tally run_many(const Arguments& arguments, bool is_hunt, MarkTally& marks) {
     Tally tally;
     std::map<pid_t, uint64_t> running;
     uint64_t next = arguments.first_seed;
@@ -250,8 +259,8 @@ Tally run_many(const Arguments& arguments, bool is_hunt) {
         const uint64_t seed = next++;
         const pid_t child = fork();
         if (child == 0) {
-            const Outcome outcome =
-                is_hunt ? hunt(arguments, seed) : outcome_of(run_seed(arguments, seed, false));
+            const Outcome outcome = is_hunt ? hunt(arguments, seed, marks)
+                                            : outcome_of(run_seed(arguments, seed, false, marks));
             std::fflush(stdout);
             _exit(static_cast<int>(outcome));
         }
@@ -288,6 +297,8 @@ bool parse_arguments(int count, char** words, Arguments& arguments) {
             arguments.frames = true;
         } else if (word == "--quiet") {
             arguments.quiet = true;
+        } else if (word == "--marks") {
+            arguments.marks = true;
         } else if (i + 1 == count) {
             return false;
         } else if (const std::string_view value = words[++i]; word == "--seed") {
@@ -333,10 +344,11 @@ bool plant(const std::string& name) {
 }
 
 int run(const Arguments& arguments) {
-    if (!arguments.many) return run_seed(arguments, arguments.first_seed, true) ? 0 : 1;
+    MarkTally marks;
+    if (!arguments.many) return run_seed(arguments, arguments.first_seed, true, marks) ? 0 : 1;
     const auto begin = std::chrono::steady_clock::now();
     const bool hunting = !arguments.planted.empty();
-    const Tally tally = run_many(arguments, hunting);
+    const Tally tally = run_many(arguments, hunting, marks);
     const double wall =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     if (hunting) {
@@ -350,6 +362,9 @@ int run(const Arguments& arguments) {
                 : "");
         return tally.failed > 0 ? 0 : 1;
     }
+    if (arguments.marks) fmt::print("{}", marks.table());
+    const std::string never_hit = marks.never_hit();
+    fmt::print("{}{}{}\n", marks.summary(), never_hit.empty() ? "" : "; never:\n", never_hit);
     std::string failed;
     for (const uint64_t seed : tally.failed_seeds)
         failed += fmt::format(" {}", seed);
@@ -375,9 +390,14 @@ int main(int count, char** words) {
         fmt::print(stderr,
                    "usage: starling-sim (--seed N | --seeds A..B) [--nodes 1..9] [--minutes M] "
                    "[--jobs J] [--twice] "
-                   "[--trace] [--frames] [--quiet] [--planted NAME]\n");
+                   "[--marks] [--trace] [--frames] [--quiet] [--planted NAME]\n");
         return 2;
     }
     if (!arguments.planted.empty() && !starling::sim::plant(arguments.planted)) return 2;
+    // Large blocks come and go with every log, table and copy of a disk. Given back to the kernel
+    // each time, a fifth of the run would go into fetching them again.
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
+    mallopt(M_TOP_PAD, 16 << 20);
     return starling::sim::run(arguments);
 }

@@ -136,6 +136,11 @@ Machine* Operations::pick_node() {
     return known.empty() ? nullptr : known[random_.below(known.size())];
 }
 
+std::string Operations::spell_name_space(KeyIndex key) {
+    const node::NamespaceInfo& info = name_space_of(key);
+    return random_.below(32) == 0 ? fmt::format("id:{:x}", info.id.raw()) : info.name;
+}
+
 node::Superseded Operations::open_context(KeyIndex key, const std::string& token) {
     const absl::StatusOr<node::Superseded> opened =
         sealer_.open(name_space_of(key).id, world_.oracle.key(key).key, token);
@@ -178,6 +183,8 @@ void Operations::check_error(std::string_view what, KeyIndex key, const absl::St
     // Drift adds up: after a while it exceeds every bound.
     const bool clocks_fail =
         faults.clock_jumps || faults.clock_strobes || faults.drift_per_million_max > 0;
+    // A coordinator whose own record does not read says so.
+    if (faults.damaged_tables && absl::IsDataLoss(status)) return;
     const bool blames_clock = base::reason_of(status) == base::reason::clock_drift;
     if (blames_clock ? clocks_fail : is_honest_failure(status) || not_yet_known) return;
     world_.verdict.report("I19",
@@ -195,7 +202,7 @@ void Operations::put(PutPlan plan, std::function<void(PutOutcome)> done) {
     put->quorum = plan.quorum == 0 ? name_space_of(plan.key).write_quorum : plan.quorum;
     put->needless_retry = plan.needless_retry;
     put->done = std::move(done);
-    put->request = {.options = {.name_space = key.name_space,
+    put->request = {.options = {.name_space = spell_name_space(plan.key),
                                 .quorum = plan.quorum,
                                 .deadline = plan.deadline,
                                 .sloppy = plan.sloppy},
@@ -338,7 +345,7 @@ void Operations::read(ReadPlan plan, std::function<void(ReadOutcome)> done) {
     read->quiet = plan.quiet;
     read->insist_on = plan.quiet ? plan.through : nullptr;
     read->done = std::move(done);
-    read->request.options.name_space = key.name_space;
+    read->request.options.name_space = spell_name_space(plan.key);
     read->request.options.quorum = plan.quorum;
     read->request.options.deadline = plan.deadline;
     read->request.key = key.key;
@@ -438,6 +445,35 @@ void Operations::put_invalid(node::PutRequest request,
               std::move(request),
               {.answered = [this, what](auto result) { check_refusal(what, result); },
                .ended = [done = std::move(done)](uint32_t, uint32_t) { done(); }});
+}
+
+void Operations::administer_invalid() {
+    Machine* const machine = pick_node();
+    if (!world_.cluster.is_member(*machine)) return;
+    const auto must_fail = [this](std::string_view what, const absl::Status& status) {
+        world_.scheduler.mix(static_cast<uint64_t>(status.code()));
+        if (status.ok()) world_.verdict.report("P7", fmt::format("a node {}", what));
+        ++counts_.invalid_refused;
+    };
+    if (random_.below(2) == 0) {
+        machine->post([machine, must_fail] {
+            node::NamespaceInfo info;
+            info.name = "default";
+            info.replicas = info.read_quorum = info.write_quorum = 1;
+            machine->node().create_namespace(std::move(info), [must_fail](const auto& made) {
+                must_fail("makes a namespace that is there", made.status());
+            });
+        });
+        return;
+    }
+    Machine* const known = pick_node();
+    // The founder might rightly join another, as long as nobody has joined it.
+    if (known == machine || machine->number() == 1) return;
+    machine->post([machine, must_fail, address = known->address()] {
+        machine->node().join(address, [must_fail](const auto& joined) {
+            must_fail("that is a member joins", joined.status());
+        });
+    });
 }
 
 void Operations::get_invalid(node::GetRequest request,

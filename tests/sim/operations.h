@@ -104,6 +104,9 @@ class Operations {
     void put_invalid(node::PutRequest request, std::string_view what, std::function<void()> done);
     void get_invalid(node::GetRequest request, std::string_view what, std::function<void()> done);
 
+    // What an operator may ask of a node by mistake, and must be refused.
+    void administer_invalid();
+
     // No client waits, and no node works on a request.
     bool is_idle() const { return under_way() == 0; }
     uint64_t under_way() const { return under_way_ + link_.under_way(); }
@@ -122,6 +125,8 @@ class Operations {
     template <typename Function>
     void after(base::Duration delay, Function function);
     Machine* pick_node();
+    // The namespace of the key, as its name or now and then as its id.
+    std::string spell_name_space(KeyIndex key);
     node::Superseded open_context(KeyIndex key, const std::string& token);
     bool may_try_again(const Operation& operation);
     void begin(Operation& operation);

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "env/sim/random.h"
+#include "node/server/memory_division.h"
 
 namespace starling::sim {
 
@@ -71,6 +72,16 @@ void draw_cluster(RunOptions& options, const Asked& asked) {
     node.entropy_interval = draw.between(seconds(1), seconds(15));
     node.gossip_probe_interval = draw.between(milliseconds(200), seconds(1));
     node.fills_at_once = draw.one_of(std::array<uint32_t, 3>{1, 2, 8});
+    Draw storage(asked.seed, "options: storage");
+    if (storage.chance(30)) {
+        node.compaction_bytes_per_second = storage.between(16u << 10, 2u << 20);
+    }
+    // Memtables as small as they may be.
+    if (storage.chance(15)) {
+        node.block_cache_bytes = node::MemoryDivision::block_cache_most(node.memory_bytes_max);
+    }
+    // So that a stop gives up what is under way, now and then.
+    node.drain_max = storage.between(milliseconds(1), seconds(4));
 }
 
 void draw_weather(FaultOptions& faults, Draw& draw) {
@@ -124,6 +135,14 @@ void draw_faults(RunOptions& options) {
                            &faults.failing_syncs}) {
         *on = draw.chance(percent);
     }
+    Draw more(options.seed, "options: more faults");
+    for (bool* const on :
+         {&faults.failing_io, &faults.damaged_tables, &faults.stops, &faults.absences}) {
+        *on = more.chance(percent);
+    }
+    const bool restarts =
+        faults.crashes || faults.crashes_at_io || faults.crashes_of_all || faults.stops;
+    faults.wrong_configurations = restarts && more.chance(25);
     faults.crashes_in_recovery =
         (faults.crashes || faults.crashes_at_io || faults.crashes_of_all) && draw.chance(40);
     faults.damaged_logs = (faults.crashes || faults.crashes_at_io || faults.crashes_of_all) &&
@@ -195,7 +214,12 @@ std::string describe_episodes(const FaultOptions& faults) {
                                    Named{faults.slow_disks, "slow disks"},
                                    Named{faults.full_disks, "full disks"},
                                    Named{faults.failing_syncs, "failing syncs"},
-                                   Named{faults.damaged_logs, "damaged logs"}}) {
+                                   Named{faults.failing_io, "failing I/O"},
+                                   Named{faults.damaged_logs, "damaged logs"},
+                                   Named{faults.damaged_tables, "damaged tables"},
+                                   Named{faults.stops, "stops"},
+                                   Named{faults.wrong_configurations, "wrong configurations"},
+                                   Named{faults.absences, "absences"}}) {
         if (on) out += fmt::format("{}{}", out.empty() ? "" : ", ", name);
     }
     return out.empty() ? "none" : out;
@@ -240,11 +264,11 @@ std::string to_string(const RunOptions& options) {
         node.seat_count,
         in_seconds(options.duration));
     out += fmt::format(
-        "  node: hint budget {} B, memory {} KiB, siblings {}, hints after {:.3f} s, entropy every "
-        "{:.1f} s, "
-        "probe every {:.2f} s, {} fills at once\n",
+        "  node: hint budget {} B, memory {} KiB, compaction {} KiB/s, siblings {}, hints after "
+        "{:.3f} s, entropy every {:.1f} s, probe every {:.2f} s, {} fills at once\n",
         node.hint_bytes_max,
         node.memory_bytes_max >> 10,
+        node.compaction_bytes_per_second >> 10,
         node.siblings_max,
         in_seconds(node.hint_after),
         in_seconds(node.entropy_interval),

@@ -21,23 +21,28 @@ struct FaultOptions {
     bool weather_comes_and_goes = false;
 
     // Episodes, each begun and ended by the run's fault schedule.
-    bool partitions = false;           // 5: halves, one node, at random
-    bool one_way_partitions = false;   // 6
-    bool bridges = false;              // 7: two sides that both reach one node
-    bool clogs = false;                // 8
-    bool swizzles = false;             // 8: clog nodes one by one, free them in another order
-    bool resets = false;               // 9
-    bool clock_jumps = false;          // 12
-    bool clock_strobes = false;        // 12
-    bool pauses = false;               // 15
-    bool crashes = false;              // 16: between events
-    bool crashes_at_io = false;        // 16: before the n-th operation on files
-    bool crashes_in_recovery = false;  // 17
-    bool crashes_of_all = false;       // 18
-    bool slow_disks = false;           // 21
-    bool full_disks = false;           // 22
-    bool failing_syncs = false;        // 24
-    bool damaged_logs = false;         // 25: in one start, then right again
+    bool partitions = false;            // 5: halves, one node, at random
+    bool one_way_partitions = false;    // 6
+    bool bridges = false;               // 7: two sides that both reach one node
+    bool clogs = false;                 // 8
+    bool swizzles = false;              // 8: clog nodes one by one, free them in another order
+    bool resets = false;                // 9
+    bool clock_jumps = false;           // 12
+    bool clock_strobes = false;         // 12
+    bool pauses = false;                // 15
+    bool crashes = false;               // 16: between events
+    bool crashes_at_io = false;         // 16: before the n-th operation on files
+    bool crashes_in_recovery = false;   // 17
+    bool crashes_of_all = false;        // 18
+    bool slow_disks = false;            // 21
+    bool full_disks = false;            // 22
+    bool failing_io = false;            // 23: some operations of one kind fail
+    bool failing_syncs = false;         // 24
+    bool damaged_logs = false;          // 25: in one start, then right again
+    bool damaged_tables = false;        // 25: while the node runs, then right again
+    bool stops = false;                 // 19: in order, as for an upgrade
+    bool wrong_configurations = false;  // 19: N or Q of another cluster, refused
+    bool absences = false;              // 30: longer than all windows
 
     // From start to end of the run.
     int32_t drift_per_million_max = 0;     // 13

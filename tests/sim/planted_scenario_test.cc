@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "base/planted.h"
-#include "node/server/inspect.h"
 #include "tests/sim/scenario.h"
 
 namespace starling::sim {
@@ -82,11 +81,6 @@ class Script : public Scenario {
     static RunOptions slow_repair(uint32_t nodes);
     // Nobody looks at disks, so that what clients see comes first.
     static RunOptions unaudited(RunOptions options);
-    // By seat of the only partition, as node 1 sees them.
-    std::vector<uint32_t> holders();
-    uint32_t seats_held_by(uint32_t number);
-    uint64_t hints_kept_by(uint32_t number);
-    void wait_until(const std::function<bool()>& condition);
     // Forms the cluster and lets all seats find their places.
     void settle(const RunOptions& options) {
         form(options);
@@ -117,40 +111,6 @@ RunOptions Script::slow_repair(uint32_t nodes) {
 RunOptions Script::unaudited(RunOptions options) {
     options.audit_interval = 1'000'000;
     return options;
-}
-
-std::vector<uint32_t> Script::holders() {
-    std::vector<uint32_t> found;
-    machine(1).node().ring([&](absl::StatusOr<std::vector<node::RingPartition>> ring) {
-        ASSERT_TRUE(ring.ok());
-        for (const base::NodeId holder : ring->front().holders) {
-            for (const auto& each : simulation_->cluster().machines()) {
-                if (each->node().id() == holder) found.push_back(each->number());
-            }
-        }
-    });
-    run_for(milliseconds(100));
-    EXPECT_EQ(found.size(), 3);
-    return found;
-}
-
-uint32_t Script::seats_held_by(uint32_t number) {
-    if (!simulation_->cluster().is_member(machine(number))) return 0;
-    node::ShardInspection inside;
-    machine(number).node().inspect(inside);
-    return static_cast<uint32_t>(inside.held.size());
-}
-
-uint64_t Script::hints_kept_by(uint32_t number) {
-    node::ShardInspection inside;
-    machine(number).node().inspect(inside);
-    return inside.hints;
-}
-
-void Script::wait_until(const std::function<bool()>& condition) {
-    for (int i = 0; i < 400'000 && !condition() && simulation_->verdict().ok(); ++i)
-        run_for(microseconds(50));
-    EXPECT_TRUE(condition() || !simulation_->verdict().ok()) << "the script waits in vain";
 }
 
 void Script::power_cut() {

@@ -3,6 +3,8 @@
 #include <optional>
 #include <utility>
 
+#include "node/server/inspect.h"
+
 namespace starling::sim {
 
 using std::chrono::microseconds;
@@ -45,7 +47,8 @@ void Scenario::finish() {
 }
 
 PutOutcome Scenario::put(uint32_t node, const std::string& value, PutAs as) {
-    std::optional<PutOutcome> outcome;
+    // Shared with the callback, which comes late, or never, once a violation ends the wait.
+    const auto outcome = std::make_shared<std::optional<PutOutcome>>();
     simulation_->operations().put({.key = key(),
                                    .value = value,
                                    .is_delete = as.is_delete,
@@ -55,12 +58,12 @@ PutOutcome Scenario::put(uint32_t node, const std::string& value, PutAs as) {
                                    .deadline = as.deadline,
                                    .tries_max = 1,
                                    .through = &machine(node)},
-                                  [&](PutOutcome what) { outcome = std::move(what); });
-    for (int i = 0; i < 10'000 && !outcome && simulation_->verdict().ok(); ++i)
+                                  [outcome](PutOutcome what) { *outcome = std::move(what); });
+    for (int i = 0; i < 10'000 && !outcome->has_value() && simulation_->verdict().ok(); ++i)
         run_for(milliseconds(1));
-    EXPECT_TRUE(outcome.has_value() || !simulation_->verdict().ok())
+    EXPECT_TRUE(outcome->has_value() || !simulation_->verdict().ok())
         << "the put was never answered";
-    return outcome.value_or(PutOutcome{});
+    return outcome->value_or(PutOutcome{});
 }
 
 void Scenario::begin_put(uint32_t node, const std::string& value, PutAs as) {
@@ -82,19 +85,24 @@ PutOutcome Scenario::remove(uint32_t node, PutAs as) {
 }
 
 ReadOutcome Scenario::read(uint32_t node, uint32_t r) {
-    std::optional<ReadOutcome> outcome;
+    // Shared with the callback, which comes late, or never, once a violation ends the wait.
+    const auto outcome = std::make_shared<std::optional<ReadOutcome>>();
     simulation_->operations().read(
         {.key = key(), .quorum = r, .tries_max = 1, .through = &machine(node)},
-        [&](ReadOutcome what) { outcome = std::move(what); });
-    for (int i = 0; i < 10'000 && !outcome && simulation_->verdict().ok(); ++i)
+        [outcome](ReadOutcome what) { *outcome = std::move(what); });
+    for (int i = 0; i < 10'000 && !outcome->has_value() && simulation_->verdict().ok(); ++i)
         run_for(milliseconds(1));
-    EXPECT_TRUE(outcome.has_value() || !simulation_->verdict().ok())
+    EXPECT_TRUE(outcome->has_value() || !simulation_->verdict().ok())
         << "the read was never answered";
-    return outcome.value_or(ReadOutcome{});
+    return outcome->value_or(ReadOutcome{});
 }
 
 void Scenario::crash(uint32_t number, env::CrashMode mode, base::Duration down_for) {
     simulation_->cluster().crash(machine(number), mode, down_for);
+}
+
+void Scenario::wipe(uint32_t number) {
+    simulation_->cluster().wipe(machine(number), seconds(1));
 }
 
 void Scenario::cut(uint32_t a, uint32_t b) {
@@ -106,6 +114,40 @@ void Scenario::isolate(uint32_t number) {
     for (const auto& other : simulation_->cluster().machines()) {
         if (other->number() != number) cut(number, other->number());
     }
+}
+
+std::vector<uint32_t> Scenario::holders() {
+    std::vector<uint32_t> found;
+    machine(1).node().ring([&](absl::StatusOr<std::vector<node::RingPartition>> ring) {
+        ASSERT_TRUE(ring.ok());
+        for (const base::NodeId holder : ring->front().holders) {
+            for (const auto& each : simulation_->cluster().machines()) {
+                if (each->node().id() == holder) found.push_back(each->number());
+            }
+        }
+    });
+    run_for(milliseconds(100));
+    EXPECT_EQ(found.size(), 3);
+    return found;
+}
+
+uint32_t Scenario::seats_held_by(uint32_t number) {
+    if (!simulation_->cluster().is_member(machine(number))) return 0;
+    node::ShardInspection inside;
+    machine(number).node().inspect(inside);
+    return static_cast<uint32_t>(inside.held.size());
+}
+
+uint64_t Scenario::hints_kept_by(uint32_t number) {
+    node::ShardInspection inside;
+    machine(number).node().inspect(inside);
+    return inside.hints;
+}
+
+void Scenario::wait_until(const std::function<bool()>& condition) {
+    for (int i = 0; i < 400'000 && !condition() && simulation_->verdict().ok(); ++i)
+        run_for(microseconds(50));
+    EXPECT_TRUE(condition() || !simulation_->verdict().ok()) << "the script waits in vain";
 }
 
 }  // namespace starling::sim

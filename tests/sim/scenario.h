@@ -4,6 +4,7 @@
 // thing at a time through chosen nodes. What the oracle knows about runs holds here too: each
 // answer is checked, and finish() demands rest, equal replicas and every acknowledged write.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -45,10 +46,17 @@ class Scenario : public ::testing::Test {
     void run_for(base::Duration span) { simulation_->run_for(span); }
     Machine& machine(uint32_t number) { return simulation_->cluster().machine(number); }
     void crash(uint32_t number, env::CrashMode mode, base::Duration down_for);
+    // It comes back with an empty disk, a second later.
+    void wipe(uint32_t number);
     // Both directions.
     void cut(uint32_t a, uint32_t b);
     void heal() { simulation_->network().heal(); }
     void isolate(uint32_t number);
+    // By seat of the only partition, as node 1 sees them.
+    std::vector<uint32_t> holders();
+    uint32_t seats_held_by(uint32_t number);
+    uint64_t hints_kept_by(uint32_t number);
+    void wait_until(const std::function<bool()>& condition);
     // Of the next operations; the first one until another is chosen.
     KeyIndex key() const { return Oracle::nth_key(key_number_); }
     void use_key(size_t number) { key_number_ = number; }

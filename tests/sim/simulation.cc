@@ -133,6 +133,7 @@ bool Simulation::find_namespaces() {
         info.replicas = n;
         info.read_quorum = n + 1 - majority;
         info.write_quorum = majority;
+        info.siblings_max = options_.node.siblings_max;
         founder.node().create_namespace(std::move(info),
                                         [&](auto made) { answer = made.status(); });
         run_for(seconds(5));
@@ -172,6 +173,7 @@ void Simulation::work() {
     }
     if (options_.faults.crashes_in_recovery) cluster_->set_recovery_crashes(300'000);
     if (options_.faults.damaged_logs) cluster_->set_damaged_logs(500'000);
+    if (options_.faults.wrong_configurations) cluster_->set_wrong_configurations(500'000);
     faults_->begin();
     workload_->begin(*operations_);
     run_until(end);
@@ -183,6 +185,7 @@ void Simulation::work() {
     workload_->end();
     cluster_->set_recovery_crashes(0);
     cluster_->set_damaged_logs(0);
+    cluster_->set_wrong_configurations(0);
 }
 
 RunResult Simulation::run() {

@@ -230,7 +230,8 @@ void Workload::begin_invalid(Session& session, KeyIndex key) {
     put.request = operations_->next_request();
     const auto nothing = [] {};
     const std::optional<SeenToken> token = session.latest_read(key);
-    switch (random_.below(8)) {
+    if (in_hundred(10)) return operations_->administer_invalid();
+    switch (random_.below(10)) {
         case 0:
             put.key.clear();
             return operations_->put_invalid(std::move(put), "an empty key", nothing);
@@ -258,6 +259,21 @@ void Workload::begin_invalid(Session& session, KeyIndex key) {
             put.context->at(random_.below(put.context->size())) ^=
                 static_cast<char>(1 + random_.below(255));
             return operations_->put_invalid(std::move(put), "a forged context", nothing);
+        case 7: {
+            constexpr std::array<std::string_view, 3> malformed = {
+                "\x01", "\x7f of a format that nobody knows", "\x01 sealed by nobody at all"};
+            put.context = malformed[random_.below(malformed.size())];
+            if (random_.below(4) == 0) put.context->resize(node::context_token_bytes_max + 1, 'c');
+            return operations_->put_invalid(std::move(put), "a malformed context", nothing);
+        }
+        case 8:
+            // Rarely: megabytes take their time.
+            if (random_.below(25) == 0) {
+                put.value = std::string(options_.node.value_bytes_max + 1, 'v');
+                return operations_->put_invalid(
+                    std::move(put), "a value that is too long", nothing);
+            }
+            [[fallthrough]];
         default: {
             node::GetRequest get{.options = put.options, .key = right.key};
             get.options.quorum = right.replicas + 1;

@@ -51,6 +51,19 @@ TEST(ChecksumTest, HmacHasTheValueOfRfc4231Case2) {
     EXPECT_EQ(tag[31], 0x43);
 }
 
+TEST(ChecksumTest, AnHmacKeyTagsAsTheWholeComputationDoes) {
+    std::string message;
+    for (const size_t secret_bytes : {0u, 1u, 16u, 63u, 64u, 65u, 200u}) {
+        const std::string secret(secret_bytes, 'k');
+        const HmacKey key(secret);
+        for (const size_t size : {0u, 1u, 55u, 56u, 64u, 119u, 1000u}) {
+            message.assign(size, 'm');
+            EXPECT_EQ(key.tag_of(message), hmac_sha256(secret, message))
+                << secret_bytes << " bytes of secret, " << size << " of message";
+        }
+    }
+}
+
 TEST(ChecksumTest, ConstantTimeComparisonSeesEveryDifference) {
     EXPECT_TRUE(equal_constant_time("abc", "abc"));
     EXPECT_FALSE(equal_constant_time("abc", "abd"));

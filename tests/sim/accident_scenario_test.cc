@@ -1,0 +1,273 @@
+// Scripted scenarios about accidents that befall a node as a whole: its disk is wiped, restored
+// from an older copy or copied to another machine, its clock is far off, it is away for very long.
+
+#include <gmock/gmock.h>
+
+#include "node/server/inspect.h"
+#include "tests/sim/scenario.h"
+
+namespace starling::sim {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+constexpr Replaces with_context = Replaces::seen;
+
+class AccidentTest : public Scenario {
+  protected:
+    // Every node has a seat, and nothing moves.
+    void settle(const RunOptions& options) {
+        form(options);
+        run_for(seconds(10));
+    }
+    void settle(uint32_t nodes) { settle(plain(nodes, nodes)); }
+    std::unique_ptr<env::SimFileSystem> copy_of_disk(uint32_t number) {
+        return machine(number).files().clone_after_crash();
+    }
+    // The machine loses its power, and starts a second later from this disk.
+    void restart_from(uint32_t number, const env::SimFileSystem& disk) {
+        crash(number, env::CrashMode::lost, seconds(1));
+        machine(number).files().swap_for(disk);
+        run_for(seconds(2));
+    }
+    // Reads through each node: from R of them, and from all.
+    void expect_everywhere(const std::vector<std::string>& values) {
+        for (const auto& each : simulation_->cluster().machines()) {
+            for (const uint32_t r : {2u, 3u}) {
+                EXPECT_THAT(read(each->number(), r).values,
+                            ::testing::UnorderedElementsAreArray(values))
+                    << "through " << each->name() << " at R=" << r;
+            }
+        }
+    }
+};
+
+TEST_F(AccidentTest, ADiskRestoredFromBeforeADeleteBringsNothingBack) {
+    settle(3);
+    ASSERT_TRUE(put(1, "deleted", {.w = 3}).status.ok());
+    const auto old = copy_of_disk(3);
+    ASSERT_TRUE(remove(1, {.w = 3}).status.ok());
+    restart_from(3, *old);
+    expect_everywhere({});
+    run_for(seconds(30));
+    expect_everywhere({});
+    finish();
+}
+
+TEST_F(AccidentTest, ANodeWhoseOwnWritesWereRolledBackMintsNoDotTwice) {
+    settle(3);
+    ASSERT_TRUE(put(3, "v1", {.w = 3}).status.ok());
+    const auto old = copy_of_disk(3);
+    for (int i = 2; i <= 5; ++i) {
+        ASSERT_TRUE(put(3, "v" + std::to_string(i), {.w = 3}).status.ok());
+    }
+    restart_from(3, *old);
+    ASSERT_TRUE(put(3, "after").status.ok());
+    expect_everywhere({"after"});
+    for (int i = 6; i <= 10; ++i) {
+        ASSERT_TRUE(put(3, "v" + std::to_string(i)).status.ok());
+    }
+    expect_everywhere({"v10"});
+    finish();
+}
+
+TEST_F(AccidentTest, ADiskThatIsRestoredAgainAndAgainStaysOneNode) {
+    settle(3);
+    ASSERT_TRUE(put(1, "before", {.w = 3}).status.ok());
+    const auto old = copy_of_disk(2);
+    for (int i = 1; i <= 5; ++i) {
+        const std::string value = "v" + std::to_string(i);
+        ASSERT_TRUE(put(2, value, {.w = 3}).status.ok());
+        restart_from(2, *old);
+        expect_everywhere({value});
+    }
+    finish();
+}
+
+TEST_F(AccidentTest, AHintThatComesLongAfterTheDeleteOfItsWriteBringsNothingBack) {
+    settle(4);
+    const std::vector<uint32_t> seats = holders();
+    const uint32_t stand_in = 1 + 2 + 3 + 4 - seats[0] - seats[1] - seats[2];
+    crash(seats[2], env::CrashMode::lost, seconds(60));
+    run_for(seconds(30));
+    ASSERT_TRUE(put(seats[0], "deleted", {.replaces = with_context}).status.ok());
+    run_for(seconds(1));
+    ASSERT_GT(hints_kept_by(stand_in), 0);
+    isolate(stand_in);
+    run_for(seconds(40));
+    const ReadOutcome seen = read(seats[0]);
+    ASSERT_THAT(seen.values, ElementsAre("deleted"));
+    ASSERT_TRUE(
+        remove(seats[0], {.replaces = with_context, .context = seen.context, .w = 3}).status.ok());
+    // Longer than a request is remembered, and than replicas need to compare.
+    run_for(minutes(3));
+    ASSERT_GT(hints_kept_by(stand_in), 0);
+    heal();
+    wait_until([&] { return hints_kept_by(stand_in) == 0; });
+    EXPECT_THAT(read(seats[2]).values, IsEmpty());
+    expect_everywhere({});
+    finish();
+}
+
+TEST_F(AccidentTest, AHintThatComesBeforeTheDeleteOfItsWriteIsDeletedWithIt) {
+    settle(4);
+    const std::vector<uint32_t> seats = holders();
+    const uint32_t stand_in = 1 + 2 + 3 + 4 - seats[0] - seats[1] - seats[2];
+    crash(seats[2], env::CrashMode::lost, seconds(60));
+    run_for(seconds(30));
+    ASSERT_TRUE(put(seats[0], "deleted", {.replaces = with_context}).status.ok());
+    const ReadOutcome seen = read(seats[0]);
+    // The holder that comes back hears of the write from the stand-in alone, not of its delete.
+    cut(seats[0], seats[2]);
+    cut(seats[1], seats[2]);
+    run_for(seconds(29));
+    wait_until([&] { return machine(seats[2]).is_up(); });
+    ASSERT_TRUE(remove(seats[0], {.replaces = with_context, .context = seen.context}).status.ok());
+    wait_until([&] { return hints_kept_by(stand_in) == 0 || !simulation_->verdict().ok(); });
+    heal();
+    finish();
+}
+
+TEST_F(AccidentTest, APutAndADeleteThatDoNotKnowOfOneAnotherBothCount) {
+    settle(3);
+    for (int round = 0; round < 20; ++round) {
+        SCOPED_TRACE(round);
+        use_key(static_cast<size_t>(round % 2));
+        const std::string old = "old" + std::to_string(round);
+        const std::string put_value = "new" + std::to_string(round);
+        ASSERT_TRUE(put(1, old, {.w = 3}).status.ok());
+        const ReadOutcome seen = read(2, 3);
+        ASSERT_THAT(seen.values, ElementsAre(old));
+        begin_put(1 + static_cast<uint32_t>(round) % 3,
+                  put_value,
+                  {.replaces = with_context, .context = seen.context});
+        run_for(std::chrono::microseconds(100 * round));
+        ASSERT_TRUE(remove(1 + static_cast<uint32_t>(round + 1) % 3,
+                           {.replaces = with_context, .context = seen.context})
+                        .status.ok());
+        run_for(seconds(1));
+        // The delete has not seen the new value, so it does not delete that.
+        expect_everywhere({put_value});
+    }
+    finish();
+}
+
+TEST_F(AccidentTest, APutThatKnowsTheDeleteAndADeleteThatKnowsThePutReplaceOneAnother) {
+    settle(3);
+    ASSERT_TRUE(put(1, "first", {.w = 3}).status.ok());
+    ASSERT_TRUE(remove(2).status.ok());
+    const ReadOutcome gone = read(3);
+    ASSERT_THAT(gone.values, IsEmpty());
+    ASSERT_TRUE(put(3, "second", {.replaces = with_context, .context = gone.context}).status.ok());
+    const ReadOutcome seen = read(1);
+    ASSERT_THAT(seen.values, ElementsAre("second"));
+    isolate(2);
+    ASSERT_TRUE(remove(1, {.replaces = with_context, .context = seen.context}).status.ok());
+    heal();
+    run_for(seconds(1));
+    expect_everywhere({});
+    finish();
+}
+
+TEST_F(AccidentTest, AClockTwoHoursAheadThatIsSetRightBringsNothingBackAndLosesNothing) {
+    settle(3);
+    ASSERT_TRUE(put(1, "deleted", {.w = 3}).status.ok());
+    use_key(1);
+    ASSERT_TRUE(put(1, "kept", {.w = 3}).status.ok());
+    use_key(0);
+    machine(3).wall_clock().jump(hours(2));
+    ASSERT_TRUE(remove(1).status.ok());
+    // Long enough for the wrong clock to forget every request that it knew.
+    run_for(minutes(2));
+    // The clients' clocks are right: to this node their requests are two hours old.
+    EXPECT_FALSE(put(3, "through the wrong clock").status.ok());
+    ASSERT_TRUE(put(2, "after the delete", {.w = 3}).status.ok());
+    ASSERT_TRUE(remove(2, {.w = 3}).status.ok());
+    expect_everywhere({});
+    machine(3).wall_clock().jump(-hours(2));
+    run_for(minutes(2));
+    expect_everywhere({});
+    ASSERT_TRUE(put(3, "through the clock that is right again").status.ok());
+    expect_everywhere({"through the clock that is right again"});
+    use_key(1);
+    expect_everywhere({"kept"});
+    finish();
+}
+
+TEST_F(AccidentTest, ANodeThatWasAwayForAWeekTakesNothingBackAndLearnsEverything) {
+    RunOptions options = plain(3, 3);
+    options.workload.keys = 20;
+    // So slow that a week passes quickly: what matters is that all windows and timers are over.
+    options.node.gossip_probe_interval = seconds(60);
+    options.node.entropy_interval = minutes(10);
+    options.node.hint_interval = minutes(1);
+    options.convergence_max = hours(1);
+    settle(options);
+    for (size_t key = 0; key < 15; ++key) {
+        use_key(key);
+        ASSERT_TRUE(put(1 + static_cast<uint32_t>(key % 3), "old", {.w = 3}).status.ok());
+    }
+    crash(3, env::CrashMode::torn, hours(24 * 7));
+    run_for(minutes(30));
+    for (size_t key = 0; key < 20; ++key) {
+        use_key(key);
+        if (key < 5) {
+            ASSERT_TRUE(remove(1).status.ok());
+        } else if (key >= 10) {
+            ASSERT_TRUE(put(2, "new").status.ok());
+        }
+    }
+    run_for(hours(24 * 7));
+    ASSERT_TRUE(machine(3).is_up());
+    for (size_t key = 0; key < 20; ++key) {
+        use_key(key);
+        SCOPED_TRACE(key);
+        if (key < 5) {
+            EXPECT_THAT(read(3).values, IsEmpty());
+        } else {
+            EXPECT_THAT(read(3).values, ElementsAre(key < 10 ? "old" : "new"));
+        }
+    }
+    finish();
+}
+
+TEST_F(AccidentTest, AWipedNodeThatComesBackAtItsOldAddressIsAnotherNodeAndLosesNobodysWrites) {
+    RunOptions options = plain(3, 3);
+    // Disks are not looked at: one of those that had the acknowledged writes is gone.
+    options.audit_interval = 1'000'000;
+    settle(options);
+    ASSERT_TRUE(put(1, "before", {.w = 3}).status.ok());
+    use_key(1);
+    ASSERT_TRUE(put(1, "deleted", {.w = 3}).status.ok());
+    ASSERT_TRUE(remove(1, {.w = 3}).status.ok());
+    const base::NodeId former = machine(3).node().id();
+    wipe(3);
+    wait_until([this] { return machine(3).is_up(); });
+    EXPECT_NE(machine(3).node().id(), former);
+    // The dead node keeps its seat; the other two are a majority.
+    for (int i = 0; i < 10; ++i) {
+        run_for(seconds(5));
+        use_key(0);
+        const std::string value = "v" + std::to_string(i);
+        ASSERT_TRUE(put(1 + static_cast<uint32_t>(i) % 2, value).status.ok());
+        const ReadOutcome back = read(1 + static_cast<uint32_t>(i + 1) % 2);
+        EXPECT_TRUE(back.status.ok()) << back.status;
+        EXPECT_THAT(back.values, ElementsAre(value));
+        use_key(1);
+        const ReadOutcome deleted = read(1 + static_cast<uint32_t>(i) % 3);
+        EXPECT_TRUE(deleted.status.ok()) << deleted.status;
+        EXPECT_THAT(deleted.values, IsEmpty());
+    }
+    EXPECT_TRUE(simulation_->cluster().is_member(machine(3)));
+    for (const Violation& violation : simulation_->result().violations)
+        ADD_FAILURE() << violation.invariant << ": " << violation.what;
+}
+
+}  // namespace
+}  // namespace starling::sim
