@@ -49,11 +49,16 @@ struct PutRequest {
     // REQUIRED: the client's name for this write, the same in each retry.
     base::RequestId request;
     uint64_t expires_ms = 0;
+    // Present, and empty at first: PutResult::session is wanted.
+    std::optional<std::string> session = {};
 };
 
 struct GetRequest {
     RequestOptions options;
     std::string key;
+    // Session tokens (node/version/session_token.h): the answer reflects what they have seen of the
+    // key, or is `unavailable` with reason session_not_satisfied.
+    std::optional<std::string> session = {};
 };
 
 enum class ReplicaState : uint8_t {
@@ -101,6 +106,8 @@ struct PutResult {
     bool is_repeat = false;
     std::string context;
     Receipt receipt;
+    // What the request's session says of the key, and this write. Empty without a session.
+    std::string session = {};
 };
 
 struct SiblingValue {
@@ -116,6 +123,8 @@ struct GetResult {
     std::vector<SiblingValue> values;
     std::string context;
     Receipt receipt;
+    // What the request's session says of the key, and what this read returned.
+    std::string session = {};
 };
 
 class KvService {

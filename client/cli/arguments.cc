@@ -88,6 +88,13 @@ CLI::App& add_command(CLI::App& parent,
     return sub;
 }
 
+void add_session_option(CLI::App& sub, Arguments& arguments) {
+    sub.add_option("--session",
+                   arguments.session_file,
+                   "FILE of a session: what it has written and read is never read older again")
+        ->type_name("FILE");
+}
+
 void add_write_options(CLI::App& sub, Arguments& arguments) {
     auto* context = sub.add_option(
         "-c,--context", arguments.context, "what a get of this key returned, hexadecimal");
@@ -103,12 +110,15 @@ void add_key_commands(CLI::App& app, Arguments& arguments) {
     put.add_option("-v,--value,VALUE", arguments.value, "the value; '-': standard input")
         ->required();
     add_write_options(put, arguments);
+    add_session_option(put, arguments);
     CLI::App& get = add_command(app, "get", "read a value", arguments, Command::get);
     get.add_option("-k,--key,KEY", arguments.key, "the key")->required();
+    add_session_option(get, arguments);
     CLI::App& del = add_command(app, "delete", "delete a key", arguments, Command::del);
     del.alias("del")->alias("rm");
     del.add_option("-k,--key,KEY", arguments.key, "the key")->required();
     add_write_options(del, arguments);
+    add_session_option(del, arguments);
     CLI::App& batch = add_command(app,
                                   "batch",
                                   "many operations, one per line, through one stream",
@@ -116,6 +126,7 @@ void add_key_commands(CLI::App& app, Arguments& arguments) {
                                   Command::batch);
     batch.add_option("FILE", arguments.batch_file, "where the lines are; '-': standard input")
         ->required();
+    add_session_option(batch, arguments);
 }
 
 void add_cluster_commands(CLI::App& app, Arguments& arguments) {

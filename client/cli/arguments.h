@@ -48,6 +48,8 @@ struct Arguments {
     bool is_timeout_given = false;
     Output output = Output::text;
     bool explain = false;
+    // Of the session that reads its own writes; empty: none.
+    std::string session_file;
 
     std::string key;
     std::string value;

@@ -39,6 +39,9 @@ class Node::Impl final : private ShardHost, private ClusterHost {
     bool is_ready() const { return phase_ == Phase::serving; }
 
   private:
+    // The node as its own client.
+    class OwnRequests;
+
     // starting: inside start(), when no loop runs yet and all may be touched; seating: the loops
     // run, the seats of a new cluster are not durable yet.
     enum class Phase { constructed, starting, seating, serving, stopping, stopped };

@@ -46,6 +46,7 @@ Shard::Shard(uint32_t index,
       host_(host),
       random_(random_seed),
       sealer_(options.cluster_secret),
+      session_sealer_(options.cluster_secret),
       hybrid_clock_(options.clock_drift_max),
       horizon_(in_ms(options.request_window + options.clock_drift_max),
                in_ms(options.clock_drift_max)),
@@ -92,6 +93,7 @@ void Shard::make_parts() {
                            .host = *this,
                            .hybrid_clock = hybrid_clock_,
                            .sealer = sealer_,
+                           .sessions = session_sealer_,
                            .retire = {},
                            .view = view_});
     courier_ = std::make_unique<HintCourier>(

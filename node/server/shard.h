@@ -162,6 +162,7 @@ class Shard final : private ReplicaHost, private HandoverHost, private EntropyHo
     ShardRandom random_;
     Identity identity_;
     ContextSealer sealer_;
+    SessionSealer session_sealer_;
     HybridClock hybrid_clock_;
     GoneHorizon horizon_;
     // Reading it lets it see what the wall clock does.

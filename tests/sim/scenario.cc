@@ -22,6 +22,7 @@ RunOptions Scenario::plain(uint32_t nodes, uint32_t nodes_at_start) {
     options.workload.clients = 1;
     options.workload.keys = 2;
     options.workload.lone_users = 0;
+    options.workload.session_users = 0;
     options.workload.link_delay_mean = microseconds(10);
     return options;
 }
@@ -54,7 +55,8 @@ PutOutcome Scenario::put(uint32_t node, const std::string& value, PutAs as) {
                                    .quorum = as.w,
                                    .deadline = as.deadline,
                                    .tries_max = 1,
-                                   .through = &machine(node)},
+                                   .through = &machine(node),
+                                   .session = as.session},
                                   [&](PutOutcome what) { outcome = std::move(what); });
     for (int i = 0; i < 10'000 && !outcome && simulation_->verdict().ok(); ++i)
         run_for(milliseconds(1));
@@ -81,11 +83,14 @@ PutOutcome Scenario::remove(uint32_t node, PutAs as) {
     return put(node, "", std::move(as));
 }
 
-ReadOutcome Scenario::read(uint32_t node, uint32_t r) {
+ReadOutcome Scenario::read(uint32_t node, uint32_t r, std::optional<SessionSeen> session) {
     std::optional<ReadOutcome> outcome;
-    simulation_->operations().read(
-        {.key = key(), .quorum = r, .tries_max = 1, .through = &machine(node)},
-        [&](ReadOutcome what) { outcome = std::move(what); });
+    simulation_->operations().read({.key = key(),
+                                    .quorum = r,
+                                    .tries_max = 1,
+                                    .through = &machine(node),
+                                    .session = std::move(session)},
+                                   [&](ReadOutcome what) { outcome = std::move(what); });
     for (int i = 0; i < 10'000 && !outcome && simulation_->verdict().ok(); ++i)
         run_for(milliseconds(1));
     EXPECT_TRUE(outcome.has_value() || !simulation_->verdict().ok())
