@@ -37,6 +37,15 @@ std::optional<base::Duration> parse_timeout(const std::string& text) {
     return std::nullopt;
 }
 
+base::Duration duration_of(const std::string& option, const std::string& text) {
+    const auto duration = parse_timeout(text);
+    if (!duration.has_value()) {
+        throw CLI::ValidationError(option,
+                                   "expected a duration like 500ms or 2s, got '" + text + "'");
+    }
+    return *duration;
+}
+
 void add_common_options(CLI::App& app, Arguments& arguments) {
     auto* address = app.add_option("--addr",
                                    arguments.addresses,
@@ -59,13 +68,7 @@ void add_common_options(CLI::App& app, Arguments& arguments) {
     app.add_option_function<std::string>(
            "--request-timeout",
            [&arguments](const std::string& text) {
-               const auto timeout = parse_timeout(text);
-               if (!timeout.has_value()) {
-                   throw CLI::ValidationError(
-                       "--request-timeout",
-                       "expected a duration like 500ms or 2s, got '" + text + "'");
-               }
-               arguments.timeout = *timeout;
+               arguments.timeout = duration_of("--request-timeout", text);
                arguments.is_timeout_given = true;
            },
            "how long a request may take, like 500ms or 2s (5s)")
@@ -158,6 +161,23 @@ void add_cluster_commands(CLI::App& app, Arguments& arguments) {
     join.add_flag("--no-wait", arguments.no_wait, "do not wait until the node is in every view");
 }
 
+void add_verify_command(CLI::App& app, Arguments& arguments) {
+    CLI::App& verify =
+        add_command(app, "verify", "compare all replicas of every key", arguments, Command::verify);
+    verify
+        .add_option(
+            "--bytes-per-second", arguments.bytes_per_second, "of answers, at most (4194304)")
+        ->check(CLI::Range(uint64_t{1024}, uint64_t{1} << 40));
+    verify
+        .add_option_function<std::string>(
+            "--settle",
+            [&arguments](const std::string& text) {
+                arguments.settle = duration_of("--settle", text);
+            },
+            "how long a write may be under way: the pause between two looks at a key (3s)")
+        ->type_name("DURATION");
+}
+
 void add_dev_commands(CLI::App& app, Arguments& arguments) {
     CLI::App& dev =
         *app.add_subcommand("dev", "a cluster of real nodes on this machine, for trying out");
@@ -197,6 +217,7 @@ std::optional<int> parse_arguments(const std::vector<std::string>& words,
     add_common_options(app, arguments);
     add_key_commands(app, arguments);
     add_cluster_commands(app, arguments);
+    add_verify_command(app, arguments);
     add_dev_commands(app, arguments);
     try {
         app.parse(std::vector<std::string>(words.rbegin(), words.rend()));

@@ -39,6 +39,7 @@ class Session {
                                                           uint32_t tries_max);
 
     const env::Clock& clock() const { return clock_; }
+    const env::WallClock& wall_clock() const { return wall_clock_; }
     env::Random& random() { return random_; }
 
   private:

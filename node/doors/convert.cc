@@ -117,18 +117,6 @@ absl::StatusOr<PutRequest> take_write(Message& message,
     return request;
 }
 
-void fill(v1::Dot& message, const Dot& dot) {
-    message.set_node_id(dot.actor.node.raw());
-    message.set_start(dot.actor.start);
-    message.set_random(dot.actor.random);
-    message.set_sequence(dot.sequence);
-}
-
-void fill(v1::HybridTime& message, HybridTime time) {
-    message.set_wall_ms(time.wall_ms);
-    message.set_logical(time.logical);
-}
-
 uint64_t to_us(base::Duration duration) {
     const auto us = std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
     return us < 0 ? 0 : static_cast<uint64_t>(us);
@@ -178,6 +166,18 @@ void fill(v1::Receipt& message, Receipt&& receipt) {
 }
 
 }  // namespace
+
+void fill(v1::Dot& message, const Dot& dot) {
+    message.set_node_id(dot.actor.node.raw());
+    message.set_start(dot.actor.start);
+    message.set_random(dot.actor.random);
+    message.set_sequence(dot.sequence);
+}
+
+void fill(v1::HybridTime& message, HybridTime time) {
+    message.set_wall_ms(time.wall_ms);
+    message.set_logical(time.logical);
+}
 
 absl::StatusOr<PutRequest> take_put(v1::PutRequest& message,
                                     const RequestLimits& limits,

@@ -26,6 +26,7 @@ enum class Method : uint8_t {
     ring,
     create_namespace,
     list_namespaces,
+    inspect_replica,
     http,
 };
 inline constexpr size_t method_count = 12;

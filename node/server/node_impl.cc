@@ -635,6 +635,30 @@ void Node::Impl::list_namespaces(Callback<std::vector<NamespaceInfo>> done) {
     });
 }
 
+void Node::Impl::inspect_replica(InspectRequest request, Callback<InspectResult> done) {
+    if (phase_ != Phase::serving) {
+        done(not_serving());
+        return;
+    }
+    const uint32_t partition = request.partition.raw();
+    if (partition >= partition_count_ || request.replicas < 1 ||
+        request.replicas > options_.seat_count) {
+        done(base::make_error(
+            absl::StatusCode::kInvalidArgument,
+            base::reason::invalid_request,
+            fmt::format("partition: below {}; replicas: 1 to {}; asked for {} and {}",
+                        partition_count_.load(),
+                        options_.seat_count,
+                        partition,
+                        request.replicas)));
+        return;
+    }
+    on_shard(partition % shard_count(),
+             [request = std::move(request), done = std::move(done)](Shard& owner) mutable {
+                 owner.inspector().inspect(std::move(request), std::move(done));
+             });
+}
+
 void Node::Impl::stop(std::function<void(absl::Status)> done) {
     loop0().post([this, done = std::move(done)] {
         if (phase_ == Phase::constructed || phase_ == Phase::starting) {

@@ -32,6 +32,7 @@ class Node::Impl final : private ShardHost, private ClusterHost {
     void ring(Callback<std::vector<RingPartition>> done);
     void create_namespace(NamespaceInfo info, Callback<NamespaceInfo> done);
     void list_namespaces(Callback<std::vector<NamespaceInfo>> done);
+    void inspect_replica(InspectRequest request, Callback<InspectResult> done);
     void inspect(ShardInspection& out);
 
     base::NodeId id() const { return node_id_; }

@@ -77,6 +77,8 @@ void Shard::make_parts() {
         horizon_,
         static_cast<ReplicaHost&>(*this),
         ReplicaLimits{.peer_bytes_max = MemoryDivision(options_).peer_requests / shard_count_});
+    inspector_ =
+        std::make_unique<ReplicaInspector>(*store_, static_cast<const ReplicaHost&>(*this));
     Actor actor{.node = identity_.node, .start = identity_.generation, .random = random_.next()};
     if (STARLING_PLANTED(dot_counter_not_persisted)) {
         actor = {.node = identity_.node, .start = 1, .random = 1};

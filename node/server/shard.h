@@ -26,6 +26,7 @@
 #include "node/server/identity.h"
 #include "node/server/inspect.h"
 #include "node/server/options.h"
+#include "node/server/replica_inspector.h"
 #include "node/server/shard_random.h"
 #include "starling/peer/envelope.pb.h"
 
@@ -102,6 +103,7 @@ class Shard final : private ReplicaHost, private HandoverHost, private EntropyHo
     std::vector<HeldSeat> held() const { return mover_->held(); }
 
     Coordinator& coordinator() { return *coordinator_; }
+    ReplicaInspector& inspector() { return *inspector_; }
     void on_message(base::NodeId from, const peer::Envelope& envelope);
     void set_view(ClusterViewPtr view);
     // What another member's record says it holds; of this node's own the mover knows first.
@@ -177,6 +179,7 @@ class Shard final : private ReplicaHost, private HandoverHost, private EntropyHo
     std::unique_ptr<ReplicaStore> store_;
     std::unique_ptr<HintStore> hints_;
     std::unique_ptr<Replica> replica_;
+    std::unique_ptr<ReplicaInspector> inspector_;
     std::unique_ptr<Coordinator> coordinator_;
     std::unique_ptr<HintCourier> courier_;
     std::unique_ptr<Entropy> entropy_;
