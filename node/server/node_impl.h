@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/byte_limit.h"
+#include "node/canary/canary.h"
 #include "node/server/cluster.h"
 #include "node/server/node.h"
 #include "node/server/shard.h"
@@ -63,6 +64,7 @@ class Node::Impl final : private ShardHost, private ClusterHost {
                        ClusterHost::Done done) override;
     bool holds_data() override;
 
+    void start_canary();
     // OK once durable.
     void store_membership(const std::string& state, ClusterHost::Done done);
     absl::Status open_shards();
@@ -102,6 +104,9 @@ class Node::Impl final : private ShardHost, private ClusterHost {
     std::vector<std::vector<HeldSeat>> held_;
     uint64_t frames_malformed_ = 0;
     uint64_t frames_misdirected_ = 0;
+    // Null where options say so.
+    std::unique_ptr<OwnRequests> own_requests_;
+    std::unique_ptr<Canary> canary_;
 
     // Each owned by its loop.
     std::vector<std::unique_ptr<Shard>> shards_;
