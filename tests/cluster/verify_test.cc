@@ -144,7 +144,7 @@ TEST(VerifyTest, AValueThatOneReplicaHasOtherwiseIsNamedWithItsNode) {
     EXPECT_THAT(found.out, HasSubstr("1 keys differ"));
     const Verified json = verify(cluster, 1, {"--output", "json"});
     EXPECT_EQ(json.code, 1);
-    EXPECT_THAT(json.out, HasSubstr("\"result\":\"different\""));
+    EXPECT_THAT(json.out, HasSubstr("\"result\": \"different\""));
     EXPECT_THAT(json.out, HasSubstr(key));
     const Verified other = verify(cluster, 1, {"--namespace", "nowhere"});
     EXPECT_EQ(other.code, 2) << "nothing of the kind can be checked";
