@@ -45,7 +45,8 @@ namespace starling::base {
     BUG(filter_false_negative)          \
     BUG(tree_not_updated_on_delete)     \
     BUG(placement_depends_on_order)     \
-    BUG(refutation_same_incarnation)
+    BUG(refutation_same_incarnation)    \
+    BUG(session_token_ignored)
 
 enum class PlantedBug {
     none,

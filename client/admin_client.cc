@@ -94,4 +94,15 @@ absl::StatusOr<v1::ListNamespacesResponse> AdminClient::list_namespaces() {
         });
 }
 
+absl::StatusOr<v1::InspectReplicaResponse> AdminClient::inspect_replica(
+    const v1::InspectReplicaRequest& question) {
+    return ask<v1::InspectReplicaRequest, v1::InspectReplicaResponse>(
+        *core_,
+        Repeat::harmless,
+        question,
+        [](auto& to, auto* call, auto* in, auto* out, auto end) {
+            to.admin->async()->InspectReplica(call, in, out, std::move(end));
+        });
+}
+
 }  // namespace starling::client

@@ -31,6 +31,8 @@ class AdminClient {
     absl::StatusOr<v1::JoinResponse> join(const std::string& known_address);
     absl::StatusOr<v1::Namespace> create_namespace(const v1::Namespace& wanted);
     absl::StatusOr<v1::ListNamespacesResponse> list_namespaces();
+    absl::StatusOr<v1::InspectReplicaResponse> inspect_replica(
+        const v1::InspectReplicaRequest& question);
 
   private:
     explicit AdminClient(std::unique_ptr<Core> core);

@@ -48,7 +48,8 @@ class Batch::Impl final : public std::enable_shared_from_this<Impl> {
           core_({.retry = core.options.retry,
                  .limits = options,
                  .endpoint_count = static_cast<uint32_t>(core.endpoints.count())},
-                core.random),
+                core.random,
+                core.options.read_your_writes ? &core.session : nullptr),
           backoff_(core.options.retry.backoff_first, core.options.retry.backoff_max) {}
 
     Core& client() { return client_; }

@@ -32,6 +32,14 @@ v1::RequestOptions& options_of(v1::BatchOperation& operation) {
                                : *operation.mutable_delete_()->mutable_options();
 }
 
+SessionOfRequest attach(SessionMarks& session, v1::BatchOperation& operation) {
+    if (operation.has_put()) {
+        return {session, *operation.mutable_put()};
+    }
+    return operation.has_get() ? SessionOfRequest(session, *operation.mutable_get())
+                               : SessionOfRequest(session, *operation.mutable_delete_());
+}
+
 Failure late(std::string_view what, bool may_have_begun) {
     return {.status =
                 base::make_error(absl::StatusCode::kDeadlineExceeded, base::reason::deadline, what),
@@ -92,6 +100,9 @@ void BatchCore::fill(v1::BatchRequest& message, base::MonotonicTime now) {
         entry.try_until = now + time;
         entry.operation.set_number(entry.number);
         options_of(entry.operation).set_deadline_ms(node_deadline_ms(time));
+        if (session_ != nullptr) {
+            entry.session = attach(*session_, entry.operation);
+        }
         sent_.emplace(entry.number, index);
         *message.add_operations() = entry.operation;
         bytes += entry.bytes;
@@ -106,7 +117,12 @@ void BatchCore::on_results(v1::BatchResponse& response, base::MonotonicTime now)
         }
         const uint64_t index = sent->second;
         sent_.erase(sent);
-        const bool is_read_result = is_read(entries_.at(index).operation);
+        const Entry& entry = entries_.at(index);
+        const bool is_read_result = is_read(entry.operation);
+        if (entry.session.has_value()) {
+            entry.session->learn(is_read_result ? result.get().session()
+                                                : result.write().session());
+        }
         if (result.has_error() && result.error().code() != 0) {
             fail(index, to_failure(result.error()), now);
         } else if (result.has_write() && !is_read_result) {

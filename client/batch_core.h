@@ -14,6 +14,7 @@
 
 #include <deque>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -21,6 +22,7 @@
 
 #include "base/time.h"
 #include "client/batch.h"
+#include "client/kv_requests.h"
 #include "client/retry.h"
 #include "env/random.h"
 #include "starling/v1/kv.pb.h"
@@ -35,8 +37,9 @@ class BatchCore {
         uint32_t endpoint_count = 1;
     };
 
-    BatchCore(const Parameters& parameters, env::Random& random)
-        : parameters_(parameters), random_(random) {}
+    // `session`: null for none.
+    BatchCore(const Parameters& parameters, env::Random& random, SessionMarks* session = nullptr)
+        : parameters_(parameters), random_(random), session_(session) {}
 
     // Whether an operation of so many bytes may be added.
     bool has_room(size_t bytes) const;
@@ -69,6 +72,8 @@ class BatchCore {
         // Of the present try; 0: not sent.
         uint64_t number = 0;
         base::MonotonicTime try_until;
+        // As it went with the last try.
+        std::optional<SessionOfRequest> session = std::nullopt;
     };
 
     void fail(uint64_t index, const Failure& failure, base::MonotonicTime now);
@@ -76,6 +81,7 @@ class BatchCore {
 
     const Parameters parameters_;
     env::Random& random_;
+    SessionMarks* const session_;
 
     // By index.
     std::map<uint64_t, Entry> entries_;

@@ -62,6 +62,20 @@ absl::StatusOr<v1::GetResponse> Client::get(std::string key, const RequestOption
         [&](GetCallback done) { get(std::move(key), options, std::move(done)); });
 }
 
+std::vector<SessionMark> Client::session() const {
+    return core_->session.all();
+}
+
+void Client::resume(const std::vector<SessionMark>& session) {
+    for (const SessionMark& mark : session) {
+        core_->session.learn(mark.name_space, mark.key, 0, mark.token);
+    }
+}
+
+uint64_t Client::session_forgotten() const {
+    return core_->session.forgotten();
+}
+
 absl::StatusOr<std::unique_ptr<Batch>> Client::batch(const BatchOptions& options,
                                                      Batch::OnAnswer on_answer) {
     STARLING_RETURN_IF_ERROR(check_options(options));

@@ -20,12 +20,14 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 
 #include "client/batch.h"
 #include "client/options.h"
+#include "client/session_marks.h"
 #include "starling/v1/kv.pb.h"
 
 namespace starling::client {
@@ -56,6 +58,13 @@ class Client {
                                           const WriteOptions& options = {});
     absl::StatusOr<v1::WriteResponse> del(std::string key, const WriteOptions& options = {});
     absl::StatusOr<v1::GetResponse> get(std::string key, const RequestOptions& options = {});
+
+    // With ClientOptions::read_your_writes: what this client has seen, to be handed to another one,
+    // or to this program's next life.
+    std::vector<SessionMark> session() const;
+    void resume(const std::vector<SessionMark>& session);
+    // How often the session had to forget something: see ClientOptions::session_keys_max.
+    uint64_t session_forgotten() const;
 
     // For many operations at once. invalid_argument names the option. Must end before this client.
     absl::StatusOr<std::unique_ptr<Batch>> batch(const BatchOptions& options,

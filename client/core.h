@@ -8,6 +8,7 @@
 #include "client/endpoints.h"
 #include "client/in_flight.h"
 #include "client/options.h"
+#include "client/session_marks.h"
 #include "env/random.h"
 
 namespace starling::client {
@@ -34,7 +35,8 @@ struct Core {
           wall_clock(environment.wall_clock),
           random(environment.random),
           endpoints(options, clock),
-          in_flight(options.requests_max) {}
+          in_flight(options.requests_max),
+          session(options.session_keys_max) {}
 
     base::RequestId draw_request_id() {
         return {.created_ms = base::to_unix_ms(wall_clock.wall_now()),
@@ -48,6 +50,8 @@ struct Core {
     LockedRandom random;
     Endpoints endpoints;
     InFlight in_flight;
+    // Unused without options.read_your_writes.
+    SessionMarks session;
 };
 
 }  // namespace starling::client

@@ -46,6 +46,15 @@ void start(Core& core,
     using Running = UnaryRequest<Request, Response>;
     const base::Duration deadline =
         options.deadline > base::Duration::zero() ? options.deadline : core.options.deadline;
+    if (core.options.read_your_writes) {
+        done = [session = SessionOfRequest(core.session, request),
+                done = std::move(done)](absl::StatusOr<Response> answer) mutable {
+            if (answer.ok()) {
+                session.learn(answer->session());
+            }
+            done(std::move(answer));
+        };
+    }
     request.mutable_options()->set_deadline_ms(
         node_deadline_ms(std::min(deadline, core.options.retry.try_timeout)));
     const typename Running::Parameters parameters{.method = method,

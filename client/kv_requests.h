@@ -17,6 +17,29 @@ v1::PutRequest make_put(Core& core,
 v1::DeleteRequest make_delete(Core& core, std::string key, const WriteOptions& options);
 v1::GetRequest make_get(std::string key, const RequestOptions& options);
 
+// With ClientOptions::read_your_writes a message carries what the session has seen of its key, and
+// its answer is learned from before anybody else sees it.
+class SessionOfRequest {
+  public:
+    // `message`: a put, a delete or a get, whose session this sets.
+    template <typename Message>
+    SessionOfRequest(SessionMarks& session, Message& message)
+        : session_(&session), name_space_(message.options().namespace_()), key_(message.key()) {
+        SessionMarks::Sent sent = session.of(name_space_, key_);
+        up_to_ = sent.up_to;
+        message.set_session(std::move(sent.token));
+    }
+    void learn(const std::string& token) const {
+        session_->learn(name_space_, key_, up_to_, token);
+    }
+
+  private:
+    SessionMarks* session_;
+    std::string name_space_;
+    std::string key_;
+    uint64_t up_to_ = 0;
+};
+
 // What a node is told of a try's time: a little less, since the client's own "no answer" would say
 // less than the node.
 uint32_t node_deadline_ms(base::Duration try_time);

@@ -39,6 +39,13 @@ struct ClientOptions {
     size_t message_bytes_max = 64u << 20;
     // Requests under way; one more is refused with resource_exhausted.
     size_t requests_max = 65536;
+    // A session: a read never returns less of a key than this client's own acknowledged writes
+    // wrote and its earlier reads returned, through whatever node and at R = 1, too. Where no node
+    // that can be reached has all of it: unavailable, session_not_satisfied.
+    bool read_your_writes = false;
+    // Keys that a session remembers. Beyond it the one that was not used for the longest is
+    // forgotten, and with it the promise for that key.
+    size_t session_keys_max = 16384;
 };
 
 // Time and chance. All must outlive the client. `random` is used under a lock of the client's and

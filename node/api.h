@@ -49,11 +49,16 @@ struct PutRequest {
     // REQUIRED: the client's name for this write, the same in each retry.
     base::RequestId request;
     uint64_t expires_ms = 0;
+    // Present, and empty at first: PutResult::session is wanted.
+    std::optional<std::string> session = {};
 };
 
 struct GetRequest {
     RequestOptions options;
     std::string key;
+    // Session tokens (node/version/session_token.h): the answer reflects what they have seen of the
+    // key, or is `unavailable` with reason session_not_satisfied.
+    std::optional<std::string> session = {};
 };
 
 enum class ReplicaState : uint8_t {
@@ -101,6 +106,8 @@ struct PutResult {
     bool is_repeat = false;
     std::string context;
     Receipt receipt;
+    // What the request's session says of the key, and this write. Empty without a session.
+    std::string session = {};
 };
 
 struct SiblingValue {
@@ -116,6 +123,8 @@ struct GetResult {
     std::vector<SiblingValue> values;
     std::string context;
     Receipt receipt;
+    // What the request's session says of the key, and what this read returned.
+    std::string session = {};
 };
 
 class KvService {
@@ -206,6 +215,52 @@ struct RingPartition {
     std::vector<base::NodeId> targets;
 };
 
+// One of three questions about this node's replica of a group: about `keys`, if there are any (at
+// most 256); about the keys of `bucket` after `after`; about all buckets.
+struct InspectRequest {
+    struct Key {
+        // A group key: namespace id (8 bytes, big-endian) and key.
+        std::string key;
+        // A context: of each actor the highest sequence. None of them 0.
+        std::vector<Dot> seen = {};
+    };
+    base::PartitionId partition;
+    // N of the group.
+    uint32_t replicas = 0;
+    std::optional<uint32_t> bucket = {};
+    std::string after = {};
+    std::vector<Key> keys = {};
+};
+
+struct InspectedVersion {
+    Dot dot;
+    HybridTime time;
+    bool is_tombstone = false;
+    bool is_hidden = false;
+    uint64_t value_bytes = 0;
+    uint64_t value_hash = 0;
+};
+
+struct InspectedKey {
+    std::string key;
+    // 0: no record.
+    uint64_t digest = 0;
+    // The rest only of keys that were asked for by name.
+    // The record's context.
+    std::vector<Dot> context = {};
+    std::vector<InspectedVersion> versions = {};
+    // The replica has seen all of InspectRequest::Key::seen.
+    bool reflects_seen = false;
+};
+
+struct InspectResult {
+    // To the question about buckets: the sum of its records' digests.
+    std::vector<uint64_t> buckets;
+    // In the order of the question, or of the keys.
+    std::vector<InspectedKey> keys;
+    bool has_more = false;
+};
+
 class AdminService {
   public:
     template <typename T>
@@ -224,6 +279,8 @@ class AdminService {
     // `info.id` is ignored: the node draws one.
     virtual void create_namespace(NamespaceInfo info, Callback<NamespaceInfo> done) = 0;
     virtual void list_namespaces(Callback<std::vector<NamespaceInfo>> done) = 0;
+    // What this node's own replica of a group holds. unavailable with reason no_owner: no seat.
+    virtual void inspect_replica(InspectRequest request, Callback<InspectResult> done) = 0;
 
   protected:
     ~AdminService() = default;

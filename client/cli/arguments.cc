@@ -37,6 +37,15 @@ std::optional<base::Duration> parse_timeout(const std::string& text) {
     return std::nullopt;
 }
 
+base::Duration duration_of(const std::string& option, const std::string& text) {
+    const auto duration = parse_timeout(text);
+    if (!duration.has_value()) {
+        throw CLI::ValidationError(option,
+                                   "expected a duration like 500ms or 2s, got '" + text + "'");
+    }
+    return *duration;
+}
+
 void add_common_options(CLI::App& app, Arguments& arguments) {
     auto* address = app.add_option("--addr",
                                    arguments.addresses,
@@ -59,13 +68,7 @@ void add_common_options(CLI::App& app, Arguments& arguments) {
     app.add_option_function<std::string>(
            "--request-timeout",
            [&arguments](const std::string& text) {
-               const auto timeout = parse_timeout(text);
-               if (!timeout.has_value()) {
-                   throw CLI::ValidationError(
-                       "--request-timeout",
-                       "expected a duration like 500ms or 2s, got '" + text + "'");
-               }
-               arguments.timeout = *timeout;
+               arguments.timeout = duration_of("--request-timeout", text);
                arguments.is_timeout_given = true;
            },
            "how long a request may take, like 500ms or 2s (5s)")
@@ -88,6 +91,13 @@ CLI::App& add_command(CLI::App& parent,
     return sub;
 }
 
+void add_session_option(CLI::App& sub, Arguments& arguments) {
+    sub.add_option("--session",
+                   arguments.session_file,
+                   "FILE of a session: what it has written and read is never read older again")
+        ->type_name("FILE");
+}
+
 void add_write_options(CLI::App& sub, Arguments& arguments) {
     auto* context = sub.add_option(
         "-c,--context", arguments.context, "what a get of this key returned, hexadecimal");
@@ -103,12 +113,15 @@ void add_key_commands(CLI::App& app, Arguments& arguments) {
     put.add_option("-v,--value,VALUE", arguments.value, "the value; '-': standard input")
         ->required();
     add_write_options(put, arguments);
+    add_session_option(put, arguments);
     CLI::App& get = add_command(app, "get", "read a value", arguments, Command::get);
     get.add_option("-k,--key,KEY", arguments.key, "the key")->required();
+    add_session_option(get, arguments);
     CLI::App& del = add_command(app, "delete", "delete a key", arguments, Command::del);
     del.alias("del")->alias("rm");
     del.add_option("-k,--key,KEY", arguments.key, "the key")->required();
     add_write_options(del, arguments);
+    add_session_option(del, arguments);
     CLI::App& batch = add_command(app,
                                   "batch",
                                   "many operations, one per line, through one stream",
@@ -116,6 +129,7 @@ void add_key_commands(CLI::App& app, Arguments& arguments) {
                                   Command::batch);
     batch.add_option("FILE", arguments.batch_file, "where the lines are; '-': standard input")
         ->required();
+    add_session_option(batch, arguments);
 }
 
 void add_cluster_commands(CLI::App& app, Arguments& arguments) {
@@ -145,6 +159,23 @@ void add_cluster_commands(CLI::App& app, Arguments& arguments) {
         ->required();
     join.add_option("--secret-file", arguments.secret_file, "file of the cluster secret");
     join.add_flag("--no-wait", arguments.no_wait, "do not wait until the node is in every view");
+}
+
+void add_verify_command(CLI::App& app, Arguments& arguments) {
+    CLI::App& verify =
+        add_command(app, "verify", "compare all replicas of every key", arguments, Command::verify);
+    verify
+        .add_option(
+            "--bytes-per-second", arguments.bytes_per_second, "of answers, at most (4194304)")
+        ->check(CLI::Range(uint64_t{1024}, uint64_t{1} << 40));
+    verify
+        .add_option_function<std::string>(
+            "--settle",
+            [&arguments](const std::string& text) {
+                arguments.settle = duration_of("--settle", text);
+            },
+            "how long a write may be under way: the pause between two looks at a key (3s)")
+        ->type_name("DURATION");
 }
 
 void add_dev_commands(CLI::App& app, Arguments& arguments) {
@@ -186,6 +217,7 @@ std::optional<int> parse_arguments(const std::vector<std::string>& words,
     add_common_options(app, arguments);
     add_key_commands(app, arguments);
     add_cluster_commands(app, arguments);
+    add_verify_command(app, arguments);
     add_dev_commands(app, arguments);
     try {
         app.parse(std::vector<std::string>(words.rbegin(), words.rend()));

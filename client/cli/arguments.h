@@ -23,6 +23,7 @@ enum class Command : uint8_t {
     namespace_create,
     namespace_list,
     join_cluster,
+    verify,
     dev_up,
     dev_kill,
     dev_revive,
@@ -48,6 +49,8 @@ struct Arguments {
     bool is_timeout_given = false;
     Output output = Output::text;
     bool explain = false;
+    // Of the session that reads its own writes; empty: none.
+    std::string session_file;
 
     std::string key;
     std::string value;
@@ -64,6 +67,9 @@ struct Arguments {
     std::string known_node;
     std::string secret_file;
     bool no_wait = false;
+
+    uint64_t bytes_per_second = 4u << 20;
+    base::Duration settle = std::chrono::seconds(3);
 
     uint32_t node_count = 0;
     uint32_t node = 0;

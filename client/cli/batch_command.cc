@@ -264,6 +264,9 @@ int run_batch(Terminal& terminal, const Arguments& arguments, Session& session) 
         begin(**batch, *std::move(line), *options);
     }
     (*batch)->wait();
+    if (absl::Status kept = session.keep(**client); !kept.ok()) {
+        return report(terminal, kept);
+    }
     return answers.exit_code();
 }
 

@@ -160,8 +160,11 @@ int run_put(Terminal& terminal, const Arguments& arguments, Session& session) {
     if (!options.ok()) {
         return report(terminal, options.status());
     }
-    return show_write(
-        terminal, arguments, session, (*client)->put(arguments.key, *std::move(value), *options));
+    const auto answer = (*client)->put(arguments.key, *std::move(value), *options);
+    if (absl::Status kept = session.keep(**client); !kept.ok()) {
+        return report(terminal, kept);
+    }
+    return show_write(terminal, arguments, session, answer);
 }
 
 int run_delete(Terminal& terminal, const Arguments& arguments, Session& session) {
@@ -173,7 +176,11 @@ int run_delete(Terminal& terminal, const Arguments& arguments, Session& session)
     if (!options.ok()) {
         return report(terminal, options.status());
     }
-    return show_write(terminal, arguments, session, (*client)->del(arguments.key, *options));
+    const auto answer = (*client)->del(arguments.key, *options);
+    if (absl::Status kept = session.keep(**client); !kept.ok()) {
+        return report(terminal, kept);
+    }
+    return show_write(terminal, arguments, session, answer);
 }
 
 int run_get(Terminal& terminal, const Arguments& arguments, Session& session) {
@@ -188,6 +195,9 @@ int run_get(Terminal& terminal, const Arguments& arguments, Session& session) {
     const auto answer = (*client)->get(arguments.key, *options);
     if (!answer.ok()) {
         return report(terminal, answer.status());
+    }
+    if (absl::Status kept = session.keep(**client); !kept.ok()) {
+        return report(terminal, kept);
     }
     return show_read(terminal, arguments, session, *answer);
 }

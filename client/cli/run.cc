@@ -26,6 +26,8 @@ int run_command(Terminal& terminal, const Arguments& arguments, Session& session
             return run_namespace_list(terminal, arguments, session);
         case Command::join_cluster:
             return run_join_cluster(terminal, arguments, session);
+        case Command::verify:
+            return run_verify(terminal, arguments, session);
         case Command::dev_up:
             return run_dev_up(terminal, arguments, session);
         case Command::dev_kill:

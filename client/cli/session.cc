@@ -5,7 +5,9 @@
 
 #include <fmt/format.h>
 
+#include "base/status_macros.h"
 #include "client/cli/dev_folder.h"
+#include "client/cli/session_file.h"
 
 namespace starling::client {
 
@@ -38,7 +40,20 @@ ClientOptions Session::options() {
 }
 
 absl::StatusOr<std::unique_ptr<Client>> Session::client() {
-    return Client::make(options(), environment());
+    const std::string& file = arguments_.session_file;
+    ClientOptions wanted = options();
+    wanted.read_your_writes = !file.empty();
+    STARLING_ASSIGN_OR_RETURN(std::unique_ptr<Client> client,
+                              Client::make(std::move(wanted), environment()));
+    if (!file.empty()) {
+        STARLING_RETURN_IF_ERROR(load_session(files_, file, *client));
+    }
+    return client;
+}
+
+absl::Status Session::keep(const Client& client) {
+    const std::string& file = arguments_.session_file;
+    return file.empty() ? absl::OkStatus() : save_session(files_, file, client);
 }
 
 absl::StatusOr<std::unique_ptr<AdminClient>> Session::admin() {

@@ -13,6 +13,7 @@
 #include "client/cli/terminal.h"
 #include "client/client.h"
 #include "env/posix/clock.h"
+#include "env/posix/file_system.h"
 #include "env/posix/random.h"
 
 namespace starling::client {
@@ -27,7 +28,10 @@ class Session {
     // --addr, -p; else those of the folder's dev cluster; else the default.
     std::vector<std::string> addresses();
 
+    // With --session it goes on with that file's session.
     absl::StatusOr<std::unique_ptr<Client>> client();
+    // Where the session of `client` has got to, for the next command; OK without --session.
+    absl::Status keep(const Client& client);
     absl::StatusOr<std::unique_ptr<AdminClient>> admin();
     // For one node, which may be down.
     absl::StatusOr<std::unique_ptr<AdminClient>> admin_of(const std::string& address,
@@ -35,6 +39,7 @@ class Session {
                                                           uint32_t tries_max);
 
     const env::Clock& clock() const { return clock_; }
+    const env::WallClock& wall_clock() const { return wall_clock_; }
     env::Random& random() { return random_; }
 
   private:
@@ -46,6 +51,7 @@ class Session {
     env::PosixClock clock_;
     env::PosixWallClock wall_clock_;
     env::PosixRandom random_;
+    env::PosixFileSystem files_;
 };
 
 }  // namespace starling::client

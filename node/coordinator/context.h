@@ -13,6 +13,7 @@
 #include "node/replica/replica.h"
 #include "node/version/context_token.h"
 #include "node/version/hybrid_time.h"
+#include "node/version/session_token.h"
 
 namespace starling::node {
 
@@ -29,6 +30,7 @@ struct CoordinatorContext {
     ReplicaHost& host;
     HybridClock& hybrid_clock;
     const ContextSealer& sealer;
+    const SessionSealer& sessions;
 
     // Called by an operation that has nothing more to do, which whoever called it keeps alive
     // meanwhile.

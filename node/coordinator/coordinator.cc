@@ -109,6 +109,17 @@ absl::StatusOr<NamespaceInfo> Coordinator::find_namespace(const std::string& nam
     return found->second;
 }
 
+absl::StatusOr<std::optional<Context>> Coordinator::open_session(
+    const NamespaceInfo& name_space,
+    const std::string& key,
+    const std::optional<std::string>& token) const {
+    if (!token.has_value()) {
+        return std::optional<Context>();
+    }
+    STARLING_ASSIGN_OR_RETURN(Context seen, context_.sessions.open(name_space.id, key, *token));
+    return std::optional<Context>(std::move(seen));
+}
+
 absl::Status Coordinator::admit(uint64_t bytes) const {
     if (!accepting_) {
         STARLING_MARK(coordinator_stopping);
@@ -150,7 +161,8 @@ void Coordinator::coordinate_put(PutRequest request,
                                  KvService::PutCallback done) {
     const auto refuse = [&](absl::Status status) { done(std::move(status)); };
     const uint64_t bytes = operation_overhead_bytes + request.key.size() + request.value.size() +
-                           (request.context.has_value() ? request.context->size() : 0);
+                           (request.context.has_value() ? request.context->size() : 0) +
+                           (request.session.has_value() ? request.session->size() : 0);
     if (absl::Status status = admit(bytes); !status.ok()) {
         return refuse(std::move(status));
     }
@@ -192,6 +204,11 @@ void Coordinator::coordinate_put(PutRequest request,
         }
         superseded = *std::move(opened);
     }
+    absl::StatusOr<std::optional<Context>> session =
+        open_session(*name_space, request.key, request.session);
+    if (!session.ok()) {
+        return refuse(std::move(session).status());
+    }
 
     const GroupId group = group_for(*name_space, request.key);
     const base::Duration deadline = deadline_of(request.options);
@@ -215,7 +232,8 @@ void Coordinator::coordinate_put(PutRequest request,
                  .group_key = {},
                  .acks_wanted = *quorum,
                  .count_hints = true,
-                 .superseded = std::move(superseded)};
+                 .superseded = std::move(superseded),
+                 .session = *std::move(session)};
     plan.group_key = group_key(name_space->id, plan.request.key);
     plan.count_hints = plan.request.options.sloppy.value_or(name_space->sloppy);
     run(std::make_shared<PutOperation>(
@@ -224,7 +242,8 @@ void Coordinator::coordinate_put(PutRequest request,
 }
 
 void Coordinator::get(GetRequest request, KvService::GetCallback done) {
-    const uint64_t bytes = operation_overhead_bytes + request.key.size();
+    const uint64_t bytes = operation_overhead_bytes + request.key.size() +
+                           (request.session.has_value() ? request.session->size() : 0);
     if (absl::Status status = admit(bytes); !status.ok()) {
         return done(std::move(status));
     }
@@ -240,12 +259,18 @@ void Coordinator::get(GetRequest request, KvService::GetCallback done) {
     if (!quorum.ok()) {
         return done(quorum.status());
     }
+    absl::StatusOr<std::optional<Context>> session =
+        open_session(*name_space, request.key, request.session);
+    if (!session.ok()) {
+        return done(std::move(session).status());
+    }
     const GroupId group = group_for(*name_space, request.key);
     const base::Duration deadline = deadline_of(request.options);
     GetPlan plan{.request = std::move(request),
                  .name_space = *name_space,
                  .group_key = {},
-                 .answers_wanted = *quorum};
+                 .answers_wanted = *quorum,
+                 .session = *std::move(session)};
     plan.group_key = group_key(name_space->id, plan.request.key);
     run(std::make_shared<GetOperation>(context_,
                                        Operation::draw_id(context_.random),

@@ -8,6 +8,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "absl/container/btree_map.h"
 
@@ -46,6 +48,11 @@ class Coordinator {
     absl::Status check_request_id(const base::RequestId& request) const;
     absl::Status check_key(const std::string& key) const;
     absl::StatusOr<NamespaceInfo> find_namespace(const std::string& name) const;
+    // What a request's session has seen of the key; nullopt: it has no session.
+    absl::StatusOr<std::optional<Context>> open_session(
+        const NamespaceInfo& name_space,
+        const std::string& key,
+        const std::optional<std::string>& token) const;
     absl::Status admit(uint64_t bytes) const;
     base::Duration deadline_of(const RequestOptions& options) const;
     GroupId group_for(const NamespaceInfo& name_space, const std::string& key) const;

@@ -41,6 +41,8 @@ peer::ForwardRequest to_message(const PutRequest& request, base::Duration time_l
                        : *request.options.sloppy           ? sloppy
                                                            : strict);
     message.set_explain(request.options.explain);
+    message.set_has_session(request.session.has_value());
+    message.set_session(request.session.value_or(""));
     return message;
 }
 
@@ -62,6 +64,9 @@ PutRequest from_message(const peer::ForwardRequest& message) {
     }
     request.blind = message.blind();
     request.request = wire::get_request(message.request());
+    if (message.has_session()) {
+        request.session = message.session();
+    }
     return request;
 }
 
@@ -76,6 +81,7 @@ peer::ForwardReply to_message(const absl::StatusOr<PutResult>& result) {
     reply.set_time_logical(result->time.logical);
     reply.set_is_repeat(result->is_repeat);
     reply.set_context(result->context);
+    reply.set_session(result->session);
     const Receipt& receipt = result->receipt;
     reply.set_replicas_total(receipt.replicas_total);
     reply.set_quorum(receipt.quorum);
@@ -109,6 +115,7 @@ absl::StatusOr<PutResult> from_message(const peer::ForwardReply& reply,
     result.time = {.wall_ms = reply.time_wall_ms(), .logical = reply.time_logical()};
     result.is_repeat = reply.is_repeat();
     result.context = reply.context();
+    result.session = reply.session();
     Receipt& receipt = result.receipt;
     receipt.coordinator = coordinator;
     receipt.partition = partition;

@@ -1,12 +1,14 @@
 #include "node/coordinator/get_core.h"
 
+#include <utility>
+
 #include "base/check.h"
 #include "base/planted.h"
 
 namespace starling::node {
 
-GetCore::GetCore(GetCoreOptions options) : options_(options), tally_(options.replicas) {
-    STARLING_CHECK(options.answers_wanted >= 1 && options.answers_wanted <= options.replicas);
+GetCore::GetCore(GetCoreOptions options) : options_(std::move(options)), tally_(options_.replicas) {
+    STARLING_CHECK(options_.answers_wanted >= 1 && options_.answers_wanted <= options_.replicas);
 }
 
 void GetCore::answered(base::NodeId node, SeatSet seats, const Record& record, uint64_t digest) {

@@ -7,6 +7,10 @@
 // differ, the result may rest on fewer seats than any later read is sure to ask; a majority read is
 // settled only once N-R+1 seats hold the result, so that what one such read returned no later one
 // misses. After that it goes on collecting, so that late and stale replicas are repaired too.
+//
+// A read of a session also waits until the result reflects what the session has seen: the result's
+// context covers it, or one of the merged replicas vouches for it, whose frontier has all of it
+// (then what its record does not mention any more is superseded there, I1 of docs/causality.md).
 
 #include <cstdint>
 #include <vector>
@@ -20,6 +24,8 @@ namespace starling::node {
 struct GetCoreOptions {
     uint32_t replicas = 3;
     uint32_t answers_wanted = 2;
+    // What the read must reflect: what its session has seen of the key.
+    Context seen = {};
 };
 
 class GetCore {
@@ -29,12 +35,16 @@ class GetCore {
     // `digest` is the record's (0 for an absent key). Of siblings that a replica that has answered
     // has as well, the values may be left out.
     void answered(base::NodeId node, SeatSet seats, const Record& record, uint64_t digest);
+    // A replica whose record is in the result has seen all of options.seen.
+    void vouched() { vouched_ = true; }
+
     // `node` has merged the result as it was when its digest was `digest`.
     void repaired(base::NodeId node, uint64_t digest);
 
     bool is_reached() const;
     // REQUIRES: is_reached().
     bool is_settled(uint64_t result_digest) const;
+    bool reflects_seen() const { return vouched_ || result_.context.covers(options_.seen); }
     const Record& result() const { return result_; }
     uint32_t seats_counted() const { return tally_.seats(); }
     uint32_t nodes_counted() const { return tally_.nodes(); }
@@ -52,6 +62,7 @@ class GetCore {
     const GetCoreOptions options_;
     SeatTally tally_;
     Record result_;
+    bool vouched_ = false;
     // In order of arrival, one for each node.
     std::vector<Answer> answers_;
 };

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/mark.h"
 #include "base/planted.h"
+#include "node/replica/seen_claim.h"
 #include "node/replica/storage_keys.h"
 #include "node/replica/wire.h"
 
@@ -34,7 +35,13 @@ GetOperation::GetOperation(CoordinatorContext& context,
     : Operation(context, id, group, deadline),
       plan_(std::move(plan)),
       done_(std::move(done)),
-      core_({.replicas = group.replicas, .answers_wanted = plan_.answers_wanted}) {}
+      core_({.replicas = group.replicas,
+             .answers_wanted = plan_.answers_wanted,
+             .seen = plan_.session.value_or(Context{})}) {
+    if (plan_.session.has_value() && !plan_.session->empty()) {
+        plan_.session->encode(seen_bytes_);
+    }
+}
 
 void GetOperation::start() {
     arm_timer();
@@ -60,10 +67,11 @@ void GetOperation::start() {
 
 void GetOperation::read_here() {
     outcomes_.asked(self());
+    const SeenClaim claim(context_.store, group_, plan_.session.value_or(Context{}));
     context_.replica.read(
         group_,
         plan_.group_key,
-        [op = shared_as<GetOperation>()](absl::StatusOr<Replica::Answer> local) {
+        [op = shared_as<GetOperation>(), claim](absl::StatusOr<Replica::Answer> local) {
             if (op->is_finished()) {
                 return;
             }
@@ -76,21 +84,32 @@ void GetOperation::read_here() {
                                   std::string(local.status().message()));
                 return;
             }
-            op->local_digest_ = digest_of(op->plan_.group_key, local->record);
-            for (const Sibling& sibling : local->record.siblings) {
-                op->local_bare_.push_back({.dot = sibling.dot,
-                                           .request = sibling.request,
-                                           .time = sibling.time,
-                                           .expires_ms = sibling.expires_ms,
-                                           .is_tombstone = sibling.is_tombstone,
-                                           .value = {},
-                                           .hidden_by = sibling.hidden_by});
+            const uint64_t digest = digest_of(op->plan_.group_key, local->record);
+            // The first stays: answers may still come that say "the same" of it.
+            if (!contains(op->answered_, op->self())) {
+                op->note_local(local->record, digest);
             }
-            op->answered_.push_back(op->self());
             op->outcomes_.set(op->self(), ReplicaState::answered, local->seats, op->elapsed());
-            op->core_.answered(op->self(), local->seats, local->record, op->local_digest_);
+            op->core_.answered(op->self(), local->seats, local->record, digest);
+            if (claim.holds(op->context_.store)) {
+                op->core_.vouched();
+            }
             op->after_answer();
         });
+}
+
+void GetOperation::note_local(const Record& record, uint64_t digest) {
+    answered_.push_back(self());
+    local_digest_ = digest;
+    for (const Sibling& sibling : record.siblings) {
+        local_bare_.push_back({.dot = sibling.dot,
+                               .request = sibling.request,
+                               .time = sibling.time,
+                               .expires_ms = sibling.expires_ms,
+                               .is_tombstone = sibling.is_tombstone,
+                               .value = {},
+                               .hidden_by = sibling.hidden_by});
+    }
 }
 
 void GetOperation::ask(base::NodeId node) {
@@ -98,6 +117,7 @@ void GetOperation::ask(base::NodeId node) {
     peer::ReplicaMessage message = new_message();
     message.mutable_read()->set_key(plan_.group_key);
     message.mutable_read()->set_digest(local_digest_);
+    message.mutable_read()->set_seen(seen_bytes_);
     send(node, std::move(message));
 }
 
@@ -110,7 +130,8 @@ void GetOperation::on_reply(base::NodeId from, const peer::ReplicaMessage& messa
 }
 
 void GetOperation::on_read_reply(base::NodeId from, const peer::ReadReply& reply) {
-    if (contains(answered_, from)) {
+    const bool is_first = !contains(answered_, from);
+    if (!is_first && is_satisfied()) {
         STARLING_MARK(get_answered_twice);
         return;
     }
@@ -142,7 +163,12 @@ void GetOperation::on_read_reply(base::NodeId from, const peer::ReadReply& reply
         }
         core_.answered(from, seats, record, digest_of(plan_.group_key, record));
     }
-    answered_.push_back(from);
+    if (is_first) {
+        answered_.push_back(from);
+    }
+    if (reply.reflects_seen()) {
+        core_.vouched();
+    }
     outcomes_.set(from, ReplicaState::answered, seats, elapsed());
     after_answer();
 }
@@ -160,6 +186,10 @@ void GetOperation::on_repair_reply(base::NodeId from, const peer::ReplicaMessage
     after_answer();
 }
 
+bool GetOperation::is_satisfied() const {
+    return STARLING_PLANTED(session_token_ignored) || core_.reflects_seen();
+}
+
 uint64_t GetOperation::result_digest() const {
     return digest_of(plan_.group_key, core_.result());
 }
@@ -171,7 +201,7 @@ void GetOperation::after_answer() {
     repair_stale();
     const uint64_t digest = result_digest();
     if (done_ != nullptr) {
-        if (core_.is_settled(digest)) {
+        if (core_.is_settled(digest) && is_satisfied()) {
             answer();
         } else {
             STARLING_MARK(get_waits_for_repairs);
@@ -243,6 +273,11 @@ void GetOperation::answer() {
     }
     result.context = context_.sealer.seal(
         plan_.name_space.id, plan_.request.key, Superseded::by_reading(core_.result()));
+    if (plan_.session.has_value()) {
+        Context seen = *plan_.session;
+        seen.merge(core_.result().context);
+        result.session = context_.sessions.seal(plan_.name_space.id, plan_.request.key, seen);
+    }
     result.receipt.coordinator = self();
     result.receipt.partition = group_.partition;
     result.receipt.replicas_total = group_.replicas;
@@ -280,11 +315,16 @@ void GetOperation::on_tick() {
         finish();
         return;
     }
+    // Who has answered without what the session has seen may have it by now.
+    const bool ask_all = !is_satisfied();
     for (const base::NodeId node : holders_) {
-        if (node != self() && !contains(answered_, node)) {
+        if (node != self() && (ask_all || !contains(answered_, node))) {
             STARLING_MARK(get_asked_again);
             ask(node);
         }
+    }
+    if (ask_all && contains(answered_, self())) {
+        read_here();
     }
     repairs_.clear();
     if (core_.is_reached()) {
@@ -294,6 +334,16 @@ void GetOperation::on_tick() {
 }
 
 void GetOperation::on_deadline() {
+    if (core_.is_reached() && !is_satisfied()) {
+        fail(base::make_error(
+            absl::StatusCode::kUnavailable,
+            base::reason::session_not_satisfied,
+            fmt::format("{} of {} seats answered, and none has all that the session has seen of "
+                        "the key: try again, or read without the session",
+                        core_.seats_counted(),
+                        group_.replicas)));
+        return;
+    }
     const bool repairing = core_.is_reached();
     if (repairing) {
         STARLING_MARK(get_repairs_too_late);

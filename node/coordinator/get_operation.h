@@ -6,8 +6,10 @@
 //
 // All holders are asked, a holder that coordinates asks itself first and tells the others the
 // digest of its record, so that equal ones need not send theirs. GetCore merges and says when the
-// read is settled and who is behind; whoever is behind is sent the result.
+// read is settled and who is behind; whoever is behind is sent the result. A read of a session
+// whose result lacks what the session has seen asks again, at each tick, until its deadline.
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +23,8 @@ struct GetPlan {
     NamespaceInfo name_space;
     std::string group_key;
     uint32_t answers_wanted = 0;
+    // What the request's session has seen of the key, if it has one.
+    std::optional<Context> session = {};
 };
 
 class GetOperation final : public Operation {
@@ -42,10 +46,12 @@ class GetOperation final : public Operation {
     void on_deadline() override;
 
     void read_here();
+    void note_local(const Record& record, uint64_t digest);
     void ask(base::NodeId node);
     void on_read_reply(base::NodeId from, const peer::ReadReply& reply);
     void on_repair_reply(base::NodeId from, const peer::ReplicaMessage& message);
     void after_answer();
+    bool is_satisfied() const;
     void repair_stale();
     void repair(base::NodeId node, uint64_t digest);
     void answer();
@@ -57,6 +63,8 @@ class GetOperation final : public Operation {
     KvService::GetCallback done_;
     std::vector<base::NodeId> holders_;
     std::vector<base::NodeId> answered_;
+    // Of plan_.session, as it travels; empty: nothing must be reflected.
+    std::string seen_bytes_;
     OutcomeList outcomes_;
     GetCore core_;
     // Of this node's own record; 0 when it has none, or holds no seat.

@@ -250,6 +250,7 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
     } else {
         result_.merge({.context = {}, .requests = {plan_.request.request}});
     }
+    note_for_session(local);
     record_bytes_ = wire::encode(local);
     if (!is_repeat_ && local.siblings.size() > 1 &&
         record_bytes_.size() > context_.options.record_bytes_max) {
@@ -264,6 +265,16 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
                         context_.options.record_bytes_max));
     }
     return absl::OkStatus();
+}
+
+// The write's dot; of a repeat whose write is superseded already, and has no dot any more, all that
+// this record reflects: what superseded it is in there.
+void PutOperation::note_for_session(const Record& record) {
+    if (dot_.has_value()) {
+        seen_by_session_.add(*dot_);
+    } else {
+        seen_by_session_ = record.context;
+    }
 }
 
 // A repeat's client has seen what its first try hid, as that one's answer would have said.
@@ -460,6 +471,11 @@ void PutOperation::acknowledge() {
     result.is_repeat = is_repeat_;
     result.context = context_.sealer.seal(plan_.name_space.id, plan_.request.key, result_);
     result.receipt = make_receipt();
+    if (plan_.session.has_value()) {
+        seen_by_session_.merge(*plan_.session);
+        result.session =
+            context_.sessions.seal(plan_.name_space.id, plan_.request.key, seen_by_session_);
+    }
     std::exchange(done_, nullptr)(std::move(result));
 }
 

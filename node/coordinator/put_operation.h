@@ -31,6 +31,8 @@ struct PutPlan {
     bool count_hints = true;
     // The opened context of the request, if it has one.
     std::optional<Superseded> superseded;
+    // What the request's session has seen of the key, if it has one.
+    std::optional<Context> session = {};
 };
 
 class PutOperation final : public Operation {
@@ -60,6 +62,7 @@ class PutOperation final : public Operation {
 
     void begin_mint();
     void see_what_it_hides(const Record& record);
+    void note_for_session(const Record& record);
     void on_local_failure(absl::Status status);
     absl::Status change_record(Record& local, Frontier& frontier);
     void begin_collect();
@@ -95,6 +98,8 @@ class PutOperation final : public Operation {
     std::optional<Dot> dot_;
     HybridTime time_;
     Superseded result_;
+    // What a session that has seen this write has seen of the key.
+    Context seen_by_session_;
     std::string record_bytes_;
     // Stand-ins that were given a hint, and for which seats one was placed.
     std::vector<base::NodeId> stand_ins_used_;

@@ -361,6 +361,11 @@ void add_time_keys(std::vector<ConfigKey>& keys) {
         STARLING_MEMBER(base::Duration, stop_timeout),
         milliseconds(100),
         minutes(10));
+    keys.push_back(bool_key("canary", STARLING_MEMBER(bool, node.canary)));
+    add("canary_interval",
+        STARLING_MEMBER(base::Duration, node.canary_interval),
+        milliseconds(10),
+        hours(1));
     keys.push_back(number_key<uint32_t>(
         "fills_at_once", STARLING_MEMBER(uint32_t, node.fills_at_once), 1, 256));
 }

@@ -122,4 +122,21 @@ grpc::ServerUnaryReactor* AdminDoor::ListNamespaces(grpc::CallbackServerContext*
     return reactor;
 }
 
+grpc::ServerUnaryReactor* AdminDoor::InspectReplica(grpc::CallbackServerContext* call,
+                                                    const v1::InspectReplicaRequest* request,
+                                                    v1::InspectReplicaResponse* response) {
+    auto* reactor = new UnaryCall(context_, *call, Method::inspect_replica);
+    const size_t bytes = request->ByteSizeLong();
+    auto question = take_inspect(take_message(request));
+    absl::Status status = question.ok() ? reactor->admit(bytes) : question.status();
+    if (!status.ok()) {
+        reactor->fail(status);
+        return reactor;
+    }
+    context_.admin.inspect_replica(
+        *std::move(question),
+        answer(reactor, [response](InspectResult& result) { fill(*response, std::move(result)); }));
+    return reactor;
+}
+
 }  // namespace starling::node

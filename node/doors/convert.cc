@@ -56,6 +56,22 @@ absl::StatusOr<RequestOptions> take_options(v1::RequestOptions& message,
     return options;
 }
 
+// Of a put, a get and a delete.
+template <typename Message>
+absl::StatusOr<std::optional<std::string>> take_session(Message& message,
+                                                        const RequestLimits& limits) {
+    if (!message.has_session()) {
+        return std::optional<std::string>();
+    }
+    if (message.session().size() > limits.session_bytes_max) {
+        return invalid(reason::malformed_session,
+                       fmt::format("session: {} bytes, the limit is {}",
+                                   message.session().size(),
+                                   limits.session_bytes_max));
+    }
+    return std::optional<std::string>(std::move(*message.mutable_session()));
+}
+
 absl::StatusOr<base::RequestId> request_id_of(const v1::RequestId& message) {
     if (message.created_ms() == 0 || (message.random_high() == 0 && message.random_low() == 0)) {
         return invalid(
@@ -96,20 +112,9 @@ absl::StatusOr<PutRequest> take_write(Message& message,
     } else {
         request.request = request_ids.draw();
     }
+    STARLING_ASSIGN_OR_RETURN(request.session, take_session(message, limits));
     request.key = std::move(*message.mutable_key());
     return request;
-}
-
-void fill(v1::Dot& message, const Dot& dot) {
-    message.set_node_id(dot.actor.node.raw());
-    message.set_start(dot.actor.start);
-    message.set_random(dot.actor.random);
-    message.set_sequence(dot.sequence);
-}
-
-void fill(v1::HybridTime& message, HybridTime time) {
-    message.set_wall_ms(time.wall_ms);
-    message.set_logical(time.logical);
 }
 
 uint64_t to_us(base::Duration duration) {
@@ -162,6 +167,18 @@ void fill(v1::Receipt& message, Receipt&& receipt) {
 
 }  // namespace
 
+void fill(v1::Dot& message, const Dot& dot) {
+    message.set_node_id(dot.actor.node.raw());
+    message.set_start(dot.actor.start);
+    message.set_random(dot.actor.random);
+    message.set_sequence(dot.sequence);
+}
+
+void fill(v1::HybridTime& message, HybridTime time) {
+    message.set_wall_ms(time.wall_ms);
+    message.set_logical(time.logical);
+}
+
 absl::StatusOr<PutRequest> take_put(v1::PutRequest& message,
                                     const RequestLimits& limits,
                                     RequestIds& request_ids) {
@@ -192,6 +209,7 @@ absl::StatusOr<GetRequest> take_get(v1::GetRequest& message, const RequestLimits
         STARLING_ASSIGN_OR_RETURN(request.options,
                                   take_options(*message.mutable_options(), limits));
     }
+    STARLING_ASSIGN_OR_RETURN(request.session, take_session(message, limits));
     request.key = std::move(*message.mutable_key());
     return request;
 }
@@ -202,6 +220,7 @@ void fill(v1::WriteResponse& message, PutResult&& result) {
     message.set_is_repeat(result.is_repeat);
     message.set_context(std::move(result.context));
     fill(*message.mutable_receipt(), std::move(result.receipt));
+    message.set_session(std::move(result.session));
 }
 
 void fill(v1::GetResponse& message, GetResult&& result) {
@@ -214,6 +233,7 @@ void fill(v1::GetResponse& message, GetResult&& result) {
     }
     message.set_context(std::move(result.context));
     fill(*message.mutable_receipt(), std::move(result.receipt));
+    message.set_session(std::move(result.session));
 }
 
 void fill(v1::Error& message, ErrorDetail&& error) {
@@ -226,19 +246,20 @@ void fill(v1::Error& message, ErrorDetail&& error) {
 
 size_t payload_bytes(const PutRequest& request) {
     return request.key.size() + request.value.size() +
-           (request.context.has_value() ? request.context->size() : 0);
+           (request.context.has_value() ? request.context->size() : 0) +
+           (request.session.has_value() ? request.session->size() : 0);
 }
 
 size_t payload_bytes(const GetRequest& request) {
-    return request.key.size();
+    return request.key.size() + (request.session.has_value() ? request.session->size() : 0);
 }
 
 size_t payload_bytes(const PutResult& result) {
-    return result.context.size();
+    return result.context.size() + result.session.size();
 }
 
 size_t payload_bytes(const GetResult& result) {
-    size_t bytes = result.context.size();
+    size_t bytes = result.context.size() + result.session.size();
     for (const SiblingValue& sibling : result.values) {
         bytes += sibling.value.size();
     }

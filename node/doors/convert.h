@@ -33,6 +33,11 @@ absl::StatusOr<NamespaceInfo> to_namespace(const v1::Namespace& message,
                                            const RequestLimits& limits);
 void fill(v1::Namespace& message, const NamespaceInfo& info);
 void fill(v1::StatusResponse& message, const StatusReport& report);
+// invalid_request names the field.
+absl::StatusOr<InspectRequest> take_inspect(v1::InspectReplicaRequest& message);
+void fill(v1::InspectReplicaResponse& message, InspectResult&& result);
+void fill(v1::Dot& message, const Dot& dot);
+void fill(v1::HybridTime& message, HybridTime time);
 void fill(v1::RingResponse& message, const std::vector<RingPartition>& partitions);
 
 // Bytes of the payload: what a request or a result holds of memory.

@@ -16,6 +16,7 @@ struct RequestLimits {
     size_t key_bytes_max = 64u << 10;
     size_t value_bytes_max = 16u << 20;
     size_t context_bytes_max = 64u << 10;
+    size_t session_bytes_max = 64u << 10;
     size_t namespace_bytes_max = 255;
 };
 

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/mark.h"
 #include "base/planted.h"
+#include "node/replica/seen_claim.h"
 #include "node/replica/wire.h"
 
 namespace starling::node {
@@ -232,15 +233,18 @@ void Replica::read(GroupId group, const std::string& key, ReadDone done) {
 
 void Replica::on_read(PeerRequest request, const peer::ReplicaMessage& message) {
     const std::string key = message.read().key();
+    const SeenClaim claim(
+        store_, group_of(message), wire::decode_context(message.read().seen()).value_or(Context{}));
     read(group_of(message),
          key,
-         [this, key, digest_asked = message.read().digest(), request = std::move(request)](
+         [this, key, claim, digest_asked = message.read().digest(), request = std::move(request)](
              absl::StatusOr<Answer> found) mutable {
              peer::ReadReply& reply = *request.answer.mutable_read_reply();
              if (!found.ok()) {
                  wire::set_refusal(*reply.mutable_refusal(), found.status());
              } else {
                  reply.set_seats(found->seats.bits());
+                 reply.set_reflects_seen(claim.holds(store_));
                  const bool absent = found->record == Record{};
                  if (digest_asked != 0 && !absent &&
                      record_digest(key, found->record) == digest_asked) {

@@ -57,6 +57,18 @@ std::string encode(const Frontier& frontier) {
     return out;
 }
 
+absl::StatusOr<Context> decode_context(std::string_view bytes) {
+    if (bytes.empty()) {
+        return Context{};
+    }
+    base::Reader in(bytes);
+    Context context = Context::decode(in);
+    if (!in.finished()) {
+        return absl::InvalidArgumentError("not a context");
+    }
+    return context;
+}
+
 absl::StatusOr<Frontier> decode_frontier(std::string_view bytes) {
     base::Reader in(bytes);
     Frontier frontier = Frontier::decode(in);

@@ -23,7 +23,8 @@ absl::Status get_refusal(const peer::Refusal& in);
 
 std::string encode(const Record& record);
 std::string encode(const Frontier& frontier);
-// invalid_argument when the bytes are not one frontier.
+// invalid_argument when the bytes are not one context, one frontier. No bytes are an empty context.
+absl::StatusOr<Context> decode_context(std::string_view bytes);
 absl::StatusOr<Frontier> decode_frontier(std::string_view bytes);
 
 }  // namespace starling::node::wire

@@ -54,6 +54,35 @@ Node::Impl::Impl(NodeOptions options, NodeEnvironment environment)
     }
 }
 
+class Node::Impl::OwnRequests final : public KvService, public AdminService {
+  public:
+    explicit OwnRequests(Impl& node) : node_(node) {}
+
+    void put(PutRequest request, PutCallback done) override {
+        node_.put(std::move(request), std::move(done));
+    }
+    void get(GetRequest request, GetCallback done) override {
+        node_.get(std::move(request), std::move(done));
+    }
+    void join(std::string known_address, Callback<Joined> done) override {
+        node_.join(std::move(known_address), std::move(done));
+    }
+    void status(Callback<StatusReport> done) override { node_.status(std::move(done)); }
+    void ring(Callback<std::vector<RingPartition>> done) override { node_.ring(std::move(done)); }
+    void create_namespace(NamespaceInfo info, Callback<NamespaceInfo> done) override {
+        node_.create_namespace(std::move(info), std::move(done));
+    }
+    void list_namespaces(Callback<std::vector<NamespaceInfo>> done) override {
+        node_.list_namespaces(std::move(done));
+    }
+    void inspect_replica(InspectRequest request, Callback<InspectResult> done) override {
+        node_.inspect_replica(std::move(request), std::move(done));
+    }
+
+  private:
+    Impl& node_;
+};
+
 Node::Impl::~Impl() = default;
 
 void Node::Impl::log(std::string_view severity, std::string_view line) {
@@ -242,9 +271,33 @@ absl::Status Node::Impl::start() {
         on_shard(index, [](Shard& shard) { shard.start(); });
         seats_changed(index, identity.cluster.id, shards_[index]->held());
     }
+    start_canary();
     phase_ = Phase::seating;
     serve_when_seated(cluster_->gossip().membership().members().size() == 1);
     return absl::OkStatus();
+}
+
+void Node::Impl::start_canary() {
+    if (!options_.canary) {
+        return;
+    }
+    own_requests_ = std::make_unique<OwnRequests>(*this);
+    canary_ = std::make_unique<Canary>(
+        CanaryOptions{.interval = options_.canary_interval,
+                      .partition_count = options_.partition_count,
+                      .replicas = std::min(3u, options_.seat_count),
+                      .doubt = options_.deadline_max + options_.request_window +
+                               2 * options_.clock_drift_max},
+        node_id_,
+        Canary::Environment{.kv = *own_requests_,
+                            .admin = *own_requests_,
+                            .loop = loop0(),
+                            .random = *environment_.random,
+                            .wall_clock = *environment_.wall_clock,
+                            .log = [this](std::string_view severity, std::string_view line) {
+                                log(severity, line);
+                            }});
+    canary_->start();
 }
 
 void Node::Impl::serve_when_seated(bool is_alone) {
@@ -661,11 +714,38 @@ void Node::Impl::list_namespaces(Callback<std::vector<NamespaceInfo>> done) {
     });
 }
 
+void Node::Impl::inspect_replica(InspectRequest request, Callback<InspectResult> done) {
+    if (phase_ != Phase::serving) {
+        done(not_serving());
+        return;
+    }
+    const uint32_t partition = request.partition.raw();
+    if (partition >= partition_count_ || request.replicas < 1 ||
+        request.replicas > options_.seat_count) {
+        done(base::make_error(
+            absl::StatusCode::kInvalidArgument,
+            base::reason::invalid_request,
+            fmt::format("partition: below {}; replicas: 1 to {}; asked for {} and {}",
+                        partition_count_.load(),
+                        options_.seat_count,
+                        partition,
+                        request.replicas)));
+        return;
+    }
+    on_shard(partition % shard_count(),
+             [request = std::move(request), done = std::move(done)](Shard& owner) mutable {
+                 owner.inspector().inspect(std::move(request), std::move(done));
+             });
+}
+
 void Node::Impl::stop(std::function<void(absl::Status)> done) {
     loop0().post([this, done = std::move(done)] {
         if (phase_ == Phase::constructed || phase_ == Phase::starting) {
             done(absl::OkStatus());  // Never started, or not as a whole: nothing is under way.
             return;
+        }
+        if (canary_ != nullptr) {
+            canary_->stop();
         }
         phase_ = Phase::stopping;
         ask_all<bool>(

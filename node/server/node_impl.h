@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/byte_limit.h"
+#include "node/canary/canary.h"
 #include "node/server/cluster.h"
 #include "node/server/node.h"
 #include "node/server/shard.h"
@@ -32,6 +33,7 @@ class Node::Impl final : private ShardHost, private ClusterHost {
     void ring(Callback<std::vector<RingPartition>> done);
     void create_namespace(NamespaceInfo info, Callback<NamespaceInfo> done);
     void list_namespaces(Callback<std::vector<NamespaceInfo>> done);
+    void inspect_replica(InspectRequest request, Callback<InspectResult> done);
     void inspect(ShardInspection& out);
     std::optional<bool> has_seen(GroupId group, const Dot& dot);
 
@@ -40,6 +42,9 @@ class Node::Impl final : private ShardHost, private ClusterHost {
     bool is_ready() const { return phase_ == Phase::serving; }
 
   private:
+    // The node as its own client.
+    class OwnRequests;
+
     // starting: inside start(), when no loop runs yet and all may be touched; seating: the loops
     // run, the seats of a new cluster are not durable yet.
     enum class Phase { constructed, starting, seating, serving, stopping, stopped };
@@ -60,6 +65,7 @@ class Node::Impl final : private ShardHost, private ClusterHost {
                        ClusterHost::Done done) override;
     bool holds_data() override;
 
+    void start_canary();
     // OK once durable.
     void store_membership(const std::string& state, ClusterHost::Done done);
     absl::Status open_shards();
@@ -99,6 +105,9 @@ class Node::Impl final : private ShardHost, private ClusterHost {
     std::vector<std::vector<HeldSeat>> held_;
     uint64_t frames_malformed_ = 0;
     uint64_t frames_misdirected_ = 0;
+    // Null where options say so.
+    std::unique_ptr<OwnRequests> own_requests_;
+    std::unique_ptr<Canary> canary_;
 
     // Each owned by its loop.
     std::vector<std::unique_ptr<Shard>> shards_;

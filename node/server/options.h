@@ -67,6 +67,9 @@ struct NodeOptions {
     // As the detector was measured: within 10 s all of 50 nodes know of a dead one, at 5 % loss.
     base::Duration gossip_probe_interval = gossip::SwimOptions().probe_interval;
     uint32_t fills_at_once = 8;
+    // A canary (node/canary), and how long after one operation it begins the next.
+    bool canary = false;
+    base::Duration canary_interval = std::chrono::seconds(1);
     // How long a stop waits for requests under way before it gives them up.
     base::Duration drain_max = std::chrono::seconds(8);
 };

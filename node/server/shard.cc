@@ -56,6 +56,7 @@ Shard::Shard(uint32_t index,
       host_(host),
       random_(random_seed),
       sealer_(options.cluster_secret),
+      session_sealer_(options.cluster_secret),
       hybrid_clock_(options.clock_drift_max),
       horizon_(in_ms(options.request_window + options.clock_drift_max),
                in_ms(options.clock_drift_max)),
@@ -89,6 +90,8 @@ void Shard::make_parts() {
         *standings_,
         static_cast<ReplicaHost&>(*this),
         ReplicaLimits{.peer_bytes_max = MemoryDivision(options_).peer_requests / shard_count_});
+    inspector_ =
+        std::make_unique<ReplicaInspector>(*store_, static_cast<const ReplicaHost&>(*this));
     Actor actor{.node = identity_.node, .start = identity_.generation, .random = random_.next()};
     if (STARLING_PLANTED(dot_counter_not_persisted)) {
         actor = {.node = identity_.node, .start = 1, .random = 1};
@@ -105,6 +108,7 @@ void Shard::make_parts() {
                            .host = *this,
                            .hybrid_clock = hybrid_clock_,
                            .sealer = sealer_,
+                           .sessions = session_sealer_,
                            .retire = {},
                            .view = view_});
     courier_ = std::make_unique<HintCourier>(

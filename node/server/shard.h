@@ -27,6 +27,7 @@
 #include "node/server/identity.h"
 #include "node/server/inspect.h"
 #include "node/server/options.h"
+#include "node/server/replica_inspector.h"
 #include "node/server/shard_random.h"
 #include "starling/peer/envelope.pb.h"
 
@@ -111,6 +112,7 @@ class Shard final : private ReplicaHost,
     std::vector<HeldSeat> held() const { return mover_->held(); }
 
     Coordinator& coordinator() { return *coordinator_; }
+    ReplicaInspector& inspector() { return *inspector_; }
     void on_message(base::NodeId from, const peer::Envelope& envelope);
     void set_view(ClusterViewPtr view);
     // What another member's record says it holds; of this node's own the mover knows first.
@@ -185,6 +187,7 @@ class Shard final : private ReplicaHost,
     ShardRandom random_;
     Identity identity_;
     ContextSealer sealer_;
+    SessionSealer session_sealer_;
     HybridClock hybrid_clock_;
     GoneHorizon horizon_;
     // Reading it lets it see what the wall clock does.
@@ -201,6 +204,7 @@ class Shard final : private ReplicaHost,
     std::unique_ptr<Standings> standings_;
     std::unique_ptr<Collector> collector_;
     std::unique_ptr<Replica> replica_;
+    std::unique_ptr<ReplicaInspector> inspector_;
     std::unique_ptr<Coordinator> coordinator_;
     std::unique_ptr<HintCourier> courier_;
     std::unique_ptr<Entropy> entropy_;

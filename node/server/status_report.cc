@@ -148,6 +148,22 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
         static_cast<double>(gossip.messages_sent);
     report.metrics["starling_frames_malformed_total"] = static_cast<double>(frames_malformed_);
     report.metrics["starling_frames_misdirected_total"] = static_cast<double>(frames_misdirected_);
+    if (canary_ != nullptr) {
+        const CanaryCounts& canary = canary_->counts();
+        const auto add = [&](const char* name, uint64_t value) {
+            report.metrics[name] = static_cast<double>(value);
+        };
+        add("starling_canary_operations_total", canary.operations);
+        add("starling_canary_failed_total", canary.failed);
+        add("starling_canary_broken_promises_total{promise=\"lost_write\"}", canary.lost_writes);
+        add("starling_canary_broken_promises_total{promise=\"deleted_returned\"}",
+            canary.deleted_returned);
+        add("starling_canary_broken_promises_total{promise=\"stale_read\"}", canary.stale_reads);
+        if (canary.lost_writes + canary.deleted_returned + canary.stale_reads > 0) {
+            report.warnings.push_back(
+                "the canary of this node has found a promise broken: see its log");
+        }
+    }
     report.metrics["starling_members"] = static_cast<double>(report.members.size());
     report.metrics["starling_copies_min"] = report.copies_min;
     report.metrics["starling_read_only"] = report.read_only ? 1 : 0;

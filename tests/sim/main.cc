@@ -72,7 +72,8 @@ std::string describe_counts(const RunResult& result) {
     std::string out = fmt::format(
         "  checked {} (puts acknowledged {}, {} with hints; reads {}, {} of them bound by an "
         "acknowledged write, {} with siblings), "
-        "contended puts {}, operations hit by faults {}, retries {}, failed {}, invalid refused "
+        "reads of sessions {}, contended puts {}, operations hit by faults {}, retries {}, failed "
+        "{}, invalid refused "
         "{}\n",
         result.oracle.checked(),
         result.oracle.puts_acknowledged,
@@ -80,6 +81,7 @@ std::string describe_counts(const RunResult& result) {
         result.oracle.reads_checked,
         result.oracle.reads_meeting,
         result.oracle.reads_with_siblings,
+        result.operations.session_reads_checked,
         result.oracle.puts_contended,
         result.operations.hit_by_faults,
         result.operations.retries,

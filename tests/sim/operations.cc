@@ -72,6 +72,7 @@ struct Operations::Put : Operation {
     bool needless_retry = false;
     bool acknowledged = false;
     SeenToken context;
+    SessionSeen session;
     std::function<void(PutOutcome)> done;
 
     // Of all tries together.
@@ -88,6 +89,7 @@ struct Operations::Read : Operation {
     node::GetRequest request;
     uint32_t quorum = 0;
     bool quiet = false;
+    std::optional<SessionSeen> session;
     std::function<void(ReadOutcome)> done;
 };
 
@@ -212,6 +214,10 @@ void Operations::put(PutPlan plan, std::function<void(PutOutcome)> done) {
                     .context = std::nullopt,
                     .blind = plan.replaces == Replaces::local,
                     .request = next_request()};
+    if (plan.session) {
+        put->session = *std::move(plan.session);
+        put->request.session = put->session.token;
+    }
     if (plan.replaces == Replaces::seen) put->request.context = plan.context.token;
     begin(*put);
     put->id = world_.oracle.put_sent(
@@ -299,6 +305,8 @@ void Operations::put_acknowledged(const PutPtr& put, const node::PutResult& resu
     world_.oracle.put_acknowledged(
         put->key, put->id, now, result, open_context(put->key, result.context));
     put->context = {.token = result.context, .seen = {put->id}};
+    put->session.token = result.session;
+    put->session.add(put->id);
 }
 
 void Operations::put_try_failed(const PutPtr& put, uint32_t number, absl::Status why) {
@@ -320,7 +328,10 @@ void Operations::finish_put(const PutPtr& put, absl::Status status) {
     end(*put, status);
     auto done = std::move(put->done);
     settle_if_over(*put);
-    done({.status = std::move(status), .id = put->id, .context = put->context});
+    done({.status = std::move(status),
+          .id = put->id,
+          .context = put->context,
+          .session = put->session});
 }
 
 void Operations::settle_if_over(Put& put) {
@@ -349,6 +360,8 @@ void Operations::read(ReadPlan plan, std::function<void(ReadOutcome)> done) {
     read->request.options.quorum = plan.quorum;
     read->request.options.deadline = plan.deadline;
     read->request.key = key.key;
+    if (plan.session) read->request.session = plan.session->token;
+    read->session = std::move(plan.session);
     begin(*read);
     try_read(read, plan.through != nullptr ? plan.through : pick_node());
 }
@@ -404,7 +417,28 @@ void Operations::read_answered(const ReadPtr& read,
     outcome.context = {.token = result->context,
                        .seen = world_.oracle.read_answered(
                            read->key, asked, *result, open_context(read->key, result->context))};
+    if (read->session) {
+        check_session(*read, outcome.context.seen);
+        outcome.session = *read->session;
+        outcome.session.token = result->session;
+        for (const WriteId id : outcome.context.seen)
+            outcome.session.add(id);
+    }
     if (!read->over) finish_read(read, std::move(outcome));
+}
+
+void Operations::check_session(const Read& read, const std::vector<WriteId>& present) {
+    if (read.session->writes.empty()) return;
+    ++counts_.session_reads_checked;
+    const std::string wrong =
+        older_than_session(world_.oracle.history(read.key), read.session->writes, present);
+    if (wrong.empty()) return;
+    world_.verdict.report("I17",
+                          fmt::format("key {} ({}): a read with R={} is older than its session: {}",
+                                      read.key.raw(),
+                                      printable(world_.oracle.key(read.key).key),
+                                      read.quorum,
+                                      wrong));
 }
 
 void Operations::read_try_failed(const ReadPtr& read, uint32_t number, absl::Status why) {

@@ -18,6 +18,7 @@
 #include "tests/sim/cluster.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/session.h"
+#include "tests/sim/session_promise.h"
 
 namespace starling::sim {
 
@@ -37,6 +38,8 @@ struct PutPlan {
     bool needless_retry = false;
     // Through which node first; null: any.
     Machine* through = nullptr;
+    // Of a session: what it has seen of the key.
+    std::optional<SessionSeen> session = std::nullopt;
 };
 
 struct ReadPlan {
@@ -48,6 +51,8 @@ struct ReadPlan {
     Machine* through = nullptr;
     // See Oracle::Read.
     bool quiet = false;
+    // As in PutPlan. Each answer is held against it (I17).
+    std::optional<SessionSeen> session = std::nullopt;
 };
 
 struct PutOutcome {
@@ -55,12 +60,16 @@ struct PutOutcome {
     WriteId id;
     // What the put's result lets a later put supersede.
     SeenToken context = {};
+    // What the session has seen now, if there is one.
+    SessionSeen session = {};
 };
 
 struct ReadOutcome {
     absl::Status status;
     std::vector<std::string> values = {};
     SeenToken context = {};
+    // As in PutOutcome.
+    SessionSeen session = {};
 };
 
 class Operations {
@@ -88,6 +97,8 @@ class Operations {
         uint64_t failed = 0;
         uint64_t hit_by_faults = 0;
         uint64_t invalid_refused = 0;
+        // Answers to reads whose session had seen something of the key.
+        uint64_t session_reads_checked = 0;
         // By the reason of the last error.
         std::map<std::string, uint64_t> failures = {};
     };
@@ -147,6 +158,7 @@ class Operations {
                        uint32_t number,
                        SimTime sent,
                        absl::StatusOr<node::GetResult> result);
+    void check_session(const Read& read, const std::vector<WriteId>& present);
     void read_try_failed(const ReadPtr& read, uint32_t number, absl::Status why);
     void finish_read(const ReadPtr& read, ReadOutcome outcome);
 

@@ -183,6 +183,7 @@ void draw_workload(RunOptions& options) {
     if (draw.chance(30))
         workload.second_namespace_replicas = draw.between(1, options.node.seat_count);
     workload.lone_users = draw.between(0, 2);
+    workload.session_users = Draw(options.seed, "options: sessions").between(0, 2);
     workload.link_delay_mean = draw.between(microseconds(100), milliseconds(10));
     if (draw.chance(50)) workload.link_loss_per_million = draw.between(1'000, 100'000);
     if (draw.chance(50)) workload.link_duplicates_per_million = draw.between(1'000, 100'000);
@@ -301,7 +302,8 @@ std::string to_string(const RunOptions& options) {
         faults.late_timers_per_million,
         in_seconds(faults.timer_lateness_max));
     out += fmt::format(
-        "  clients: {} on {} keys{}{}, {} lone; puts {}%, deletes {}%, read-modify-writes {}%; of "
+        "  clients: {} on {} keys{}{}, {} lone, {} with sessions; puts {}%, deletes {}%, "
+        "read-modify-writes {}%; of "
         "the puts without context {}%, "
         "blind {}%, empty context {}%, stale {}%, own {}%; link loss {}, duplicates {} per "
         "million{}\n",
@@ -310,6 +312,7 @@ std::string to_string(const RunOptions& options) {
         workload.nasty_keys ? " (nasty)" : "",
         workload.nasty_values ? ", nasty values" : "",
         workload.lone_users,
+        workload.session_users,
         workload.puts,
         workload.deletes,
         workload.read_modify_writes,

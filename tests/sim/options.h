@@ -86,6 +86,8 @@ struct WorkloadOptions {
     // A second namespace with this N; 0: none.
     uint32_t second_namespace_replicas = 0;
     uint32_t lone_users = 1;
+    // Clients that read with R = 1 and their session's token.
+    uint32_t session_users = 2;
     // The link between clients and nodes.
     base::Duration link_delay_mean = std::chrono::milliseconds(1);
     uint32_t link_loss_per_million = 0;

@@ -51,6 +51,7 @@ class Script : public Scenario {
     void a_node_with_a_hint_reads_alone();
     void a_read_repairs_its_coordinator();
     void many_keys_are_read_from_tables();
+    void a_session_reads_where_its_write_is_missing();
 
     // Causality.
     void three_siblings_are_read();
@@ -233,6 +234,17 @@ void Script::two_siblings_are_read() {
     put(1, "a", {.replaces = nothing_seen});
     put(2, "b", {.replaces = nothing_seen});
     read(3, 3);
+}
+
+void Script::a_session_reads_where_its_write_is_missing() {
+    settle(slow_repair(3));
+    isolate(3);
+    const PutOutcome written = put(1, "v", {.session = SessionSeen()});
+    // Only this one, which lacks it, and one that has it.
+    heal();
+    cut(1, 3);
+    read(3, 1, written.session);
+    heal();
 }
 
 void Script::a_node_that_missed_a_delete_is_asked() {
@@ -455,6 +467,7 @@ constexpr auto all_scripts = std::to_array<Scripted>({
     {PlantedBug::tree_not_updated_on_delete, "I13", &Script::a_value_is_deleted},
     {PlantedBug::placement_depends_on_order, "I13", &Script::a_cluster_with_many_partitions_rests},
     {PlantedBug::refutation_same_incarnation, "I13", &Script::a_node_is_cut_off_and_comes_back},
+    {PlantedBug::session_token_ignored, "I17", &Script::a_session_reads_where_its_write_is_missing},
 });
 
 std::string_view name_of(PlantedBug bug) {

@@ -24,6 +24,7 @@ RunOptions Scenario::plain(uint32_t nodes, uint32_t nodes_at_start) {
     options.workload.clients = 1;
     options.workload.keys = 2;
     options.workload.lone_users = 0;
+    options.workload.session_users = 0;
     options.workload.link_delay_mean = microseconds(10);
     return options;
 }
@@ -57,7 +58,8 @@ PutOutcome Scenario::put(uint32_t node, const std::string& value, PutAs as) {
                                    .quorum = as.w,
                                    .deadline = as.deadline,
                                    .tries_max = 1,
-                                   .through = &machine(node)},
+                                   .through = &machine(node),
+                                   .session = as.session},
                                   [outcome](PutOutcome what) { *outcome = std::move(what); });
     for (int i = 0; i < 10'000 && !outcome->has_value() && simulation_->verdict().ok(); ++i)
         run_for(milliseconds(1));
@@ -84,12 +86,15 @@ PutOutcome Scenario::remove(uint32_t node, PutAs as) {
     return put(node, "", std::move(as));
 }
 
-ReadOutcome Scenario::read(uint32_t node, uint32_t r) {
+ReadOutcome Scenario::read(uint32_t node, uint32_t r, std::optional<SessionSeen> session) {
     // Shared with the callback, which comes late, or never, once a violation ends the wait.
     const auto outcome = std::make_shared<std::optional<ReadOutcome>>();
-    simulation_->operations().read(
-        {.key = key(), .quorum = r, .tries_max = 1, .through = &machine(node)},
-        [outcome](ReadOutcome what) { *outcome = std::move(what); });
+    simulation_->operations().read({.key = key(),
+                                    .quorum = r,
+                                    .tries_max = 1,
+                                    .through = &machine(node),
+                                    .session = std::move(session)},
+                                   [outcome](ReadOutcome what) { *outcome = std::move(what); });
     for (int i = 0; i < 10'000 && !outcome->has_value() && simulation_->verdict().ok(); ++i)
         run_for(milliseconds(1));
     EXPECT_TRUE(outcome->has_value() || !simulation_->verdict().ok())

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,12 +34,15 @@ class Scenario : public ::testing::Test {
         bool is_delete = false;
         uint32_t w = 2;
         base::Duration deadline = std::chrono::seconds(2);
+        // Of a session: what it has seen of the key.
+        std::optional<SessionSeen> session = std::nullopt;
     };
     PutOutcome put(uint32_t node, const std::string& value, PutAs as);
     PutOutcome put(uint32_t node, const std::string& value) { return put(node, value, PutAs()); }
     PutOutcome remove(uint32_t node, PutAs as);
     PutOutcome remove(uint32_t node) { return remove(node, PutAs()); }
-    ReadOutcome read(uint32_t node, uint32_t r);
+    ReadOutcome read(uint32_t node, uint32_t r, std::optional<SessionSeen> session);
+    ReadOutcome read(uint32_t node, uint32_t r) { return read(node, r, std::nullopt); }
     ReadOutcome read(uint32_t node) { return read(node, 2); }
     // Sent, not waited for.
     void begin_put(uint32_t node, const std::string& value, PutAs as);

@@ -5,6 +5,8 @@
 
 #include <gmock/gmock.h>
 
+#include "base/error.h"
+
 namespace starling::sim {
 namespace {
 
@@ -18,6 +20,7 @@ using ClusterTest = Scenario;
 using CausalityTest = Scenario;
 using HandoverTest = Scenario;
 using CrashTest = Scenario;
+using SessionTest = Scenario;
 
 constexpr Replaces with_context = Replaces::seen;
 
@@ -86,6 +89,48 @@ TEST_F(CausalityTest, TheContextOfAPutDoesNotCoverAConcurrentWriteItsClientNever
     ASSERT_TRUE(
         put(1, "mine again", {.replaces = with_context, .context = mine.context}).status.ok());
     EXPECT_THAT(read(2).values, UnorderedElementsAre("theirs", "mine again"));
+    finish();
+}
+
+TEST_F(SessionTest, ReadsItsOwnWritesAndDeletesAtOneSeatThroughAnyNode) {
+    RunOptions options = plain(3, 3);
+    options.node.hint_interval = seconds(30);
+    options.node.entropy_interval = seconds(60);
+    form(options);
+    SessionSeen session;
+    for (uint32_t i = 1; i <= 6; ++i) {
+        // The one that is read misses the write.
+        const uint32_t reader = 1 + i % 3;
+        const uint32_t writer = 1 + (i + 1) % 3;
+        isolate(reader);
+        const bool is_delete = i % 3 == 0;
+        const std::string value = is_delete ? "" : "v" + std::to_string(i);
+        const PutOutcome written = put(writer, value, {.is_delete = is_delete, .session = session});
+        ASSERT_TRUE(written.status.ok()) << written.status;
+        heal();
+        const ReadOutcome found = read(reader, 1, written.session);
+        ASSERT_TRUE(found.status.ok()) << found.status;
+        EXPECT_EQ(found.values, is_delete ? Values{} : Values{value});
+        session = found.session;
+        // Until all are connected again.
+        run_for(seconds(5));
+    }
+    finish();
+}
+
+TEST_F(SessionTest, WhereNobodyWithItsWriteCanBeReachedTheReadFails) {
+    RunOptions options = plain(3, 3);
+    options.node.hint_interval = seconds(30);
+    options.node.entropy_interval = seconds(60);
+    form(options);
+    isolate(3);
+    const PutOutcome written = put(1, "v", {.session = SessionSeen()});
+    ASSERT_TRUE(written.status.ok());
+    const ReadOutcome refused = read(3, 1, written.session);
+    EXPECT_EQ(base::reason_of(refused.status), base::reason::session_not_satisfied);
+    EXPECT_TRUE(read(3, 1).status.ok()) << "without the session it is answered, and may be old";
+    heal();
+    EXPECT_THAT(read(3, 1, written.session).values, ElementsAre("v"));
     finish();
 }
 

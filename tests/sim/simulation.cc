@@ -58,6 +58,7 @@ Simulation::~Simulation() {
     cluster_.reset();
     operations_.reset();
     workload_.reset();
+    session_users_.reset();
 }
 
 bool Simulation::run_until(SimTime end) {
@@ -85,6 +86,11 @@ bool Simulation::form() {
     }
     if (!find_namespaces()) return false;
     workload_ = std::make_unique<Workload>(scheduler_, random_, options_, name_spaces_, oracle_);
+    session_users_ = std::make_unique<SessionUsers>(
+        SessionUsers::World{
+            .scheduler = scheduler_, .random = random_, .options = options_, .oracle = oracle_},
+        oracle_.key_count(),
+        name_spaces_.front());
     audit_ = std::make_unique<DiskAudit>(DiskAudit::World{
         .cluster = *cluster_,
         .oracle = oracle_,
@@ -176,6 +182,7 @@ void Simulation::work() {
     if (options_.faults.wrong_configurations) cluster_->set_wrong_configurations(500'000);
     faults_->begin();
     workload_->begin(*operations_);
+    session_users_->begin(*operations_);
     run_until(end);
     // Where the drawn faults keep the only holders away for most of the time, more time is needed
     // to prove as much.
@@ -183,6 +190,7 @@ void Simulation::work() {
            run_until(scheduler_.now() + options_.duration / 10)) {
     }
     workload_->end();
+    session_users_->end();
     cluster_->set_recovery_crashes(0);
     cluster_->set_damaged_logs(0);
     cluster_->set_wrong_configurations(0);

@@ -16,6 +16,7 @@
 #include "tests/sim/disk_audit.h"
 #include "tests/sim/faults.h"
 #include "tests/sim/operations.h"
+#include "tests/sim/session_users.h"
 #include "tests/sim/workload.h"
 
 namespace starling::sim {
@@ -97,6 +98,7 @@ class Simulation {
     std::unique_ptr<DiskAudit> audit_;
     std::unique_ptr<FaultSchedule> faults_;
     std::unique_ptr<Workload> workload_;
+    std::unique_ptr<SessionUsers> session_users_;
     std::unique_ptr<Operations> operations_;
     base::Duration convergence_{0};
 };

@@ -66,6 +66,38 @@ class CliTest : public testing::Test {
     std::string err_;
 };
 
+TEST_F(CliTest, ASessionGoesOnFromOneCommandToTheNext) {
+    server_.service.on_put = [](auto*, const auto&, v1::WriteResponse& answer) {
+        answer.set_session(std::string("\0put", 4));
+        return grpc::Status::OK;
+    };
+    server_.service.on_get = [](auto*, const auto&, v1::GetResponse& answer) {
+        answer.add_values()->set_value("v");
+        answer.set_session("get");
+        return grpc::Status::OK;
+    };
+    const std::string file = folder_ + "/my session";
+    EXPECT_EQ(ask({"put", "k", "v", "--session", file}), exit_ok) << err_;
+    EXPECT_EQ(ask({"get", "k", "--session", file}), exit_ok) << err_;
+    EXPECT_EQ(ask({"delete", "k", "--session", file}), exit_ok) << err_;
+    EXPECT_EQ(ask({"get", "k"}), exit_ok) << err_;
+    EXPECT_EQ(server_.service.puts()[0].session(), "");
+    EXPECT_EQ(server_.service.gets()[0].session(), std::string("\0put", 4));
+    EXPECT_EQ(server_.service.deletes()[0].session(), "get");
+    EXPECT_FALSE(server_.service.gets()[1].has_session());
+}
+
+TEST_F(CliTest, AFileThatIsNoSessionIsRefusedAndKept) {
+    const std::string file = folder_ + "/notes";
+    std::ofstream(file) << "something else\n";
+    EXPECT_NE(ask({"get", "k", "--session", file}), exit_ok);
+    EXPECT_THAT(err_, HasSubstr("line 1"));
+    EXPECT_TRUE(server_.service.gets().empty());
+    std::stringstream content;
+    content << std::ifstream(file).rdbuf();
+    EXPECT_EQ(content.str(), "something else\n");
+}
+
 TEST_F(CliTest, APutIsSilentAndTakesItsOperandsBothWays) {
     EXPECT_EQ(ask({"put", "k", "v"}), exit_ok);
     EXPECT_EQ(out_ + err_, "");

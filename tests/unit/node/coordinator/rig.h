@@ -73,6 +73,7 @@ class CoordinatorRig {
                        .host = peers,
                        .hybrid_clock = hybrid_clock,
                        .sealer = sealer,
+                       .sessions = sessions,
                        .retire = {},
                        .view = make_view(members, is_holder)}) {
         coordinator.set_view(view);
@@ -263,6 +264,7 @@ class CoordinatorRig {
     Replica replica{store_rig.store, hints, standings, peers};
     HybridClock hybrid_clock{std::chrono::seconds(10)};
     ContextSealer sealer{"a secret of the cluster"};
+    SessionSealer sessions{"a secret of the cluster"};
     std::shared_ptr<const ClusterView> view;
     Coordinator coordinator;
 

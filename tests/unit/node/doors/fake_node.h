@@ -25,6 +25,8 @@ class FakeNode final : public KvService, public AdminService {
     std::function<absl::StatusOr<GetResult>(const GetRequest&)> on_get = [](const GetRequest&) {
         return GetResult{};
     };
+    std::function<absl::StatusOr<InspectResult>(const InspectRequest&)> on_inspect =
+        [](const InspectRequest&) { return InspectResult{}; };
     absl::StatusOr<Joined> join_answer = Joined{.cluster = base::ClusterId(77), .member_count = 2};
     absl::StatusOr<StatusReport> status_answer = StatusReport{};
     absl::StatusOr<std::vector<RingPartition>> ring_answer = std::vector<RingPartition>{};
@@ -153,6 +155,9 @@ class FakeNode final : public KvService, public AdminService {
         done(info);
     }
     void list_namespaces(Callback<std::vector<NamespaceInfo>> done) override { done(namespaces()); }
+    void inspect_replica(InspectRequest request, Callback<InspectResult> done) override {
+        done(on_inspect(request));
+    }
 
   private:
     absl::Mutex mutex_;

@@ -183,6 +183,35 @@ TEST_F(GrpcDoorTest, AnAbsentAnEmptyAndAGivenContextAreThreeThings) {
     EXPECT_EQ(puts[2].context, "c");
 }
 
+TEST_F(GrpcDoorTest, ASessionGoesToTheNodeAndItsTokenComesBack) {
+    node().on_put = [](const PutRequest&) { return PutResult{.session = "after the put"}; };
+    node().on_get = [](const GetRequest&) { return GetResult{.session = "after the get"}; };
+    v1::PutRequest write = put_of("k", "v");
+    write.set_session("");
+    grpc::ClientContext write_context;
+    v1::WriteResponse written;
+    ASSERT_TRUE(kv_->Put(&write_context, write, &written).ok());
+    EXPECT_EQ(written.session(), "after the put");
+    EXPECT_EQ(node().puts()[0].session, "");
+    ASSERT_TRUE(put(put_of("k", "v")).ok());
+    EXPECT_EQ(node().puts()[1].session, std::nullopt);
+
+    v1::GetRequest read;
+    read.set_key("k");
+    read.set_session(written.session());
+    grpc::ClientContext read_context;
+    v1::GetResponse found;
+    ASSERT_TRUE(kv_->Get(&read_context, read, &found).ok());
+    EXPECT_EQ(found.session(), "after the get");
+    EXPECT_EQ(node().gets()[0].session, "after the put");
+
+    read.set_session(std::string((64u << 10) + 1, 's'));
+    grpc::ClientContext long_context;
+    EXPECT_EQ(kv_->Get(&long_context, read, &found).error_code(),
+              grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_EQ(reason_in(long_context), base::reason::malformed_session);
+}
+
 TEST_F(GrpcDoorTest, AWriteWithoutARequestIdIsGivenAFreshOne) {
     ASSERT_TRUE(put(put_of("k", "v")).ok());
     ASSERT_TRUE(put(put_of("k", "v")).ok());

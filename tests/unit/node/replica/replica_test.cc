@@ -109,6 +109,18 @@ TEST_F(ReplicaTest, ANodeThatIsFillingStoresAndCountsForNoSeat) {
     EXPECT_THAT(values(*rig.read(group(1), key("k"))), ElementsAre("value"));
 }
 
+TEST_F(ReplicaTest, AReadSaysWhetherTheFrontierHasWhatASessionHasSeen) {
+    ask(write_message(record_of(dot(9, 1), "value"), dot(9, 1)));
+    for (const uint64_t sequence : {1u, 2u}) {
+        std::string seen;
+        testing::context({dot(9, sequence)}).encode(seen);
+        peer::ReplicaMessage question = read_message();
+        question.mutable_read()->set_seen(seen);
+        EXPECT_EQ(ask(question).read_reply().reflects_seen(), sequence == 1);
+    }
+    EXPECT_FALSE(ask(read_message()).read_reply().reflects_seen()) << "nobody asked";
+}
+
 TEST_F(ReplicaTest, ANodeWithoutAPartInTheGroupRefusesAndStoresNothing) {
     host.is_storing = false;
     host.held = {};

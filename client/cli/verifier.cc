@@ -1,0 +1,363 @@
+#include "client/cli/verifier.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "client/cli/show.h"
+
+namespace starling::client {
+
+namespace {
+
+constexpr int keys_per_question = 64;
+// A seat that moves while it is looked at is asked for again.
+constexpr int ring_questions_max = 3;
+constexpr size_t unchecked_max = 1000;
+constexpr size_t namespace_bytes = 8;
+
+v1::InspectReplicaRequest question_of(std::pair<uint32_t, uint32_t> group) {
+    v1::InspectReplicaRequest question;
+    question.set_partition(group.first);
+    question.set_replicas(group.second);
+    return question;
+}
+
+bool has_moved(const absl::Status& status) {
+    return base::reason_of(status) == base::reason::no_owner;
+}
+
+using States = std::map<uint64_t, v1::InspectedKey>;
+
+bool are_equal(const States& states) {
+    return std::all_of(states.begin(), states.end(), [&](const auto& state) {
+        return state.second.digest() == states.begin()->second.digest();
+    });
+}
+
+bool same_as_before(const States& before, const States& now) {
+    return std::all_of(now.begin(), now.end(), [&](const auto& state) {
+        const auto known = before.find(state.first);
+        return known != before.end() && known->second.digest() == state.second.digest();
+    });
+}
+
+// What all of them together had seen of the key.
+void fill_seen(const States& states, google::protobuf::RepeatedPtrField<v1::Dot>& seen) {
+    std::map<std::tuple<uint64_t, uint32_t, uint64_t>, uint64_t> highest;
+    for (const auto& [node, state] : states) {
+        for (const v1::Dot& dot : state.context()) {
+            uint64_t& sequence = highest[{dot.node_id(), dot.start(), dot.random()}];
+            sequence = std::max<uint64_t>(sequence, dot.sequence());
+        }
+    }
+    for (const auto& [actor, sequence] : highest) {
+        v1::Dot& dot = *seen.Add();
+        dot.set_node_id(std::get<0>(actor));
+        dot.set_start(std::get<1>(actor));
+        dot.set_random(std::get<2>(actor));
+        dot.set_sequence(sequence);
+    }
+}
+
+uint64_t namespace_id_of(const std::string& group_key) {
+    uint64_t id = 0;
+    for (size_t i = 0; i < namespace_bytes; ++i) {
+        id = id << 8 | static_cast<uint8_t>(group_key[i]);
+    }
+    return id;
+}
+
+}  // namespace
+
+absl::StatusOr<VerifyReport> Verifier::run() {
+    STARLING_ASSIGN_OR_RETURN(ring_, source_.ring());
+    std::set<uint32_t> sizes;
+    for (const v1::Namespace& space : options_.namespaces) {
+        sizes.insert(space.replicas());
+    }
+    for (int partition = 0; partition < ring_.partitions_size(); ++partition) {
+        for (const uint32_t replicas : sizes) {
+            ++report_.groups;
+            compare({ring_.partitions(partition).partition(), replicas});
+        }
+    }
+    look_again_at_all();
+    return std::move(report_);
+}
+
+void Verifier::compare(Group group) {
+    for (int round = 0; round < ring_questions_max; ++round) {
+        if (round > 0) {
+            source_.pause(options_.settle);
+            auto ring = source_.ring();
+            if (ring.ok()) {
+                ring_ = *std::move(ring);
+            }
+        }
+        if (try_compare(group)) {
+            return;
+        }
+    }
+    note_unchecked(fmt::format("partition {}: its seats move", group.first));
+}
+
+std::vector<uint64_t> Verifier::holders_of(Group group) const {
+    std::vector<uint64_t> holders;
+    for (const v1::RingPartition& partition : ring_.partitions()) {
+        if (partition.partition() != group.first) {
+            continue;
+        }
+        const int seats = std::min<int>(static_cast<int>(group.second), partition.holders_size());
+        holders.assign(partition.holders().begin(), partition.holders().begin() + seats);
+    }
+    return holders;
+}
+
+bool Verifier::try_compare(Group group) {
+    std::vector<uint64_t> holders = holders_of(group);
+    const auto unknown = std::count(holders.begin(), holders.end(), uint64_t{0});
+    std::erase(holders, uint64_t{0});
+    std::sort(holders.begin(), holders.end());
+    holders.erase(std::unique(holders.begin(), holders.end()), holders.end());
+
+    std::map<uint64_t, v1::InspectReplicaResponse> answers;
+    for (const uint64_t node : holders) {
+        auto answer = ask(node, question_of(group));
+        if (answer.ok()) {
+            answers.emplace(node, *std::move(answer));
+        } else if (has_moved(answer.status())) {
+            return false;
+        } else {
+            note_unanswered(group, node, answer.status());
+        }
+    }
+    if (unknown > 0) {
+        note_unchecked(fmt::format(
+            "partition {}: nobody is known to hold {} of its seats", group.first, unknown));
+    }
+    const auto copies = static_cast<uint32_t>(holders.size());
+    if (copies < group.second) {
+        report_.copies_min =
+            report_.groups_short == 0 ? copies : std::min(report_.copies_min, copies);
+        ++report_.groups_short;
+    }
+    std::vector<uint64_t> answered;
+    int buckets = 0;
+    for (const auto& [node, answer] : answers) {
+        answered.push_back(node);
+        buckets = std::max(buckets, answer.buckets_size());
+    }
+    for (int bucket = 0; bucket < buckets; ++bucket) {
+        const auto digest_at = [&](const v1::InspectReplicaResponse& answer) {
+            return bucket < answer.buckets_size() ? answer.buckets(bucket) : 0;
+        };
+        const uint64_t first = digest_at(answers.begin()->second);
+        if (std::any_of(answers.begin(), answers.end(), [&](const auto& answer) {
+                return digest_at(answer.second) != first;
+            })) {
+            compare_bucket(group, answered, static_cast<uint32_t>(bucket));
+        }
+    }
+    return true;
+}
+
+void Verifier::compare_bucket(Group group, const std::vector<uint64_t>& holders, uint32_t bucket) {
+    std::map<std::string, std::map<uint64_t, uint64_t>> digests;
+    std::vector<uint64_t> listed;
+    for (const uint64_t node : holders) {
+        const auto keys = list_bucket(node, group, bucket);
+        if (!keys.ok()) {
+            note_unanswered(group, node, keys.status());
+            continue;
+        }
+        listed.push_back(node);
+        for (const auto& [key, digest] : *keys) {
+            digests[key][node] = digest;
+        }
+    }
+    for (const auto& [key, by_node] : digests) {
+        const bool differs =
+            by_node.size() < listed.size() ||
+            std::any_of(
+                by_node.begin(),
+                by_node.end(),
+                [&](const auto& entry) { return entry.second != by_node.begin()->second; });
+        if (!differs || namespace_of(key) == nullptr) {
+            continue;
+        }
+        if (suspect_count_ >= options_.suspects_max) {
+            note_unchecked(fmt::format("partition {}: more than {} keys differ at first sight",
+                                       group.first,
+                                       options_.suspects_max));
+            return;
+        }
+        ++suspect_count_;
+        suspects_[group].push_back({.key = key});
+    }
+}
+
+absl::StatusOr<std::map<std::string, uint64_t>> Verifier::list_bucket(uint64_t node,
+                                                                      Group group,
+                                                                      uint32_t bucket) {
+    std::map<std::string, uint64_t> digests;
+    v1::InspectReplicaRequest question = question_of(group);
+    question.set_bucket(bucket);
+    for (;;) {
+        STARLING_ASSIGN_OR_RETURN(const v1::InspectReplicaResponse page, ask(node, question));
+        for (const v1::InspectedKey& key : page.keys()) {
+            digests[key.key()] = key.digest();
+        }
+        if (!page.has_more() || page.keys().empty()) {
+            return digests;
+        }
+        question.set_after(page.keys(page.keys_size() - 1).key());
+    }
+}
+
+void Verifier::look_again_at_all() {
+    report_.keys_looked_at = suspect_count_;
+    for (uint32_t number = 1; !suspects_.empty(); ++number) {
+        if (number > options_.looks_max) {
+            for (const auto& [group, suspects] : suspects_) {
+                note_unchecked(
+                    fmt::format("partition {}: {} keys were different at each look, and each time "
+                                "in another way: they are being written",
+                                group.first,
+                                suspects.size()));
+            }
+            return;
+        }
+        if (number > 1) {
+            source_.pause(options_.settle);
+        }
+        for (auto it = suspects_.begin(); it != suspects_.end();) {
+            look(it->first, it->second);
+            it = it->second.empty() ? suspects_.erase(it) : std::next(it);
+        }
+    }
+}
+
+void Verifier::look(Group group, std::vector<Suspect>& suspects) {
+    std::vector<uint64_t> holders = holders_of(group);
+    std::erase(holders, uint64_t{0});
+    std::sort(holders.begin(), holders.end());
+    holders.erase(std::unique(holders.begin(), holders.end()), holders.end());
+    std::vector<Suspect> left;
+    while (!suspects.empty()) {
+        const size_t count = std::min<size_t>(suspects.size(), keys_per_question);
+        std::vector<Suspect> some(std::make_move_iterator(suspects.end() - static_cast<int>(count)),
+                                  std::make_move_iterator(suspects.end()));
+        suspects.resize(suspects.size() - count);
+        look_at_some(group, holders, some, left);
+    }
+    suspects = std::move(left);
+}
+
+void Verifier::look_at_some(Group group,
+                            const std::vector<uint64_t>& holders,
+                            std::vector<Suspect>& some,
+                            std::vector<Suspect>& left) {
+    v1::InspectReplicaRequest question = question_of(group);
+    for (const Suspect& suspect : some) {
+        v1::InspectedKeyQuestion& key = *question.add_keys();
+        key.set_key(suspect.key);
+        fill_seen(suspect.seen, *key.mutable_seen());
+    }
+    std::vector<States> now(some.size());
+    for (const uint64_t node : holders) {
+        auto answer = ask(node, question);
+        if (answer.ok() && answer->keys_size() != static_cast<int>(some.size())) {
+            answer = absl::InternalError(fmt::format(
+                "node {} answers for other keys than were asked for", node_id_text(node)));
+        }
+        if (!answer.ok()) {
+            note_unanswered(group, node, answer.status());
+            continue;
+        }
+        for (size_t i = 0; i < some.size(); ++i) {
+            now[i].emplace(node, std::move(*answer->mutable_keys(static_cast<int>(i))));
+        }
+    }
+    for (size_t i = 0; i < some.size(); ++i) {
+        judge(group, std::move(some[i]), std::move(now[i]), left);
+    }
+}
+
+void Verifier::judge(Group group, Suspect suspect, States now, std::vector<Suspect>& left) {
+    if (now.size() < 2 || are_equal(now)) {
+        return;
+    }
+    const bool is_first = suspect.seen.empty();
+    const bool lags = std::any_of(
+        now.begin(), now.end(), [](const auto& state) { return !state.second.reflects_seen(); });
+    if (!is_first && (lags || same_as_before(suspect.seen, now))) {
+        report_difference(group, suspect.key, now);
+        return;
+    }
+    suspect.seen = std::move(now);
+    left.push_back(std::move(suspect));
+}
+
+void Verifier::report_difference(Group group, const std::string& key, const States& copies) {
+    ++report_.difference_count;
+    if (report_.differences.size() >= options_.differences_max) {
+        return;
+    }
+    const v1::Namespace* const space = namespace_of(key);
+    Difference& difference = report_.differences.emplace_back();
+    difference.name_space = space == nullptr ? "" : space->name();
+    difference.key = key.substr(namespace_bytes);
+    difference.partition = group.first;
+    for (const auto& [node, state] : copies) {
+        difference.copies.push_back({.node = node, .state = state});
+    }
+}
+
+absl::StatusOr<v1::InspectReplicaResponse> Verifier::ask(uint64_t node,
+                                                         const v1::InspectReplicaRequest& request) {
+    if (silent_.contains(node)) {
+        return absl::UnavailableError("it was silent before");
+    }
+    auto answer = source_.inspect(node, request);
+    const absl::Status& status = answer.status();
+    const bool is_silent = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+    if (is_silent && !has_moved(status)) {
+        silent_.insert(node);
+        note_unchecked(fmt::format(
+            "node {} cannot be checked: {}", node_id_text(node), std::string(status.message())));
+    }
+    return answer;
+}
+
+// A silent node has its one line already.
+void Verifier::note_unanswered(Group group, uint64_t node, const absl::Status& status) {
+    if (!silent_.contains(node)) {
+        note_unchecked(fmt::format("partition {}: node {}: {}",
+                                   group.first,
+                                   node_id_text(node),
+                                   std::string(status.message())));
+    }
+}
+
+const v1::Namespace* Verifier::namespace_of(const std::string& group_key) const {
+    if (group_key.size() < namespace_bytes) {
+        return nullptr;
+    }
+    const uint64_t id = namespace_id_of(group_key);
+    const auto found = std::find_if(options_.namespaces.begin(),
+                                    options_.namespaces.end(),
+                                    [&](const v1::Namespace& space) { return space.id() == id; });
+    return found == options_.namespaces.end() ? nullptr : &*found;
+}
+
+void Verifier::note_unchecked(std::string line) {
+    if (report_.unchecked.size() < unchecked_max && unchecked_.insert(line).second) {
+        report_.unchecked.push_back(std::move(line));
+    }
+}
+
+}  // namespace starling::client

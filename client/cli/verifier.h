@@ -1,0 +1,136 @@
+#pragma once
+
+// Compares the replicas of each group with one another, from outside and without changing anything.
+//
+//     digests of buckets -> where they differ: digests of keys -> where they differ: first look
+//     -> pause -> second look -> equal, a difference, or (while it changes all the time) a look
+//     more
+//
+// A write under way is no difference. So a key counts as different only when, a pause after the
+// first look, some replica still does not reflect all that the replicas together had then, or when
+// nothing has changed since and they are not equal. What cannot be compared is said: a replica that
+// does not answer, a seat that nobody holds, a key that changes at each look.
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "base/time.h"
+#include "starling/v1/admin.pb.h"
+
+namespace starling::client {
+
+// What the verifier asks of nodes.
+class ReplicaSource {
+  public:
+    virtual absl::StatusOr<v1::RingResponse> ring() = 0;
+    // `node`: an id.
+    virtual absl::StatusOr<v1::InspectReplicaResponse> inspect(
+        uint64_t node, const v1::InspectReplicaRequest& request) = 0;
+    virtual void pause(base::Duration duration) = 0;
+
+  protected:
+    ~ReplicaSource() = default;
+};
+
+struct VerifyOptions {
+    // Those to be compared; at least one.
+    std::vector<v1::Namespace> namespaces = {};
+    // Between two looks at a key.
+    base::Duration settle = std::chrono::seconds(3);
+    uint32_t looks_max = 6;
+    // Differences that are listed; more are counted.
+    size_t differences_max = 1000;
+    // Keys that are looked at again; with more the rest of the partitions is not checked.
+    size_t suspects_max = 100'000;
+};
+
+// One replica's state of a key.
+struct Copy {
+    uint64_t node = 0;
+    v1::InspectedKey state;
+};
+
+struct Difference {
+    std::string name_space;
+    std::string key;
+    uint32_t partition = 0;
+    std::vector<Copy> copies;
+};
+
+struct VerifyReport {
+    uint64_t groups = 0;
+    // Groups on fewer nodes than their N, and the least of these counts.
+    uint64_t groups_short = 0;
+    uint32_t copies_min = 0;
+    uint64_t keys_looked_at = 0;
+    std::vector<Difference> differences;
+    uint64_t difference_count = 0;
+    // What could not be checked, one line each.
+    std::vector<std::string> unchecked;
+
+    bool is_equal() const {
+        return difference_count == 0 && unchecked.empty() && groups_short == 0;
+    }
+};
+
+class Verifier {
+  public:
+    Verifier(VerifyOptions options, ReplicaSource& source)
+        : options_(std::move(options)), source_(source) {}
+
+    // The error of a first question that cannot be asked at all: the ring.
+    absl::StatusOr<VerifyReport> run();
+
+  private:
+    // A partition, and the N of the group.
+    using Group = std::pair<uint32_t, uint32_t>;
+    struct Suspect {
+        std::string key;
+        // By node, the last look.
+        std::map<uint64_t, v1::InspectedKey> seen = {};
+    };
+
+    void compare(Group group);
+    // False when the holders have changed and the ring should be asked again.
+    bool try_compare(Group group);
+    std::vector<uint64_t> holders_of(Group group) const;
+    void compare_bucket(Group group, const std::vector<uint64_t>& holders, uint32_t bucket);
+    absl::StatusOr<std::map<std::string, uint64_t>> list_bucket(uint64_t node,
+                                                                Group group,
+                                                                uint32_t bucket);
+    void look_again_at_all();
+    void look(Group group, std::vector<Suspect>& suspects);
+    void look_at_some(Group group,
+                      const std::vector<uint64_t>& holders,
+                      std::vector<Suspect>& some,
+                      std::vector<Suspect>& left);
+    void judge(Group group,
+               Suspect suspect,
+               std::map<uint64_t, v1::InspectedKey> now,
+               std::vector<Suspect>& left);
+    void report_difference(Group group,
+                           const std::string& key,
+                           const std::map<uint64_t, v1::InspectedKey>& copies);
+    absl::StatusOr<v1::InspectReplicaResponse> ask(uint64_t node,
+                                                   const v1::InspectReplicaRequest& request);
+    const v1::Namespace* namespace_of(const std::string& group_key) const;
+    void note_unanswered(Group group, uint64_t node, const absl::Status& status);
+    void note_unchecked(std::string line);
+
+    const VerifyOptions options_;
+    ReplicaSource& source_;
+    v1::RingResponse ring_;
+    std::map<Group, std::vector<Suspect>> suspects_;
+    size_t suspect_count_ = 0;
+    std::set<uint64_t> silent_;
+    std::set<std::string> unchecked_;
+    VerifyReport report_;
+};
+
+}  // namespace starling::client

@@ -1,0 +1,285 @@
+// verify: are all replicas of every key equal?
+
+#include <ctime>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_join.h"
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "client/cli/commands.h"
+#include "client/cli/exit_codes.h"
+#include "client/cli/pause.h"
+#include "client/cli/show.h"
+#include "client/cli/verifier.h"
+
+namespace starling::client {
+
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr int exit_different = 1;
+constexpr int exit_unchecked = 2;
+
+constexpr base::Duration node_deadline = std::chrono::seconds(10);
+constexpr uint32_t node_tries_max = 3;
+
+// Asks the nodes of the cluster, each at its client address, and so slowly that the answers take no
+// more than the bytes a second that are allowed.
+class Nodes final : public ReplicaSource {
+  public:
+    Nodes(Session& session, AdminClient& first, uint64_t bytes_per_second)
+        : session_(session), first_(first), bytes_per_second_(bytes_per_second) {}
+
+    absl::Status learn_addresses() {
+        STARLING_ASSIGN_OR_RETURN(const v1::StatusResponse status, first_.status());
+        for (const v1::Member& member : status.members()) {
+            addresses_[member.node_id()] = member.client_address();
+        }
+        return absl::OkStatus();
+    }
+    const NodeNames& names() const { return addresses_; }
+    uint64_t bytes() const { return bytes_; }
+
+    absl::StatusOr<v1::RingResponse> ring() override { return first_.ring(); }
+
+    absl::StatusOr<v1::InspectReplicaResponse> inspect(
+        uint64_t node, const v1::InspectReplicaRequest& request) override {
+        STARLING_ASSIGN_OR_RETURN(AdminClient* const client, client_of(node));
+        const auto answer = client->inspect_replica(request);
+        if (answer.ok()) {
+            slow_down(answer->ByteSizeLong());
+        }
+        return answer;
+    }
+
+    void pause(base::Duration duration) override { client::pause(duration); }
+
+  private:
+    absl::StatusOr<AdminClient*> client_of(uint64_t node) {
+        std::unique_ptr<AdminClient>& client = clients_[node];
+        if (client == nullptr) {
+            const auto address = addresses_.find(node);
+            if (address == addresses_.end()) {
+                STARLING_RETURN_IF_ERROR(learn_addresses());
+            }
+            if (!addresses_.contains(node)) {
+                return absl::UnavailableError("no member has this id");
+            }
+            STARLING_ASSIGN_OR_RETURN(
+                client, session_.admin_of(addresses_[node], node_deadline, node_tries_max));
+        }
+        return client.get();
+    }
+
+    void slow_down(uint64_t answered) {
+        bytes_ += answered;
+        const base::MonotonicTime now = session_.clock().now();
+        if (next_ < now) {
+            next_ = now;
+        }
+        next_ += std::chrono::nanoseconds(static_cast<int64_t>(
+            static_cast<double>(answered) * 1e9 / static_cast<double>(bytes_per_second_)));
+        // Short pauses cost more than they save.
+        constexpr base::Duration worth_it = std::chrono::milliseconds(20);
+        if (next_ - now > worth_it) {
+            client::pause(next_ - now);
+        }
+    }
+
+    Session& session_;
+    AdminClient& first_;
+    const uint64_t bytes_per_second_;
+    NodeNames addresses_;
+    std::map<uint64_t, std::unique_ptr<AdminClient>> clients_;
+    uint64_t bytes_ = 0;
+    base::MonotonicTime next_ = base::MonotonicTime::min();
+};
+
+std::string time_text(const Session& session) {
+    const auto seconds =
+        static_cast<std::time_t>(base::to_unix_ms(session.wall_clock().wall_now()) / 1000);
+    std::tm utc{};
+    ::gmtime_r(&seconds, &utc);
+    char text[32];
+    std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return text;
+}
+
+std::string version_text(const v1::InspectedVersion& version) {
+    return fmt::format(
+        "{:x}.{}:{} {}{}",
+        version.dot().node_id(),
+        version.dot().start(),
+        version.dot().sequence(),
+        version.is_tombstone()
+            ? "delete"
+            : fmt::format("{} B, {:016x}", version.value_bytes(), version.value_hash()),
+        version.is_hidden() ? ", hidden" : "");
+}
+
+std::string copy_text(const Copy& copy, const NodeNames& names) {
+    std::string text;
+    if (copy.state.digest() == 0) {
+        text = "nothing";
+    } else {
+        for (const v1::InspectedVersion& version : copy.state.versions()) {
+            text += (text.empty() ? "" : "; ") + version_text(version);
+        }
+        text = fmt::format("digest {:016x}: {}", copy.state.digest(), text);
+    }
+    if (!copy.state.reflects_seen()) {
+        text += " (lacks a write that another one has)";
+    }
+    const auto name = names.find(copy.node);
+    return fmt::format("    {}{}  {}\n",
+                       node_id_text(copy.node),
+                       name == names.end() ? "" : fmt::format(" ({})", name->second),
+                       text);
+}
+
+ordered_json copy_json(const Copy& copy, const NodeNames& names) {
+    ordered_json versions = ordered_json::array();
+    for (const v1::InspectedVersion& version : copy.state.versions()) {
+        versions.push_back({{"dot", to_json(version.dot())},
+                            {"wall_ms", version.time().wall_ms()},
+                            {"is_tombstone", version.is_tombstone()},
+                            {"is_hidden", version.is_hidden()},
+                            {"value_bytes", version.value_bytes()},
+                            {"value_hash", fmt::format("{:016x}", version.value_hash())}});
+    }
+    const auto name = names.find(copy.node);
+    return {{"node_id", node_id_text(copy.node)},
+            {"address", name == names.end() ? "" : name->second},
+            {"digest", fmt::format("{:016x}", copy.state.digest())},
+            {"lacks_a_write", !copy.state.reflects_seen()},
+            {"versions", std::move(versions)}};
+}
+
+std::string copies_text(const std::vector<v1::Namespace>& spaces) {
+    std::set<uint32_t> sizes;
+    for (const v1::Namespace& space : spaces) {
+        sizes.insert(space.replicas());
+    }
+    return fmt::format("{}", fmt::join(sizes, " or "));
+}
+
+std::string show(const VerifyReport& found,
+                 const std::vector<v1::Namespace>& spaces,
+                 const std::string& as_of,
+                 const NodeNames& names) {
+    std::string text;
+    for (const Difference& difference : found.differences) {
+        text += fmt::format("partition {}, namespace {}, key {}\n",
+                            difference.partition,
+                            difference.name_space,
+                            absl::CHexEscape(difference.key));
+        for (const Copy& copy : difference.copies) {
+            text += copy_text(copy, names);
+        }
+    }
+    for (const std::string& line : found.unchecked) {
+        text += fmt::format("not checked: {}\n", line);
+    }
+    if (found.is_equal()) {
+        return text + fmt::format("every key has {} identical copies as of {}\n",
+                                  copies_text(spaces),
+                                  as_of);
+    }
+    if (found.groups_short > 0) {
+        text += fmt::format("{} of {} replica groups have fewer than {} copies, the least {}\n",
+                            found.groups_short,
+                            found.groups,
+                            copies_text(spaces),
+                            found.copies_min);
+    }
+    return text + (found.difference_count > 0
+                       ? fmt::format("{} keys differ as of {}\n", found.difference_count, as_of)
+                       : fmt::format("no difference found as of {}\n", as_of));
+}
+
+std::string show_json(const VerifyReport& found, const std::string& as_of, const NodeNames& names) {
+    ordered_json differences = ordered_json::array();
+    for (const Difference& difference : found.differences) {
+        ordered_json copies = ordered_json::array();
+        for (const Copy& copy : difference.copies) {
+            copies.push_back(copy_json(copy, names));
+        }
+        differences.push_back({{"partition", difference.partition},
+                               {"namespace", difference.name_space},
+                               {"key", difference.key},
+                               {"key_hex", to_hex(difference.key)},
+                               {"copies", std::move(copies)}});
+    }
+    return dump({{"result",
+                  found.difference_count > 0 ? "different"
+                  : found.is_equal()         ? "equal"
+                                             : "unchecked"},
+                 {"as_of", as_of},
+                 {"groups", found.groups},
+                 {"groups_short_of_copies", found.groups_short},
+                 {"keys_looked_at", found.keys_looked_at},
+                 {"difference_count", found.difference_count},
+                 {"differences", std::move(differences)},
+                 {"unchecked", found.unchecked}});
+}
+
+absl::StatusOr<std::vector<v1::Namespace>> namespaces_to_verify(AdminClient& admin,
+                                                                const std::string& wanted) {
+    STARLING_ASSIGN_OR_RETURN(const v1::ListNamespacesResponse all, admin.list_namespaces());
+    std::vector<v1::Namespace> chosen;
+    for (const v1::Namespace& space : all.namespaces()) {
+        if (wanted.empty() || space.name() == wanted) {
+            chosen.push_back(space);
+        }
+    }
+    if (chosen.empty()) {
+        return base::make_error(absl::StatusCode::kNotFound,
+                                base::reason::unknown_namespace,
+                                fmt::format("namespace '{}' does not exist", wanted));
+    }
+    return chosen;
+}
+
+}  // namespace
+
+int run_verify(Terminal& terminal, const Arguments& arguments, Session& session) {
+    const auto admin = session.admin();
+    if (!admin.ok()) {
+        return report_usage(terminal, admin.status());
+    }
+    const auto cannot = [&terminal](const absl::Status& why) {
+        report(terminal, why);
+        return exit_unchecked;
+    };
+    const auto spaces = namespaces_to_verify(**admin, arguments.name_space);
+    if (!spaces.ok()) {
+        return cannot(spaces.status());
+    }
+    Nodes nodes(session, **admin, arguments.bytes_per_second);
+    if (const absl::Status status = nodes.learn_addresses(); !status.ok()) {
+        return cannot(status);
+    }
+    Verifier verifier({.namespaces = *spaces, .settle = arguments.settle}, nodes);
+    const auto found = verifier.run();
+    if (!found.ok()) {
+        return cannot(found.status());
+    }
+    const std::string as_of = time_text(session);
+    terminal.out << (arguments.output == Output::json
+                         ? show_json(*found, as_of, nodes.names())
+                         : show(*found, *spaces, as_of, nodes.names()));
+    if (found->difference_count > 0) {
+        return exit_different;
+    }
+    return found->is_equal() ? exit_ok : exit_unchecked;
+}
+
+}  // namespace starling::client

@@ -1,0 +1,198 @@
+#include "node/server/replica_inspector.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "node/replica/seen_claim.h"
+
+namespace starling::node {
+
+namespace {
+
+constexpr uint32_t serving_max = 4;
+constexpr size_t keys_max = 256;
+constexpr size_t page_bytes_max = size_t{256} << 10;
+
+absl::Status invalid(std::string_view what) {
+    return base::make_error(
+        absl::StatusCode::kInvalidArgument, base::reason::invalid_request, what);
+}
+
+Context context_of(const std::vector<Dot>& dots) {
+    Context context;
+    for (const Dot& dot : dots) {
+        context.add(dot);
+    }
+    return context;
+}
+
+InspectedKey describe(const std::string& key, const Record& record) {
+    InspectedKey out;
+    out.key = key;
+    if (record == Record{}) {
+        return out;
+    }
+    out.digest = leaf_digest(key, record);
+    for (const Context::Entry& entry : record.context.entries()) {
+        out.context.push_back({.actor = entry.actor, .sequence = entry.sequence});
+    }
+    for (const Sibling& sibling : record.siblings) {
+        out.versions.push_back({.dot = sibling.dot,
+                                .time = sibling.time,
+                                .is_tombstone = sibling.is_tombstone,
+                                .is_hidden = record.is_hidden(sibling),
+                                .value_bytes = sibling.value.size(),
+                                .value_hash = base::xxh3_64(sibling.value)});
+    }
+    return out;
+}
+
+InspectResult page_of(std::vector<KeyDigest> keys, const std::string& after) {
+    std::sort(keys.begin(), keys.end(), [](const KeyDigest& a, const KeyDigest& b) {
+        return a.key < b.key;
+    });
+    InspectResult page;
+    size_t bytes = 0;
+    for (KeyDigest& key : keys) {
+        if (key.key <= after) {
+            continue;
+        }
+        if (bytes >= page_bytes_max) {
+            page.has_more = true;
+            break;
+        }
+        bytes += key.key.size() + sizeof(key.digest);
+        InspectedKey& listed = page.keys.emplace_back();
+        listed.key = std::move(key.key);
+        listed.digest = key.digest;
+    }
+    return page;
+}
+
+}  // namespace
+
+// One record at a time: together they may be larger than what the node has memory for.
+struct ReplicaInspector::Reading {
+    GroupId group;
+    std::vector<InspectRequest::Key> keys;
+    InspectResult result;
+    AdminService::Callback<InspectResult> done;
+};
+
+absl::Status ReplicaInspector::check(const InspectRequest& request) const {
+    if (request.keys.size() > keys_max) {
+        return invalid(fmt::format("keys: {}, the limit is {}", request.keys.size(), keys_max));
+    }
+    for (const InspectRequest::Key& key : request.keys) {
+        if (key.key.size() <= sizeof(uint64_t)) {
+            return invalid("keys: one of them names no namespace and key");
+        }
+    }
+    if (request.bucket.value_or(0) >= bucket_count) {
+        return invalid(fmt::format("bucket: there are {}", bucket_count));
+    }
+    return absl::OkStatus();
+}
+
+absl::Status ReplicaInspector::check_seat(GroupId group) const {
+    if (!host_.held_seats(group.partition).below(group.replicas).empty()) {
+        return absl::OkStatus();
+    }
+    return base::make_error(
+        absl::StatusCode::kUnavailable,
+        base::reason::no_owner,
+        "this node holds no seat of partition " + base::to_string(group.partition));
+}
+
+void ReplicaInspector::inspect(InspectRequest request, AdminService::Callback<InspectResult> done) {
+    const GroupId group{request.partition, static_cast<uint8_t>(request.replicas)};
+    absl::Status status = check(request);
+    status.Update(check_seat(group));
+    if (status.ok() && serving_ >= serving_max) {
+        status = base::make_error(absl::StatusCode::kResourceExhausted,
+                                  base::reason::overloaded,
+                                  "too many inspections at once: try again in 100 ms");
+    }
+    if (!status.ok()) {
+        done(std::move(status));
+        return;
+    }
+    // What is told is this node's only if it still holds the seat, with the same data, when it is
+    // told.
+    auto answer = [this, group, drops = store_.drop_count(group), done = std::move(done)](
+                      absl::StatusOr<InspectResult> result) mutable {
+        --serving_;
+        absl::Status held = check_seat(group);
+        if (held.ok() && store_.drop_count(group) != drops) {
+            held = base::make_error(absl::StatusCode::kUnavailable,
+                                    base::reason::no_owner,
+                                    "this node has given its seat away meanwhile");
+        }
+        if (held.ok()) {
+            done(std::move(result));
+        } else {
+            done(std::move(held));
+        }
+    };
+    ++serving_;
+    if (!request.keys.empty()) {
+        auto reading = std::make_shared<Reading>();
+        reading->group = group;
+        reading->keys = std::move(request.keys);
+        reading->done = std::move(answer);
+        read_next(reading);
+    } else if (request.bucket.has_value()) {
+        store_.list_bucket(group,
+                           *request.bucket,
+                           [after = std::move(request.after), answer = std::move(answer)](
+                               absl::StatusOr<std::vector<KeyDigest>> keys) mutable {
+                               if (keys.ok()) {
+                                   answer(page_of(*std::move(keys), after));
+                               } else {
+                                   answer(std::move(keys).status());
+                               }
+                           });
+    } else {
+        const absl::StatusOr<GroupSummary> summary = store_.summary(group);
+        if (!summary.ok()) {
+            answer(summary.status());
+            return;
+        }
+        InspectResult result;
+        result.buckets.assign(summary->buckets.begin(), summary->buckets.end());
+        answer(std::move(result));
+    }
+}
+
+void ReplicaInspector::read_next(const std::shared_ptr<Reading>& reading) {
+    const size_t next = reading->result.keys.size();
+    if (next == reading->keys.size()) {
+        reading->done(std::move(reading->result));
+        return;
+    }
+    const InspectRequest::Key& key = reading->keys[next];
+    Context seen = context_of(key.seen);
+    const SeenClaim claim(store_, reading->group, seen);
+    store_.fetch(reading->group,
+                 {key.key},
+                 [this, reading, claim, seen = std::move(seen)](
+                     const absl::StatusOr<std::vector<KeyRecord>>& records) {
+                     if (!records.ok()) {
+                         reading->done(records.status());
+                         return;
+                     }
+                     const Record record = records->empty() ? Record{} : records->front().record;
+                     const size_t at = reading->result.keys.size();
+                     InspectedKey& found =
+                         reading->result.keys.emplace_back(describe(reading->keys[at].key, record));
+                     found.reflects_seen = record.context.covers(seen) || claim.holds(store_);
+                     read_next(reading);
+                 });
+}
+
+}  // namespace starling::node

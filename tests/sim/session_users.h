@@ -1,0 +1,55 @@
+#pragma once
+
+// Clients with a session: each writes a key of its own and reads it, and the keys that all share,
+// with R = 1 through whatever node, and presents its session tokens. Operations hold each answer
+// against what the session had seen (session_promise.h).
+
+#include <deque>
+#include <map>
+
+#include "tests/sim/operations.h"
+
+namespace starling::sim {
+
+class SessionUsers {
+  public:
+    struct World {
+        env::SimScheduler& scheduler;
+        const env::SimRandom& random;
+        const RunOptions& options;
+        Oracle& oracle;
+    };
+
+    // Makes the users' keys in the oracle, of `name_space`. The first `shared_keys` are those of
+    // other clients.
+    SessionUsers(World world, size_t shared_keys, const node::NamespaceInfo& name_space);
+    ~SessionUsers();
+    SessionUsers(const SessionUsers&) = delete;
+    SessionUsers& operator=(const SessionUsers&) = delete;
+
+    // REQUIRES: before end(), the operations outlive this.
+    void begin(Operations& operations);
+    void end() { running_ = false; }
+
+  private:
+    struct User {
+        KeyIndex own_key;
+        std::map<KeyIndex, SessionSeen> seen = {};
+    };
+
+    void next(User& user);
+    void step(User& user);
+    void write(User& user);
+    void read(User& user, KeyIndex key);
+
+    const World world_;
+    env::SimRandom random_;
+    const size_t shared_keys_;
+    Operations* operations_ = nullptr;
+    // Each stays where it is: callbacks know it.
+    std::deque<User> users_;
+    bool running_ = false;
+    uint64_t serial_ = 0;
+};
+
+}  // namespace starling::sim

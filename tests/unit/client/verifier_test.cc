@@ -1,0 +1,295 @@
+// Replicas that the test scripts, look by look.
+
+#include "client/cli/verifier.h"
+
+#include <functional>
+#include <optional>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "base/error.h"
+
+namespace starling::client {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr uint64_t space_id = 1;
+
+std::string group_key(const std::string& key, uint64_t space = space_id) {
+    std::string name(8, '\0');
+    name[7] = static_cast<char>(space);
+    return name + key;
+}
+
+v1::Dot dot(uint64_t sequence) {
+    v1::Dot made;
+    made.set_node_id(77);
+    made.set_start(1);
+    made.set_sequence(sequence);
+    return made;
+}
+
+// One partition, N = 3. A replica holds of each key one version: the sequence of the one writer.
+class FakeReplicas final : public ReplicaSource {
+  public:
+    using Keys = std::map<std::string, uint64_t>;
+
+    FakeReplicas() {
+        for (const uint64_t node : {11u, 12u, 13u}) {
+            holders.push_back(node);
+            replicas[node] = {};
+        }
+    }
+    void put(const std::string& key, uint64_t sequence) {
+        for (auto& [node, keys] : replicas) {
+            keys[group_key(key)] = sequence;
+        }
+    }
+
+    absl::StatusOr<v1::RingResponse> ring() override {
+        ++rings;
+        v1::RingResponse answer;
+        v1::RingPartition& partition = *answer.add_partitions();
+        partition.set_partition(0);
+        for (const uint64_t node : holders) {
+            partition.add_holders(node);
+        }
+        return answer;
+    }
+    absl::StatusOr<v1::InspectReplicaResponse> inspect(
+        uint64_t node, const v1::InspectReplicaRequest& request) override {
+        ++questions;
+        if (errors.contains(node)) {
+            return errors[node];
+        }
+        const Keys& keys = replicas[node];
+        v1::InspectReplicaResponse answer;
+        if (request.keys_size() > 0) {
+            for (const v1::InspectedKeyQuestion& asked : request.keys()) {
+                fill(*answer.add_keys(), keys, asked);
+            }
+        } else if (request.has_bucket()) {
+            list(answer, keys, request);
+        } else {
+            for (int bucket = 0; bucket < 2; ++bucket) {
+                answer.add_buckets(sum(keys, bucket));
+            }
+        }
+        return answer;
+    }
+    void pause(base::Duration) override {
+        ++pauses;
+        if (on_pause) {
+            on_pause(pauses);
+        }
+    }
+
+    std::vector<uint64_t> holders;
+    std::map<uint64_t, Keys> replicas;
+    std::map<uint64_t, absl::Status> errors;
+    // Digests that are not what the sequence says.
+    std::map<std::pair<uint64_t, std::string>, uint64_t> odd_digests;
+    std::function<void(int)> on_pause;
+    size_t page_keys = 2;
+    int pauses = 0;
+    int rings = 0;
+    int questions = 0;
+
+  private:
+    static int bucket_of(const std::string& key) { return static_cast<uint8_t>(key.back()) % 2; }
+    uint64_t sum(const Keys& keys, int bucket) const {
+        uint64_t total = 0;
+        for (const auto& [key, sequence] : keys) {
+            total += bucket_of(key) == bucket ? digest(keys, key) * 1000 + key.size() : 0;
+        }
+        return total;
+    }
+    uint64_t digest(const Keys& keys, const std::string& key) const {
+        for (const auto& [node, held] : replicas) {
+            const auto odd = odd_digests.find({node, key});
+            if (&held == &keys && odd != odd_digests.end()) {
+                return odd->second;
+            }
+        }
+        const auto found = keys.find(key);
+        return found == keys.end() ? 0 : found->second;
+    }
+    void fill(v1::InspectedKey& out,
+              const Keys& keys,
+              const v1::InspectedKeyQuestion& asked) const {
+        out.set_key(asked.key());
+        out.set_digest(digest(keys, asked.key()));
+        const auto found = keys.find(asked.key());
+        const uint64_t sequence = found == keys.end() ? 0 : found->second;
+        if (sequence > 0) {
+            *out.add_context() = dot(sequence);
+            *out.add_versions()->mutable_dot() = dot(sequence);
+        }
+        out.set_reflects_seen(asked.seen().empty() || asked.seen(0).sequence() <= sequence);
+    }
+    void list(v1::InspectReplicaResponse& answer,
+              const Keys& keys,
+              const v1::InspectReplicaRequest& request) const {
+        for (const auto& [key, sequence] : keys) {
+            if (bucket_of(key) != static_cast<int>(request.bucket()) || key <= request.after()) {
+                continue;
+            }
+            if (static_cast<size_t>(answer.keys_size()) == page_keys) {
+                answer.set_has_more(true);
+                return;
+            }
+            answer.add_keys()->set_key(key);
+            answer.mutable_keys(answer.keys_size() - 1)->set_digest(digest(keys, key));
+        }
+    }
+};
+
+class VerifierTest : public testing::Test {
+  protected:
+    VerifyReport verify() {
+        v1::Namespace space;
+        space.set_id(space_id);
+        space.set_name("default");
+        space.set_replicas(3);
+        Verifier verifier({.namespaces = {space}}, replicas);
+        auto report = verifier.run();
+        EXPECT_TRUE(report.ok()) << report.status();
+        return report.ok() ? *std::move(report) : VerifyReport{};
+    }
+    // By node, whether it lacks a write; of the only difference.
+    std::map<uint64_t, bool> lacking(const VerifyReport& report) {
+        std::map<uint64_t, bool> found;
+        EXPECT_EQ(report.differences.size(), 1u);
+        for (const Copy& copy : report.differences.at(0).copies) {
+            found[copy.node] = !copy.state.reflects_seen();
+        }
+        return found;
+    }
+
+    FakeReplicas replicas;
+};
+
+TEST_F(VerifierTest, EqualReplicasNeedOneQuestionEachAndNoPause) {
+    for (int i = 0; i < 100; ++i) {
+        replicas.put("key " + std::to_string(i), 5);
+    }
+    const VerifyReport report = verify();
+    EXPECT_TRUE(report.is_equal());
+    EXPECT_EQ(replicas.questions, 3);
+    EXPECT_EQ(replicas.pauses, 0);
+}
+
+TEST_F(VerifierTest, AReplicaThatLacksAWriteAfterThePauseIsNamedWithItsKey) {
+    for (int i = 0; i < 20; ++i) {
+        replicas.put("key " + std::to_string(i), 5);
+    }
+    replicas.replicas[12][group_key("key 7")] = 4;
+    const VerifyReport report = verify();
+    EXPECT_EQ(report.difference_count, 1u);
+    EXPECT_EQ(replicas.pauses, 1);
+    ASSERT_THAT(report.differences, SizeIs(1));
+    EXPECT_EQ(report.differences[0].key, "key 7");
+    EXPECT_EQ(report.differences[0].name_space, "default");
+    EXPECT_EQ(lacking(report), (std::map<uint64_t, bool>{{11, false}, {12, true}, {13, false}}));
+    EXPECT_FALSE(report.is_equal());
+}
+
+TEST_F(VerifierTest, AKeyThatOneReplicaDoesNotHaveAtAllIsADifference) {
+    replicas.put("k", 5);
+    replicas.replicas[13].clear();
+    EXPECT_EQ(lacking(verify()), (std::map<uint64_t, bool>{{11, false}, {12, false}, {13, true}}));
+}
+
+TEST_F(VerifierTest, AWriteThatArrivesInThePauseIsNoDifference) {
+    replicas.put("k", 5);
+    replicas.replicas[12][group_key("k")] = 4;
+    replicas.on_pause = [this](int) { replicas.put("k", 5); };
+    const VerifyReport report = verify();
+    EXPECT_TRUE(report.is_equal());
+    EXPECT_EQ(report.keys_looked_at, 1u);
+}
+
+TEST_F(VerifierTest, AReplicaThatIsAlwaysOneBehindButCatchesUpEachTimeIsNotAccused) {
+    replicas.put("k", 5);
+    replicas.replicas[12][group_key("k")] = 4;
+    replicas.on_pause = [this](int pause) {
+        replicas.put("k", 5 + static_cast<uint64_t>(pause));
+        replicas.replicas[12][group_key("k")] = 4 + static_cast<uint64_t>(pause);
+        if (pause == 3) {
+            replicas.put("k", 9);
+        }
+    };
+    EXPECT_TRUE(verify().is_equal());
+    EXPECT_EQ(replicas.pauses, 3);
+}
+
+TEST_F(VerifierTest, AKeyThatNeverComesToRestIsSaidNotToBeChecked) {
+    replicas.put("k", 5);
+    replicas.replicas[12][group_key("k")] = 4;
+    replicas.on_pause = [this](int pause) {
+        replicas.put("k", 5 + static_cast<uint64_t>(pause));
+        replicas.replicas[12][group_key("k")] = 4 + static_cast<uint64_t>(pause);
+    };
+    const VerifyReport report = verify();
+    EXPECT_EQ(report.difference_count, 0u);
+    EXPECT_THAT(report.unchecked, ElementsAre(HasSubstr("being written")));
+    EXPECT_FALSE(report.is_equal());
+}
+
+TEST_F(VerifierTest, RecordsThatHaveSeenTheSameAndAreNotEqualAreADifference) {
+    replicas.put("k", 5);
+    replicas.odd_digests[{12, group_key("k")}] = 99;
+    const VerifyReport report = verify();
+    EXPECT_EQ(report.difference_count, 1u);
+    EXPECT_EQ(lacking(report), (std::map<uint64_t, bool>{{11, false}, {12, false}, {13, false}}));
+}
+
+TEST_F(VerifierTest, KeysOfNamespacesThatWereNotAskedForAreNotLookedAt) {
+    replicas.put("k", 5);
+    replicas.replicas[12][group_key("other", 9)] = 4;
+    const VerifyReport report = verify();
+    EXPECT_TRUE(report.is_equal());
+    EXPECT_EQ(report.keys_looked_at, 0u);
+}
+
+TEST_F(VerifierTest, ANodeThatDoesNotAnswerIsNamedOnceAndTheOthersAreCompared) {
+    replicas.put("k", 5);
+    replicas.replicas[12][group_key("k")] = 4;
+    replicas.errors[13] = absl::UnavailableError("cannot be reached");
+    const VerifyReport report = verify();
+    EXPECT_EQ(report.difference_count, 1u);
+    EXPECT_THAT(report.unchecked,
+                ElementsAre("node 000000000000000d cannot be checked: cannot be reached"));
+}
+
+TEST_F(VerifierTest, ASeatThatMovesMeanwhileIsAskedForAgain) {
+    replicas.put("k", 5);
+    replicas.errors[13] =
+        base::make_error(absl::StatusCode::kUnavailable, base::reason::no_owner, "no seat");
+    replicas.replicas[14] = replicas.replicas[13];
+    replicas.on_pause = [this](int) { replicas.holders = {11, 12, 14}; };
+    EXPECT_TRUE(verify().is_equal());
+    EXPECT_EQ(replicas.rings, 2);
+}
+
+TEST_F(VerifierTest, ASeatThatNobodyHoldsAndTooFewCopiesAreSaid) {
+    replicas.put("k", 5);
+    replicas.holders = {11, 0, 13};
+    VerifyReport report = verify();
+    EXPECT_THAT(report.unchecked, ElementsAre(HasSubstr("nobody is known to hold 1 of its seats")));
+    EXPECT_EQ(report.copies_min, 2u);
+    replicas.holders = {11, 11, 11};
+    report = verify();
+    EXPECT_THAT(report.unchecked, IsEmpty());
+    EXPECT_EQ(report.groups_short, 1u);
+    EXPECT_EQ(report.copies_min, 1u);
+    EXPECT_FALSE(report.is_equal());
+}
+
+}  // namespace
+}  // namespace starling::client
