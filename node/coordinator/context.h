@@ -8,6 +8,7 @@
 #include "env/event_loop.h"
 #include "env/random.h"
 #include "node/api.h"
+#include "node/coordinator/clock_fence.h"
 #include "node/coordinator/cluster_view.h"
 #include "node/coordinator/options.h"
 #include "node/replica/replica.h"
@@ -28,6 +29,7 @@ struct CoordinatorContext {
     Replica& replica;
     ReplicaHost& host;
     HybridClock& hybrid_clock;
+    ClockFence& clock_fence;
     const ContextSealer& sealer;
 
     // Called by an operation that has nothing more to do, which whoever called it keeps alive

@@ -177,7 +177,11 @@ void Coordinator::coordinate_put(PutRequest request,
         if (!opened.ok()) {
             return refuse(opened.status());
         }
-        superseded = *std::move(opened);
+        // Of last_write_wins time alone decides, so it is as if there were none.
+        if (name_space->policy != ConflictPolicy::last_write_wins) {
+            superseded = *std::move(opened);
+        }
+        request.blind = false;
     }
 
     const GroupId group = group_for(*name_space, request.key);

@@ -123,11 +123,12 @@ void Replica::write(
         done(no_part(group.partition));
         return;
     }
+    const base::NamespaceId name_space = split_group_key(key).name_space;
     store_.update(
         group,
         std::move(key),
-        [this, group, dot, incoming = std::move(record)](Record& local,
-                                                         Frontier& frontier) mutable {
+        [this, group, name_space, dot, incoming = std::move(record)](Record& local,
+                                                                     Frontier& frontier) mutable {
             // Asked again: the group may have been given away while the disk was read.
             if (!host_.stores(group)) {
                 return no_part(group.partition);
@@ -137,6 +138,9 @@ void Replica::write(
             }
             merge(local, std::move(incoming), frontier);
             forget_old_requests(group, local);
+            if (dot.has_value()) {
+                conflicts_.written(name_space, local);
+            }
             return absl::OkStatus();
         },
         nullptr,

@@ -20,6 +20,7 @@
 #include "absl/functional/any_invocable.h"
 
 #include "base/byte_limit.h"
+#include "node/replica/conflict_counter.h"
 #include "node/replica/gone_horizon.h"
 #include "node/replica/hint_store.h"
 #include "node/replica/seat_set.h"
@@ -91,6 +92,8 @@ class Replica {
     void note_minted(GroupId group, base::NodeId from, const peer::MintedReport& report);
     void forget_old_requests(GroupId group, Record& record) const;
 
+    ConflictCounter& conflicts() { return conflicts_; }
+
   private:
     // One request of a peer, from its admission to its answer.
     struct PeerRequest {
@@ -109,6 +112,7 @@ class Replica {
     GoneHorizon& horizon_;
     ReplicaHost& host_;
     base::ByteLimit peer_bytes_;
+    ConflictCounter conflicts_;
 };
 
 }  // namespace starling::node

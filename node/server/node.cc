@@ -43,6 +43,9 @@ void Node::create_namespace(NamespaceInfo info, Callback<NamespaceInfo> done) {
 void Node::list_namespaces(Callback<std::vector<NamespaceInfo>> done) {
     impl_->list_namespaces(std::move(done));
 }
+void Node::list_conflicts(ConflictQuery query, Callback<ConflictPage> done) {
+    impl_->list_conflicts(std::move(query), std::move(done));
+}
 void Node::inspect(ShardInspection& out) {
     impl_->inspect(out);
 }

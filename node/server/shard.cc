@@ -47,6 +47,7 @@ Shard::Shard(uint32_t index,
       random_(random_seed),
       sealer_(options.cluster_secret),
       hybrid_clock_(options.clock_drift_max),
+      clock_fence_(options.clock_drift_max),
       horizon_(in_ms(options.request_window + options.clock_drift_max),
                in_ms(options.clock_drift_max)),
       request_clock_({.hold = options.request_window, .drift_max = options.clock_drift_max}),
@@ -91,6 +92,7 @@ void Shard::make_parts() {
                            .replica = *replica_,
                            .host = *this,
                            .hybrid_clock = hybrid_clock_,
+                           .clock_fence = clock_fence_,
                            .sealer = sealer_,
                            .retire = {},
                            .view = view_});
@@ -181,6 +183,7 @@ void Shard::on_message(base::NodeId from, const peer::Envelope& envelope) {
 
 void Shard::set_view(ClusterViewPtr view) {
     view_ = std::move(view);
+    clock_fence_.keep_members(*view_);
     coordinator_->set_view(view_);
     update_targets();
     update_entropy_peers();
@@ -237,6 +240,12 @@ void Shard::set_member_seats(base::NodeId node, std::vector<HeldSeat> held) {
 void Shard::peer_is_back(base::NodeId node) {
     entropy_->kick(node);
     courier_->kick();
+}
+
+void Shard::note_peer_clock(base::NodeId node, uint64_t wall_ms, base::MonotonicTime now) {
+    if (view_->peers.contains(node)) {
+        clock_fence_.heard(node, wall_ms, now);
+    }
 }
 
 bool Shard::freeze() {
@@ -376,6 +385,10 @@ ShardStatus Shard::status() const {
     now_ms();
     out.clock_behind_ms = request_clock_.behind_ms();
     out.clock_steps_back = request_clock_.steps_back();
+    out.clock_fence =
+        clock_fence_.judge(*view_, environment_.loop.now(), environment_.wall_clock.wall_now());
+    out.clock_fence_refusals = clock_fence_.refused();
+    out.conflicting_writes = replica_->conflicts().counts();
     return out;
 }
 

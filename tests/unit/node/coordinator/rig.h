@@ -73,6 +73,7 @@ class CoordinatorRig {
                        .replica = replica,
                        .host = peers,
                        .hybrid_clock = hybrid_clock,
+                       .clock_fence = clock_fence,
                        .sealer = sealer,
                        .retire = {},
                        .view = make_view(members, is_holder)}) {
@@ -257,6 +258,7 @@ class CoordinatorRig {
     FakePeers peers{wall_clock};
     Replica replica{store_rig.store, hints, horizon, peers};
     HybridClock hybrid_clock{std::chrono::seconds(10)};
+    ClockFence clock_fence{std::chrono::seconds(10)};
     ContextSealer sealer{"a secret of the cluster"};
     std::shared_ptr<const ClusterView> view;
     Coordinator coordinator;

@@ -153,6 +153,12 @@ class FakeNode final : public KvService, public AdminService {
         done(info);
     }
     void list_namespaces(Callback<std::vector<NamespaceInfo>> done) override { done(namespaces()); }
+    void list_conflicts(ConflictQuery query, Callback<ConflictPage> done) override {
+        conflict_queries.push_back(std::move(query));
+        done(conflict_answer);
+    }
+    absl::StatusOr<ConflictPage> conflict_answer = ConflictPage{};
+    std::vector<ConflictQuery> conflict_queries;
 
   private:
     absl::Mutex mutex_;
