@@ -31,6 +31,8 @@ class AdminClient {
     absl::StatusOr<v1::JoinResponse> join(const std::string& known_address);
     absl::StatusOr<v1::Namespace> create_namespace(const v1::Namespace& wanted);
     absl::StatusOr<v1::ListNamespacesResponse> list_namespaces();
+    // One page of the conflicts that the node knows of.
+    absl::StatusOr<v1::ListConflictsResponse> list_conflicts(const v1::ListConflictsRequest& from);
 
   private:
     explicit AdminClient(std::unique_ptr<Core> core);

@@ -29,6 +29,9 @@ class AdminDoor final : public v1::Admin::CallbackService {
     grpc::ServerUnaryReactor* ListNamespaces(grpc::CallbackServerContext* call,
                                              const v1::ListNamespacesRequest* request,
                                              v1::ListNamespacesResponse* response) override;
+    grpc::ServerUnaryReactor* ListConflicts(grpc::CallbackServerContext* call,
+                                            const v1::ListConflictsRequest* request,
+                                            v1::ListConflictsResponse* response) override;
 
   private:
     CallContext& context_;

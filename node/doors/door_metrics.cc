@@ -19,6 +19,7 @@ constexpr std::array<std::string_view, method_count> method_names = {"Put",
                                                                      "Ring",
                                                                      "CreateNamespace",
                                                                      "ListNamespaces",
+                                                                     "ListConflicts",
                                                                      "http"};
 
 constexpr std::array<std::string_view, DoorMetrics::code_count> code_names = {"OK",

@@ -26,9 +26,10 @@ enum class Method : uint8_t {
     ring,
     create_namespace,
     list_namespaces,
+    list_conflicts,
     http,
 };
-inline constexpr size_t method_count = 11;
+inline constexpr size_t method_count = 12;
 
 // As in proto/starling/v1: "Put", "Get", ...; "http" for the HTTP door.
 std::string_view to_string(Method method);
