@@ -59,6 +59,26 @@ class ConflictScanTest : public testing::Test {
         return found;
     }
 
+    void expect_pages_join() {
+        machine.start_and_serve();
+        // One ends as a cursor does.
+        std::vector<std::string> wanted = {"key/1\0"s};
+        for (int i = 0; i < 40; ++i) {
+            wanted.push_back("key/" + std::to_string(i));
+        }
+        for (const std::string& key : wanted) {
+            put_siblings(key);
+        }
+        const Found whole = all();
+        EXPECT_THAT(whole.keys, testing::UnorderedElementsAreArray(wanted));
+        for (const uint32_t keys_max : {1u, 2u, 7u}) {
+            const Found found = all("default", keys_max);
+            EXPECT_EQ(found.keys, whole.keys) << keys_max;
+            EXPECT_EQ(found.partitions, whole.partitions);
+            EXPECT_GE(found.pages, static_cast<int>(wanted.size() / keys_max));
+        }
+    }
+
     World world;
     Machine machine{world};
 };
@@ -92,24 +112,12 @@ TEST_F(ConflictScanTest, FindsTheKeysWithSiblingsAndNoOthers) {
 
 TEST_F(ConflictScanTest, PagesOfEveryLengthHaveTheSameKeysOnSeveralShards) {
     machine.shards = 3;
-    machine.start_and_serve();
-    std::vector<std::string> wanted;
-    for (int i = 0; i < 40; ++i) {
-        const std::string key = "key/" + std::to_string(i);
-        put_siblings(key);
-        wanted.push_back(key);
-    }
-    // Keys that end as a cursor does.
-    put_siblings("key/1\0"s);
-    wanted.push_back("key/1\0"s);
-    const Found whole = all();
-    EXPECT_THAT(whole.keys, testing::UnorderedElementsAreArray(wanted));
-    for (const uint32_t keys_max : {1u, 2u, 7u}) {
-        const Found found = all("default", keys_max);
-        EXPECT_EQ(found.keys, whole.keys) << keys_max;
-        EXPECT_EQ(found.partitions, whole.partitions);
-        EXPECT_GE(found.pages, static_cast<int>(wanted.size() / keys_max));
-    }
+    expect_pages_join();
+}
+
+TEST_F(ConflictScanTest, PagesOfEveryLengthHaveTheSameKeysWithinOnePartition) {
+    machine.options.partition_count = 1;
+    expect_pages_join();
 }
 
 TEST_F(ConflictScanTest, APageReadsABoundedNumberOfBytes) {
