@@ -183,21 +183,5 @@ TEST_F(ConflictScanTest, WhatANodeHoldsNoSeatOfItDoesNotSearch) {
     EXPECT_EQ(mine->partitions.size() + others->partitions.size(), 16u);
 }
 
-TEST_F(ConflictScanTest, ANodeThatStopsInTheMiddleDoesNotTouchItsData) {
-    machine.options.partition_count = 64;
-    machine.start_and_serve();
-    put_siblings("key");
-    for (int steps = 0; steps < 12; ++steps) {
-        bool answered = false;
-        machine.node().list_conflicts(
-            {}, [&](const absl::StatusOr<ConflictPage>&) { answered = true; });
-        for (int i = 0; i < steps; ++i) {
-            world.scheduler.run_one();
-        }
-        EXPECT_TRUE(machine.stop().ok()) << steps;
-        machine.start_and_serve();
-    }
-}
-
 }  // namespace
 }  // namespace starling::node
