@@ -34,6 +34,8 @@ namespace starling::base {
     BUG(retry_makes_new_dot)            \
     BUG(request_ids_forgotten)          \
     BUG(read_repair_writes_loser)       \
+    BUG(last_write_by_dot)              \
+    BUG(stale_check_alone)              \
     BUG(frontier_outside_batch)         \
     BUG(frontier_over_gap)              \
     BUG(hint_deleted_before_durable)    \

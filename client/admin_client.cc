@@ -105,4 +105,12 @@ absl::StatusOr<v1::InspectReplicaResponse> AdminClient::inspect_replica(
         });
 }
 
+absl::StatusOr<v1::ListConflictsResponse> AdminClient::list_conflicts(
+    const v1::ListConflictsRequest& from) {
+    return ask<v1::ListConflictsRequest, v1::ListConflictsResponse>(
+        *core_, Repeat::harmless, from, [](auto& to, auto* call, auto* in, auto* out, auto end) {
+            to.admin->async()->ListConflicts(call, in, out, std::move(end));
+        });
+}
+
 }  // namespace starling::client

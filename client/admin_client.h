@@ -33,6 +33,8 @@ class AdminClient {
     absl::StatusOr<v1::ListNamespacesResponse> list_namespaces();
     absl::StatusOr<v1::InspectReplicaResponse> inspect_replica(
         const v1::InspectReplicaRequest& question);
+    // One page of the conflicts that the node knows of.
+    absl::StatusOr<v1::ListConflictsResponse> list_conflicts(const v1::ListConflictsRequest& from);
 
   private:
     explicit AdminClient(std::unique_ptr<Core> core);

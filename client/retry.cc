@@ -18,7 +18,8 @@ namespace reason = base::reason;
 
 // Another node's clock may be right, and its disk take writes.
 bool is_of_this_node(std::string_view why) {
-    return why == reason::clock_drift || why == reason::disk_full || why == reason::read_only;
+    return why == reason::clock_drift || why == reason::clock_fenced || why == reason::disk_full ||
+           why == reason::read_only;
 }
 
 bool is_passing(const absl::Status& status) {

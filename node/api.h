@@ -261,6 +261,39 @@ struct InspectResult {
     bool has_more = false;
 };
 
+// A key with more than one value to show, as one replica has it.
+struct ConflictedKey {
+    base::PartitionId partition;
+    std::string key;
+    uint32_t siblings = 0;
+    // Of the values together.
+    uint64_t value_bytes = 0;
+    // The latest of their times.
+    HybridTime latest;
+};
+
+// Where a search for conflicts goes on: partitions in order, in each the keys in order.
+struct ConflictCursor {
+    base::PartitionId partition{0};
+    std::string key;
+};
+
+struct ConflictQuery {
+    std::string name_space = "default";
+    ConflictCursor from;
+    // 1 .. conflicts_page_max.
+    uint32_t keys_max = 100;
+};
+inline constexpr uint32_t conflicts_page_max = 1000;
+
+struct ConflictPage {
+    std::vector<ConflictedKey> keys;
+    // Those of this node that were searched, wholly or from the cursor or up to it.
+    std::vector<base::PartitionId> partitions;
+    // Absent: this was the last page. A page may have no key and not be the last.
+    std::optional<ConflictCursor> next;
+};
+
 class AdminService {
   public:
     template <typename T>
@@ -281,6 +314,9 @@ class AdminService {
     virtual void list_namespaces(Callback<std::vector<NamespaceInfo>> done) = 0;
     // What this node's own replica of a group holds. unavailable with reason no_owner: no seat.
     virtual void inspect_replica(InspectRequest request, Callback<InspectResult> done) = 0;
+    // The conflicts among the records that this node holds seats of: read from its disk, a bounded
+    // number of bytes for each page. not_found: unknown_namespace; invalid_argument: the query.
+    virtual void list_conflicts(ConflictQuery query, Callback<ConflictPage> done) = 0;
 
   protected:
     ~AdminService() = default;

@@ -178,6 +178,37 @@ void add_verify_command(CLI::App& app, Arguments& arguments) {
         ->type_name("DURATION");
 }
 
+void add_conflict_commands(CLI::App& app, Arguments& arguments) {
+    CLI::App& conflicts =
+        *app.add_subcommand("conflicts", "keys that concurrent writes have left with siblings");
+    conflicts.require_subcommand(1)->fallthrough();
+    CLI::App& list = add_command(
+        conflicts, "list", "such keys of the namespace", arguments, Command::conflicts_list);
+    list.add_option("--limit", arguments.limit, "at most so many (100)")
+        ->check(CLI::Range(1, 1000));
+    list.add_option("--from", arguments.from, "go on where a list before has ended");
+    const auto add_key = [&arguments](CLI::App& sub) {
+        sub.add_option("-k,--key,KEY", arguments.key, "the key")->required();
+    };
+    add_key(add_command(conflicts,
+                        "show",
+                        "all siblings of a key, and how to resolve them",
+                        arguments,
+                        Command::conflicts_show));
+    CLI::App& resolve = add_command(conflicts,
+                                    "resolve",
+                                    "replace the siblings that 'show' showed",
+                                    arguments,
+                                    Command::conflicts_resolve);
+    add_key(resolve);
+    resolve.add_option("-c,--context", arguments.context, "what 'show' showed, hexadecimal")
+        ->required();
+    CLI::Option_group& by = *resolve.add_option_group("by");
+    by.add_option("--pick", arguments.pick, "the version whose value stays, as 'show' names it");
+    by.add_option("-v,--value", arguments.value, "another value; '-': standard input");
+    by.require_option(1);
+}
+
 void add_dev_commands(CLI::App& app, Arguments& arguments) {
     CLI::App& dev =
         *app.add_subcommand("dev", "a cluster of real nodes on this machine, for trying out");
@@ -218,6 +249,7 @@ std::optional<int> parse_arguments(const std::vector<std::string>& words,
     add_key_commands(app, arguments);
     add_cluster_commands(app, arguments);
     add_verify_command(app, arguments);
+    add_conflict_commands(app, arguments);
     add_dev_commands(app, arguments);
     try {
         app.parse(std::vector<std::string>(words.rbegin(), words.rend()));

@@ -29,6 +29,9 @@ enum class Command : uint8_t {
     dev_revive,
     dev_down,
     dev_status,
+    conflicts_list,
+    conflicts_show,
+    conflicts_resolve,
 };
 
 enum class Output : uint8_t { text, json, raw };
@@ -77,6 +80,11 @@ struct Arguments {
     uint32_t base_port = 0;
     std::string dev_folder;
     bool removes_data = false;
+
+    // Of `conflicts`.
+    uint32_t limit = 100;
+    std::string from;
+    std::optional<std::string> pick;
 };
 
 // The exit code when there is nothing more to do (help, version, a mistake, which is then

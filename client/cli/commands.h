@@ -24,6 +24,9 @@ int run_namespace_list(Terminal& terminal, const Arguments& arguments, Session& 
 int run_join_cluster(Terminal& terminal, const Arguments& arguments, Session& session);
 
 int run_verify(Terminal& terminal, const Arguments& arguments, Session& session);
+int run_conflicts_list(Terminal& terminal, const Arguments& arguments, Session& session);
+int run_conflicts_show(Terminal& terminal, const Arguments& arguments, Session& session);
+int run_conflicts_resolve(Terminal& terminal, const Arguments& arguments, Session& session);
 
 int run_dev_up(Terminal& terminal, const Arguments& arguments, Session& session);
 int run_dev_kill(Terminal& terminal, const Arguments& arguments, Session& session);

@@ -1,16 +1,14 @@
 // put, get, delete.
 
-#include <iterator>
-#include <optional>
 #include <string>
 #include <utility>
 
 #include <fmt/format.h>
 
-#include "base/error.h"
 #include "base/status_macros.h"
 #include "client/cli/commands.h"
 #include "client/cli/exit_codes.h"
+#include "client/cli/key_values.h"
 #include "client/cli/request_options.h"
 #include "client/cli/show.h"
 
@@ -18,58 +16,15 @@ namespace starling::client {
 
 namespace {
 
-// The longest that is read from standard input; nodes have a limit of their own.
-constexpr size_t value_bytes_max = 64u << 20;
-
-absl::Status invalid(std::string_view why, const std::string& message) {
-    return base::make_error(absl::StatusCode::kInvalidArgument, why, message);
-}
-
 absl::StatusOr<WriteOptions> write_options(const Arguments& arguments, Session& session) {
     WriteOptions options;
     STARLING_ASSIGN_OR_RETURN(options.request,
                               request_options(arguments, arguments.write_quorum, session));
     options.blind = arguments.blind;
     if (arguments.context.has_value()) {
-        std::string bytes;
-        if (!from_hex(*arguments.context, bytes)) {
-            return invalid(base::reason::malformed_context, "context: not hexadecimal");
-        }
-        options.context = std::move(bytes);
+        STARLING_ASSIGN_OR_RETURN(options.context, parse_context(*arguments.context));
     }
     return options;
-}
-
-absl::StatusOr<std::string> read_value(Terminal& terminal, const Arguments& arguments) {
-    if (arguments.value != "-") {
-        return arguments.value;
-    }
-    std::string value;
-    char block[64 << 10];
-    while (terminal.in.read(block, sizeof block) || terminal.in.gcount() > 0) {
-        value.append(block, static_cast<size_t>(terminal.in.gcount()));
-        if (value.size() > value_bytes_max) {
-            return invalid(base::reason::value_too_large,
-                           fmt::format("standard input: more than {} bytes", value_bytes_max));
-        }
-    }
-    return value;
-}
-
-// For people; without an answer the nodes are shown by their ids.
-NodeNames node_names(Session& session) {
-    NodeNames names;
-    const auto admin = session.admin();
-    if (!admin.ok()) {
-        return names;
-    }
-    const auto status = (*admin)->status();
-    if (status.ok()) {
-        for (const v1::Member& member : status->members()) {
-            names[member.node_id()] = member.client_address();
-        }
-    }
-    return names;
 }
 
 int show_write(Terminal& terminal,
@@ -148,7 +103,7 @@ int show_read(Terminal& terminal,
 }  // namespace
 
 int run_put(Terminal& terminal, const Arguments& arguments, Session& session) {
-    auto value = read_value(terminal, arguments);
+    auto value = read_value(terminal, arguments.value);
     if (!value.ok()) {
         return report(terminal, value.status());
     }

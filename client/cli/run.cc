@@ -38,6 +38,12 @@ int run_command(Terminal& terminal, const Arguments& arguments, Session& session
             return run_dev_down(terminal, arguments, session);
         case Command::dev_status:
             return run_dev_status(terminal, arguments, session);
+        case Command::conflicts_list:
+            return run_conflicts_list(terminal, arguments, session);
+        case Command::conflicts_show:
+            return run_conflicts_show(terminal, arguments, session);
+        case Command::conflicts_resolve:
+            return run_conflicts_resolve(terminal, arguments, session);
     }
     return 70;
 }

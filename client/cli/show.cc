@@ -1,6 +1,11 @@
 #include "client/cli/show.h"
 
+#include <algorithm>
+#include <charconv>
+#include <limits>
+
 #include "absl/strings/escaping.h"
+#include "absl/time/time.h"
 #include <fmt/format.h>
 
 #include "base/crc32c.h"
@@ -52,12 +57,6 @@ const char* durability_text(v1::Durability durability) {
     }
 }
 
-std::string name_of(uint64_t node, const NodeNames& names) {
-    const auto found = names.find(node);
-    return found == names.end() ? node_id_text(node)
-                                : fmt::format("{} ({})", node_id_text(node), found->second);
-}
-
 bool is_utf8(const std::string& bytes) {
     try {
         static_cast<void>(nlohmann::json(bytes).dump());
@@ -99,6 +98,58 @@ bool from_hex(std::string_view hex, std::string& bytes) {
 
 std::string node_id_text(uint64_t id) {
     return fmt::format("{:016x}", id);
+}
+
+std::string name_of(uint64_t node, const NodeNames& names) {
+    const auto found = names.find(node);
+    return found == names.end() ? node_id_text(node)
+                                : fmt::format("{} ({})", node_id_text(node), found->second);
+}
+
+std::string time_text(uint64_t unix_ms) {
+    return absl::FormatTime("%Y-%m-%d %H:%M:%E3S UTC",
+                            absl::FromUnixMillis(static_cast<int64_t>(
+                                std::min<uint64_t>(unix_ms, std::numeric_limits<int64_t>::max()))),
+                            absl::UTCTimeZone());
+}
+
+std::string printable(std::string_view bytes) {
+    const bool is_text = is_utf8(std::string(bytes));
+    std::string out;
+    for (const char c : bytes) {
+        const auto byte = static_cast<unsigned char>(c);
+        const bool is_shown = byte >= 0x20 && byte != 0x7f && c != '\\' && (is_text || byte < 0x80);
+        out += is_shown ? std::string(1, c) : fmt::format("\\x{:02x}", byte);
+    }
+    return out;
+}
+
+std::string dot_name(const v1::Dot& dot) {
+    return fmt::format("{}.{}.{}:{}",
+                       node_id_text(dot.node_id()),
+                       dot.start(),
+                       node_id_text(dot.random()),
+                       dot.sequence());
+}
+
+bool is_dot_name(std::string_view text) {
+    uint64_t node = 0;
+    uint32_t start = 0;
+    uint64_t random = 0;
+    uint64_t sequence = 0;
+    const char* at = text.data();
+    const char* const end = at + text.size();
+    const auto take = [&](auto& number, int base, char after) {
+        const auto [next, error] = std::from_chars(at, end, number, base);
+        const bool is_end = after == '\0';
+        if (error != std::errc() || is_end != (next == end) || (!is_end && *next != after)) {
+            return false;
+        }
+        at = is_end ? next : next + 1;
+        return true;
+    };
+    return take(node, 16, '.') && take(start, 10, '.') && take(random, 16, ':') &&
+           take(sequence, 10, '\0');
 }
 
 std::string show_dot(const v1::Dot& dot, const v1::HybridTime& time, const NodeNames& names) {
@@ -169,15 +220,18 @@ ordered_json to_json(const v1::Dot& dot) {
             {"sequence", dot.sequence()}};
 }
 
+ordered_json bytes_json(const char* name, const std::string& bytes) {
+    const bool is_text = is_utf8(bytes);
+    return {{name, is_text ? bytes : absl::Base64Escape(bytes)},
+            {"encoding", is_text ? "utf8" : "base64"}};
+}
+
 ordered_json to_json(const v1::Value& value) {
-    const bool is_text = is_utf8(value.value());
-    std::string shown = is_text ? value.value() : absl::Base64Escape(value.value());
-    ordered_json json = {{"value", std::move(shown)},
-                         {"encoding", is_text ? "utf8" : "base64"},
-                         {"crc32c", base::crc32c(value.value())},
-                         {"dot", to_json(value.dot())},
-                         {"wall_ms", value.time().wall_ms()},
-                         {"logical", value.time().logical()}};
+    ordered_json json = bytes_json("value", value.value());
+    json["crc32c"] = base::crc32c(value.value());
+    json["dot"] = to_json(value.dot());
+    json["wall_ms"] = value.time().wall_ms();
+    json["logical"] = value.time().logical();
     if (value.expires_ms() != 0) {
         json["expires_ms"] = value.expires_ms();
     }

@@ -21,6 +21,16 @@ std::string to_hex(std::string_view bytes);
 bool from_hex(std::string_view hex, std::string& bytes);
 
 std::string node_id_text(uint64_t id);
+std::string name_of(uint64_t node, const NodeNames& names);
+// "2026-01-31 12:00:00.250 UTC"
+std::string time_text(uint64_t unix_ms);
+// Any bytes as one line: what is no printable text as \xNN.
+std::string printable(std::string_view bytes);
+
+// The name of one write: "NODE.START.RANDOM:WRITE".
+std::string dot_name(const v1::Dot& dot);
+// Whether `text` is of that form.
+bool is_dot_name(std::string_view text);
 
 // Several lines: who coordinated, what was asked for and reached, what each replica did.
 std::string show_receipt(const v1::Receipt& receipt, const NodeNames& names);
@@ -29,7 +39,9 @@ std::string show_dot(const v1::Dot& dot, const v1::HybridTime& time, const NodeN
 
 nlohmann::ordered_json to_json(const v1::Receipt& receipt);
 nlohmann::ordered_json to_json(const v1::Dot& dot);
-// {"value", "encoding": "utf8" or "base64", "crc32c", ...}
+// {`name`, "encoding": "utf8" or "base64"}
+nlohmann::ordered_json bytes_json(const char* name, const std::string& bytes);
+// {"value", "encoding", "crc32c", ...}
 nlohmann::ordered_json to_json(const v1::Value& value);
 nlohmann::ordered_json to_json(const v1::StatusResponse& status);
 nlohmann::ordered_json to_json(const v1::Namespace& space);

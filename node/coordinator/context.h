@@ -8,6 +8,7 @@
 #include "env/event_loop.h"
 #include "env/random.h"
 #include "node/api.h"
+#include "node/coordinator/clock_fence.h"
 #include "node/coordinator/cluster_view.h"
 #include "node/coordinator/options.h"
 #include "node/replica/replica.h"
@@ -29,6 +30,7 @@ struct CoordinatorContext {
     Replica& replica;
     ReplicaHost& host;
     HybridClock& hybrid_clock;
+    ClockFence& clock_fence;
     const ContextSealer& sealer;
     const SessionSealer& sessions;
 

@@ -202,7 +202,11 @@ void Coordinator::coordinate_put(PutRequest request,
             STARLING_MARK(coordinator_context_refused);
             return refuse(opened.status());
         }
-        superseded = *std::move(opened);
+        // Of last_write_wins time alone decides, so it is as if there were none.
+        if (name_space->policy != ConflictPolicy::last_write_wins) {
+            superseded = *std::move(opened);
+        }
+        request.blind = false;
     }
     absl::StatusOr<std::optional<Context>> session =
         open_session(*name_space, request.key, request.session);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/mark.h"
 #include "base/planted.h"
+#include "node/coordinator/conflict_policy.h"
 #include "node/replica/seen_claim.h"
 #include "node/replica/storage_keys.h"
 #include "node/replica/wire.h"
@@ -263,13 +264,11 @@ void GetOperation::repair(base::NodeId node, uint64_t digest) {
 
 void GetOperation::answer() {
     GetResult result;
-    for (const Sibling& sibling : core_.result().siblings) {
-        if (!sibling.is_tombstone && !core_.result().is_hidden(sibling)) {
-            result.values.push_back({.value = sibling.value,
-                                     .dot = sibling.dot,
-                                     .time = sibling.time,
-                                     .expires_ms = sibling.expires_ms});
-        }
+    for (const Sibling* sibling : shown_values(core_.result(), plan_.name_space.policy)) {
+        result.values.push_back({.value = sibling->value,
+                                 .dot = sibling->dot,
+                                 .time = sibling->time,
+                                 .expires_ms = sibling->expires_ms});
     }
     result.context = context_.sealer.seal(
         plan_.name_space.id, plan_.request.key, Superseded::by_reading(core_.result()));

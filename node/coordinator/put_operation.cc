@@ -8,6 +8,8 @@
 #include "base/error.h"
 #include "base/mark.h"
 #include "base/planted.h"
+#include "base/status_macros.h"
+#include "node/coordinator/conflict_policy.h"
 #include "node/replica/wire.h"
 
 namespace starling::node {
@@ -48,10 +50,11 @@ PutOperation::PutOperation(CoordinatorContext& context,
 void PutOperation::start() {
     arm_timer();
     holders_ = context_.view->holders_of(group_.partition, group_.replicas);
-    if (plan_.superseded.has_value() || plan_.request.blind) {
-        begin_mint();
-    } else {
+    if (asks_before_minting(
+            plan_.name_space.policy, plan_.superseded.has_value(), plan_.request.blind)) {
         begin_exchange();
+    } else {
+        begin_mint();
     }
 }
 
@@ -211,6 +214,10 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
             STARLING_MARK(put_aged_before_mint);
             return status;
         }
+        const absl::StatusOr<HybridTime> time = time_by_policy(local);
+        if (!time.ok()) {
+            return time.status();
+        }
         context_.replica.forget_old_requests(group_, local);
         if (local.gone.size() >= context_.options.gone_max) {
             STARLING_MARK(put_key_written_too_often);
@@ -221,7 +228,7 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
         NewWrite write{
             .dot = {.actor = context_.actor, .sequence = context_.store.upcoming_sequence(group_)},
             .request = request,
-            .time = context_.hybrid_clock.tick(context_.wall_clock.wall_now()),
+            .time = *time,
             .expires_ms = plan_.request.expires_ms,
             .is_tombstone = plan_.request.is_delete,
             .value = std::move(plan_.request.value)};
@@ -264,6 +271,9 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
                         record_bytes_.size(),
                         context_.options.record_bytes_max));
     }
+    if (!is_repeat_) {
+        context_.replica.conflicts().written(plan_.name_space.id, local);
+    }
     return absl::OkStatus();
 }
 
@@ -275,6 +285,23 @@ void PutOperation::note_for_session(const Record& record) {
     } else {
         seen_by_session_ = record.context;
     }
+}
+
+// The time that a new write over `local` gets, or why the namespace's policy refuses it.
+absl::StatusOr<HybridTime> PutOperation::time_by_policy(const Record& local) {
+    const base::WallTime wall = context_.wall_clock.wall_now();
+    switch (plan_.name_space.policy) {
+        case ConflictPolicy::siblings:
+            break;
+        case ConflictPolicy::last_write_wins:
+            STARLING_RETURN_IF_ERROR(
+                context_.clock_fence.check(*context_.view, context_.loop.now(), wall));
+            return time_over(local, wall);
+        case ConflictPolicy::reject_stale:
+            STARLING_RETURN_IF_ERROR(check_not_stale(local, plan_.superseded));
+            break;
+    }
+    return context_.hybrid_clock.tick(wall);
 }
 
 // A repeat's client has seen what its first try hid, as that one's answer would have said.

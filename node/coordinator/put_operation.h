@@ -5,9 +5,10 @@
 //     exchanging -> minting -> collecting -> lingering -> finished
 //
 // exchanging  a put without context first merges what N-W+1 seats hold, so that it supersedes every
-//             write that was acknowledged before; one with a context, or a blind one, skips this
-// minting     the new dot is made from the local record, serially per key; the record goes to all
-//             holders
+//             write that was acknowledged before; one with a context, or a blind one, skips this,
+//             but where the namespace refuses stale writes
+// minting     the namespace's conflict policy has its say (conflict_policy.h); the new dot is made
+//             from the local record, serially per key; the record goes to all holders
 // collecting  PutCore counts answers until the write is acknowledged
 // lingering   acknowledged; waits for the other holders a little longer, then leaves hints for them
 //
@@ -29,7 +30,7 @@ struct PutPlan {
     std::string group_key;
     uint32_t acks_wanted = 0;
     bool count_hints = true;
-    // The opened context of the request, if it has one.
+    // The opened context of the request, if it has one and the namespace's policy heeds it.
     std::optional<Superseded> superseded;
     // What the request's session has seen of the key, if it has one.
     std::optional<Context> session = {};
@@ -65,6 +66,7 @@ class PutOperation final : public Operation {
     void note_for_session(const Record& record);
     void on_local_failure(absl::Status status);
     absl::Status change_record(Record& local, Frontier& frontier);
+    absl::StatusOr<HybridTime> time_by_policy(const Record& local);
     void begin_collect();
     void send_write(base::NodeId node);
     void on_write_reply(base::NodeId from, const peer::WriteReply& reply);

@@ -139,4 +139,20 @@ grpc::ServerUnaryReactor* AdminDoor::InspectReplica(grpc::CallbackServerContext*
     return reactor;
 }
 
+grpc::ServerUnaryReactor* AdminDoor::ListConflicts(grpc::CallbackServerContext* call,
+                                                   const v1::ListConflictsRequest* request,
+                                                   v1::ListConflictsResponse* response) {
+    auto* reactor = new UnaryCall(context_, *call, Method::list_conflicts);
+    auto query = to_conflict_query(*request, context_.options.requests);
+    absl::Status status = query.ok() ? reactor->admit(query->from.key.size()) : query.status();
+    if (!status.ok()) {
+        reactor->fail(status);
+        return reactor;
+    }
+    context_.admin.list_conflicts(
+        *std::move(query),
+        answer(reactor, [response](ConflictPage& page) { fill(*response, std::move(page)); }));
+    return reactor;
+}
+
 }  // namespace starling::node

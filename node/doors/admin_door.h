@@ -32,6 +32,9 @@ class AdminDoor final : public v1::Admin::CallbackService {
     grpc::ServerUnaryReactor* InspectReplica(grpc::CallbackServerContext* call,
                                              const v1::InspectReplicaRequest* request,
                                              v1::InspectReplicaResponse* response) override;
+    grpc::ServerUnaryReactor* ListConflicts(grpc::CallbackServerContext* call,
+                                            const v1::ListConflictsRequest* request,
+                                            v1::ListConflictsResponse* response) override;
 
   private:
     CallContext& context_;

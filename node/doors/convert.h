@@ -40,6 +40,10 @@ void fill(v1::Dot& message, const Dot& dot);
 void fill(v1::HybridTime& message, HybridTime time);
 void fill(v1::RingResponse& message, const std::vector<RingPartition>& partitions);
 
+absl::StatusOr<ConflictQuery> to_conflict_query(const v1::ListConflictsRequest& message,
+                                                const RequestLimits& limits);
+void fill(v1::ListConflictsResponse& message, ConflictPage&& page);
+
 // Bytes of the payload: what a request or a result holds of memory.
 size_t payload_bytes(const PutRequest& request);
 size_t payload_bytes(const GetRequest& request);

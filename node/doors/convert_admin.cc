@@ -1,3 +1,6 @@
+#include <limits>
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "base/error.h"
@@ -162,6 +165,47 @@ void fill(v1::RingResponse& message, const std::vector<RingPartition>& partition
         for (const base::NodeId node : partition.targets) {
             out.add_targets(node.raw());
         }
+    }
+}
+
+absl::StatusOr<ConflictQuery> to_conflict_query(const v1::ListConflictsRequest& message,
+                                                const RequestLimits& limits) {
+    // One byte more than a key: where a page ended is told as the least key after its last.
+    if (message.namespace_().size() > limits.namespace_bytes_max ||
+        message.key().size() > limits.key_bytes_max + 1 ||
+        message.partition() > std::numeric_limits<uint16_t>::max()) {
+        return base::make_error(absl::StatusCode::kInvalidArgument,
+                                base::reason::invalid_request,
+                                "namespace, partition or key: longer than any there is");
+    }
+    ConflictQuery query;
+    if (!message.namespace_().empty()) {
+        query.name_space = message.namespace_();
+    }
+    query.from = {.partition = base::PartitionId(static_cast<uint16_t>(message.partition())),
+                  .key = message.key()};
+    if (message.keys_max() != 0) {
+        query.keys_max = message.keys_max();
+    }
+    return query;
+}
+
+void fill(v1::ListConflictsResponse& message, ConflictPage&& page) {
+    for (ConflictedKey& key : page.keys) {
+        v1::Conflict& out = *message.add_conflicts();
+        out.set_partition(key.partition.raw());
+        out.set_key(std::move(key.key));
+        out.set_siblings(key.siblings);
+        out.set_value_bytes(key.value_bytes);
+        out.set_latest_ms(key.latest.wall_ms);
+    }
+    for (const base::PartitionId partition : page.partitions) {
+        message.add_partitions(partition.raw());
+    }
+    message.set_is_last(!page.next.has_value());
+    if (page.next.has_value()) {
+        message.set_next_partition(page.next->partition.raw());
+        message.set_next_key(std::move(page.next->key));
     }
 }
 

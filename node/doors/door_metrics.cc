@@ -20,6 +20,7 @@ constexpr std::array<std::string_view, method_count> method_names = {"Put",
                                                                      "CreateNamespace",
                                                                      "ListNamespaces",
                                                                      "InspectReplica",
+                                                                     "ListConflicts",
                                                                      "http"};
 
 constexpr std::array<std::string_view, DoorMetrics::code_count> code_names = {"OK",

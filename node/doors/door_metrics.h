@@ -27,6 +27,7 @@ enum class Method : uint8_t {
     create_namespace,
     list_namespaces,
     inspect_replica,
+    list_conflicts,
     http,
 };
 inline constexpr size_t method_count = 12;

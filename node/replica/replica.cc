@@ -157,17 +157,23 @@ void Replica::write(
         done(no_part(group.partition));
         return;
     }
+    const base::NamespaceId name_space = split_group_key(key).name_space;
     store_.update(
         group,
         std::move(key),
-        [this, group, carrier, incoming = std::move(record)](Record& local,
-                                                             Frontier& frontier) mutable {
+        [this, group, name_space, carrier, incoming = std::move(record)](
+            Record& local, Frontier& frontier) mutable {
             // Asked again: the group may have been given away while the disk was read.
             if (!host_.stores(group)) {
                 STARLING_MARK(replica_seat_gone_before_write);
                 return no_part(group.partition);
             }
-            return accept(group, carrier, local, std::move(incoming), frontier);
+            const bool is_news = carrier.dot.has_value() && !frontier.contains(*carrier.dot);
+            absl::Status status = accept(group, carrier, local, std::move(incoming), frontier);
+            if (status.ok() && is_news) {
+                conflicts_.written(name_space, local);
+            }
+            return status;
         },
         nullptr,
         [this, group, done = std::move(done)](absl::Status status) mutable {

@@ -20,6 +20,7 @@
 #include "absl/functional/any_invocable.h"
 
 #include "base/byte_limit.h"
+#include "node/replica/conflict_counter.h"
 #include "node/replica/hint_store.h"
 #include "node/replica/seat_set.h"
 #include "node/replica/standing.h"
@@ -91,6 +92,8 @@ class Replica {
     // R7: forgets what it may of the record's superseded requests.
     void forget_old_requests(GroupId group, Record& record) const;
 
+    ConflictCounter& conflicts() { return conflicts_; }
+
   private:
     // One request of a peer, from its admission to its answer.
     struct PeerRequest {
@@ -114,6 +117,7 @@ class Replica {
     const Standings& standings_;
     ReplicaHost& host_;
     base::ByteLimit peer_bytes_;
+    ConflictCounter conflicts_;
 };
 
 }  // namespace starling::node

@@ -68,10 +68,12 @@ Cluster::Cluster(const NodeOptions& options,
                  env::EventLoop& loop,
                  env::Random& random,
                  env::Transport& transport,
+                 const env::WallClock& wall_clock,
                  ClusterHost& host)
     : options_(options),
       loop_(loop),
       transport_(transport),
+      wall_clock_(wall_clock),
       host_(host),
       gossip_(gossip_options(options), loop, random, *this),
       view_(std::make_shared<ClusterView>()) {}
@@ -187,6 +189,7 @@ void Cluster::send(const env::Address& to, base::NodeId to_node, peer::GossipMes
     envelope.set_from(identity_.node.raw());
     envelope.set_to(to_node.raw());
     envelope.set_from_generation(identity_.generation);
+    envelope.set_wall_ms(base::to_unix_ms(wall_clock_.wall_now()));
     *envelope.mutable_gossip() = std::move(message);
     // Gossip bears loss; a peer's full queue is one.
     transport_.send(to, envelope.SerializeAsString()).IgnoreError();

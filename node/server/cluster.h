@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "env/clock.h"
 #include "env/event_loop.h"
 #include "env/random.h"
 #include "env/transport.h"
@@ -48,6 +49,7 @@ class Cluster final : private gossip::GossipHost {
             env::EventLoop& loop,
             env::Random& random,
             env::Transport& transport,
+            const env::WallClock& wall_clock,
             ClusterHost& host);
 
     // `stored`: what persist_membership() last got, or empty.
@@ -95,6 +97,7 @@ class Cluster final : private gossip::GossipHost {
     const NodeOptions& options_;
     env::EventLoop& loop_;
     env::Transport& transport_;
+    const env::WallClock& wall_clock_;
     ClusterHost& host_;
 
     Identity identity_;

@@ -62,11 +62,6 @@ absl::Status check_namespace(const NamespaceInfo& info, uint32_t seat_count) {
     if (info.siblings_max < 1 || info.siblings_max > siblings_limit) {
         return invalid(fmt::format("siblings_max must lie in 1 .. {}", siblings_limit));
     }
-    if (info.policy != ConflictPolicy::siblings) {
-        return base::make_error(absl::StatusCode::kUnimplemented,
-                                base::reason::unimplemented,
-                                "only the conflict policy 'siblings' is built");
-    }
     if (info.durability != Durability::sync) {
         return base::make_error(absl::StatusCode::kUnimplemented,
                                 base::reason::unimplemented,

@@ -46,6 +46,9 @@ void Node::list_namespaces(Callback<std::vector<NamespaceInfo>> done) {
 void Node::inspect_replica(InspectRequest request, Callback<InspectResult> done) {
     impl_->inspect_replica(std::move(request), std::move(done));
 }
+void Node::list_conflicts(ConflictQuery query, Callback<ConflictPage> done) {
+    impl_->list_conflicts(std::move(query), std::move(done));
+}
 void Node::inspect(ShardInspection& out) {
     impl_->inspect(out);
 }

@@ -69,6 +69,7 @@ class Node final : public KvService, public AdminService {
     void create_namespace(NamespaceInfo info, Callback<NamespaceInfo> done) override;
     void list_namespaces(Callback<std::vector<NamespaceInfo>> done) override;
     void inspect_replica(InspectRequest request, Callback<InspectResult> done) override;
+    void list_conflicts(ConflictQuery query, Callback<ConflictPage> done) override;
 
     // For simulations and tests, on the one thread that runs all loops.
     void inspect(ShardInspection& out);

@@ -9,6 +9,7 @@
 #include "base/mark.h"
 #include "base/status_macros.h"
 #include "gossip/join.h"
+#include "node/server/conflict_scan.h"
 #include "node/server/memory_division.h"
 #include "node/server/namespaces.h"
 #include "ring/placement.h"
@@ -256,6 +257,7 @@ absl::Status Node::Impl::start() {
                                          loop0(),
                                          *environment_.random,
                                          *environment_.transport,
+                                         *environment_.wall_clock,
                                          static_cast<ClusterHost&>(*this));
     for (uint32_t index = 0; index < shard_count(); ++index) {
         Identity own = identity;
@@ -441,6 +443,7 @@ void Node::Impl::dispatch(peer::Envelope envelope,
         return;
     }
     if (envelope.has_gossip()) {
+        note_peer_clock(from, envelope.wall_ms());
         cluster_->on_message(from, envelope.gossip());
         return;
     }
@@ -453,6 +456,17 @@ void Node::Impl::dispatch(peer::Envelope envelope,
         return;
     }
     pass_on(partition % shard_count(), from, std::move(envelope), frame_bytes);
+}
+
+void Node::Impl::note_peer_clock(base::NodeId node, uint64_t wall_ms) {
+    if (wall_ms == 0) {
+        return;
+    }
+    const base::MonotonicTime now = loop0().now();
+    for (uint32_t index = 0; index < shard_count(); ++index) {
+        on_shard(index,
+                 [node, wall_ms, now](Shard& shard) { shard.note_peer_clock(node, wall_ms, now); });
+    }
 }
 
 void Node::Impl::pass_on(uint32_t shard,
@@ -736,6 +750,32 @@ void Node::Impl::inspect_replica(InspectRequest request, Callback<InspectResult>
              [request = std::move(request), done = std::move(done)](Shard& owner) mutable {
                  owner.inspector().inspect(std::move(request), std::move(done));
              });
+}
+
+// Dropped once the node stops: the shard's engine may be closed by then.
+absl::AnyInvocable<void(Shard&)> Node::Impl::while_serving(absl::AnyInvocable<void(Shard&)> task) {
+    return [this, task = std::move(task)](Shard& shard) mutable {
+        if (phase_ == Phase::serving) {
+            task(shard);
+        }
+    };
+}
+
+void Node::Impl::list_conflicts(ConflictQuery query, Callback<ConflictPage> done) {
+    loop0().post([this, query = std::move(query), done = std::move(done)]() mutable {
+        if (phase_ != Phase::serving) {
+            done(not_serving());
+            return;
+        }
+        ConflictScan::start(*cluster_->view(),
+                            std::move(query),
+                            {.shard_count = shard_count(),
+                             .on_shard =
+                                 [this](uint32_t shard, absl::AnyInvocable<void(Shard&)> task) {
+                                     on_shard(shard, while_serving(std::move(task)));
+                                 }},
+                            std::move(done));
+    });
 }
 
 void Node::Impl::stop(std::function<void(absl::Status)> done) {

@@ -34,6 +34,7 @@ class Node::Impl final : private ShardHost, private ClusterHost {
     void create_namespace(NamespaceInfo info, Callback<NamespaceInfo> done);
     void list_namespaces(Callback<std::vector<NamespaceInfo>> done);
     void inspect_replica(InspectRequest request, Callback<InspectResult> done);
+    void list_conflicts(ConflictQuery query, Callback<ConflictPage> done);
     void inspect(ShardInspection& out);
     std::optional<bool> has_seen(GroupId group, const Dot& dot);
 
@@ -75,12 +76,14 @@ class Node::Impl final : private ShardHost, private ClusterHost {
     void serve_when_seated(bool is_alone);
     void on_delivery(const env::Delivery& delivery);
     void dispatch(peer::Envelope envelope, size_t frame_bytes, env::ConnectionId connection);
+    void note_peer_clock(base::NodeId node, uint64_t wall_ms);
     void pass_on(uint32_t shard, base::NodeId from, peer::Envelope envelope, size_t frame_bytes);
 
     env::EventLoop& loop0() const { return *environment_.loops.front(); }
     uint32_t shard_count() const { return static_cast<uint32_t>(environment_.loops.size()); }
     // Runs `task` on a shard's loop: at once when this is it.
     void on_shard(uint32_t shard, absl::AnyInvocable<void(Shard&)> task);
+    absl::AnyInvocable<void(Shard&)> while_serving(absl::AnyInvocable<void(Shard&)> task);
     uint32_t shard_of_key(const std::string& key) const;
     // Runs `ask` on every shard's loop, then `done` on loop 0 with the answers in order.
     template <typename T>

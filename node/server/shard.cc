@@ -58,6 +58,7 @@ Shard::Shard(uint32_t index,
       sealer_(options.cluster_secret),
       session_sealer_(options.cluster_secret),
       hybrid_clock_(options.clock_drift_max),
+      clock_fence_(options.clock_drift_max),
       horizon_(in_ms(options.request_window + options.clock_drift_max),
                in_ms(options.clock_drift_max)),
       request_clock_({.hold = options.request_window, .drift_max = options.clock_drift_max}),
@@ -107,6 +108,7 @@ void Shard::make_parts() {
                            .replica = *replica_,
                            .host = *this,
                            .hybrid_clock = hybrid_clock_,
+                           .clock_fence = clock_fence_,
                            .sealer = sealer_,
                            .sessions = session_sealer_,
                            .retire = {},
@@ -205,6 +207,7 @@ void Shard::set_view(ClusterViewPtr view) {
     for (const auto& [node, peer] : view_->peers) {
         standings_->note_start(node, peer.generation);
     }
+    clock_fence_.keep_members(*view_);
     coordinator_->set_view(view_);
     update_targets();
     update_entropy_peers();
@@ -261,6 +264,12 @@ void Shard::set_member_seats(base::NodeId node, std::vector<HeldSeat> held) {
 void Shard::peer_is_back(base::NodeId node) {
     entropy_->kick(node);
     courier_->kick();
+}
+
+void Shard::note_peer_clock(base::NodeId node, uint64_t wall_ms, base::MonotonicTime now) {
+    if (view_->peers.contains(node)) {
+        clock_fence_.heard(node, wall_ms, now);
+    }
 }
 
 bool Shard::freeze() {
@@ -481,6 +490,10 @@ ShardStatus Shard::status() const {
     now_ms();
     out.clock_behind_ms = request_clock_.behind_ms();
     out.clock_steps_back = request_clock_.steps_back();
+    out.clock_fence =
+        clock_fence_.judge(*view_, environment_.loop.now(), environment_.wall_clock.wall_now());
+    out.clock_fence_refusals = clock_fence_.refused();
+    out.conflicting_writes = replica_->conflicts().counts();
     return out;
 }
 

@@ -81,6 +81,9 @@ struct ShardStatus {
     // See RequestClock.
     uint64_t clock_behind_ms = 0;
     uint64_t clock_steps_back = 0;
+    ClockFence::Verdict clock_fence;
+    uint64_t clock_fence_refusals = 0;
+    ConflictCounter::Counts conflicting_writes;
 };
 
 class Shard final : private ReplicaHost,
@@ -113,11 +116,15 @@ class Shard final : private ReplicaHost,
 
     Coordinator& coordinator() { return *coordinator_; }
     ReplicaInspector& inspector() { return *inspector_; }
+    GroupAccess& data() { return *store_; }
+    SeatSet counted_seats(base::PartitionId partition) const { return held_seats(partition); }
     void on_message(base::NodeId from, const peer::Envelope& envelope);
     void set_view(ClusterViewPtr view);
     // What another member's record says it holds; of this node's own the mover knows first.
     void set_member_seats(base::NodeId node, std::vector<HeldSeat> held);
     void peer_is_back(base::NodeId node);
+    // What a member's clock said in a message that arrived at `now`.
+    void note_peer_clock(base::NodeId node, uint64_t wall_ms, base::MonotonicTime now);
 
     // For a join: from `freeze` on nothing is written and no seat counts. Returns whether there is
     // data.
@@ -189,6 +196,7 @@ class Shard final : private ReplicaHost,
     ContextSealer sealer_;
     SessionSealer session_sealer_;
     HybridClock hybrid_clock_;
+    ClockFence clock_fence_;
     GoneHorizon horizon_;
     // Reading it lets it see what the wall clock does.
     mutable RequestClock request_clock_;

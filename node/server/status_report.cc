@@ -79,6 +79,37 @@ void add_shard(StatusReport& report, const ShardStatus& shard) {
     add("starling_entropy_bytes_pulled_total", shard.entropy.bytes_pulled);
     add("starling_messages_malformed_total", shard.malformed_messages);
     add("starling_clock_steps_back_total", shard.clock_steps_back);
+    add("starling_clock_fence_refusals_total", shard.clock_fence_refusals);
+}
+
+// Namespaces stand with 0, so that a first conflict is seen as an increase.
+void add_conflicting_writes(StatusReport& report,
+                            const ClusterView& view,
+                            const std::vector<ShardStatus>& shards) {
+    for (const auto& [name, info] : view.namespaces) {
+        double& count = report.metrics[fmt::format(
+            "starling_conflicting_writes_total{{namespace=\"{}\"}}", name)];
+        for (const ShardStatus& shard : shards) {
+            const auto found = shard.conflicting_writes.find(info.id);
+            count +=
+                found == shard.conflicting_writes.end() ? 0 : static_cast<double>(found->second);
+        }
+    }
+}
+
+// All shards hear the same clocks.
+void add_clock_fence(StatusReport& report, const ClockFence::Verdict& fence) {
+    report.metrics["starling_clock_fenced"] = fence.is_fenced ? 1 : 0;
+    report.metrics["starling_clock_ahead_seconds"] = static_cast<double>(fence.ahead_ms) / 1000;
+    if (fence.is_fenced && fence.asked > 0) {
+        report.warnings.push_back(fmt::format(
+            "this node's clock is {} s {} that of most others ({} of {} agree with it): it takes "
+            "no writes of last_write_wins namespaces (clock_fenced)",
+            std::abs(fence.ahead_ms) / 1000,
+            fence.ahead_ms < 0 ? "behind" : "ahead of",
+            fence.agreeing,
+            fence.asked));
+    }
 }
 
 // Up to this age a tombstone may only be waiting for its time.
@@ -167,6 +198,9 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
     report.metrics["starling_members"] = static_cast<double>(report.members.size());
     report.metrics["starling_copies_min"] = report.copies_min;
     report.metrics["starling_read_only"] = report.read_only ? 1 : 0;
+
+    add_conflicting_writes(report, view, shards);
+    add_clock_fence(report, shards.front().clock_fence);
 
     if (report.partitions_short_of_copies > 0) {
         report.warnings.push_back(

@@ -36,6 +36,16 @@ absl::Status HybridClock::observe(HybridTime remote, base::WallTime now) {
     return absl::OkStatus();
 }
 
+HybridTime time_after(HybridTime seen, base::WallTime now) {
+    const HybridTime clock{.wall_ms = base::to_unix_ms(now), .logical = 0};
+    if (clock > seen) {
+        return clock;
+    }
+    return seen.logical < std::numeric_limits<uint32_t>::max()
+               ? HybridTime{.wall_ms = seen.wall_ms, .logical = seen.logical + 1}
+               : HybridTime{.wall_ms = seen.wall_ms + 1, .logical = 0};
+}
+
 std::string to_string(HybridTime time) {
     return fmt::format("{}.{}", time.wall_ms, time.logical);
 }

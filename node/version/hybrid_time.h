@@ -36,6 +36,11 @@ class HybridClock {
     HybridTime last_;
 };
 
+// For last-write-wins: the time of `now`, or the next after `seen` where that is later. Without
+// state, so that a clock which was ahead for a while leaves its mark on those keys only that were
+// written meanwhile.
+HybridTime time_after(HybridTime seen, base::WallTime now);
+
 std::string to_string(HybridTime time);
 
 }  // namespace starling::node

@@ -87,6 +87,12 @@ std::string describe_counts(const RunResult& result) {
         result.operations.retries,
         result.operations.failed,
         result.operations.invalid_refused);
+    if (result.oracle.last_writes_compared + result.oracle.puts_taken_as_current > 0) {
+        out += fmt::format("  last writes compared {}, puts taken as current {}, refused {}\n",
+                           result.oracle.last_writes_compared,
+                           result.oracle.puts_taken_as_current,
+                           result.oracle.puts_refused);
+    }
     out += "  failures:";
     for (const auto& [reason, count] : result.operations.failures)
         out += fmt::format(" {} {}", reason, count);

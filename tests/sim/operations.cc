@@ -30,8 +30,11 @@ base::Duration linger_of(const RunOptions& options) {
 
 // Errors that leave nothing behind, whatever happened on the way: each copy of the request is
 // refused, wherever and whenever it arrives.
-bool promises_no_effect(const absl::Status& status) {
-    return absl::IsInvalidArgument(status);
+bool promises_no_effect(const absl::Status& status, const FaultOptions& faults) {
+    // A forwarded request that the network repeats may be current by then.
+    const bool is_stale = base::reason_of(status) == base::reason::stale_context;
+    return absl::IsInvalidArgument(status) ||
+           (is_stale && faults.weather.duplicate_per_million == 0);
 }
 
 // What a node may say to a request that is well formed.
@@ -80,6 +83,8 @@ struct Operations::Put : Operation {
     uint32_t delivered = 0;
     uint32_t refusals = 0;
     uint32_t hinted = 0;
+    // Another node than the one asked coordinated.
+    bool forwarded = false;
     SimTime last_end{0};
     SimTime acknowledged_at{0};
     bool settled = false;
@@ -219,6 +224,10 @@ void Operations::put(PutPlan plan, std::function<void(PutOutcome)> done) {
         put->request.session = put->session.token;
     }
     if (plan.replaces == Replaces::seen) put->request.context = plan.context.token;
+    if (plan.replaces == Replaces::seen && key.policy == node::ConflictPolicy::last_write_wins) {
+        // There a context decides nothing.
+        plan.replaces = Replaces::acknowledged;
+    }
     begin(*put);
     put->id = world_.oracle.put_sent(
         plan.key,
@@ -274,7 +283,7 @@ void Operations::put_answered(const PutPtr& put,
     world_.scheduler.mix(static_cast<uint64_t>(result.status().code()));
     if (!result.ok()) {
         check_error("put", put->key, result.status());
-        if (promises_no_effect(result.status())) ++put->refusals;
+        if (promises_no_effect(result.status(), world_.options.faults)) ++put->refusals;
         if (!put->over) put_try_failed(put, number, result.status());
         return;
     }
@@ -302,6 +311,7 @@ void Operations::put_acknowledged(const PutPtr& put, const node::PutResult& resu
     if (!put->acknowledged) put->acknowledged_at = now;
     put->acknowledged = true;
     put->hinted = std::max(put->hinted, result.receipt.seats_hinted);
+    put->forwarded = put->forwarded || result.receipt.forwarded_by.has_value();
     world_.oracle.put_acknowledged(
         put->key, put->id, now, result, open_context(put->key, result.context));
     put->context = {.token = result.context, .seen = {put->id}};
@@ -316,7 +326,7 @@ void Operations::put_try_failed(const PutPtr& put, uint32_t number, absl::Status
     if (number != put->tries || number == put->failed_try) return;
     put->failed_try = number;
     if (put->acknowledged) return finish_put(put, absl::OkStatus());
-    if (absl::IsInvalidArgument(why) || !may_try_again(*put))
+    if (absl::IsInvalidArgument(why) || absl::IsAborted(why) || !may_try_again(*put))
         return finish_put(put, std::move(why));
     after(random_.between(milliseconds(1), milliseconds(300)), [this, put] {
         if (!put->over) try_put(put, pick_node());
@@ -342,6 +352,8 @@ void Operations::settle_if_over(Put& put) {
     const SimTime last_mint =
         decided_at_ack ? put.acknowledged_at + late_mint : put.last_end + linger_;
     world_.oracle.put_settled(put.key, put.id, last_mint);
+    if (put.acknowledged && put.delivered == 1 && !put.forwarded)
+        world_.oracle.put_minted_once(put.key, put.id);
     if (!put.acknowledged && put.refusals > 0 && put.refusals == put.delivered) {
         world_.oracle.put_refused(put.key, put.id);
     }

@@ -182,6 +182,7 @@ void draw_workload(RunOptions& options) {
     workload.nasty_values = draw.chance(40);
     if (draw.chance(30))
         workload.second_namespace_replicas = draw.between(1, options.node.seat_count);
+    workload.policy_namespaces = Draw(options.seed, "options: policies").chance(30);
     workload.lone_users = draw.between(0, 2);
     workload.session_users = Draw(options.seed, "options: sessions").between(0, 2);
     workload.link_delay_mean = draw.between(microseconds(100), milliseconds(10));
@@ -326,6 +327,7 @@ std::string to_string(const RunOptions& options) {
         workload.second_namespace_replicas == 0
             ? ""
             : fmt::format("; a second namespace with N={}", workload.second_namespace_replicas));
+    if (workload.policy_namespaces) out += "  namespaces of last_write_wins and of reject_stale\n";
     return out;
 }
 

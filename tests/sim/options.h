@@ -85,6 +85,8 @@ struct WorkloadOptions {
     bool nasty_values = false;
     // A second namespace with this N; 0: none.
     uint32_t second_namespace_replicas = 0;
+    // Two more namespaces, `last` and `strict`: of last_write_wins and of reject_stale.
+    bool policy_namespaces = false;
     uint32_t lone_users = 1;
     // Clients that read with R = 1 and their session's token.
     uint32_t session_users = 2;

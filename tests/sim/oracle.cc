@@ -46,6 +46,7 @@ void Oracle::put_acknowledged(KeyIndex index,
         if (result.receipt.seats_hinted > 0) ++counts_.acknowledged_with_hints;
     }
     check_receipt(index, result.receipt, write.quorum, false);
+    check_acceptance(index, id, now, result);
     if (!seen.context.covers(result.dot) && !seen.has_seen(write.request)) {
         report("I6",
                index,
@@ -63,6 +64,25 @@ void Oracle::put_acknowledged(KeyIndex index,
             id, AcknowledgedDot{.dot = result.dot, .acknowledged = now, .strength = strength});
     }
     of_key.history.acknowledge(id, now, strength);
+}
+
+void Oracle::check_acceptance(KeyIndex index,
+                              WriteId id,
+                              SimTime now,
+                              const node::PutResult& result) {
+    KeyState& of_key = state(index);
+    if (is_last_write_wins(index) && result.dot.sequence != 0) {
+        of_key.last_writes.acknowledged(id, {.time = result.time, .dot = result.dot});
+    }
+    if (of_key.key.policy != node::ConflictPolicy::reject_stale || result.is_repeat) return;
+    ++counts_.puts_taken_as_current;
+    const WriteId unseen = unseen_by_accepted(of_key.history, id, now);
+    if (unseen.is_none()) return;
+    report("I25",
+           index,
+           fmt::format("taken although it had not seen {}: {}",
+                       of_key.history.describe(unseen),
+                       of_key.history.describe(id)));
 }
 
 void Oracle::put_refused(KeyIndex index, WriteId id) {
@@ -100,7 +120,11 @@ std::vector<WriteId> Oracle::read_answered(KeyIndex index,
     }
     std::vector<WriteId> attempted = present;
     std::erase(attempted, WriteId());
-    check_presence(index, read, attempted);
+    if (is_last_write_wins(index)) {
+        check_last(index, read, result, attempted);
+    } else {
+        check_presence(index, read, attempted);
+    }
     check_superseded(index, read, attempted);
     bool met = false;
     for (auto& [id, acknowledged] : of_key.dots) {
@@ -168,7 +192,8 @@ void Oracle::replica_inspected(KeyIndex index,
     const size_t found_before = verdict_.violations().size();
     std::vector<WriteId> present = identify(index, now, values);
     std::erase(present, WriteId());
-    check_presence(index, read, present);
+    // All that is stored of a last_write_wins key is more than it shows, and less than was written.
+    if (!is_last_write_wins(index)) check_presence(index, read, present);
     check_superseded(index, read, present);
     if (verdict_.violations().size() != found_before) {
         report("I1", index, fmt::format("the above was found on the disk of {}", where));
@@ -304,6 +329,39 @@ void Oracle::check_presence(KeyIndex index, const Read& read, const std::vector<
                            present.size(),
                            of_key.history.describe(id)));
     }
+}
+
+void Oracle::check_last(KeyIndex index,
+                        const Read& read,
+                        const node::GetResult& result,
+                        const std::vector<WriteId>& present) {
+    const KeyState& of_key = state(index);
+    if (result.values.size() > 1) {
+        report("I24", index, fmt::format("{} values are shown", result.values.size()));
+        return;
+    }
+    std::vector<WriteId> met;
+    const std::vector<WriteId> wanted =
+        read.quiet ? of_key.history.known() : of_key.history.standing();
+    std::ranges::copy_if(wanted, std::back_inserter(met), [&](WriteId id) {
+        return of_key.history.get(id).acknowledged != never &&
+               (read.quiet || meets(of_key, read, id));
+    });
+    LastWrites::Shown shown;
+    if (!present.empty()) {
+        shown = {.id = present.front(),
+                 .stamp = {.time = result.values.front().time, .dot = result.values.front().dot}};
+    }
+    const uint64_t compared_before = of_key.last_writes.compared();
+    const std::string wrong = of_key.last_writes.judge(of_key.history, shown, met, read.answered);
+    counts_.last_writes_compared += of_key.last_writes.compared() - compared_before;
+    if (wrong.empty()) return;
+    report("I24",
+           index,
+           fmt::format("a read sent {:.6f} with R={}: {}",
+                       static_cast<double>(read.sent.count()) * 1e-9,
+                       read.quorum,
+                       wrong));
 }
 
 void Oracle::check_superseded(KeyIndex index,

@@ -21,7 +21,8 @@
 // For a sample of acknowledgements, at the moment when the node gives them (disk_audit.h): I10 a
 // power cut of all nodes would leave the write for W seats, on as many machines as the receipt
 // names. For all: I7 a dot of a partition belongs to one request; I11 receipts: R or W seats
-// answered, of this partition, stand-ins never counted for R.
+// answered, of this partition, stand-ins never counted for R. I24, I25: what the conflict policy of
+// the namespace promises (policy_rules.h); of a last_write_wins key I24 takes the place of I1.
 
 #include <cstdint>
 #include <functional>
@@ -35,6 +36,7 @@
 #include "node/replica/seat_set.h"
 #include "node/version/record.h"
 #include "tests/sim/history.h"
+#include "tests/sim/policy_rules.h"
 #include "tests/sim/verdict.h"
 
 namespace starling::sim {
@@ -52,6 +54,10 @@ struct OracleCounts {
     // Puts sent while another put of the same key was under way.
     uint64_t puts_contended = 0;
     uint64_t acknowledged_with_hints = 0;
+    // Pairs of writes of which it was checked that the later one is shown.
+    uint64_t last_writes_compared = 0;
+    // Of reject_stale keys.
+    uint64_t puts_taken_as_current = 0;
 
     uint64_t checked() const { return puts_acknowledged + reads_checked; }
 };
@@ -64,6 +70,7 @@ class Oracle {
         base::PartitionId partition;
         // N of the namespace.
         uint32_t replicas = 0;
+        node::ConflictPolicy policy = node::ConflictPolicy::siblings;
     };
     struct Read {
         SimTime sent{0};
@@ -93,6 +100,8 @@ class Oracle {
                           SimTime now,
                           const node::PutResult& result,
                           const node::Superseded& seen);
+    // It was acknowledged, and has one dot only.
+    void put_minted_once(KeyIndex index, WriteId id) { state(index).last_writes.minted_once(id); }
     // No try can have written, nor ever will.
     void put_refused(KeyIndex index, WriteId id);
     // No further dot of it is minted after `last_mint`.
@@ -146,6 +155,7 @@ class Oracle {
         Key key;
         History history;
         std::map<WriteId, AcknowledgedDot> dots;
+        LastWrites last_writes = {};
         uint32_t under_way = 0;
     };
     // Dots are unique within a group: a partition and an N.
@@ -154,6 +164,7 @@ class Oracle {
     KeyState& state(KeyIndex index) { return keys_[index.raw() - 1]; }
     void report(std::string_view invariant, KeyIndex index, std::string_view what);
     void learn_dot(KeyIndex index, WriteId id, const node::Dot& dot);
+    void check_acceptance(KeyIndex index, WriteId id, SimTime now, const node::PutResult& result);
     void check_receipt(KeyIndex index, const node::Receipt& receipt, uint32_t quorum, bool is_read);
     std::vector<WriteId> identify(KeyIndex index,
                                   SimTime answered,
@@ -166,6 +177,14 @@ class Oracle {
     bool meets(const KeyState& state, const Read& read, WriteId id) const;
     void check_presence(KeyIndex index, const Read& read, const std::vector<WriteId>& present);
     void check_superseded(KeyIndex index, const Read& read, const std::vector<WriteId>& present);
+    // Of a last_write_wins key.
+    void check_last(KeyIndex index,
+                    const Read& read,
+                    const node::GetResult& result,
+                    const std::vector<WriteId>& present);
+    bool is_last_write_wins(KeyIndex index) const {
+        return key(index).policy == node::ConflictPolicy::last_write_wins;
+    }
 
     Verdict& verdict_;
     const SeenByAll seen_by_all_;

@@ -62,6 +62,10 @@ class Script : public Scenario {
     void puts_are_tried_again_through_other_nodes();
     void a_request_arrives_again_after_it_was_replaced();
 
+    // Conflict policies.
+    void writes_of_two_sides_meet_where_the_last_wins();
+    void a_node_that_missed_a_write_gets_a_stale_one();
+
     // Replicas.
     void a_node_crashes_while_it_stores_large_values();
     void a_node_misses_a_write_and_takes_the_next();
@@ -80,6 +84,8 @@ class Script : public Scenario {
     static RunOptions tiny_memtables(uint32_t nodes);
     // Replicas learn what they miss from reads only, for a while.
     static RunOptions slow_repair(uint32_t nodes);
+    // The keys of `last` and of `strict` are the third and the fifth.
+    static RunOptions with_policies(RunOptions options);
     // Nobody looks at disks, so that what clients see comes first.
     static RunOptions unaudited(RunOptions options);
     // Forms the cluster and lets all seats find their places.
@@ -106,6 +112,11 @@ RunOptions Script::slow_repair(uint32_t nodes) {
     RunOptions options = plain(nodes, nodes);
     options.node.hint_interval = seconds(30);
     options.node.entropy_interval = seconds(60);
+    return options;
+}
+
+RunOptions Script::with_policies(RunOptions options) {
+    options.workload.policy_namespaces = true;
     return options;
 }
 
@@ -286,6 +297,35 @@ void Script::puts_are_tried_again_through_other_nodes() {
     read(1, 3);
 }
 
+// On one of two keys the node with the greater id is the later one, on the other the one with the
+// less.
+void Script::writes_of_two_sides_meet_where_the_last_wins() {
+    settle(with_policies(plain(3, 3)));
+    for (const uint32_t later : {1, 3}) {
+        use_key(later == 1 ? 2 : 3);
+        isolate(3);
+        put(4 - later, "earlier", {.replaces = Replaces::local, .w = 1});
+        run_for(seconds(1));
+        put(later, "later", {.replaces = Replaces::local, .w = 1});
+        heal();
+        run_for(seconds(30));
+        read(2, 3);
+    }
+}
+
+void Script::a_node_that_missed_a_write_gets_a_stale_one() {
+    settle(with_policies(slow_repair(3)));
+    use_key(4);
+    put(1, "one", {.w = 3});
+    const ReadOutcome one = read(3, 3);
+    // Until "one" cannot be minted again.
+    run_for(seconds(10));
+    isolate(3);
+    put(1, "two", {.replaces = Replaces::seen, .context = one.context});
+    heal();
+    put(3, "three", {.replaces = Replaces::seen, .context = one.context});
+}
+
 // As a frame would that the network repeats, through another node.
 void Script::a_request_arrives_again_after_it_was_replaced() {
     settle(plain(3, 3));
@@ -451,6 +491,8 @@ constexpr auto all_scripts = std::to_array<Scripted>({
      "I15",
      &Script::a_request_arrives_again_after_it_was_replaced},
     {PlantedBug::read_repair_writes_loser, "I1", &Script::a_read_repairs_its_coordinator},
+    {PlantedBug::last_write_by_dot, "I24", &Script::writes_of_two_sides_meet_where_the_last_wins},
+    {PlantedBug::stale_check_alone, "I25", &Script::a_node_that_missed_a_write_gets_a_stale_one},
     {PlantedBug::frontier_outside_batch,
      "I1",
      &Script::a_node_crashes_while_it_stores_large_values},

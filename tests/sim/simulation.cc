@@ -22,6 +22,30 @@ constexpr uint64_t checked_per_second_min = 10;
 // The faulty phase lasts at most so many times as long as was asked for.
 constexpr int stretch_max = 4;
 
+// Beside `default`.
+std::vector<node::NamespaceInfo> more_namespaces(const RunOptions& options) {
+    std::vector<node::NamespaceInfo> more;
+    const auto add = [&](std::string name, uint32_t n, node::ConflictPolicy policy) {
+        const uint32_t majority = n / 2 + 1;
+        node::NamespaceInfo& info = more.emplace_back();
+        info.name = std::move(name);
+        info.replicas = n;
+        info.read_quorum = n + 1 - majority;
+        info.write_quorum = majority;
+        info.policy = policy;
+    };
+    if (options.workload.second_namespace_replicas > 0) {
+        add("second", options.workload.second_namespace_replicas, node::ConflictPolicy::siblings);
+        more.back().siblings_max = options.node.siblings_max;
+    }
+    if (options.workload.policy_namespaces) {
+        const uint32_t n = std::min(3U, options.node.seat_count);
+        add("last", n, node::ConflictPolicy::last_write_wins);
+        add("strict", n, node::ConflictPolicy::reject_stale);
+    }
+    return more;
+}
+
 // Some day in 2025.
 constexpr base::WallTime true_start{hours(24 * 20'200)};
 
@@ -130,18 +154,9 @@ bool Simulation::form() {
 
 bool Simulation::find_namespaces() {
     Machine& founder = cluster_->machine(1);
-    std::optional<absl::Status> answer;
-    if (options_.workload.second_namespace_replicas > 0) {
-        const uint32_t n = options_.workload.second_namespace_replicas;
-        const uint32_t majority = n / 2 + 1;
-        node::NamespaceInfo info;
-        info.name = "second";
-        info.replicas = n;
-        info.read_quorum = n + 1 - majority;
-        info.write_quorum = majority;
-        info.siblings_max = options_.node.siblings_max;
-        founder.node().create_namespace(std::move(info),
-                                        [&](auto made) { answer = made.status(); });
+    for (const node::NamespaceInfo& info : more_namespaces(options_)) {
+        std::optional<absl::Status> answer;
+        founder.node().create_namespace(info, [&](auto made) { answer = made.status(); });
         run_for(seconds(5));
         if (!answer || !answer->ok()) {
             verdict_.report("P7",
@@ -150,9 +165,7 @@ bool Simulation::find_namespaces() {
             return false;
         }
     }
-    answer.reset();
     founder.node().list_namespaces([&](absl::StatusOr<std::vector<node::NamespaceInfo>> listed) {
-        answer = listed.status();
         if (listed.ok()) name_spaces_ = *std::move(listed);
     });
     run_for(seconds(1));

@@ -35,7 +35,8 @@ Workload::Workload(env::SimScheduler& scheduler,
         oracle_.add_key({.name_space = name_space.name,
                          .key = key,
                          .partition = ring::partition_of(key, options.node.partition_count),
-                         .replicas = name_space.replicas});
+                         .replicas = name_space.replicas,
+                         .policy = name_space.policy});
         keys_.emplace_back();
     };
     const auto keys = make_keys(random.fork("keys"), what_.keys, what_.nasty_keys);

@@ -58,6 +58,12 @@ class FakeService final : public v1::KV::Service, public v1::Admin::Service {
         return serve_batch(call, stream);
     };
     v1::StatusResponse status_answer;
+    std::function<grpc::Status(
+        grpc::ServerContext*, const v1::ListConflictsRequest&, v1::ListConflictsResponse&)>
+        on_list_conflicts = [](auto*, const auto&, auto& page) {
+            page.set_is_last(true);
+            return grpc::Status::OK;
+        };
 
     static v1::BatchResult done(const v1::BatchOperation& operation) {
         v1::BatchResult result;
@@ -138,6 +144,11 @@ class FakeService final : public v1::KV::Service, public v1::Admin::Service {
                                  const v1::CreateNamespaceRequest* request,
                                  v1::CreateNamespaceResponse* response) override {
         return on_create(call, request->namespace_(), *response->mutable_namespace_());
+    }
+    grpc::Status ListConflicts(grpc::ServerContext* call,
+                               const v1::ListConflictsRequest* request,
+                               v1::ListConflictsResponse* response) override {
+        return on_list_conflicts(call, *request, *response);
     }
 
   private:

@@ -72,6 +72,7 @@ class CoordinatorRig {
                        .replica = replica,
                        .host = peers,
                        .hybrid_clock = hybrid_clock,
+                       .clock_fence = clock_fence,
                        .sealer = sealer,
                        .sessions = sessions,
                        .retire = {},
@@ -263,6 +264,7 @@ class CoordinatorRig {
     Standings standings{store_rig.store, hints, horizon, owners};
     Replica replica{store_rig.store, hints, standings, peers};
     HybridClock hybrid_clock{std::chrono::seconds(10)};
+    ClockFence clock_fence{std::chrono::seconds(10)};
     ContextSealer sealer{"a secret of the cluster"};
     SessionSealer sessions{"a secret of the cluster"};
     std::shared_ptr<const ClusterView> view;

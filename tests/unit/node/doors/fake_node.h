@@ -158,6 +158,12 @@ class FakeNode final : public KvService, public AdminService {
     void inspect_replica(InspectRequest request, Callback<InspectResult> done) override {
         done(on_inspect(request));
     }
+    void list_conflicts(ConflictQuery query, Callback<ConflictPage> done) override {
+        conflict_queries.push_back(std::move(query));
+        done(conflict_answer);
+    }
+    absl::StatusOr<ConflictPage> conflict_answer = ConflictPage{};
+    std::vector<ConflictQuery> conflict_queries;
 
   private:
     absl::Mutex mutex_;

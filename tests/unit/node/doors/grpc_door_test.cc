@@ -516,6 +516,63 @@ TEST_F(GrpcDoorTest, NamespacesAreCreatedWithDefaultsAndListed) {
     EXPECT_THAT(node().namespaces(), SizeIs(1));
 }
 
+TEST_F(GrpcDoorTest, ConflictsAreListedPageByPageAndBadQueriesNameTheirFields) {
+    ConflictPage page;
+    page.keys = {{.partition = base::PartitionId(7),
+                  .key = std::string("k\0", 2),
+                  .siblings = 3,
+                  .value_bytes = 99,
+                  .latest = {.wall_ms = 1234, .logical = 5}}};
+    page.partitions = {base::PartitionId(6), base::PartitionId(7)};
+    page.next = ConflictCursor{.partition = base::PartitionId(7), .key = "l"};
+    node().conflict_answer = page;
+    const auto list = [this](const v1::ListConflictsRequest& request,
+                             v1::ListConflictsResponse& response) {
+        grpc::ClientContext context;
+        const bool is_ok = admin_->ListConflicts(&context, request, &response).ok();
+        return is_ok ? std::string() : reason_in(context);
+    };
+    v1::ListConflictsRequest request;
+    v1::ListConflictsResponse response;
+    ASSERT_EQ(list(request, response), "");
+    EXPECT_EQ(node().conflict_queries[0].name_space, "default");
+    EXPECT_EQ(node().conflict_queries[0].keys_max, 100u);
+    ASSERT_EQ(response.conflicts_size(), 1);
+    EXPECT_EQ(response.conflicts(0).key(), std::string("k\0", 2));
+    EXPECT_EQ(response.conflicts(0).partition(), 7u);
+    EXPECT_EQ(response.conflicts(0).siblings(), 3u);
+    EXPECT_EQ(response.conflicts(0).value_bytes(), 99u);
+    EXPECT_EQ(response.conflicts(0).latest_ms(), 1234u);
+    EXPECT_THAT(response.partitions(), testing::ElementsAre(6u, 7u));
+    EXPECT_FALSE(response.is_last());
+
+    request.set_namespace_("carts");
+    request.set_partition(response.next_partition());
+    request.set_key(response.next_key());
+    request.set_keys_max(5);
+    node().conflict_answer = ConflictPage{};
+    response.Clear();
+    ASSERT_EQ(list(request, response), "");
+    EXPECT_TRUE(response.is_last());
+    const ConflictQuery& asked = node().conflict_queries[1];
+    EXPECT_EQ(asked.name_space, "carts");
+    EXPECT_EQ(asked.from.partition, base::PartitionId(7));
+    EXPECT_EQ(asked.from.key, "l");
+    EXPECT_EQ(asked.keys_max, 5u);
+
+    for (const auto& spoil : std::vector<std::function<void(v1::ListConflictsRequest&)>>{
+             [](v1::ListConflictsRequest& bad) { bad.set_partition(65536); },
+             [](v1::ListConflictsRequest& bad) { bad.set_namespace_(std::string(256, 'n')); },
+             [](v1::ListConflictsRequest& bad) {
+                 bad.set_key(std::string((64u << 10) + 2, 'k'));
+             }}) {
+        v1::ListConflictsRequest bad = request;
+        spoil(bad);
+        EXPECT_EQ(list(bad, response), "invalid_request");
+    }
+    EXPECT_EQ(node().conflict_queries.size(), 2u);
+}
+
 TEST_F(GrpcDoorTest, MoreRequestsThanTheDoorMayHoldAreRefusedAsOverload) {
     GrpcDoorOptions options;
     options.requests_in_flight_max = 2;

@@ -86,10 +86,6 @@ TEST(NamespacesTest, EachFieldOutOfItsRangeIsRefusedByName) {
                        base::reason::invalid_namespace,
                        "siblings_max");
     }
-    expect_refused([](NamespaceInfo& info) { info.policy = ConflictPolicy::last_write_wins; },
-                   StatusCode::kUnimplemented,
-                   base::reason::unimplemented,
-                   "policy");
     expect_refused([](NamespaceInfo& info) { info.durability = Durability::memory; },
                    StatusCode::kUnimplemented,
                    base::reason::unimplemented,

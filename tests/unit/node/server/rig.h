@@ -113,6 +113,7 @@ class Machine {
     env::SimFileSystem& files() { return *disk; }
     std::string peer_address() const { return fmt::format("10.0.0.{}:4001", number_); }
     env::SimProcess& process() { return process_; }
+    env::SimWallClock& wall_clock() { return wall_clock_; }
     Node& node() { return *node_; }
     bool is_running() const { return node_ != nullptr; }
 

@@ -47,6 +47,14 @@ TEST(HybridClockTest, AFullLogicalPartBorrowsAMillisecond) {
     EXPECT_EQ(clock.tick(at_ms(1000)), (HybridTime{1001, 0}));
 }
 
+TEST(TimeAfterTest, IsTheClocksUnlessWhatWasSeenIsAsLate) {
+    EXPECT_EQ(time_after({}, at_ms(1000)), (HybridTime{1000, 0}));
+    EXPECT_EQ(time_after({999, 9}, at_ms(1000)), (HybridTime{1000, 0}));
+    EXPECT_EQ(time_after({1000, 0}, at_ms(1000)), (HybridTime{1000, 1}));
+    EXPECT_EQ(time_after({5000, 3}, at_ms(1000)), (HybridTime{5000, 4}));
+    EXPECT_EQ(time_after({5000, UINT32_MAX}, at_ms(1000)), (HybridTime{5001, 0}));
+}
+
 RC_GTEST_PROP(HybridClockTest, NeverRepeatsATimeHoweverTheWallClockJumps, ()) {
     HybridClock clock(drift_max);
     HybridTime last = clock.tick(at_ms(0));

@@ -1,0 +1,91 @@
+#include "tests/sim/policy_rules.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace starling::sim {
+
+namespace {
+
+// Any write of the history but `except` for which `predicate` holds.
+bool any_other(const History& history,
+               std::initializer_list<WriteId> except,
+               const std::function<bool(WriteId, const Write&)>& predicate) {
+    for (uint32_t raw = 1; raw <= history.size(); ++raw) {
+        const WriteId id(raw);
+        if (std::ranges::find(except, id) == except.end() && predicate(id, history.get(id)))
+            return true;
+    }
+    return false;
+}
+
+}  // namespace
+
+bool LastWrites::may_be_replaced_unknown(const History& history,
+                                         WriteId id,
+                                         SimTime answered) const {
+    const SimTime since = history.get(id).started;
+    return any_other(history, {id}, [&](WriteId other, const Write& write) {
+        return !is_certain(other) && !write.refused && write.started <= answered &&
+               write.settled >= since;
+    });
+}
+
+bool LastWrites::may_be_deleted(const History& history, WriteId id, SimTime answered) const {
+    return any_other(history, {id}, [&](WriteId other, const Write& write) {
+        if (!write.is_delete || write.refused || write.started > answered) return false;
+        return !is_certain(other) || !is_certain(id) || stamps_.at(other) > stamps_.at(id);
+    });
+}
+
+std::string LastWrites::judge(const History& history,
+                              const Shown& shown,
+                              const std::vector<WriteId>& met,
+                              SimTime answered) const {
+    for (const WriteId id : met) {
+        if (id == shown.id) continue;
+        const Write& write = history.get(id);
+        if (shown.id.is_none()) {
+            if (!write.is_delete && !may_be_deleted(history, id, answered) &&
+                !may_be_replaced_unknown(history, id, answered)) {
+                return fmt::format("nothing is shown, and no delete is later than {}",
+                                   history.describe(id));
+            }
+            continue;
+        }
+        if (!is_certain(id) || !is_certain(shown.id) ||
+            may_be_replaced_unknown(history, id, answered)) {
+            continue;
+        }
+        ++compared_;
+        const Stamp& missed = stamps_.at(id);
+        if (missed > shown.stamp) {
+            return fmt::format("{} ({}) is shown, which is earlier than {} ({})",
+                               history.describe(shown.id),
+                               node::to_string(shown.stamp.time),
+                               history.describe(id),
+                               node::to_string(missed.time));
+        }
+    }
+    return "";
+}
+
+WriteId unseen_by_accepted(const History& history, WriteId id, SimTime now) {
+    const Write& accepted = history.get(id);
+    for (const WriteId lower : history.standing()) {
+        const Write& value = history.get(lower);
+        const bool must_be_met = lower != id && !value.is_delete &&
+                                 value.acknowledged < accepted.started &&
+                                 value.strength >= accepted.quorum;
+        const bool was_seen = accepted.replaces == Replaces::seen && history.must_cover(id, lower);
+        if (!must_be_met || was_seen) continue;
+        const bool may_be_gone = any_other(history, {id, lower}, [&](WriteId, const Write& other) {
+            return !other.refused && other.started <= now && other.settled >= value.acknowledged;
+        });
+        if (!may_be_gone) return lower;
+    }
+    return WriteId();
+}
+
+}  // namespace starling::sim
