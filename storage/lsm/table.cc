@@ -174,6 +174,12 @@ uint64_t Table::approximate_offset(std::string_view user_key) const {
     return last.offset + last.size;
 }
 
+void Table::forget_blocks() const {
+    for (size_t index = 0; index < index_.block_count(); ++index) {
+        cache_.forget(number_, index_.handle(index).offset);
+    }
+}
+
 void TableIterator::reset(std::shared_ptr<const Table> table) {
     table_ = std::move(table);
     status_ = absl::OkStatus();
