@@ -30,7 +30,7 @@ enum class Method : uint8_t {
     list_conflicts,
     http,
 };
-inline constexpr size_t method_count = 12;
+inline constexpr size_t method_count = 13;
 
 // As in proto/starling/v1: "Put", "Get", ...; "http" for the HTTP door.
 std::string_view to_string(Method method);

@@ -22,6 +22,8 @@ constexpr uint64_t spare_growth_max = 2;
 constexpr uint64_t fill_divisor = 16;
 constexpr uint64_t fill_bytes_min = 4u << 10;
 constexpr uint64_t fill_bytes_max = 1u << 20;
+// About as long as a sync takes, and enough to wake some dozens of threads.
+constexpr uint32_t gather_microseconds_max = 200;
 
 }  // namespace
 
@@ -70,7 +72,7 @@ absl::Status Log::make_files() {
 absl::Status Log::sync() {
     for (LogPosition target = 0;;) {
         Round round = 0;
-        Part part = Part::done;
+        auto part = SyncRounds::Part::follower;
         {
             absl::MutexLock lock(&mutex_);
             // A second turn is for what the first one asked.
@@ -78,19 +80,15 @@ absl::Status Log::sync() {
             if (!error_.ok() || durable_.load(std::memory_order_relaxed) >= target) {
                 return error_;
             }
-            round = forming_;
-            if (has_leader_) {
-                STARLING_MARK(log_sync_follows_another);
-                ++followers_;
-            } else {
-                has_leader_ = true;
-                part = Part::leader;
-            }
+            round = rounds_.forming();
+            part = rounds_.join();
         }
-        if (part != Part::leader) {
-            part = wait_for(round);
+        bool leads = part == SyncRounds::Part::leader;
+        if (!leads) {
+            const bool called = part == SyncRounds::Part::called || wait_for(round);
+            leads = called && gather(round);
         }
-        if (part == Part::leader) {
+        if (leads) {
             return lead_round(round);
         }
         if (durable_.load(std::memory_order_acquire) >= target) {
@@ -100,64 +98,82 @@ absl::Status Log::sync() {
     }
 }
 
-Log::Part Log::wait_for(Round round) {
-    std::atomic<uint32_t>& word = rounds_[round % 2];
+// Until the round is done; true: until its caller is called to lead it.
+bool Log::wait_for(Round round) {
+    WaitWord& word = round_words_[round % 2];
     for (;;) {
-        uint32_t seen = word.load(std::memory_order_acquire);
+        uint32_t seen = word.load();
         // The next round with this last bit begins only when this one is done.
         if (seen / 4 != round % (1u << 30) || seen % 4 == static_cast<uint32_t>(RoundState::done)) {
-            return Part::done;
+            return false;
         }
         if (seen % 4 == static_cast<uint32_t>(RoundState::wants_leader)) {
-            if (word.compare_exchange_strong(seen, seen - 1, std::memory_order_acq_rel)) {
-                return Part::leader;
+            if (word.replace(seen, word_of(round, RoundState::pending))) {
+                return true;
             }
             continue;
         }
-        word.wait(seen, std::memory_order_acquire);
+        word.wait(seen);
     }
 }
 
+// False: another one has led the round, and it is done.
+bool Log::gather(Round round) {
+    uint32_t absent = 0;
+    {
+        absl::MutexLock lock(&mutex_);
+        absent = rounds_.gather();
+    }
+    if (absent == 0) {
+        return true;
+    }
+    round_words_[round % 2].wait_at_most(word_of(round, RoundState::pending),
+                                         gather_microseconds_max);
+    {
+        absl::MutexLock lock(&mutex_);
+        if (rounds_.end_gather(round)) {
+            return true;
+        }
+    }
+    return wait_for(round);
+}
+
 void Log::show(Round round, RoundState state) {
-    rounds_[round % 2].store(round * 4 + static_cast<uint32_t>(state), std::memory_order_release);
+    round_words_[round % 2].store(word_of(round, state));
 }
 
 absl::Status Log::lead_round(Round round) {
     LogPosition durable = 0;
     absl::Status status = write_out_and_sync(durable);
-    bool calls_leader = false;
+    SyncRounds::End end;
     {
         absl::MutexLock lock(&mutex_);
         if (status.ok()) {
             durable_.store(std::max(durable_.load(std::memory_order_relaxed), durable),
                            std::memory_order_release);
         }
-        if (forming_ == round) {
-            STARLING_MARK(log_round_failed_early);
+        if (rounds_.forming() == round) {
             // It failed before everything was written.
             close_round();
         }
-        calls_leader = followers_ > 0;
-        if (calls_leader) {
-            --followers_;
+        end = rounds_.end();
+        if (end.calls_leader) {
             show(round + 1, RoundState::wants_leader);
-        } else {
-            has_leader_ = false;
         }
         show(round, RoundState::done);
     }
-    if (calls_leader) {
-        rounds_[(round + 1) % 2].notify_one();
+    if (end.calls_leader) {
+        round_words_[(round + 1) % 2].wake_one();
     }
-    rounds_[round % 2].notify_all();
+    if (end.has_sleepers) {
+        round_words_[round % 2].wake_all();
+    }
     return status;
 }
 
-// Who comes from now on waits for the next round.
 void Log::close_round() {
-    ++forming_;
-    followers_ = 0;
-    show(forming_, RoundState::pending);
+    rounds_.close();
+    show(rounds_.forming(), RoundState::pending);
 }
 
 absl::Status Log::write_out_and_sync(LogPosition& durable) {

@@ -3,7 +3,7 @@
 // The write-ahead log: batches in the order of their sequences, in one file per memtable. A batch
 // is first copied into memory (append), then written out, then synced.
 //
-// sync() calls that overlap share one fdatasync. They form rounds: the first caller of a round
+// sync() calls that overlap share one fdatasync, in rounds (sync_rounds.h): one caller of a round
 // leads it, the others sleep. What is appended while a round's fdatasync runs belongs to the next
 // round, whose leader is woken before those that are done, since the disk is what must not wait.
 // Each round wakes its own callers at once, by one system call and without a lock to queue for.
@@ -37,6 +37,8 @@
 #include "env/file_system.h"
 #include "storage/log/log_start.h"
 #include "storage/log/record_file.h"
+#include "storage/log/sync_rounds.h"
+#include "storage/log/wait_word.h"
 
 namespace starling::storage {
 
@@ -109,15 +111,18 @@ class Log {
         uint64_t number;
         uint64_t bytes;
     };
-    using Round = uint32_t;
+    using Round = SyncRounds::Round;
     enum class RoundState : uint32_t { pending = 0, wants_leader = 1, done = 2 };
-    enum class Part : uint8_t { done, leader };
 
     absl::Status write_out() ABSL_EXCLUSIVE_LOCKS_REQUIRED(file_mutex_);
     bool take(Segment& part) ABSL_EXCLUSIVE_LOCKS_REQUIRED(file_mutex_);
     void close_round() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+    static uint32_t word_of(Round round, RoundState state) {
+        return round * 4 + static_cast<uint32_t>(state);
+    }
     void show(Round round, RoundState state);
-    Part wait_for(Round round);
+    bool wait_for(Round round);
+    bool gather(Round round);
     absl::Status lead_round(Round round);
     void put_back(Segment part, const absl::Status& status)
         ABSL_EXCLUSIVE_LOCKS_REQUIRED(file_mutex_);
@@ -145,7 +150,7 @@ class Log {
     std::atomic<uint64_t> sync_count_ = 0;
     std::atomic<uint64_t> written_bytes_ = 0;
     // Of the two newest rounds, by their last bit: round * 4 + state. Sleepers wait for a change.
-    std::atomic<uint32_t> rounds_[2] = {0, 0};
+    WaitWord round_words_[2];
 
     // Held during file operations; taken before mutex_.
     absl::Mutex file_mutex_;
@@ -176,11 +181,7 @@ class Log {
     LogPosition end_ ABSL_GUARDED_BY(mutex_);
     // Written under mutex_.
     std::atomic<LogPosition> durable_;
-    // The round that takes callers, and how many of them wait for it without leading.
-    Round forming_ ABSL_GUARDED_BY(mutex_) = 0;
-    uint32_t followers_ ABSL_GUARDED_BY(mutex_) = 0;
-    // A round is under way, or its leader has been called.
-    bool has_leader_ ABSL_GUARDED_BY(mutex_) = false;
+    SyncRounds rounds_ ABSL_GUARDED_BY(mutex_);
     // Complete, and not yet given up by those who read them.
     std::vector<FinishedFile> finished_ ABSL_GUARDED_BY(mutex_);
     std::vector<FinishedFile> spares_ ABSL_GUARDED_BY(mutex_);

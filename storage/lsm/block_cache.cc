@@ -1,6 +1,7 @@
 #include "storage/lsm/block_cache.h"
 
 #include <algorithm>
+#include <iterator>
 #include <list>
 #include <utility>
 
@@ -28,6 +29,7 @@ class ClockShard final : public BlockShard {
     void insert(const CacheKey& key, BlockPtr block) override {
         blocks_.insert(key, std::move(block));
     }
+    void forget(const CacheKey& key) override { blocks_.forget(key); }
     uint64_t memory_bytes() const override { return blocks_.cost(); }
 
   private:
@@ -62,9 +64,14 @@ class LruShard final : public BlockShard {
         index_.emplace(name, entries_.begin());
         bytes_ += bytes;
         while (bytes_ > bytes_max_) {
-            bytes_ -= entries_.back().block->memory_bytes();
-            index_.erase(entries_.back().name);
-            entries_.pop_back();
+            drop(std::prev(entries_.end()));
+        }
+    }
+
+    void forget(const CacheKey& key) override {
+        absl::MutexLock lock(&mutex_);
+        if (const auto found = index_.find({key.first, key.second}); found != index_.end()) {
+            drop(found->second);
         }
     }
 
@@ -79,6 +86,12 @@ class LruShard final : public BlockShard {
         Name name;
         BlockPtr block;
     };
+
+    void drop(std::list<Entry>::iterator entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+        bytes_ -= entry->block->memory_bytes();
+        index_.erase(entry->name);
+        entries_.erase(entry);
+    }
 
     const uint64_t bytes_max_;
     mutable absl::Mutex mutex_;
@@ -122,6 +135,11 @@ BlockPtr BlockCache::find(uint64_t file_number, uint64_t offset) {
 void BlockCache::insert(uint64_t file_number, uint64_t offset, BlockPtr block) {
     const CacheKey key{.first = file_number, .second = offset};
     shard_of(key).blocks->insert(key, std::move(block));
+}
+
+void BlockCache::forget(uint64_t file_number, uint64_t offset) {
+    const CacheKey key{.first = file_number, .second = offset};
+    shard_of(key).blocks->forget(key);
 }
 
 uint64_t BlockCache::memory_bytes() const {

@@ -23,6 +23,7 @@ class BlockShard {
     // Null: not there.
     virtual BlockPtr find(const CacheKey& key) = 0;
     virtual void insert(const CacheKey& key, BlockPtr block) = 0;
+    virtual void forget(const CacheKey& key) = 0;
     virtual uint64_t memory_bytes() const = 0;
 };
 
@@ -35,6 +36,8 @@ class BlockCache {
     BlockPtr find(uint64_t file_number, uint64_t offset);
     // A block larger than a shard's share is not kept.
     void insert(uint64_t file_number, uint64_t offset, BlockPtr block);
+    // Does nothing when it is not there.
+    void forget(uint64_t file_number, uint64_t offset);
 
     uint64_t memory_bytes() const;
     uint64_t hits() const;

@@ -14,27 +14,36 @@ namespace starling::storage::lsm {
 
 namespace {
 
-absl::StatusOr<std::string> read_exactly(const env::RandomAccessFile& file,
-                                         const std::string& path,
-                                         uint64_t offset,
-                                         size_t count) {
-    std::string bytes(count, '\0');
+constexpr size_t kept_buffer_bytes_max = 64u << 10;
+
+absl::Status read_exactly(const env::RandomAccessFile& file,
+                          const std::string& path,
+                          uint64_t offset,
+                          size_t count,
+                          std::string& bytes) {
+    bytes.resize(count);
     STARLING_ASSIGN_OR_RETURN(const size_t got, file.read(offset, count, bytes.data()));
     if (got != count) {
         return absl::DataLossError(
             fmt::format("{}: at offset {}: {} bytes where {} should be", path, offset, got, count));
     }
-    return bytes;
+    return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> read_block_content(const env::RandomAccessFile& file,
-                                               const std::string& path,
-                                               uint64_t number,
-                                               const BlockHandle& handle) {
-    STARLING_ASSIGN_OR_RETURN(
-        std::string stored,
-        read_exactly(file, path, handle.offset, handle.size + block_trailer_bytes));
-    return unpack_block(std::move(stored), number, handle.offset, path);
+// A block on its way from the file into memory.
+struct BlockBuffers {
+    std::string stored;
+    std::string content;
+};
+
+absl::Status read_block_content(const env::RandomAccessFile& file,
+                                const std::string& path,
+                                uint64_t number,
+                                const BlockHandle& handle,
+                                BlockBuffers& buffers) {
+    STARLING_RETURN_IF_ERROR(
+        read_exactly(file, path, handle.offset, handle.size + block_trailer_bytes, buffers.stored));
+    return unpack_block(buffers.stored, number, handle.offset, path, buffers.content);
 }
 
 std::string place(const std::string& path, uint64_t offset) {
@@ -44,13 +53,27 @@ std::string place(const std::string& path, uint64_t offset) {
 absl::StatusOr<BlockPtr> read_block(const env::RandomAccessFile& file,
                                     const std::string& path,
                                     uint64_t number,
-                                    const BlockHandle& handle) {
-    STARLING_ASSIGN_OR_RETURN(const std::string content,
-                              read_block_content(file, path, number, handle));
-    BlockPtr block = Block::make(content);
+                                    const BlockHandle& handle,
+                                    BlockBuffers& buffers) {
+    STARLING_RETURN_IF_ERROR(read_block_content(file, path, number, handle, buffers));
+    BlockPtr block = Block::make(buffers.content);
     if (!block) {
         return absl::DataLossError(
             fmt::format("{}: a block is damaged", place(path, handle.offset)));
+    }
+    return block;
+}
+
+// Each thread keeps its buffers, unless a block is huge: making and clearing them anew costs more
+// than unpacking does.
+absl::StatusOr<BlockPtr> read_data_block(const env::RandomAccessFile& file,
+                                         const std::string& path,
+                                         uint64_t number,
+                                         const BlockHandle& handle) {
+    thread_local BlockBuffers buffers;
+    absl::StatusOr<BlockPtr> block = read_block(file, path, number, handle, buffers);
+    if (buffers.stored.capacity() + buffers.content.capacity() > kept_buffer_bytes_max) {
+        buffers = {};
     }
     return block;
 }
@@ -85,16 +108,17 @@ absl::StatusOr<std::shared_ptr<const Table>> Table::open(env::FileSystem& files,
             "{}: has {} bytes, but was written with {}", path, size, metadata.file_bytes));
     }
     const uint64_t footer_offset = size - table_footer_bytes;
-    STARLING_ASSIGN_OR_RETURN(const std::string footer_bytes,
-                              read_exactly(*file, path, footer_offset, table_footer_bytes));
-    const auto footer = decode_table_footer(footer_bytes, metadata.number, size);
+    BlockBuffers buffers;
+    STARLING_RETURN_IF_ERROR(
+        read_exactly(*file, path, footer_offset, table_footer_bytes, buffers.stored));
+    const auto footer = decode_table_footer(buffers.stored, metadata.number, size);
     if (!footer.ok() || footer->entry_count != metadata.entry_count) {
         STARLING_MARK(table_footer_damaged);
         return absl::DataLossError(
             fmt::format("{}: the footer is damaged", place(path, footer_offset)));
     }
     STARLING_ASSIGN_OR_RETURN(BlockPtr index_block,
-                              read_block(*file, path, metadata.number, footer->index));
+                              read_block(*file, path, metadata.number, footer->index, buffers));
     std::optional<TableIndex> index = TableIndex::make(std::move(index_block), footer_offset);
     if (!index.has_value()) {
         return absl::DataLossError(
@@ -102,8 +126,10 @@ absl::StatusOr<std::shared_ptr<const Table>> Table::open(env::FileSystem& files,
     }
     std::string filter;
     if (footer->filter != BlockHandle()) {
-        STARLING_ASSIGN_OR_RETURN(filter,
-                                  read_block_content(*file, path, metadata.number, footer->filter));
+        STARLING_RETURN_IF_ERROR(
+            read_block_content(*file, path, metadata.number, footer->filter, buffers));
+        // A copy, of no more bytes than it has.
+        filter = buffers.content;
     }
     return std::shared_ptr<const Table>(new Table(
         std::move(file), path, metadata.number, *std::move(index), std::move(filter), cache));
@@ -117,7 +143,7 @@ absl::StatusOr<BlockPtr> Table::read(size_t index, ReadMode mode) const {
     if (mode == ReadMode::memory_only) {
         return absl::UnavailableError("not in memory");
     }
-    STARLING_ASSIGN_OR_RETURN(BlockPtr block, read_block(*file_, path_, number_, handle));
+    STARLING_ASSIGN_OR_RETURN(BlockPtr block, read_data_block(*file_, path_, number_, handle));
     if (mode == ReadMode::cached) {
         cache_.insert(number_, handle.offset, block);
     }
@@ -148,6 +174,12 @@ uint64_t Table::approximate_offset(std::string_view user_key) const {
     }
     const BlockHandle last = index_.handle(index - 1);
     return last.offset + last.size;
+}
+
+void Table::forget_blocks() const {
+    for (size_t index = 0; index < index_.block_count(); ++index) {
+        cache_.forget(number_, index_.handle(index).offset);
+    }
 }
 
 void TableIterator::reset(std::shared_ptr<const Table> table) {

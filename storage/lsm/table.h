@@ -55,6 +55,9 @@ class Table {
     // Where in the file the key would be.
     uint64_t approximate_offset(std::string_view user_key) const;
 
+    // Takes its blocks out of the cache: nobody reads them any more.
+    void forget_blocks() const;
+
     uint64_t memory_bytes() const { return index_.memory_bytes() + filter_.capacity(); }
 
   private:

@@ -49,6 +49,10 @@ absl::StatusOr<TableCache::TablePointer> TableCache::open(const TableMetadata& m
 }
 
 void TableCache::forget(uint64_t number) {
+    TablePointer table;
+    if (tables_.with({.first = number}, [&](const TablePointer& open) { table = open; })) {
+        table->forget_blocks();
+    }
     tables_.forget({.first = number});
 }
 

@@ -30,7 +30,9 @@ class TableCache {
                              const LookupKey& key,
                              ReadMode mode,
                              FoundEntry& found);
-    // Closes its file, once nobody reads it.
+    // Of a table that is gone: closes its file, once nobody reads it, and gives the memory of its
+    // blocks back, to those of tables that are there. (Blocks of one that was not open any more
+    // fall out as others come.)
     void forget(uint64_t number);
     uint64_t memory_bytes() const;
 

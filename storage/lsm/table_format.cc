@@ -10,6 +10,7 @@
 
 #include "base/codec.h"
 #include "base/crc32c.h"
+#include "base/status_macros.h"
 
 namespace starling::storage::lsm {
 
@@ -200,10 +201,20 @@ uint64_t append_block(std::string& out,
     return size;
 }
 
-absl::StatusOr<std::string> unpack_block(std::string stored,
+absl::StatusOr<std::string> unpack_block(std::string_view stored,
                                          uint64_t file_number,
                                          uint64_t offset,
                                          const std::string& path) {
+    std::string content;
+    STARLING_RETURN_IF_ERROR(unpack_block(stored, file_number, offset, path, content));
+    return content;
+}
+
+absl::Status unpack_block(std::string_view stored,
+                          uint64_t file_number,
+                          uint64_t offset,
+                          const std::string& path,
+                          std::string& content) {
     const auto damaged = [&] {
         return absl::DataLossError(
             fmt::format("{}: at offset {}: a block is damaged", path, offset));
@@ -211,26 +222,21 @@ absl::StatusOr<std::string> unpack_block(std::string stored,
     if (stored.size() < block_trailer_bytes) {
         return damaged();
     }
-    const std::string_view bytes = stored;
-    const std::string_view covered = bytes.substr(0, bytes.size() - 4);
-    base::Reader trailer(bytes.substr(covered.size()));
+    const std::string_view covered = stored.substr(0, stored.size() - 4);
+    base::Reader trailer(stored.substr(covered.size()));
     if (trailer.u32() != block_checksum(covered, file_number, offset)) {
         return damaged();
     }
     const auto used = static_cast<uint8_t>(covered.back());
-    if (used == static_cast<uint8_t>(Compression::none)) {
-        stored.resize(stored.size() - block_trailer_bytes);
-        return stored;
-    }
-    std::string content;
     const std::string_view packed = covered.substr(0, covered.size() - 1);
+    if (used == static_cast<uint8_t>(Compression::none)) {
+        content.assign(packed);
+        return absl::OkStatus();
+    }
     const bool unpacked =
         (used == static_cast<uint8_t>(Compression::lz4) && unpack_lz4(packed, content)) ||
         (used == static_cast<uint8_t>(Compression::zstd) && unpack_zstd(packed, content));
-    if (!unpacked) {
-        return damaged();
-    }
-    return content;
+    return unpacked ? absl::OkStatus() : damaged();
 }
 
 }  // namespace starling::storage::lsm

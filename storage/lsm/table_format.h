@@ -55,9 +55,15 @@ uint64_t append_block(std::string& out,
                       uint64_t file_number,
                       uint64_t offset);
 // Checks and unpacks what append_block() wrote. data_loss, naming `path` and offset.
-absl::StatusOr<std::string> unpack_block(std::string stored,
+absl::StatusOr<std::string> unpack_block(std::string_view stored,
                                          uint64_t file_number,
                                          uint64_t offset,
                                          const std::string& path);
+// The same into a buffer that is there already; after an error it holds anything.
+absl::Status unpack_block(std::string_view stored,
+                          uint64_t file_number,
+                          uint64_t offset,
+                          const std::string& path,
+                          std::string& content);
 
 }  // namespace starling::storage::lsm

@@ -61,7 +61,7 @@ class TableCheck {
             checker_.damage(path_, handle.offset, "a block cannot be read");
             return std::nullopt;
         }
-        auto content = lsm::unpack_block(*std::move(stored), number_, handle.offset, path_);
+        auto content = lsm::unpack_block(*stored, number_, handle.offset, path_);
         if (!content.ok()) {
             checker_.damage(path_, handle.offset, content.status());
             return std::nullopt;

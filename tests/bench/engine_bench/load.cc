@@ -116,12 +116,16 @@ uint64_t Shuffle::at(uint64_t index) const {
 }
 
 LoadTimes run_counted(uint32_t threads, uint64_t count, const Operation& operation) {
+    std::atomic<uint64_t> next = 0;
     return run_threads(threads, [&](uint32_t thread) {
         uint64_t done = 0;
-        for (uint64_t index = 0; index < count / threads; ++index) {
+        for (;;) {
+            const uint64_t index = next.fetch_add(1, std::memory_order_relaxed);
+            if (index >= count) {
+                return done;
+            }
             done += operation(thread, index);
         }
-        return done;
     });
 }
 

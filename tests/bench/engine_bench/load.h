@@ -77,7 +77,7 @@ struct LoadTimes {
 // One operation with number `index` of thread `thread`; returns how many things it did.
 using Operation = std::function<uint64_t(uint32_t thread, uint64_t index)>;
 
-// Each of `threads` does numbers 0 .. count / threads - 1.
+// Numbers 0 .. count - 1, each done by the thread that is free first: all are busy to the end.
 LoadTimes run_counted(uint32_t threads, uint64_t count, const Operation& operation);
 // Each of `threads` goes on until `duration` is over.
 LoadTimes run_timed(uint32_t threads,

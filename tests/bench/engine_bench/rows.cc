@@ -16,10 +16,18 @@ namespace {
 using SteadyClock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
-// Demand on the writer beside the readers, the same for every engine: one that all of them keep up
-// with, and one that keeps flushes and compactions running all the time.
-constexpr double calm_writer_bytes_per_second = 4.0 * (1u << 20);
-constexpr double busy_writer_bytes_per_second = 24.0 * (1u << 20);
+// Demand on the writer beside the reader, the same for every engine.
+struct WriterBeside {
+    double bytes_per_second;
+    // How long, in the workload's seconds.
+    double lengths;
+};
+constexpr double mebibyte = 1u << 20;
+constexpr WriterBeside calm_writer{.bytes_per_second = 4 * mebibyte, .lengths = 2};
+// Near the most that all of them keep up with, and long enough for several compactions of level 0.
+constexpr WriterBeside busy_writer{.bytes_per_second = 8 * mebibyte, .lengths = 10};
+// More than some keep up with: they then have less to do than the others.
+constexpr WriterBeside flooding_writer{.bytes_per_second = 24 * mebibyte, .lengths = 2};
 
 constexpr uint64_t scan_length = 100;
 
@@ -247,12 +255,12 @@ class PacedWriter {
     std::thread thread_;
 };
 
-RowResult read_beside_writer(const RowContext& context, double bytes_per_second) {
+RowResult read_beside_writer(const RowContext& context, const WriterBeside& beside) {
     const auto engine = open_hot(context);
     Sequence random(1);
-    PacedWriter writer(*engine, context.workload, bytes_per_second);
-    const LoadTimes times =
-        run_with_latencies(Seconds(2 * context.workload.seconds), [&](uint32_t, uint64_t) {
+    PacedWriter writer(*engine, context.workload, beside.bytes_per_second);
+    const LoadTimes times = run_with_latencies(
+        Seconds(beside.lengths * context.workload.seconds), [&](uint32_t, uint64_t) {
             get_present(*engine, random, context.workload.keys);
             return 1;
         });
@@ -290,11 +298,8 @@ std::vector<Row> all_rows(uint32_t threads, uint32_t sync_threads) {
     const auto read_backward = [](const RowContext& context) {
         return read_all(context, Direction::reverse);
     };
-    const auto read_while_writing = [](const RowContext& context) {
-        return read_beside_writer(context, calm_writer_bytes_per_second);
-    };
-    const auto read_while_compacting = [](const RowContext& context) {
-        return read_beside_writer(context, busy_writer_bytes_per_second);
+    const auto read_beside = [](WriterBeside beside) {
+        return [beside](const RowContext& context) { return read_beside_writer(context, beside); };
     };
     constexpr auto nothing = StartsWith::nothing;
     return {
@@ -347,8 +352,11 @@ std::vector<Row> all_rows(uint32_t threads, uint32_t sync_threads) {
          .rocksdb_factor_100 = 314.0 / 189,
          .rocksdb_factor_1024 = 212.0 / 156,
          .run = overwrite},
-        {.name = "readwhilewriting", .measures = Measures::p99, .run = read_while_writing},
-        {.name = "readwhilecompacting", .measures = Measures::p99, .run = read_while_compacting},
+        {.name = "readwhilewriting", .measures = Measures::p99, .run = read_beside(calm_writer)},
+        {.name = "readwhilecompacting", .measures = Measures::p99, .run = read_beside(busy_writer)},
+        {.name = "readwhileflooding",
+         .measures = Measures::p99,
+         .run = read_beside(flooding_writer)},
         {.name = "fillsync", .start = nothing, .run = fill_synced},
         {.name = many("fillsync", sync_threads),
          .threads = sync_threads,

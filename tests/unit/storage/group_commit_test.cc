@@ -83,6 +83,31 @@ TEST_F(GroupCommitTest, WritersShareSyncsWhileReadersAndBackgroundJobsRun) {
     EXPECT_EQ(contents(*engine)->size(), size_t{writer_count * writes});
 }
 
+TEST_F(GroupCommitTest, AWriterThatDoesNotComeBackKeepsNobodyWaiting) {
+    constexpr int writer_count = 8;
+    constexpr int writes_each = 20;
+    auto engine = open();
+    std::atomic<int> wrong = 0;
+    std::vector<std::thread> writers;
+    for (int writer = 1; writer <= writer_count; ++writer) {
+        writers.emplace_back([&, writer] {
+            for (int i = 0; i < writer * writes_each; ++i) {
+                WriteBatch batch;
+                batch.put(fmt::format("{}-{}", writer, i), "v");
+                wrong += !engine->write(batch, {.sync = true}).ok();
+            }
+        });
+    }
+    for (std::thread& writer : writers) {
+        writer.join();
+    }
+    EXPECT_EQ(wrong, 0);
+    ASSERT_TRUE(engine->close().ok());
+    engine.reset();
+    EXPECT_EQ(contents(*open())->size(),
+              size_t{writes_each * writer_count * (writer_count + 1) / 2});
+}
+
 TEST_F(GroupCommitTest, ClosingWhileJobsRunLosesNothing) {
     for (int round = 0; round < 10; ++round) {
         auto engine = open();

@@ -211,6 +211,20 @@ RC_GTEST_PROP(BlockTest, DamagedContentNeverLeavesItsBounds, ()) {
     }
 }
 
+RC_GTEST_PROP(TableFormatTest,
+              ABufferThatHeldAnotherBlockHoldsTheUnpackedOneAlone,
+              (const std::string& piece, const std::string& before)) {
+    const std::string content = piece + piece + piece + std::string(100, 'z');
+    std::string buffer = before + before;
+    for (const Compression compression :
+         {Compression::none, Compression::lz4, Compression::zstd, Compression::none}) {
+        std::string stored;
+        append_block(stored, content, compression, 7, 4096);
+        RC_ASSERT(unpack_block(stored, 7, 4096, "path", buffer).ok());
+        RC_ASSERT(buffer == content);
+    }
+}
+
 RC_GTEST_PROP(TableFormatTest, ABlockIsUnpackedOnlyWhereItWasPacked, (const std::string& piece)) {
     const std::string content = piece + piece + piece + std::string(100, 'z');
     std::string stored;

@@ -376,6 +376,19 @@ TEST(BlockCacheTest, EveryQuestionIsCountedOnce) {
     }
 }
 
+TEST(BlockCacheTest, AForgottenBlockGivesItsMemoryBack) {
+    for (const auto policy : {BlockCachePolicy::clock, BlockCachePolicy::lru}) {
+        BlockCache cache(1 << 20, policy, 4096);
+        cache.insert(1, 0, some_block());
+        cache.insert(1, 4096, some_block());
+        cache.forget(1, 0);
+        cache.forget(1, 8192);
+        EXPECT_FALSE(cache.find(1, 0));
+        EXPECT_TRUE(cache.find(1, 4096));
+        EXPECT_EQ(cache.memory_bytes(), some_block()->memory_bytes());
+    }
+}
+
 TEST(BlockCacheTest, ABlockThatIsHeldOutlivesItsPlaceInTheCache) {
     BlockCache cache(1 << 16, BlockCachePolicy::clock, 1024);
     cache.insert(1, 0, some_block());
@@ -520,6 +533,34 @@ RC_GTEST_PROP(MergingIteratorTest, StepsBothWaysEndWhereOneListWould, ()) {
 }
 
 // ---- the engine ----
+
+TEST(LsmEngineTest, TheBlocksOfATableThatIsGoneLeaveTheCache) {
+    env::SimFileSystem files;
+    ASSERT_TRUE(files.create_directory("/data").ok());
+    QueueWorkers workers;
+    EngineOptions options = small_options();
+    options.block_cache_bytes = 16 << 20;
+    options.open_tables_max = 1000;
+    auto engine = *open_engine("/data/engine", options, environment(files, workers));
+    const uint64_t memory_when_empty = engine->statistics().memory_bytes;
+    for (int i = 0; i < 2000; ++i) {
+        WriteBatch batch;
+        batch.put(fmt::format("key{}", i), std::string(100, 'v'));
+        ASSERT_TRUE(write_patiently(*engine, workers, batch).ok());
+    }
+    ASSERT_TRUE(engine->compact().ok());
+    for (int i = 0; i < 2000; ++i) {
+        ASSERT_TRUE(engine->get(fmt::format("key{}", i)).ok());
+    }
+    EXPECT_GT(engine->statistics().memory_bytes, memory_when_empty + 150'000);
+    WriteBatch batch;
+    batch.remove_range("key", "kez");
+    ASSERT_TRUE(write_patiently(*engine, workers, batch).ok());
+    ASSERT_TRUE(engine->compact().ok());
+    workers.run_all();
+    EXPECT_LT(engine->statistics().memory_bytes, memory_when_empty + 50'000);
+    ASSERT_TRUE(engine->close().ok());
+}
 
 TEST(LsmEngineTest, ASmallCacheOfEitherPolicyChangesNothingThatIsRead) {
     for (const auto policy : {BlockCachePolicy::clock, BlockCachePolicy::lru}) {
