@@ -1,7 +1,6 @@
 #include "node/entropy/records.h"
 
 #include <bit>
-
 #include <string_view>
 
 #include <fmt/format.h>

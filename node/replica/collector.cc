@@ -42,6 +42,7 @@ void Collector::run() {
     store_.collect(
         *group,
         pass.forget_before_ms,
+        latest_only_,
         [this, group = *group](const absl::StatusOr<ReplicaStore::Collected>& collected) {
             is_running_ = false;
             Pass& ended = passes_[group];

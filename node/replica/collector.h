@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "absl/container/btree_map.h"
 
@@ -17,8 +18,11 @@ namespace starling::node {
 
 class Collector {
   public:
-    Collector(env::EventLoop& loop, ReplicaStore& store, Standings& standings)
-        : loop_(loop), store_(store), standings_(standings) {}
+    Collector(env::EventLoop& loop,
+              ReplicaStore& store,
+              Standings& standings,
+              ReplicaStore::LatestOnly latest_only)
+        : loop_(loop), store_(store), standings_(standings), latest_only_(std::move(latest_only)) {}
     ~Collector() { stop(); }
 
     void start();
@@ -46,6 +50,7 @@ class Collector {
     env::EventLoop& loop_;
     ReplicaStore& store_;
     Standings& standings_;
+    const ReplicaStore::LatestOnly latest_only_;
     env::TimerId timer_ = 0;
     bool is_running_ = false;
     bool is_stopped_ = false;

@@ -405,7 +405,11 @@ absl::Status ReplicaStore::apply_change(GroupId id,
     encode_record(before, record);
     strip_context(record, group.stable);
     STARLING_RETURN_IF_ERROR(change(record, frontier));
-    strip_context(record, group.stable);
+    strip_context(record, STARLING_PLANTED(context_stripped_early) ? frontier : group.stable);
+    if (STARLING_PLANTED(tombstone_dropped_early)) {
+        std::erase_if(record.siblings, [](const Sibling& sibling) { return sibling.is_tombstone; });
+        record.context = record.siblings.empty() ? Context{} : record.context;
+    }
 
     if (STARLING_PLANTED(request_ids_forgotten)) {
         record.gone.clear();
@@ -423,8 +427,11 @@ absl::Status ReplicaStore::apply_change(GroupId id,
     }
     list_tombstones(batch, id, key, tombstones_before, tombstones);
     if (frontier != group.frontier) {
-        for_each_dot(frontier.minus(group.frontier),
-                     [&](const Dot& dot) { batch.put(storage_keys::indexed_dot(id, dot), key); });
+        if (!STARLING_PLANTED(index_not_written)) {
+            for_each_dot(frontier.minus(group.frontier), [&](const Dot& dot) {
+                batch.put(storage_keys::indexed_dot(id, dot), key);
+            });
+        }
         std::string encoded;
         frontier.encode(encoded);
         if (STARLING_PLANTED(frontier_outside_batch)) {
@@ -484,16 +491,21 @@ void ReplicaStore::set_stable(GroupId id, const Frontier& stable) {
 struct ReplicaStore::Collection {
     GroupId group;
     uint64_t forget_before_ms = 0;
+    LatestOnly latest_only;
     CollectDone done;
     // Where the next page starts.
     std::string next;
     Collected result;
 };
 
-void ReplicaStore::collect(GroupId group, uint64_t forget_before_ms, CollectDone done) {
+void ReplicaStore::collect(GroupId group,
+                           uint64_t forget_before_ms,
+                           LatestOnly latest_only,
+                           CollectDone done) {
     auto collection = std::make_shared<Collection>();
     collection->group = group;
     collection->forget_before_ms = forget_before_ms;
+    collection->latest_only = std::move(latest_only);
     collection->done = std::move(done);
     collect_page(std::move(collection));
 }
@@ -552,16 +564,27 @@ void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombst
             [this, collection, note_left, tombstone = std::move(tombstone)](
                 Record& record, Frontier& /*frontier*/) {
                 forget_requests_before(record, collection->forget_before_ms);
-                const size_t before = record.siblings.size();
+                const auto count = [&record] {
+                    return std::count_if(
+                        record.siblings.begin(), record.siblings.end(), [](const Sibling& sibling) {
+                            return sibling.is_tombstone;
+                        });
+                };
+                const auto before = count();
+                const std::optional<bool> latest_only =
+                    collection->latest_only(split_group_key(tombstone.key).name_space);
                 // Requests that it remembers still are remembered beside something.
                 if (!record.gone.empty()) {
                     STARLING_MARK(collect_request_remembered);
-                } else {
-                    collect_tombstones(
-                        record, stable(collection->group), collection->forget_before_ms);
+                } else if (latest_only.has_value()) {
+                    collect_tombstones(record,
+                                       stable(collection->group),
+                                       collection->forget_before_ms,
+                                       *latest_only);
                 }
-                collection->result.tombstones += before - record.siblings.size();
-                if (before == record.siblings.size()) note_left(tombstone);
+                const auto went = before - count();
+                collection->result.tombstones += static_cast<uint64_t>(went);
+                if (went == 0) note_left(tombstone);
                 return absl::OkStatus();
             },
             nullptr,

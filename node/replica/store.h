@@ -18,6 +18,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -71,7 +72,13 @@ class ReplicaStore final : public GroupAccess {
         uint64_t oldest_left_ms = 0;
     };
     using CollectDone = absl::AnyInvocable<void(absl::StatusOr<Collected>)>;
-    void collect(GroupId group, uint64_t forget_before_ms, CollectDone done);
+    // Whether readers of the namespace are shown the latest version alone. None: it is not known,
+    // and its tombstones stay.
+    using LatestOnly = std::function<std::optional<bool>(base::NamespaceId)>;
+    void collect(GroupId group,
+                 uint64_t forget_before_ms,
+                 LatestOnly latest_only,
+                 CollectDone done);
 
     // Removes all data of a group from the disk, in pages. The group is unknown from the call on
     // and takes no change until `done`, and never one that was asked for before.

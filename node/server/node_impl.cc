@@ -79,6 +79,9 @@ class Node::Impl::OwnRequests final : public KvService, public AdminService {
     void inspect_replica(InspectRequest request, Callback<InspectResult> done) override {
         node_.inspect_replica(std::move(request), std::move(done));
     }
+    void list_conflicts(ConflictQuery query, Callback<ConflictPage> done) override {
+        node_.list_conflicts(std::move(query), std::move(done));
+    }
 
   private:
     Impl& node_;

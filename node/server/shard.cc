@@ -84,7 +84,13 @@ void Shard::make_parts() {
         store_->commits(), *engine_, options_.hint_bytes_max / shard_count_);
     standings_ =
         std::make_unique<Standings>(*store_, *hints_, horizon_, static_cast<StandingHost&>(*this));
-    collector_ = std::make_unique<Collector>(loop, *store_, *standings_);
+    collector_ = std::make_unique<Collector>(
+        loop, *store_, *standings_, [this](base::NamespaceId id) -> std::optional<bool> {
+            for (const auto& [name, info] : view_->namespaces) {
+                if (info.id == id) return info.policy == ConflictPolicy::last_write_wins;
+            }
+            return std::nullopt;
+        });
     replica_ = std::make_unique<Replica>(
         *store_,
         *hints_,

@@ -1,6 +1,8 @@
 #include "node/version/collection.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 namespace starling::node {
 
@@ -35,12 +37,28 @@ bool strip_context(Record& record, const Frontier& stable) {
     return true;
 }
 
-bool collect_tombstones(Record& record, const Frontier& stable, uint64_t forget_before_ms) {
+bool collect_tombstones(Record& record,
+                        const Frontier& stable,
+                        uint64_t forget_before_ms,
+                        bool latest_only) {
     if (!stable.is_past(record.context)) return false;
-    return std::erase_if(record.siblings, [&](const Sibling& sibling) {
-               return sibling.is_tombstone && sibling.request.created_ms < forget_before_ms &&
-                      !hides_another(record, sibling.request);
-           }) > 0;
+    using Version = std::pair<HybridTime, Dot>;
+    std::optional<Version> latest_collected;
+    std::erase_if(record.siblings, [&](const Sibling& sibling) {
+        const bool goes = sibling.is_tombstone && sibling.request.created_ms < forget_before_ms &&
+                          !hides_another(record, sibling.request);
+        if (goes) {
+            const Version version(sibling.time, sibling.dot);
+            latest_collected = std::max(latest_collected.value_or(version), version);
+        }
+        return goes;
+    });
+    if (latest_only && latest_collected.has_value()) {
+        std::erase_if(record.siblings, [&](const Sibling& sibling) {
+            return Version(sibling.time, sibling.dot) < *latest_collected;
+        });
+    }
+    return latest_collected.has_value();
 }
 
 }  // namespace starling::node

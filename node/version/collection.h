@@ -24,6 +24,12 @@ bool strip_context(Record& record, const Frontier& stable);
 // they superseded, so no carrier of an old write finds one that would take it; and their requests
 // cannot be minted again (created before `forget_before_ms`). One that hides a younger sibling
 // stays: without it, that would be shown. True when the record changed.
-bool collect_tombstones(Record& record, const Frontier& stable, uint64_t forget_before_ms);
+//
+// `latest_only`: readers are shown the latest version alone (last_write_wins). Then what is earlier
+// than a tombstone goes with it, for the same reason; every owner has seen both.
+bool collect_tombstones(Record& record,
+                        const Frontier& stable,
+                        uint64_t forget_before_ms,
+                        bool latest_only = false);
 
 }  // namespace starling::node

@@ -71,6 +71,9 @@ class Script : public Scenario {
     void a_node_misses_a_write_and_takes_the_next();
     void a_hint_is_delivered_to_a_holder_that_dies();
     void a_value_is_deleted();
+    void a_node_that_missed_a_put_gets_the_next();
+    void a_node_is_cut_off_from_a_put_and_read();
+    void a_coordinator_dies_before_all_have_its_put();
     void a_log_is_damaged_before_its_end();
 
     // Members and seats.
@@ -368,6 +371,52 @@ void Script::a_node_misses_a_write_and_takes_the_next() {
     put(1, "b", {.replaces = nothing_seen, .w = 3});
 }
 
+// The third node has the old value alone when the new one's record comes, and that must say what it
+// replaced.
+void Script::a_node_that_missed_a_put_gets_the_next() {
+    settle(slow_repair(3));
+    put(1, "old", {.w = 3});
+    run_for(seconds(1));
+    put(1, "new", {.w = 3});
+    read(3, 1);
+    read(3, 3);
+}
+
+// What the others do not tell it of by a message it learns by comparison, or nobody does.
+void Script::a_node_is_cut_off_from_a_put_and_read() {
+    RunOptions options = unaudited(plain(3, 3));
+    options.node.hint_interval = seconds(300);
+    settle(options);
+    isolate(3);
+    put(1, "v", {.replaces = nothing_seen});
+    run_for(seconds(5));
+    heal();
+    run_for(seconds(40));
+    only_isolated(1);
+    read(3, 2);
+    heal();
+}
+
+// The put is on two disks when its coordinator dies; the third node hears of the coordinator's next
+// life first.
+void Script::a_coordinator_dies_before_all_have_its_put() {
+    RunOptions options = unaudited(plain(3, 3));
+    options.node.hint_interval = seconds(300);
+    settle(options);
+    isolate(3);
+    put(1, "v", {.replaces = nothing_seen});
+    crash(1, env::CrashMode::lost, milliseconds(100));
+    run_for(seconds(5));
+    heal();
+    cut(2, 3);
+    run_for(seconds(40));
+    heal();
+    run_for(seconds(40));
+    only_isolated(1);
+    read(3, 2);
+    heal();
+}
+
 // The stand-in alone has the write for the second seat, which the coordinator does not reach. The
 // holder comes back, and dies again when the stand-in has no hint any more: then it must have the
 // write on its disk. The second put makes durable that the hint is gone, and has the promise of the
@@ -507,6 +556,10 @@ constexpr auto all_scripts = std::to_array<Scripted>({
     {PlantedBug::fsync_error_swallowed, "I10", &Script::a_sync_fails},
     {PlantedBug::filter_false_negative, "I1", &Script::many_keys_are_read_from_tables},
     {PlantedBug::tree_not_updated_on_delete, "I13", &Script::a_value_is_deleted},
+    {PlantedBug::tombstone_dropped_early, "I3", &Script::a_node_that_missed_a_delete_is_asked},
+    {PlantedBug::context_stripped_early, "I15", &Script::a_node_that_missed_a_put_gets_the_next},
+    {PlantedBug::index_not_written, "I1", &Script::a_node_is_cut_off_from_a_put_and_read},
+    {PlantedBug::sealed_on_hearsay, "I1", &Script::a_coordinator_dies_before_all_have_its_put},
     {PlantedBug::placement_depends_on_order, "I13", &Script::a_cluster_with_many_partitions_rests},
     {PlantedBug::refutation_same_incarnation, "I13", &Script::a_node_is_cut_off_and_comes_back},
     {PlantedBug::session_token_ignored, "I17", &Script::a_session_reads_where_its_write_is_missing},

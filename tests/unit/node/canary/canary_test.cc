@@ -78,6 +78,7 @@ class FakeNode final : public KvService, public AdminService {
     }
     void list_namespaces(Callback<std::vector<NamespaceInfo>> done) override { done(namespaces); }
     void inspect_replica(InspectRequest, Callback<InspectResult>) override { FAIL(); }
+    void list_conflicts(ConflictQuery, Callback<ConflictPage>) override { FAIL(); }
 
     std::vector<base::NodeId> members = {self, base::NodeId(0x30)};
     std::vector<NamespaceInfo> namespaces;

@@ -314,7 +314,7 @@ TEST_F(CountedConflictsTest, AWriteThatArrivesIsCountedOnceAndARepairIsNot) {
         rig.replica.write(testing::the_group,
                           group_key(id, "k"),
                           record,
-                          dot,
+                          {.dot = dot},
                           [](const absl::StatusOr<SeatSet>& seats) { EXPECT_TRUE(seats.ok()); });
         rig.settle();
     };

@@ -172,9 +172,10 @@ TEST_F(SessionTest, TheCoordinatorsOwnReplicaIsReadAgainToo) {
     rig.settle();
     EXPECT_FALSE(outcome->result.has_value());
     bool stored = false;
-    rig.replica.write(testing::the_group, testing::key("k"), fresh, testing::dot(77, 2), [&](auto) {
-        stored = true;
-    });
+    rig.replica.write(
+        testing::the_group, testing::key("k"), fresh, {.dot = testing::dot(77, 2)}, [&](auto) {
+            stored = true;
+        });
     rig.settle();
     ASSERT_TRUE(stored);
     rig.pass(std::chrono::milliseconds(300));

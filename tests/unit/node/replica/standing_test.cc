@@ -67,7 +67,11 @@ struct StandingTest : ::testing::Test {
     }
     uint64_t collect(uint64_t forget_before_ms) {
         absl::StatusOr<ReplicaStore::Collected> result = absl::UnknownError("no answer");
-        rig.store.collect(here, forget_before_ms, [&](auto collected) { result = collected; });
+        rig.store.collect(
+            here,
+            forget_before_ms,
+            [this](base::NamespaceId) { return latest_only; },
+            [&](auto collected) { result = collected; });
         rig.settle();
         EXPECT_TRUE(result.ok()) << result.status();
         return result.ok() ? result->tombstones : 0;
@@ -83,6 +87,7 @@ struct StandingTest : ::testing::Test {
     }
 
     size_t bytes_max = 1 << 20;
+    std::optional<bool> latest_only = false;
     testing::StoreRig rig;
     HintStore hints{rig.store.commits(), rig.engine, 1 << 20};
     GoneHorizon horizon{window_ms};
@@ -150,6 +155,13 @@ TEST_F(StandingTest, ATombstoneIsCollectedOnceAllHaveSeenItAndItsRequestIsOld) {
     EXPECT_FALSE(has(storage_keys::tombstone(here, 10, removal)));
     EXPECT_FALSE(has(storage_keys::record(here, key("k"))));
     EXPECT_TRUE(rig.store.frontier(here).contains(dot(1, 1)));
+}
+
+TEST_F(StandingTest, ATombstoneOfANamespaceThatIsNotKnownStays) {
+    latest_only = std::nullopt;
+    remove("k", 10);
+    all_report();
+    EXPECT_EQ(collect(11), 0u);
 }
 
 TEST_F(StandingTest, ATombstoneThatWasReplacedIsNoLongerListed) {
@@ -317,7 +329,8 @@ TEST_F(StandingTest, WhoIsFilledDropsWhatItsGiverHasSeenAndHasNoMore) {
 }
 
 TEST_F(StandingTest, TheCollectorWorksByItself) {
-    Collector collector(rig.loop, rig.store, standings);
+    Collector collector(
+        rig.loop, rig.store, standings, [](base::NamespaceId) { return std::optional(false); });
     remove("k", 10);
     all_report();
     collector.start();

@@ -75,6 +75,25 @@ TEST(CollectionTest, ATombstoneBesideAValueGoesAlone) {
     EXPECT_EQ(testing::values(both), std::vector<std::string>{"kept"});
 }
 
+TEST(CollectionTest, WhereTheLatestIsShownAloneEarlierVersionsGoWithTheirTombstone) {
+    NewWrite early = write(dot(1, 1), 10, "early");
+    NewWrite late = write(dot(2, 1), 20, "late");
+    NewWrite tombstone = removal(dot(3, 1), 30);
+    early.time = {.wall_ms = 1};
+    tombstone.time = {.wall_ms = 2};
+    late.time = {.wall_ms = 3};
+    Record record = mint({}, {}, std::move(early));
+    record = mint(record, {}, std::move(late));
+    record = mint(record, {}, std::move(tombstone));
+    const Frontier all = frontier({dot(1, 1), dot(2, 1), dot(3, 1)});
+    Record kept = record;
+    EXPECT_TRUE(collect_tombstones(kept, all, 31));
+    EXPECT_EQ(kept.siblings.size(), 2u);
+    EXPECT_TRUE(collect_tombstones(record, all, 31, /*latest_only=*/true));
+    ASSERT_EQ(record.siblings.size(), 1u);
+    EXPECT_EQ(record.siblings[0].value, "late");
+}
+
 TEST(CollectionTest, ATombstoneThatHidesAValueStays) {
     const Record younger = mint({}, {}, write(dot(1, 1), 20, "hidden"));
     const Record both = mint_over(younger, removal(dot(2, 1), 10));
