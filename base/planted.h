@@ -47,7 +47,6 @@ namespace starling::base {
     BUG(filter_false_negative)          \
     BUG(tree_not_updated_on_delete)     \
     BUG(tombstone_dropped_early)        \
-    BUG(context_stripped_early)         \
     BUG(index_not_written)              \
     BUG(sealed_on_hearsay)              \
     BUG(placement_depends_on_order)     \

@@ -405,7 +405,11 @@ absl::Status ReplicaStore::apply_change(GroupId id,
     encode_record(before, record);
     strip_context(record, group.stable);
     STARLING_RETURN_IF_ERROR(change(record, frontier));
-    strip_context(record, STARLING_PLANTED(context_stripped_early) ? frontier : group.stable);
+    strip_context(record, group.stable);
+    if (record.siblings.empty()) {
+        // Of what was collected here nothing is left to come back to.
+        forget_requests_before(record, group.forget_before_ms);
+    }
     if (STARLING_PLANTED(tombstone_dropped_early)) {
         std::erase_if(record.siblings, [](const Sibling& sibling) { return sibling.is_tombstone; });
         record.context = record.siblings.empty() ? Context{} : record.context;
@@ -502,6 +506,7 @@ void ReplicaStore::collect(GroupId group,
                            uint64_t forget_before_ms,
                            LatestOnly latest_only,
                            CollectDone done) {
+    group_at(group).forget_before_ms = forget_before_ms;
     auto collection = std::make_shared<Collection>();
     collection->group = group;
     collection->forget_before_ms = forget_before_ms;

@@ -137,6 +137,8 @@ class ReplicaStore final : public GroupAccess {
         uint64_t record_count = 0;
         uint64_t tombstone_count = 0;
         uint64_t change_count = 0;
+        // Of the last collection: older requests are minted no more.
+        uint64_t forget_before_ms = 0;
     };
     // What a scan of the disk adds to the trees: it saw the state at load, and every change since
     // has already been added to the group (sums commute).

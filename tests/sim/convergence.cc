@@ -52,6 +52,25 @@ bool same_record(const node::KeyRecord& a, const node::KeyRecord& b) {
     return a.key == b.key && a.record.siblings == b.record.siblings;
 }
 
+std::string siblings_of(const node::Record& record) {
+    std::string out;
+    for (const node::Sibling& sibling : record.siblings) {
+        out += fmt::format(
+            " {}{}", node::to_string(sibling.dot), sibling.is_tombstone ? " (a tombstone)" : "");
+    }
+    return out;
+}
+
+// The first key that differs.
+std::string difference(const std::vector<node::KeyRecord>& a,
+                       const std::vector<node::KeyRecord>& b) {
+    const auto [at_a, at_b] = std::ranges::mismatch(a, b, same_record);
+    const std::string of_a = at_a == a.end() ? " none" : siblings_of(at_a->record);
+    const std::string of_b = at_b == b.end() ? " none" : siblings_of(at_b->record);
+    return fmt::format(
+        ": of {} siblings and {}, first{} against{}", a.size(), b.size(), of_a, of_b);
+}
+
 bool hides_another(const node::Record& record, const base::RequestId& request) {
     return std::ranges::any_of(record.siblings, [&](const node::Sibling& sibling) {
         return std::ranges::binary_search(sibling.hidden_by, request);
@@ -219,6 +238,10 @@ std::string Convergence::check_replicas() {
             return fmt::format("{} is rebuilding its hash trees", machine->name());
         for (node::GroupInspection& found : inside.groups) {
             const node::GroupId group = found.group;
+            // What only remembers requests goes in each replica's own time.
+            std::erase_if(found.records, [](const node::KeyRecord& record) {
+                return record.record.siblings.empty();
+            });
             if (found.records.empty() && found.summary.frontier.empty()) continue;
             if (!owners_of(ring_.at(group.partition.raw()), group.replicas)
                      .contains(machine->node().id())) {
@@ -250,10 +273,11 @@ std::string Convergence::check_replicas() {
                                    holder.machine->name());
             }
             if (!std::ranges::equal(holder.records, first.records, same_record)) {
-                return fmt::format("{}: {} and {} have different records",
+                return fmt::format("{}: {} and {} have different records{}",
                                    name,
                                    first.machine->name(),
-                                   holder.machine->name());
+                                   holder.machine->name(),
+                                   difference(first.records, holder.records));
             }
             if (std::string why_not = what_stays(holder.records, holder.summary.frontier);
                 !why_not.empty()) {
