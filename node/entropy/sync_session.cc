@@ -48,7 +48,14 @@ void SyncSession::ask_missing() {
 void SyncSession::on_missing(const peer::EntropyMissing& message) {
     absl::StatusOr<MissingPage> page = read_missing(message);
     if (!page.ok()) return finish(page.status());
-    if (page->has_more && page->dots.empty()) {
+    // Ascending, so that the paging ends.
+    const absl::StatusOr<std::optional<Dot>> after = read_cursor(after_dot_);
+    const bool advances =
+        std::is_sorted(
+            page->dots.begin(), page->dots.end(), [](auto& a, auto& b) { return a.dot < b.dot; }) &&
+        (page->dots.empty() || !after.ok() || !after->has_value() ||
+         **after < page->dots.front().dot);
+    if (!advances || (page->has_more && page->dots.empty())) {
         return finish(absl::InvalidArgumentError("a page of missing writes that does not advance"));
     }
     if (after_dot_.empty()) {

@@ -74,6 +74,18 @@ absl::Status Standings::load() {
     return absl::OkStatus();
 }
 
+void Standings::begin_life(base::NodeId self, uint32_t start) {
+    constexpr unsigned questions_per_life_bits = 32;
+    last_question_ = uint64_t{start} << questions_per_life_bits;
+    note_start(self, start);
+}
+
+Standings::Group& Standings::group_at(GroupId id) {
+    const auto [place, is_new] = groups_.try_emplace(id);
+    if (is_new) place->second.question = ++last_question_;
+    return place->second;
+}
+
 void Standings::note_start(base::NodeId node, uint32_t start) {
     const auto known = frozen_.find(node);
     if (start <= 1 || (known != frozen_.end() && known->second >= start)) return;
@@ -209,7 +221,10 @@ bool Standings::have_hints_gone(Group& state, GroupId group, base::NodeId node, 
         const auto said = state.hints.find(member);
         return said != state.hints.end() && covers(said->second, node, start);
     });
-    if (all) state.hints_gone[node] = {start, ++state.question};
+    if (all) {
+        state.question = ++last_question_;
+        state.hints_gone[node] = {start, state.question};
+    }
     return all;
 }
 

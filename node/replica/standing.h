@@ -64,6 +64,8 @@ class Standings {
     // Reads which lives are frozen. Blocks on disk. data_loss when that does not decode.
     absl::Status load();
 
+    // This node is in its life `start`. To be called once, before the group is asked for anything.
+    void begin_life(base::NodeId self, uint32_t start);
     // `node` is in its life `start`: those before have ended.
     void note_start(base::NodeId node, uint32_t start);
     bool has_ended(const Actor& actor) const { return node::has_ended(frozen_, actor); }
@@ -101,7 +103,7 @@ class Standings {
         Knowledge knowledge;
         std::map<base::NodeId, uint64_t> tenures;
         // Counts this node's questions to the other owners, and the last of each that it heard.
-        uint64_t question = 1;
+        uint64_t question = 0;
         std::map<base::NodeId, uint64_t> heard;
         // What each member said of its hints; a life that all of them named was so before the
         // question of this number.
@@ -113,7 +115,7 @@ class Standings {
         bool asks_members = false;
     };
 
-    Group& group_at(GroupId group) { return groups_[group]; }
+    Group& group_at(GroupId group);
     // Draws the conclusions from what is known.
     void advance(GroupId group);
     void ask_members(GroupId group);
@@ -126,6 +128,9 @@ class Standings {
     GoneHorizon& horizon_;
     StandingHost& host_;
     Starts frozen_;
+    // Above all that this node has asked before, in earlier lives as well: what an owner has heard
+    // of those answers nothing that is asked now.
+    uint64_t last_question_ = 0;
     absl::btree_map<GroupId, Group> groups_;
 };
 

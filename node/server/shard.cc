@@ -145,7 +145,7 @@ absl::Status Shard::load(const Identity& identity) {
     STARLING_RETURN_IF_ERROR(store_->load());
     STARLING_RETURN_IF_ERROR(hints_->load());
     STARLING_RETURN_IF_ERROR(standings_->load());
-    standings_->note_start(identity_.node, identity_.generation);
+    standings_->begin_life(identity_.node, identity_.generation);
     std::vector<std::pair<base::PartitionId, std::string>> stored;
     const auto iterator = engine_->new_iterator({.lower = storage_keys::seats_begin(),
                                                  .upper = storage_keys::seats_end(),

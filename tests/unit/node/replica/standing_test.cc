@@ -272,6 +272,20 @@ TEST_F(SealTest, RequestsAreRememberedWhileAnEndedLifeMayBringThem) {
     EXPECT_GT(standings.forget_before(here), 0u);
 }
 
+TEST_F(SealTest, WhatWasAskedInAnEarlierLifeOrOfEarlierDataAnswersNothingNow) {
+    const uint64_t before = tell(peer).asks;
+    standings.forget_group(here);
+    EXPECT_GT(tell(peer).asks, before);
+    GoneHorizon other_horizon{window_ms};
+    Standings again(rig.store, hints, other_horizon, owners);
+    standings.begin_life(base::NodeId(1), 2);
+    again.begin_life(base::NodeId(1), 3);
+    uint64_t asks = 0;
+    again.report(here, peer, [&](absl::StatusOr<OwnerReport> report) { asks = report->asks; });
+    rig.settle();
+    EXPECT_GT(asks, tell(peer).asks + 1'000'000);
+}
+
 TEST_F(SealTest, EndedLivesAreKnownAfterARestart) {
     rig.settle();
     GoneHorizon other_horizon{window_ms};
