@@ -31,6 +31,7 @@ Log::Log(Options options, env::FileSystem& files)
     : directory_(std::move(options.directory)),
       file_bytes_expected_(options.file_bytes_expected),
       recycle_(options.recycle),
+      joined_bytes_max_(options.joined_bytes_max),
       naming_(options.naming),
       files_(files),
       end_(options.position),
@@ -39,9 +40,19 @@ Log::Log(Options options, env::FileSystem& files)
 }
 
 void Log::append(uint64_t first, std::string_view batch) {
-    const size_t size = record_header_bytes + batch.size();
     absl::MutexLock lock(&mutex_);
-    append_record(segments_.back().records, first, durable_.load(std::memory_order_relaxed), batch);
+    Segment& segment = segments_.back();
+    const size_t size_before = segment.records.size();
+    const LogPosition durable = durable_.load(std::memory_order_relaxed);
+    if (segment.last_record.has_value() && size_before + batch.size() <= *segment.last_record +
+                                                                             record_header_bytes +
+                                                                             joined_bytes_max_) {
+        extend_record(segment.records, *segment.last_record, durable, batch);
+    } else {
+        append_record(segment.records, first, durable, batch);
+        segment.last_record = size_before;
+    }
+    const size_t size = segment.records.size() - size_before;
     end_ += size;
     buffered_bytes_.fetch_add(size, std::memory_order_relaxed);
 }
@@ -225,6 +236,7 @@ bool Log::take(Segment& part) {
     }
     part.number = segments_.front().number;
     part.records = std::exchange(segments_.front().records, std::exchange(spare_, {}));
+    segments_.front().last_record.reset();
     return true;
 }
 
@@ -232,6 +244,9 @@ void Log::put_back(Segment part, const absl::Status& status) {
     absl::MutexLock lock(&mutex_);
     Segment& front = segments_.front();
     STARLING_CHECK(front.number == part.number);
+    if (front.last_record.has_value()) {
+        *front.last_record += part.records.size();
+    }
     part.records.append(front.records);
     front.records = std::move(part.records);
     if (absl::IsResourceExhausted(status)) {
@@ -431,6 +446,8 @@ void Log::close() {
     fail(absl::FailedPreconditionError("the log is closed")).IgnoreError();
     full_files_.clear();
     file_.reset();
+    // The next start would use none of them.
+    remove_spares();
 }
 
 LogPosition Log::position_of(uint64_t number) const {

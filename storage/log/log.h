@@ -27,6 +27,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,6 +54,9 @@ class Log {
         LogPosition position = 0;
         // Keeps files for reuse, and fills new ones ahead.
         bool recycle = false;
+        // A batch joins the record before it while that is in memory and smaller than this: what is
+        // not synced one by one need not be read one by one. 0: each is a record.
+        size_t joined_bytes_max = 0;
         LogNaming naming;
     };
 
@@ -102,6 +106,8 @@ class Log {
     struct Segment {
         uint64_t number = 0;
         std::string records;
+        // Where the last record begins that none was asked to write yet.
+        std::optional<size_t> last_record = std::nullopt;
     };
     struct Begin {
         uint64_t number;
@@ -142,6 +148,7 @@ class Log {
     const std::string directory_;
     const uint64_t file_bytes_expected_;
     const bool recycle_;
+    const size_t joined_bytes_max_;
     const LogNaming naming_;
     env::FileSystem& files_;
 

@@ -14,6 +14,7 @@ constexpr std::string_view magic = "STARLREC";
 constexpr uint32_t record_format_version = 1;
 constexpr size_t checksum_bytes = 4;
 // In a record's header.
+constexpr size_t length_offset = 8;
 constexpr size_t durable_offset = 20;
 
 void store_u32(char* at, uint32_t value) {
@@ -59,16 +60,24 @@ void append_record(std::string& out,
     // All of it or nothing, also when there is no memory left.
     out.reserve(out.size() + record_header_bytes + payload.size());
     char header[record_header_bytes] = {};
-    store_u32(header + 8, static_cast<uint32_t>(payload.size()));
+    store_u32(header + length_offset, static_cast<uint32_t>(payload.size()));
     std::memcpy(header + 12, &sequence, 8);
     std::memcpy(header + durable_offset, &durable, 8);
     out.append(header, sizeof(header));
     out.append(payload);
 }
 
+void extend_record(std::string& out, size_t record, LogPosition durable, std::string_view payload) {
+    out.append(payload);
+    char* const header = out.data() + record;
+    store_u32(header + length_offset,
+              static_cast<uint32_t>(out.size() - record - record_header_bytes));
+    std::memcpy(header + durable_offset, &durable, sizeof(durable));
+}
+
 void seal_records(char* begin, const char* end, uint64_t number, uint64_t offset) {
     while (begin < end) {
-        const size_t length = load_u32(begin + 8);
+        const size_t length = load_u32(begin + length_offset);
         store_u32(begin + 4, base::crc32c({begin + record_header_bytes, length}));
         const std::string_view covered(begin + checksum_bytes,
                                        record_header_bytes - checksum_bytes);

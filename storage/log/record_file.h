@@ -35,6 +35,8 @@ void append_record(std::string& out,
                    uint64_t sequence,
                    LogPosition durable,
                    std::string_view payload);
+// Adds to the payload of the record that begins at `record` of `out`, and is the last one there.
+void extend_record(std::string& out, size_t record, LogPosition durable, std::string_view payload);
 // Fills in the checksums of the whole records in [begin, end), which will stand at `offset` of file
 // `number`.
 void seal_records(char* begin, const char* end, uint64_t number, uint64_t offset);

@@ -1,6 +1,7 @@
 #pragma once
 
-// Decides, entry by entry in their order, which ones a new table need not hold.
+// Decides, entry by entry in their order, which ones a new table need not hold, and of which the
+// sequence.
 //
 // 1. An entry is dropped when a newer entry of its key, or a removal of a range with it, is seen by
 //    every snapshot that could see it. The range removal must be in the version: what the log alone
@@ -52,6 +53,13 @@ class GarbageFilter {
             }
         }
         return kind_of_tag(tag) == ChangeKind::remove && stripe == 0 && is_bottom(user_key_);
+    }
+
+    // Whether the order of the last entry, which was kept, still matters to nobody: every reader
+    // sees it, no older entry of its key can lie below, and no removed range is to be told from it.
+    template <typename IsBottom>
+    bool is_settled(IsBottom&& is_bottom) const {
+        return newer_stripe_ == 0 && range_removals_.empty() && is_bottom(user_key_);
     }
 
   private:

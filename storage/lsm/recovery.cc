@@ -17,6 +17,9 @@ namespace starling::storage::lsm {
 
 namespace {
 
+// Of batches that share a record of the log.
+constexpr size_t joined_bytes_max = 4096;
+
 class Recovery {
   public:
     Recovery(env::FileSystem& files,
@@ -184,6 +187,7 @@ class Recovery {
                                                            .number = recovered.log_number,
                                                            .position = state_.log.position,
                                                            .recycle = options_.recycle_logs,
+                                                           .joined_bytes_max = joined_bytes_max,
                                                            .naming = log_naming},
                                               files_);
         STARLING_RETURN_IF_ERROR(recovered.log->make_files());

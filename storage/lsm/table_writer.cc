@@ -108,7 +108,13 @@ absl::Status TableWriter::add(std::string_view key, std::string_view value) {
                 files_, options_.directory, options_.next_file_number(), options_.engine));
     }
     last_user_key_.assign(user_key_of(key));
-    return add_to_table(key, value);
+    if (!garbage_.is_settled(options_.is_bottom)) {
+        return add_to_table(key, value);
+    }
+    // Zeros compress, and sequences do not.
+    settled_key_.assign(last_user_key_);
+    append_tag(settled_key_, make_tag(0, kind_of_tag(tag_of(key))));
+    return add_to_table(settled_key_, value);
 }
 
 // Decides whether the value lies in the table or apart.

@@ -97,6 +97,7 @@ class TableWriter {
     // The removal that an expired entry becomes.
     std::string removal_;
     std::string changed_key_;
+    std::string settled_key_;
     // Of the last entry that was kept.
     std::string last_user_key_;
 };

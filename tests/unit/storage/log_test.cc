@@ -22,12 +22,13 @@ class LogTest : public testing::Test {
         begin();
     }
 
-    void begin(bool recycle = true) {
+    void begin(bool recycle = true, size_t joined_bytes_max = 0) {
         log = std::make_unique<Log>(Log::Options{.directory = "/log",
                                                  .file_bytes_expected = 0,
                                                  .number = 1,
                                                  .position = 0,
                                                  .recycle = recycle,
+                                                 .joined_bytes_max = joined_bytes_max,
                                                  .naming = log_naming},
                                     files);
         EXPECT_TRUE(log->make_files().ok());
@@ -132,6 +133,78 @@ TEST_F(LogTest, WhateverIsTornAPrefixIsReplayed) {
         sequence = 0;
         begin();
     }
+}
+
+class JoiningLogTest : public LogTest {
+  protected:
+    // Three batches of this test's size fit.
+    JoiningLogTest() {
+        files.remove(log_path("/log", 1)).IgnoreError();
+        begin(true, 1000);
+    }
+    uint64_t bytes_of(std::string_view key) {
+        const uint64_t before = log->size();
+        append(key);
+        return log->size() - before;
+    }
+};
+
+TEST_F(JoiningLogTest, BatchesShareARecordUntilItIsFullOrWritten) {
+    const uint64_t first = bytes_of("a");
+    const uint64_t joined = first - record_header_bytes;
+    EXPECT_EQ(bytes_of("b"), joined);
+    EXPECT_EQ(bytes_of("c"), joined);
+    EXPECT_EQ(bytes_of("d"), first);
+    EXPECT_EQ(log->buffered_bytes(), 2 * first + 2 * joined);
+    ASSERT_TRUE(log->write_out_if_idle().ok());
+    EXPECT_EQ(bytes_of("e"), first);
+    EXPECT_EQ(bytes_of("f"), joined);
+    log->roll(2);
+    append("g");
+    ASSERT_TRUE(log->sync().ok());
+    EXPECT_EQ(log->durable_position(), log->size());
+    crash(env::CrashMode::lost);
+    const Replayed found = replay();
+    EXPECT_TRUE(found.status.ok()) << found.status;
+    EXPECT_EQ(found.keys, (Keys{"a", "b", "c", "d", "e", "f", "g"}));
+}
+
+TEST_F(JoiningLogTest, WhateverIsTornWhatWasSyncedIsReplayed) {
+    for (uint64_t seed = 1; seed < 200; ++seed) {
+        append("a");
+        append("b");
+        ASSERT_TRUE(log->sync().ok());
+        for (const char* key : {"c", "d", "e", "f", "g", "h"}) {
+            append(key);
+        }
+        ASSERT_TRUE(log->write_out_if_idle().ok());
+        crash(env::CrashMode::torn, seed);
+        const Replayed found = replay();
+        ASSERT_TRUE(found.status.ok()) << found.status;
+        const Keys all = {"a", "b", "c", "d", "e", "f", "g", "h"};
+        ASSERT_GE(found.keys.size(), 2) << "seed " << seed;
+        ASSERT_EQ(found.keys,
+                  Keys(all.begin(), all.begin() + static_cast<ptrdiff_t>(found.keys.size())));
+        ASSERT_TRUE(files.remove(log_path("/log", 1)).ok());
+        sequence = 0;
+        begin(true, 1000);
+    }
+}
+
+TEST_F(JoiningLogTest, WhatAFullDiskSentBackIsJoinedNoMore) {
+    append("a");
+    files.set_capacity(files.used_bytes());
+    EXPECT_TRUE(absl::IsResourceExhausted(log->sync()));
+    append("b");
+    append("c");
+    EXPECT_TRUE(absl::IsResourceExhausted(log->sync()));
+    append("d");
+    files.set_capacity(UINT64_MAX);
+    ASSERT_TRUE(log->sync().ok());
+    crash(env::CrashMode::lost);
+    const Replayed found = replay();
+    EXPECT_TRUE(found.status.ok()) << found.status;
+    EXPECT_EQ(found.keys, (Keys{"a", "b", "c", "d"}));
 }
 
 TEST_F(LogTest, AFileMissingInTheMiddleIsDamageWhenALaterOneWasSynced) {
@@ -354,6 +427,13 @@ TEST_F(RecycledLogTest, ASpareThatCannotBeRenamedOnAFullDiskIsRemovedAndTheLogGo
     const Replayed found = replay(2, position, 1);
     EXPECT_TRUE(found.status.ok()) << found.status;
     EXPECT_EQ(found.last, sequence);
+}
+
+TEST_F(RecycledLogTest, AClosedLogLeavesNoSpare) {
+    ASSERT_NO_FATAL_FAILURE(make_spare(3));
+    log->close();
+    EXPECT_FALSE(*files.exists(log_path("/log", 1)));
+    EXPECT_TRUE(*files.exists(log_path("/log", 2)));
 }
 
 TEST_F(RecycledLogTest, ALogThatDoesNotRecycleKeepsNoFile) {

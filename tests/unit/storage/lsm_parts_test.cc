@@ -321,6 +321,36 @@ TEST(GarbageFilterTest, ARemovalStaysWhileASnapshotMayLookBelowIt) {
     EXPECT_EQ(kept({"p9", "r5", "p3"}, {7}, true), "p9 ");
 }
 
+// Of the entries that are kept, those whose order matters to nobody.
+std::string settled(const std::vector<Sequence>& puts,
+                    std::vector<Sequence> snapshots,
+                    bool bottom,
+                    const RangeRemovals& removals = RangeRemovals()) {
+    const auto is_bottom = [&](std::string_view) { return bottom; };
+    GarbageFilter garbage(std::move(snapshots), removals);
+    std::string result;
+    for (const Sequence sequence : puts) {
+        if (!garbage.drop(internal("key", sequence, ChangeKind::put), is_bottom) &&
+            garbage.is_settled(is_bottom)) {
+            result += std::to_string(sequence) + " ";
+        }
+    }
+    return result;
+}
+
+TEST(GarbageFilterTest, AnEntryIsSettledOnceEveryReaderSeesItAndNothingLiesBelow) {
+    EXPECT_EQ(settled({9, 5}, {}, true), "9 ");
+    EXPECT_EQ(settled({9, 5}, {}, false), "");
+    EXPECT_EQ(settled({9, 5}, {9}, true), "9 ");
+    EXPECT_EQ(settled({9, 5}, {6}, true), "5 ");
+    EXPECT_EQ(settled({9, 5}, {2}, true), "");
+}
+
+TEST(GarbageFilterTest, WhatCameAfterARangeRemovalIsTheNewerOfTheTwoWhileThatIsKept) {
+    EXPECT_EQ(settled({9}, {}, true, RangeRemovals({{.begin = "a", .end = "z", .sequence = 7}})),
+              "");
+}
+
 // ---- versions and picking ----
 
 VersionEdit::Added table(uint32_t level,

@@ -55,6 +55,18 @@ TEST(RecordFileTest, AnEmptyFileHasNoHeaderAndNoRecords) {
     EXPECT_EQ(reader.durable_claimed_beyond(0), 0u);
 }
 
+TEST(RecordFileTest, ARecordThatIsExtendedClaimsWhatIsDurableByThen) {
+    std::string bytes = encode_record_file_header(RecordFileKind::log, number, base);
+    const size_t first = bytes.size();
+    append_record(bytes, 1, base + 3, "ab");
+    extend_record(bytes, first, base + 20, "cde");
+    seal_records(bytes.data() + first, bytes.data() + bytes.size(), number, first);
+    EXPECT_EQ(payloads(bytes), Payloads{"abcde"});
+    bytes[5] ^= 1;
+    EXPECT_EQ(RecordReader(bytes, RecordFileKind::log, number).durable_claimed_beyond(0),
+              base + 20);
+}
+
 TEST(RecordFileTest, RecordsOfAnySizeAreReadBack) {
     FileOfRecords file;
     const Payloads written = {"", "a", std::string(511, 'b'), std::string(100000, 'c'), ""};
