@@ -10,6 +10,7 @@
 #include "node/api.h"
 #include "node/coordinator/clock_fence.h"
 #include "node/coordinator/cluster_view.h"
+#include "node/coordinator/latency_watch.h"
 #include "node/coordinator/options.h"
 #include "node/replica/replica.h"
 #include "node/version/context_token.h"
@@ -31,6 +32,7 @@ struct CoordinatorContext {
     ReplicaHost& host;
     HybridClock& hybrid_clock;
     ClockFence& clock_fence;
+    LatencyWatch& latency;
     const ContextSealer& sealer;
     const SessionSealer& sessions;
 

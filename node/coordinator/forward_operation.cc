@@ -242,9 +242,7 @@ void ForwardOperation::abandon(const absl::Status& why) {
 
 void ForwardOperation::end(absl::StatusOr<PutResult> result) {
     finish();
-    if (done_ != nullptr) {
-        std::exchange(done_, nullptr)(std::move(result));
-    }
+    reply(done_, std::move(result));
 }
 
 }  // namespace starling::node

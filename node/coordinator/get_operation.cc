@@ -291,7 +291,7 @@ void GetOperation::answer() {
         }
         result.receipt.replicas = outcomes_.all();
     }
-    std::exchange(done_, nullptr)(std::move(result));
+    reply(done_, std::move(result));
 }
 
 void GetOperation::on_view_changed() {
@@ -364,9 +364,7 @@ void GetOperation::abandon(const absl::Status& why) {
 
 void GetOperation::fail(absl::Status status) {
     finish();
-    if (done_ != nullptr) {
-        std::exchange(done_, nullptr)(std::move(status));
-    }
+    reply(done_, std::move(status));
 }
 
 }  // namespace starling::node

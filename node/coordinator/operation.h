@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "node/coordinator/context.h"
 #include "starling/peer/replica.pb.h"
@@ -54,6 +55,13 @@ class Operation : public std::enable_shared_from_this<Operation> {
     base::Duration elapsed() const { return context_.loop.now() - started_; }
     base::Duration time_left() const { return deadline_ - elapsed(); }
     base::NodeId self() const { return context_.host.self(); }
+    // Answers the client, once.
+    template <typename Done, typename Result>
+    void reply(Done& done, Result&& result) {
+        if (done == nullptr) return;
+        context_.latency.answered(context_.loop.now(), elapsed());
+        std::exchange(done, nullptr)(std::forward<Result>(result));
+    }
     // A callback that does nothing once the operation is finished.
     template <typename Derived>
     std::shared_ptr<Derived> shared_as() {

@@ -503,7 +503,7 @@ void PutOperation::acknowledge() {
         result.session =
             context_.sessions.seal(plan_.name_space.id, plan_.request.key, seen_by_session_);
     }
-    std::exchange(done_, nullptr)(std::move(result));
+    reply(done_, std::move(result));
 }
 
 Receipt PutOperation::make_receipt() const {
@@ -563,9 +563,7 @@ void PutOperation::abandon(const absl::Status& why) {
 
 void PutOperation::fail(absl::Status status) {
     finish();
-    if (done_ != nullptr) {
-        std::exchange(done_, nullptr)(std::move(status));
-    }
+    reply(done_, std::move(status));
 }
 
 }  // namespace starling::node

@@ -353,6 +353,14 @@ void add_time_keys(std::vector<ConfigKey>& keys) {
         STARLING_MEMBER(base::Duration, node.entropy_interval),
         milliseconds(100),
         hours(24));
+    keys.push_back(bytes_key<uint64_t>("entropy_bytes_per_second",
+                                       STARLING_MEMBER(uint64_t, node.entropy_bytes_per_second),
+                                       0,
+                                       1ULL << 40));
+    add("entropy_pause_latency",
+        STARLING_MEMBER(base::Duration, node.entropy_pause_latency),
+        milliseconds(1),
+        minutes(1));
     add("gossip_probe_interval",
         STARLING_MEMBER(base::Duration, node.gossip_probe_interval),
         milliseconds(50),

@@ -26,6 +26,11 @@ struct EntropyOptions {
     // many rounds.
     uint64_t nearly_records_max = 64;
     uint32_t copy_rounds_max = 4;
+    // What answers may bring, checks aside; 0: as much as comes.
+    uint64_t bytes_per_second = 0;
+    // While clients wait, a question for data waits too: so long at a time, and so long in all.
+    base::Duration pause = std::chrono::milliseconds(100);
+    base::Duration pause_max = std::chrono::seconds(2);
 };
 
 struct EntropyCounters {
@@ -33,6 +38,8 @@ struct EntropyCounters {
     uint64_t checks_equal = 0;
     uint64_t sessions = 0;
     uint64_t sessions_failed = 0;
+    // Questions for data that waited, for the budget or for clients.
+    uint64_t questions_put_off = 0;
     uint64_t records_pulled = 0;
     uint64_t bytes_pulled = 0;
     uint64_t malformed_messages = 0;

@@ -9,6 +9,15 @@
 
 namespace starling::node {
 
+namespace {
+
+// Of any size, where the answer to a check is small.
+bool brings_data(peer::EntropyMessage::BodyCase answer) {
+    return answer != peer::EntropyMessage::kChecked && answer != peer::EntropyMessage::kGroups;
+}
+
+}  // namespace
+
 Exchange::Exchange(EntropyRuntime& runtime, base::NodeId peer)
     : runtime_(runtime), peer_(peer), session_(runtime.random.next_id()) {
     runtime_.exchanges[session_] = this;
@@ -32,8 +41,21 @@ void Exchange::ask(GroupId group,
     expected_ = expected;
     answer_ = std::move(answer);
     is_open_ = true;
+    asked_ = runtime_.loop.now();
     tries_ = 0;
-    send();
+    ask_when_due();
+}
+
+void Exchange::ask_when_due() {
+    const base::MonotonicTime now = runtime_.loop.now();
+    const base::Duration delay =
+        brings_data(expected_)
+            ? runtime_.pace.delay(now, now - asked_, runtime_.host.do_clients_wait())
+            : base::Duration::zero();
+    if (delay <= base::Duration::zero()) return send();
+    STARLING_MARK(entropy_question_put_off);
+    ++runtime_.counters.questions_put_off;
+    timer_ = runtime_.loop.schedule_after(delay, [this] { ask_when_due(); });
 }
 
 void Exchange::send() {
@@ -73,6 +95,9 @@ void Exchange::on_message(base::NodeId from, const peer::EntropyMessage& message
                       nullptr);
     }
     instance_ = message.instance();
+    if (brings_data(expected_)) {
+        runtime_.pace.brought(runtime_.loop.now(), message.ByteSizeLong());
+    }
     finish(absl::OkStatus(), &message);
 }
 

@@ -25,10 +25,10 @@ class Exchange {
     Exchange(const Exchange&) = delete;
     Exchange& operator=(const Exchange&) = delete;
 
-    // REQUIRES: no question is open. `group.replicas` is 0 for a question about a whole partition.
-    // An answer with another body than `expected` is an error, and so is one of another life of the
-    // peer than the answers before, or from after it dropped the group: what it said before may not
-    // be there any more.
+    // Asks as soon as the pace allows. REQUIRES: no question is open. `group.replicas` is 0 for a
+    // question about a whole partition. An answer with another body than `expected` is an error,
+    // and so is one of another life of the peer than the answers before, or from after it dropped
+    // the group: what it said before may not be there any more.
     void ask(GroupId group,
              peer::EntropyMessage question,
              peer::EntropyMessage::BodyCase expected,
@@ -39,6 +39,7 @@ class Exchange {
     base::NodeId peer() const { return peer_; }
 
   private:
+    void ask_when_due();
     void send();
     void on_timeout();
     void finish(const absl::Status& status, const peer::EntropyMessage* message);
@@ -52,6 +53,7 @@ class Exchange {
     peer::EntropyMessage::BodyCase expected_{};
     Answer answer_;
     bool is_open_ = false;
+    base::MonotonicTime asked_{};
     uint32_t tries_ = 0;
     // Of the first answer.
     std::optional<uint64_t> instance_;

@@ -14,6 +14,7 @@
 #include "env/event_loop.h"
 #include "env/random.h"
 #include "node/entropy/entropy_options.h"
+#include "node/entropy/pace.h"
 #include "node/replica/group_access.h"
 #include "starling/peer/entropy.pb.h"
 
@@ -26,6 +27,8 @@ class EntropyHost {
     using ReportDone = absl::AnyInvocable<void(absl::StatusOr<peer::EntropyReport>)>;
     using HintsGoneDone = absl::AnyInvocable<void(absl::StatusOr<peer::EntropyHintsGone>)>;
 
+    // Work that can wait should.
+    virtual bool do_clients_wait() = 0;
     // May be lost. Never delivers to this node itself before it returns.
     virtual void send(base::NodeId to, peer::EntropyMessage message) = 0;
     // What this node tells `to` of itself beside a frontier of the group. `done` once all that it
@@ -53,6 +56,7 @@ struct EntropyRuntime {
     env::EventLoop& loop;
     env::Random& random;
     EntropyCounters counters{};
+    Pace pace{options};
     // Questions that wait for an answer, by session.
     std::map<uint64_t, Exchange*> exchanges{};
 };

@@ -64,6 +64,10 @@ struct NodeOptions {
     base::Duration clock_drift_max = std::chrono::seconds(5);
     // How often a group is compared with each other holder.
     base::Duration entropy_interval = std::chrono::seconds(10);
+    // What anti-entropy and hand-over may bring here, all shards together; 0: no limit. They wait,
+    // for a while, as long as more than one in twenty requests takes longer than this.
+    uint64_t entropy_bytes_per_second = 64ULL << 20;
+    base::Duration entropy_pause_latency = std::chrono::milliseconds(100);
     // As the detector was measured: within 10 s all of 50 nodes know of a dead one, at 5 % loss.
     base::Duration gossip_probe_interval = gossip::SwimOptions().probe_interval;
     uint32_t fills_at_once = 8;

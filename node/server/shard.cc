@@ -59,6 +59,7 @@ Shard::Shard(uint32_t index,
       session_sealer_(options.cluster_secret),
       hybrid_clock_(options.clock_drift_max),
       clock_fence_(options.clock_drift_max),
+      latency_(options.entropy_pause_latency),
       horizon_(in_ms(options.request_window + options.clock_drift_max),
                in_ms(options.clock_drift_max)),
       request_clock_({.hold = options.request_window, .drift_max = options.clock_drift_max}),
@@ -115,6 +116,7 @@ void Shard::make_parts() {
                            .host = *this,
                            .hybrid_clock = hybrid_clock_,
                            .clock_fence = clock_fence_,
+                           .latency = latency_,
                            .sealer = sealer_,
                            .sessions = session_sealer_,
                            .retire = {},
@@ -123,6 +125,10 @@ void Shard::make_parts() {
         coordinator_->context(), environment_.workers, options_.hint_interval);
     EntropyOptions entropy;
     entropy.interval = options_.entropy_interval;
+    if (options_.entropy_bytes_per_second > 0) {
+        entropy.bytes_per_second =
+            std::max<uint64_t>(1, options_.entropy_bytes_per_second / shard_count_);
+    }
     entropy_ = std::make_unique<Entropy>(
         entropy, static_cast<EntropyHost&>(*this), *store_, loop, random_);
     seats_ = std::make_unique<SeatView>(identity_.cluster.partition_count,

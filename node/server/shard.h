@@ -159,6 +159,7 @@ class Shard final : private ReplicaHost,
     void seats_changed() override;
     void drop(base::PartitionId partition, uint8_t replicas_max, HandoverHost::Done done) override;
     // EntropyHost
+    bool do_clients_wait() override { return latency_.do_clients_wait(environment_.loop.now()); }
     void send(base::NodeId to, peer::EntropyMessage message) override;
     void report(GroupId group, base::NodeId to, ReportDone done) override;
     void reported(GroupId group,
@@ -197,6 +198,7 @@ class Shard final : private ReplicaHost,
     SessionSealer session_sealer_;
     HybridClock hybrid_clock_;
     ClockFence clock_fence_;
+    LatencyWatch latency_;
     GoneHorizon horizon_;
     // Reading it lets it see what the wall clock does.
     mutable RequestClock request_clock_;

@@ -72,6 +72,11 @@ void draw_cluster(RunOptions& options, const Asked& asked) {
     node.entropy_interval = draw.between(seconds(1), seconds(15));
     node.gossip_probe_interval = draw.between(milliseconds(200), seconds(1));
     node.fills_at_once = draw.one_of(std::array<uint32_t, 3>{1, 2, 8});
+    Draw pace(asked.seed, "options: pace of anti-entropy");
+    if (pace.chance(30)) {
+        node.entropy_bytes_per_second = pace.between(uint64_t{16} << 10, uint64_t{1} << 20);
+    }
+    node.entropy_pause_latency = pace.between(milliseconds(5), milliseconds(200));
     Draw storage(asked.seed, "options: storage");
     if (storage.chance(30)) {
         node.compaction_bytes_per_second = storage.between(16u << 10, 2u << 20);
@@ -267,13 +272,14 @@ std::string to_string(const RunOptions& options) {
         in_seconds(options.duration));
     out += fmt::format(
         "  node: hint budget {} B, memory {} KiB, compaction {} KiB/s, siblings {}, hints after "
-        "{:.3f} s, entropy every {:.1f} s, probe every {:.2f} s, {} fills at once\n",
+        "{:.3f} s, entropy every {:.1f} s and {} KiB/s, probe every {:.2f} s, {} fills at once\n",
         node.hint_bytes_max,
         node.memory_bytes_max >> 10,
         node.compaction_bytes_per_second >> 10,
         node.siblings_max,
         in_seconds(node.hint_after),
         in_seconds(node.entropy_interval),
+        node.entropy_bytes_per_second >> 10,
         in_seconds(node.gossip_probe_interval),
         node.fills_at_once);
     out += fmt::format(

@@ -73,6 +73,7 @@ class CoordinatorRig {
                        .host = peers,
                        .hybrid_clock = hybrid_clock,
                        .clock_fence = clock_fence,
+                       .latency = latency,
                        .sealer = sealer,
                        .sessions = sessions,
                        .retire = {},
@@ -265,6 +266,7 @@ class CoordinatorRig {
     Replica replica{store_rig.store, hints, standings, peers};
     HybridClock hybrid_clock{std::chrono::seconds(10)};
     ClockFence clock_fence{std::chrono::seconds(10)};
+    LatencyWatch latency{std::chrono::milliseconds(100)};
     ContextSealer sealer{"a secret of the cluster"};
     SessionSealer sessions{"a secret of the cluster"};
     std::shared_ptr<const ClusterView> view;

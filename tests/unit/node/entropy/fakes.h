@@ -78,10 +78,13 @@ class FakeNetwork {
 // Of a node that tells nothing of itself.
 class PlainEntropyHost : public EntropyHost {
   public:
+    bool do_clients_wait() override { return clients_wait; }
     void report(GroupId, base::NodeId, ReportDone done) override { done(peer::EntropyReport()); }
     void reported(GroupId, base::NodeId, const Frontier&, const peer::EntropyReport&) override {}
     void hints_gone(GroupId, HintsGoneDone done) override { done(peer::EntropyHintsGone()); }
     void told_hints_gone(GroupId, base::NodeId, const peer::EntropyHintsGone&) override {}
+
+    bool clients_wait = false;
 
   protected:
     ~PlainEntropyHost() = default;
