@@ -51,7 +51,8 @@ namespace starling::base {
     BUG(sealed_on_hearsay)              \
     BUG(placement_depends_on_order)     \
     BUG(refutation_same_incarnation)    \
-    BUG(session_token_ignored)
+    BUG(session_token_ignored)          \
+    BUG(mints_over_own_replica)
 
 enum class PlantedBug {
     none,

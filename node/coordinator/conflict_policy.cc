@@ -40,7 +40,7 @@ bool asks_before_minting(ConflictPolicy policy, bool has_context, bool blind) {
     if (policy == ConflictPolicy::reject_stale) {
         return !has_context || !STARLING_PLANTED(stale_check_alone);
     }
-    return !has_context && !blind;
+    return !has_context && !blind && !STARLING_PLANTED(mints_over_own_replica);
 }
 
 absl::Status check_not_stale(const Record& held, const std::optional<Superseded>& seen) {

@@ -11,8 +11,10 @@ GetCore::GetCore(GetCoreOptions options) : options_(std::move(options)), tally_(
     STARLING_CHECK(options_.answers_wanted >= 1 && options_.answers_wanted <= options_.replicas);
 }
 
-void GetCore::answered(base::NodeId node, SeatSet seats, const Record& record, uint64_t digest) {
+void GetCore::answered(
+    base::NodeId node, SeatSet seats, const Record& record, uint64_t digest, bool is_behind) {
     join(result_, record);
+    has_one_not_behind_ |= !is_behind;
     tally_.add(node, seats);
     for (Answer& answer : answers_) {
         if (answer.node == node) {
@@ -50,7 +52,9 @@ bool GetCore::is_reached() const {
     const uint32_t wanted =
         options_.answers_wanted -
         (STARLING_PLANTED(read_at_r_minus_1) && options_.answers_wanted > 1 ? 1 : 0);
-    return tally_.seats() >= wanted;
+    const bool waits_for_better = options_.answers_wanted == 1 && !has_one_not_behind_ &&
+                                  !takes_those_behind_ && !all_answered();
+    return tally_.seats() >= wanted && !waits_for_better;
 }
 
 std::vector<base::NodeId> GetCore::stale(uint64_t result_digest) const {

@@ -8,6 +8,9 @@
 // settled only once N-R+1 seats hold the result, so that what one such read returned no later one
 // misses. After that it goes on collecting, so that late and stale replicas are repaired too.
 //
+// One answer that is all a read wants may be the one of a replica that was away and may lack writes
+// that every other has. Such an answer waits for a better one, as long as one may come.
+//
 // A read of a session also waits until the result reflects what the session has seen: the result's
 // context covers it, or one of the merged replicas vouches for it, whose frontier has all of it
 // (then what its record does not mention any more is superseded there, I1 of docs/causality.md).
@@ -34,7 +37,13 @@ class GetCore {
 
     // `digest` is the record's (0 for an absent key). Of siblings that a replica that has answered
     // has as well, the values may be left out.
-    void answered(base::NodeId node, SeatSet seats, const Record& record, uint64_t digest);
+    void answered(base::NodeId node,
+                  SeatSet seats,
+                  const Record& record,
+                  uint64_t digest,
+                  bool is_behind = false);
+    // No better answers are to be waited for.
+    void take_those_behind() { takes_those_behind_ = true; }
     // A replica whose record is in the result has seen all of options.seen.
     void vouched() { vouched_ = true; }
 
@@ -63,6 +72,8 @@ class GetCore {
     SeatTally tally_;
     Record result_;
     bool vouched_ = false;
+    bool takes_those_behind_ = false;
+    bool has_one_not_behind_ = false;
     // In order of arrival, one for each node.
     std::vector<Answer> answers_;
 };

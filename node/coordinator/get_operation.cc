@@ -54,6 +54,12 @@ void GetOperation::start() {
                               "no node is known to hold a seat of the key's partition"));
         return;
     }
+    const auto others = std::count_if(holders_.begin(), holders_.end(), [&](base::NodeId node) {
+        return node != self() && context_.view->is_alive(node);
+    });
+    if (others == 0) {
+        core_.take_those_behind();
+    }
     // First, so that its digest, when the record is in memory, spares the others from sending
     // theirs.
     if (contains(holders_, self())) {
@@ -91,7 +97,7 @@ void GetOperation::read_here() {
                 op->note_local(local->record, digest);
             }
             op->outcomes_.set(op->self(), ReplicaState::answered, local->seats, op->elapsed());
-            op->core_.answered(op->self(), local->seats, local->record, digest);
+            op->core_.answered(op->self(), local->seats, local->record, digest, local->is_behind);
             if (claim.holds(op->context_.store)) {
                 op->core_.vouched();
             }
@@ -149,7 +155,7 @@ void GetOperation::on_read_reply(base::NodeId from, const peer::ReadReply& reply
             STARLING_MARK(get_same_as_nothing);
             return;
         }
-        core_.answered(from, seats, record, local_digest_);
+        core_.answered(from, seats, record, local_digest_, reply.is_behind());
     } else {
         Record record;
         if (!reply.record().empty()) {
@@ -162,7 +168,7 @@ void GetOperation::on_read_reply(base::NodeId from, const peer::ReadReply& reply
             }
             record = *std::move(decoded);
         }
-        core_.answered(from, seats, record, digest_of(plan_.group_key, record));
+        core_.answered(from, seats, record, digest_of(plan_.group_key, record), reply.is_behind());
     }
     if (is_first) {
         answered_.push_back(from);
@@ -314,6 +320,7 @@ void GetOperation::on_tick() {
         finish();
         return;
     }
+    core_.take_those_behind();
     // Who has answered without what the session has seen may have it by now.
     const bool ask_all = !is_satisfied();
     for (const base::NodeId node : holders_) {
@@ -328,11 +335,17 @@ void GetOperation::on_tick() {
     repairs_.clear();
     if (core_.is_reached()) {
         STARLING_MARK(get_repairs_sent_again);
-        repair_stale();
+        after_answer();
     }
 }
 
 void GetOperation::on_deadline() {
+    core_.take_those_behind();
+    after_answer();
+    if (done_ == nullptr) {
+        finish();
+        return;
+    }
     if (core_.is_reached() && !is_satisfied()) {
         fail(base::make_error(
             absl::StatusCode::kUnavailable,

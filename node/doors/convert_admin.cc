@@ -96,9 +96,7 @@ absl::StatusOr<NamespaceInfo> to_namespace(const v1::Namespace& message,
     if (message.has_sloppy()) {
         info.sloppy = message.sloppy();
     }
-    if (message.siblings_max() != 0) {
-        info.siblings_max = message.siblings_max();
-    }
+    info.siblings_max = message.siblings_max();
     return info;
 }
 

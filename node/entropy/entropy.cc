@@ -38,9 +38,12 @@ void Entropy::on_message(base::NodeId from, const peer::EntropyMessage& message)
         case peer::EntropyMessage::kGroupsAsk:
         case peer::EntropyMessage::kMissingAsk:
         case peer::EntropyMessage::kHintsAsk:
+        case peer::EntropyMessage::kRememberedAsk:
             return responder_.on_question(from, message);
         case peer::EntropyMessage::kHintsGone:
             return runtime_.host.told_hints_gone(group, from, message.hints_gone());
+        case peer::EntropyMessage::kRemembered:
+            return runtime_.host.told_remembered(group, from, message.remembered());
         case peer::EntropyMessage::BODY_NOT_SET:
             ++runtime_.counters.malformed_messages;
             return;
@@ -68,12 +71,23 @@ void Entropy::mark_dirty(GroupId group, base::NodeId peer) {
 }
 
 void Entropy::ask_hints(GroupId group, base::NodeId member) {
-    if (is_stopped_) return;
     peer::EntropyMessage question;
+    question.mutable_hints_ask();
+    ask(group, member, std::move(question));
+}
+
+void Entropy::ask_remembered(GroupId group, base::NodeId holder) {
+    peer::EntropyMessage question;
+    question.mutable_remembered_ask();
+    ask(group, holder, std::move(question));
+}
+
+// Once, and the answer goes to the host.
+void Entropy::ask(GroupId group, base::NodeId node, peer::EntropyMessage question) {
+    if (is_stopped_) return;
     question.set_partition(group.partition.raw());
     question.set_replicas(group.replicas);
-    question.mutable_hints_ask();
-    runtime_.host.send(member, std::move(question));
+    runtime_.host.send(node, std::move(question));
 }
 
 uint64_t Entropy::start_partition_sync(const PartitionSyncRequest& request, Done done) {

@@ -48,8 +48,14 @@ class Entropy {
     void mark_dirty(GroupId group, base::NodeId peer);
     // Asks a member for what EntropyHost::told_hints_gone() is told. May be lost.
     void ask_hints(GroupId group, base::NodeId member);
+    // Asks a holder for what EntropyHost::told_remembered() is told. May be lost.
+    void ask_remembered(GroupId group, base::NodeId holder);
     // Groups that are not known to be in step with each of their peers.
     size_t dirty_count() const { return scheduler_.dirty_count(); }
+
+    // Whether its replica here may lack what another holder has and nobody brings: since the node
+    // began until it was compared, and while what it lacks is pulled.
+    bool is_behind(GroupId group) const { return scheduler_.is_behind(group); }
 
     // Pulls a partition from another node. `done` runs once, never before this returns, unless
     // cancelled: OK when all is durable here.
@@ -61,6 +67,8 @@ class Entropy {
     void stop();
 
   private:
+    void ask(GroupId group, base::NodeId node, peer::EntropyMessage question);
+
     EntropyRuntime runtime_;
     Responder responder_;
     Scheduler scheduler_;

@@ -46,6 +46,9 @@ void Responder::on_question(base::NodeId from, const peer::EntropyMessage& quest
             return on_missing(std::move(asker), question.missing_ask());
         case peer::EntropyMessage::kHintsAsk:
             return on_hints_ask(std::move(asker));
+        case peer::EntropyMessage::kRememberedAsk:
+            *asker.answer.mutable_remembered() = runtime_.host.remembered(asker.group, asker.node);
+            return reply(asker);
         case peer::EntropyMessage::kSummaryAsk:
             return on_summary(std::move(asker));
         case peer::EntropyMessage::kBucketAsk:

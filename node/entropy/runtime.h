@@ -44,6 +44,11 @@ class EntropyHost {
     virtual void told_hints_gone(GroupId group,
                                  base::NodeId member,
                                  const peer::EntropyHintsGone& gone) = 0;
+    // The answer to EntropyRememberedAsk; and what another holder answered.
+    virtual peer::EntropyRemembered remembered(GroupId group, base::NodeId holder) = 0;
+    virtual void told_remembered(GroupId group,
+                                 base::NodeId holder,
+                                 const peer::EntropyRemembered& remembered) = 0;
 
   protected:
     ~EntropyHost() = default;

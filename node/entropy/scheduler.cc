@@ -17,12 +17,14 @@ void Scheduler::set_peers(GroupId group, const std::vector<base::NodeId>& peers)
         }
         queue_.erase({entry->second.due, entry->first});
         running_ -= entry->second.running ? 1u : 0u;
+        set_behind(entry->second, false);
         entry = pairs_.erase(entry);
     }
     for (const base::NodeId peer : wanted) {
         const Key key{group, peer};
         const auto [added, is_new] = pairs_.try_emplace(key);
         if (is_new) {
+            ++behind_;
             plan(key, added->second, jittered(runtime_.options.retry_min));
         }
     }
@@ -62,6 +64,9 @@ void Scheduler::on_checked_by(GroupId group,
     Pair& pair = found->second;
     const Verdict verdict = judge(found->first, pair, theirs, root_hash);
     pair.is_dirty = verdict != Verdict::in_step;
+    if (verdict != Verdict::lacking) {
+        set_behind(pair, false);
+    }
     if (verdict == Verdict::lacking || verdict == Verdict::trees_differ) {
         plan(found->first, pair, jittered(runtime_.options.retry_min));
         arm();
@@ -82,12 +87,29 @@ size_t Scheduler::dirty_count() const {
     return groups;
 }
 
+// Asked for each read: mostly nothing is behind.
+bool Scheduler::is_behind(GroupId group) const {
+    if (behind_ == 0) return false;
+    for (auto entry = pairs_.lower_bound({group, base::NodeId()});
+         entry != pairs_.end() && entry->first.first == group;
+         ++entry) {
+        if (entry->second.is_behind) return true;
+    }
+    return false;
+}
+
+void Scheduler::set_behind(Pair& pair, bool is_behind) {
+    behind_ = behind_ + (is_behind ? 1 : 0) - (pair.is_behind ? 1 : 0);
+    pair.is_behind = is_behind;
+}
+
 void Scheduler::stop() {
     runtime_.loop.cancel(timer_);
     timer_ = 0;
     pairs_.clear();
     queue_.clear();
     running_ = 0;
+    behind_ = 0;
 }
 
 base::Duration Scheduler::jittered(base::Duration delay) {
@@ -224,7 +246,9 @@ Scheduler::Verdict Scheduler::judge(const Key& key,
 }
 
 void Scheduler::pull(const Key& key, SyncSession::Mode mode) {
-    Comparison& running = *pairs_.at(key).running;
+    Pair& pair = pairs_.at(key);
+    set_behind(pair, true);
+    Comparison& running = *pair.running;
     running.session = std::make_unique<SyncSession>(
         runtime_, key.first, key.second, mode, [this, key](const absl::StatusOr<SyncResult>&) {
             finish(key, false);
@@ -238,6 +262,10 @@ void Scheduler::finish(const Key& key, bool is_equal) {
     const std::unique_ptr<Comparison> ended = std::move(pair.running);
     --running_;
     pair.is_dirty = !is_equal;
+    // A peer that does not answer cannot be waited for.
+    if (!pair.lacking.has_value()) {
+        set_behind(pair, false);
+    }
     if (is_equal) {
         pair.failures = 0;
         plan(key, pair, jittered(runtime_.options.active_interval));

@@ -38,6 +38,7 @@ class Scheduler {
                        const Frontier& theirs,
                        uint64_t root_hash);
     size_t dirty_count() const;
+    bool is_behind(GroupId group) const;
     void stop();
 
   private:
@@ -57,6 +58,8 @@ class Scheduler {
         base::MonotonicTime equal_at{};
         // What the peer had seen and this side had not.
         std::optional<Frontier> lacking;
+        // This side may lack what the peer has: they were not compared yet, or it pulls.
+        bool is_behind = true;
         // The trees differed under equal frontiers when they were compared last.
         bool do_trees_differ = false;
         uint32_t failures = 0;
@@ -77,9 +80,12 @@ class Scheduler {
     Verdict judge(const Key& key, Pair& pair, const Frontier& theirs, uint64_t root_hash);
     void pull(const Key& key, SyncSession::Mode mode);
     void finish(const Key& key, bool is_equal);
+    void set_behind(Pair& pair, bool is_behind);
 
     EntropyRuntime& runtime_;
     std::map<Key, Pair> pairs_;
+    // How many are behind.
+    size_t behind_ = 0;
 
     // The pairs that are not running.
     std::set<std::pair<base::MonotonicTime, Key>> queue_;

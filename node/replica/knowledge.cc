@@ -58,6 +58,11 @@ const Knowledge::Report* Knowledge::current(base::NodeId owner) const {
     return at == reports_.end() || at->second.epoch < epoch_of(owner) ? nullptr : &at->second;
 }
 
+const Frontier* Knowledge::frontier_of(base::NodeId owner) const {
+    const Report* report = current(owner);
+    return report == nullptr ? nullptr : &report->frontier;
+}
+
 Frontier Knowledge::stable(std::span<const base::NodeId> others, const Frontier& own) const {
     Frontier stable = own;
     // Without exceptions, also where there are no others.

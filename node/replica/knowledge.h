@@ -45,6 +45,8 @@ class Knowledge {
     // The highest known; 0 when nothing was heard.
     uint64_t epoch_of(base::NodeId owner) const;
     const std::map<base::NodeId, uint64_t>& epochs() const { return epochs_; }
+    // What it is known to have seen in that epoch; null: nothing counts.
+    const Frontier* frontier_of(base::NodeId owner) const;
 
     // Up to its bases, the dots that each of `others` has seen, and `own`, which is durable. Empty
     // while one of them has not reported of its present data, or has concluded from another's

@@ -8,6 +8,13 @@ void put_report(const OwnerReport& report, peer::EntropyReport& out) {
     out.set_asks(report.asks);
     out.set_answers(report.known.question);
     put_starts(report.known.frozen, *out.mutable_frozen());
+    out.set_epoch(report.known.epoch);
+    for (const auto& [node, epoch] : report.known.epochs) {
+        if (epoch == 0) continue;
+        peer::EntropyEpoch& added = *out.add_epochs();
+        added.set_node(node.raw());
+        added.set_epoch(epoch);
+    }
 }
 
 OwnerReport read_report(const peer::EntropyReport& in) {
@@ -15,6 +22,10 @@ OwnerReport read_report(const peer::EntropyReport& in) {
         .tenure = in.tenure(), .wall_ms = in.wall_ms(), .asks = in.asks(), .known = {}};
     report.known.question = in.answers();
     report.known.frozen = read_starts(in.frozen());
+    report.known.epoch = in.epoch();
+    for (const peer::EntropyEpoch& entry : in.epochs()) {
+        report.known.epochs[base::NodeId(entry.node())] = entry.epoch();
+    }
     return report;
 }
 

@@ -232,7 +232,9 @@ void Replica::read(GroupId group, const std::string& key, ReadDone done) {
                 STARLING_MARK(replica_seat_gone_before_read);
                 done(no_part(group.partition));
             } else {
-                done(Answer{.record = *std::move(record), .seats = seats});
+                done(Answer{.record = *std::move(record),
+                            .seats = seats,
+                            .is_behind = host_.is_behind(group)});
             }
         });
 }
@@ -251,6 +253,7 @@ void Replica::on_read(PeerRequest request, const peer::ReplicaMessage& message) 
              } else {
                  reply.set_seats(found->seats.bits());
                  reply.set_reflects_seen(claim.holds(store_));
+                 reply.set_is_behind(found->is_behind);
                  const bool absent = found->record == Record{};
                  if (digest_asked != 0 && !absent &&
                      record_digest(key, found->record) == digest_asked) {

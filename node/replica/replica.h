@@ -42,6 +42,8 @@ class ReplicaHost {
     // Requests created before this are refused, however young they look.
     virtual uint64_t requests_from_ms() const { return 0; }
     virtual base::NodeId self() const = 0;
+    // Whether other owners of the group may have what this one lacks, beyond what is on its way.
+    virtual bool is_behind(GroupId) const { return false; }
     virtual void send(base::NodeId to, peer::ReplicaMessage message) = 0;
 
   protected:
@@ -84,6 +86,7 @@ class Replica {
     struct Answer {
         Record record;
         SeatSet seats;
+        bool is_behind = false;
     };
     using ReadDone = absl::AnyInvocable<void(absl::StatusOr<Answer>)>;
     // unavailable: no seat here.

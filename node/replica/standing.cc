@@ -16,6 +16,10 @@ std::string frozen_key() {
     return storage_keys::meta("frozen");
 }
 
+std::string epoch_key() {
+    return storage_keys::meta("epoch");
+}
+
 std::string encode(const Starts& starts) {
     std::string out;
     base::put_varint(out, starts.size());
@@ -67,11 +71,47 @@ Standings::Standings(ReplicaStore& store,
 absl::Status Standings::load() {
     absl::StatusOr<std::optional<std::string>> stored = store_.engine().get(frozen_key());
     if (!stored.ok()) return stored.status();
-    if (!stored->has_value()) return absl::OkStatus();
-    absl::StatusOr<Starts> starts = decode_starts(**stored);
-    if (!starts.ok()) return starts.status();
-    frozen_ = *std::move(starts);
+    if (stored->has_value()) {
+        absl::StatusOr<Starts> starts = decode_starts(**stored);
+        if (!starts.ok()) return starts.status();
+        frozen_ = *std::move(starts);
+    }
+    stored = store_.engine().get(epoch_key());
+    if (!stored.ok()) return stored.status();
+    if (stored->has_value()) {
+        base::Reader in(**stored);
+        epoch_ = in.varint();
+        if (!in.finished()) return absl::DataLossError("the stored epoch does not decode");
+    }
     return absl::OkStatus();
+}
+
+void Standings::begin_epoch_after(uint64_t told, absl::AnyInvocable<void(absl::Status)> done) {
+    const uint64_t next = std::max(epoch_, told) + 1;
+    std::string encoded;
+    base::put_varint(encoded, next);
+    storage::WriteBatch batch;
+    batch.put(epoch_key(), encoded);
+    if (absl::Status status = store_.commits().apply(batch); !status.ok()) {
+        done(std::move(status));
+        return;
+    }
+    epoch_ = next;
+    store_.commits().when_durable(std::move(done));
+}
+
+Standings::Remembered Standings::remembered(GroupId id, base::NodeId owner) const {
+    const std::optional<std::vector<Owner>> owners = host_.other_owners(id);
+    const auto group = groups_.find(id);
+    if (!owners.has_value() || group == groups_.end()) return {};
+    const auto tenure = group->second.tenures.find(owner);
+    const bool is_of_today = tenure != group->second.tenures.end() &&
+                             std::any_of(owners->begin(), owners->end(), [&](const Owner& one) {
+                                 return one.node == owner && one.tenure == tenure->second;
+                             });
+    const Frontier* frontier = is_of_today ? group->second.knowledge.frontier_of(owner) : nullptr;
+    return {.epoch = group->second.knowledge.epoch_of(owner),
+            .frontier = frontier == nullptr ? Frontier() : *frontier};
 }
 
 void Standings::begin_life(base::NodeId self, uint32_t start) {
@@ -110,6 +150,8 @@ void Standings::report(GroupId group,
                        .known = {}};
     report.known.question = group_at(group).heard[to];
     report.known.frozen = frozen_;
+    report.known.epoch = epoch_;
+    report.known.epochs = group_at(group).knowledge.epochs();
     report.known.frontier = store_.frontier(group);
     store_.commits().when_durable([this,
                                    group,

@@ -61,7 +61,8 @@ class Standings {
               GoneHorizon& horizon,
               StandingHost& host);
 
-    // Reads which lives are frozen. Blocks on disk. data_loss when that does not decode.
+    // Reads which lives are frozen, and the epoch. Blocks on disk. data_loss when that does not
+    // decode.
     absl::Status load();
 
     // This node is in its life `start`. To be called once, before the group is asked for anything.
@@ -91,6 +92,17 @@ class Standings {
     // Requests created before this (Unix ms) are minted no more, and no write of one that was is
     // under way. 0: unknown.
     uint64_t forget_before(GroupId group) const;
+
+    // What `owner` has told this node that it had seen, as the holder of the seats that it holds.
+    struct Remembered {
+        uint64_t epoch = 0;
+        Frontier frontier;
+    };
+    Remembered remembered(GroupId group, base::NodeId owner) const;
+    // Of this node's data: what it said of an earlier one is void. `done` when the next one, after
+    // `told` at least, is durable.
+    uint64_t epoch() const { return epoch_; }
+    void begin_epoch_after(uint64_t told, absl::AnyInvocable<void(absl::Status)> done);
 
     // Why tombstones of the group stay: the owners that have not seen all that this node has.
     std::vector<base::NodeId> lagging_owners(GroupId group) const;
@@ -128,6 +140,7 @@ class Standings {
     GoneHorizon& horizon_;
     StandingHost& host_;
     Starts frozen_;
+    uint64_t epoch_ = 0;
     // Above all that this node has asked before, in earlier lives as well: what an owner has heard
     // of those answers nothing that is asked now.
     uint64_t last_question_ = 0;

@@ -252,8 +252,7 @@ void Cluster::identity_conflict(const gossip::MemberRecord& seen) {
 }
 
 bool Cluster::holds_data() {
-    const bool has_namespaces =
-        namespaces_in(gossip_.membership(), identity_.cluster.seats).size() > 1;
+    const bool has_namespaces = namespaces().size() > 1;
     return has_namespaces || host_.holds_data();
 }
 
@@ -315,9 +314,13 @@ void Cluster::make_view() {
             view->holders.push_back(holder.node);
         }
     }
-    view->namespaces = namespaces_in(gossip_.membership(), view->seat_count);
+    view->namespaces = namespaces();
     view_ = std::move(view);
     host_.view_changed(view_);
+}
+
+absl::btree_map<std::string, NamespaceInfo> Cluster::namespaces() const {
+    return namespaces_in(gossip_.membership(), identity_.cluster.seats, options_.siblings_max);
 }
 
 }  // namespace starling::node

@@ -69,6 +69,8 @@ class Cluster final : private gossip::GossipHost {
 
     const Identity& identity() const { return identity_; }
     const ClusterViewPtr& view() const { return view_; }
+    // As namespaces_in().
+    absl::btree_map<std::string, NamespaceInfo> namespaces() const;
     const SeatView& seats() const { return *seats_; }
     const gossip::Gossip& gossip() const { return gossip_; }
 

@@ -28,13 +28,14 @@ bool is_name_character(char c) {
 
 }  // namespace
 
-NamespaceInfo default_namespace(uint32_t seat_count) {
+NamespaceInfo default_namespace(uint32_t seat_count, uint32_t siblings_max) {
     NamespaceInfo info;
     info.id = base::default_namespace_id;
     info.name = "default";
     info.replicas = std::min<uint32_t>(info.replicas, seat_count);
     info.read_quorum = info.replicas / 2 + 1;
     info.write_quorum = info.replicas / 2 + 1;
+    info.siblings_max = siblings_max;
     return info;
 }
 
@@ -114,9 +115,10 @@ absl::StatusOr<NamespaceInfo> decode_namespace(std::string_view bytes) {
 }
 
 absl::btree_map<std::string, NamespaceInfo> namespaces_in(const gossip::Membership& membership,
-                                                          uint32_t seat_count) {
+                                                          uint32_t seat_count,
+                                                          uint32_t siblings_max) {
     absl::btree_map<std::string, NamespaceInfo> found;
-    NamespaceInfo standard = default_namespace(seat_count);
+    NamespaceInfo standard = default_namespace(seat_count, siblings_max);
     found.emplace(standard.name, std::move(standard));
     // Item keys order as the ids do, so that the lower id comes first.
     for (const auto& [key, item] : membership.items()) {

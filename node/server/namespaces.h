@@ -15,7 +15,7 @@
 
 namespace starling::node {
 
-NamespaceInfo default_namespace(uint32_t seat_count);
+NamespaceInfo default_namespace(uint32_t seat_count, uint32_t siblings_max);
 
 // invalid_argument, or unimplemented for what is not built yet, naming the field.
 absl::Status check_namespace(const NamespaceInfo& info, uint32_t seat_count);
@@ -26,8 +26,9 @@ absl::StatusOr<NamespaceInfo> decode_namespace(std::string_view bytes);
 
 // By name; of two of one name (made at once on two nodes) the lower id holds it, and the other
 // keeps the name "id:<its id>". Items that do not decode, do not fit this cluster, or are not under
-// their own id are passed over.
+// their own id are passed over. `siblings_max`: of `default`.
 absl::btree_map<std::string, NamespaceInfo> namespaces_in(const gossip::Membership& membership,
-                                                          uint32_t seat_count);
+                                                          uint32_t seat_count,
+                                                          uint32_t siblings_max);
 
 }  // namespace starling::node

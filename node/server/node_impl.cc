@@ -680,13 +680,15 @@ void Node::Impl::create_namespace(NamespaceInfo info, Callback<NamespaceInfo> do
                                   "the node is about to join another cluster: ask a member of it"));
             return;
         }
-        const ClusterViewPtr view = cluster_->view();
-        if (absl::Status status = check_namespace(info, view->seat_count); !status.ok()) {
+        if (info.siblings_max == 0) {
+            info.siblings_max = options_.siblings_max;
+        }
+        if (absl::Status status = check_namespace(info, cluster_->view()->seat_count);
+            !status.ok()) {
             done(std::move(status));
             return;
         }
-        const auto known = namespaces_in(cluster_->gossip().membership(), view->seat_count);
-        if (known.contains(info.name)) {
+        if (cluster_->namespaces().contains(info.name)) {
             STARLING_MARK(namespace_exists_already);
             done(base::make_error(absl::StatusCode::kAlreadyExists,
                                   base::reason::namespace_exists,
@@ -722,8 +724,7 @@ void Node::Impl::list_namespaces(Callback<std::vector<NamespaceInfo>> done) {
             return;
         }
         std::vector<NamespaceInfo> all;
-        for (const auto& [name, info] :
-             namespaces_in(cluster_->gossip().membership(), cluster_->identity().cluster.seats)) {
+        for (const auto& [name, info] : cluster_->namespaces()) {
             all.push_back(info);
             all.back().name = name;
         }

@@ -143,6 +143,7 @@ void Shard::make_parts() {
     mover.fills_max = options_.fills_at_once;
     mover_ =
         std::make_unique<Mover>(mover, static_cast<HandoverHost&>(*this), *entropy_, loop, random_);
+    guard_ = std::make_unique<SetBackGuard>(static_cast<SetBackGuard::Host&>(*this), loop);
 }
 
 absl::Status Shard::load(const Identity& identity) {
@@ -170,6 +171,11 @@ absl::Status Shard::load(const Identity& identity) {
 void Shard::start() {
     courier_->start();
     collector_->start();
+    std::vector<base::PartitionId> held;
+    for (const base::PartitionId partition : own_partitions()) {
+        if (!mover_->counts(partition).empty()) held.push_back(partition);
+    }
+    guard_->watch(held);
 }
 
 std::vector<base::PartitionId> Shard::own_partitions() const {
@@ -190,9 +196,17 @@ void Shard::on_message(base::NodeId from, const peer::Envelope& envelope) {
         case peer::Envelope::kHandover:
             mover_->on_message(from, envelope.handover());
             return;
-        case peer::Envelope::kEntropy:
-            entropy_->on_message(from, envelope.entropy());
+        case peer::Envelope::kEntropy: {
+            const peer::EntropyMessage& message = envelope.entropy();
+            // Who fills a seat would take over what may be too old.
+            if (message.has_scan() && is_own(message.partition()) &&
+                !guard_->counts(base::PartitionId(static_cast<uint16_t>(message.partition())))) {
+                STARLING_MARK(scan_waits_for_start);
+                return;
+            }
+            entropy_->on_message(from, message);
             return;
+        }
         case peer::Envelope::kReplica: {
             const peer::ReplicaMessage& message = envelope.replica();
             if (!is_own(message.partition()) || message.replicas() < 1 ||
@@ -223,6 +237,7 @@ void Shard::set_view(ClusterViewPtr view) {
     coordinator_->set_view(view_);
     update_targets();
     update_entropy_peers();
+    guard_->holders_changed();
 }
 
 void Shard::update_targets() {
@@ -298,7 +313,7 @@ void Shard::enter_cluster(const Identity& identity) {
 }
 
 SeatSet Shard::held_seats(base::PartitionId partition) const {
-    if (frozen_) {
+    if (frozen_ || !guard_->counts(partition)) {
         return {};
     }
     return mover_->counts(partition);
@@ -396,6 +411,62 @@ void Shard::told_hints_gone(GroupId group,
     standings_->note_hints_gone(group, member, read_starts(gone.before()));
 }
 
+peer::EntropyRemembered Shard::remembered(GroupId group, base::NodeId holder) {
+    const Standings::Remembered remembered = standings_->remembered(group, holder);
+    peer::EntropyRemembered out;
+    out.set_epoch(remembered.epoch);
+    remembered.frontier.encode(*out.mutable_frontier());
+    return out;
+}
+
+void Shard::told_remembered(GroupId group,
+                            base::NodeId holder,
+                            const peer::EntropyRemembered& remembered) {
+    base::Reader in(remembered.frontier());
+    const Frontier frontier = Frontier::decode(in);
+    if (!in.finished()) {
+        ++malformed_messages_;
+        return;
+    }
+    const bool is_void = remembered.epoch() < standings_->epoch();
+    guard_->told(
+        group, holder, remembered.epoch(), is_void || store_->frontier(group).contains(frontier));
+}
+
+std::map<GroupId, std::vector<base::NodeId>> Shard::other_holders(
+    base::PartitionId partition) const {
+    std::map<GroupId, std::vector<base::NodeId>> found;
+    for (auto entry = entropy_peers_.lower_bound({.partition = partition, .replicas = 0});
+         entry != entropy_peers_.end() && entry->first.partition == partition;
+         ++entry) {
+        found.insert(*entry);
+    }
+    return found;
+}
+
+void Shard::ask_remembered(GroupId group, base::NodeId holder) {
+    entropy_->ask_remembered(group, holder);
+}
+
+void Shard::begin_epoch_after(uint64_t told, absl::AnyInvocable<void(absl::Status)> done) {
+    standings_->begin_epoch_after(told, std::move(done));
+}
+
+void Shard::take_over(base::PartitionId partition,
+                      base::NodeId from,
+                      absl::AnyInvocable<void(absl::Status)> done) {
+    const SeatSet held = mover_->counts(partition);
+    if (held.empty()) {
+        environment_.loop.post([done = std::move(done)]() mutable {
+            done(absl::UnavailableError("the seat was given away"));
+        });
+        return;
+    }
+    entropy_->start_partition_sync(
+        {.partition = partition, .from = from, .seat = held.list().front(), .is_fill = true},
+        std::move(done));
+}
+
 uint64_t Shard::now_ms() const {
     return request_clock_.now_ms(environment_.loop.now(), environment_.wall_clock.wall_now());
 }
@@ -485,6 +556,7 @@ ShardStatus Shard::status() const {
     out.seats_filling = static_cast<uint32_t>(mover_->count_of(SeatState::filling));
     out.seats_fenced = static_cast<uint32_t>(mover_->count_of(SeatState::fenced));
     out.groups_dirty = static_cast<uint32_t>(entropy_->dirty_count());
+    out.partitions_set_back = guard_->refilling_count();
     out.records = store_->record_count();
     out.tombstones = store_->tombstone_count();
     out.tombstones_collected = collector_->collected();
@@ -530,6 +602,7 @@ void Shard::stop_background() {
     courier_->stop();
     collector_->stop();
     mover_->stop();
+    guard_->stop();
     entropy_->stop();
 }
 

@@ -28,6 +28,7 @@
 #include "node/server/inspect.h"
 #include "node/server/options.h"
 #include "node/server/replica_inspector.h"
+#include "node/server/set_back_guard.h"
 #include "node/server/shard_random.h"
 #include "starling/peer/envelope.pb.h"
 
@@ -61,6 +62,8 @@ struct ShardStatus {
     uint32_t seats_filling = 0;
     uint32_t seats_fenced = 0;
     uint32_t groups_dirty = 0;
+    // Partitions that are refilled, since the disk was set back in time.
+    uint64_t partitions_set_back = 0;
     uint64_t records = 0;
     uint64_t tombstones = 0;
     uint64_t tombstones_collected = 0;
@@ -89,7 +92,8 @@ struct ShardStatus {
 class Shard final : private ReplicaHost,
                     private HandoverHost,
                     private EntropyHost,
-                    private StandingHost {
+                    private StandingHost,
+                    private SetBackGuard::Host {
   public:
     Shard(uint32_t index,
           uint32_t shard_count,
@@ -150,6 +154,7 @@ class Shard final : private ReplicaHost,
     uint64_t now_ms() const override;
     uint64_t requests_from_ms() const override { return request_clock_.floor_ms(); }
     base::NodeId self() const override { return identity_.node; }
+    bool is_behind(GroupId group) const override { return entropy_->is_behind(group); }
     void send(base::NodeId to, peer::ReplicaMessage message) override;
     // HandoverHost
     void persist_seats(base::PartitionId partition,
@@ -170,6 +175,18 @@ class Shard final : private ReplicaHost,
     void told_hints_gone(GroupId group,
                          base::NodeId member,
                          const peer::EntropyHintsGone& gone) override;
+    peer::EntropyRemembered remembered(GroupId group, base::NodeId holder) override;
+    void told_remembered(GroupId group,
+                         base::NodeId holder,
+                         const peer::EntropyRemembered& remembered) override;
+    // SetBackGuard::Host
+    std::map<GroupId, std::vector<base::NodeId>> other_holders(
+        base::PartitionId partition) const override;
+    void ask_remembered(GroupId group, base::NodeId holder) override;
+    void begin_epoch_after(uint64_t told, absl::AnyInvocable<void(absl::Status)> done) override;
+    void take_over(base::PartitionId partition,
+                   base::NodeId from,
+                   absl::AnyInvocable<void(absl::Status)> done) override;
     // StandingHost
     std::optional<std::vector<Owner>> other_owners(GroupId group) const override;
     uint64_t own_tenure(GroupId group) const override;
@@ -220,6 +237,7 @@ class Shard final : private ReplicaHost,
     std::unique_ptr<Entropy> entropy_;
     std::unique_ptr<SeatView> seats_;
     std::unique_ptr<Mover> mover_;
+    std::unique_ptr<SetBackGuard> guard_;
 };
 
 }  // namespace starling::node

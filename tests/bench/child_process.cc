@@ -55,4 +55,16 @@ double ChildProcess::cpu_seconds() const {
     return ticks / static_cast<double>(::sysconf(_SC_CLK_TCK));
 }
 
+uint64_t ChildProcess::bytes_read() const {
+    std::ifstream io(fmt::format("/proc/{}/io", pid_));
+    std::string name;
+    uint64_t value = 0;
+    while (io >> name >> value) {
+        if (name == "rchar:") {
+            return value;
+        }
+    }
+    return 0;
+}
+
 }  // namespace starling::bench

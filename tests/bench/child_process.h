@@ -3,6 +3,7 @@
 // Processes that a benchmark or a cluster test runs beside itself, stopped by their own id when it
 // ends.
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ class ChildProcess {
     bool is_running();
     // User and system time so far, in seconds.
     double cpu_seconds() const;
+    // From files and sockets, cached or not.
+    uint64_t bytes_read() const;
 
   private:
     pid_t pid_ = 0;

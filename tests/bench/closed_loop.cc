@@ -18,11 +18,13 @@ double percentile(const std::vector<float>& sorted, double part) {
     return static_cast<double>(sorted[index]);
 }
 
-}  // namespace
+// What is sent and what counts, by the time and the number of the call.
+struct Plan {
+    std::function<bool(SteadyClock::time_point, uint64_t)> sends;
+    std::function<bool(SteadyClock::time_point)> counts;
+};
 
-LoadResult run_closed_loop(uint32_t clients,
-                           std::chrono::milliseconds duration,
-                           const CallFactory& make_call) {
+LoadResult run(uint32_t clients, const Plan& plan, const CallFactory& make_call) {
     struct Client {
         std::unique_ptr<Call> call;
         SteadyClock::time_point sent;
@@ -42,9 +44,6 @@ LoadResult run_closed_loop(uint32_t clients,
     }
     std::sort(index_of.begin(), index_of.end());
 
-    const auto begin = SteadyClock::now();
-    const auto count_from = begin + duration / 5;
-    const auto end = count_from + duration;
     for (Client& client : all) {
         client.sent = SteadyClock::now();
         client.call->send(queue, number++);
@@ -60,7 +59,7 @@ LoadResult run_closed_loop(uint32_t clients,
             std::lower_bound(index_of.begin(), index_of.end(), std::pair<Call*, uint32_t>(call, 0));
         Client& client = all[found->second];
         const auto now = SteadyClock::now();
-        if (now >= count_from && now < end) {
+        if (plan.counts(now)) {
             if (ok && call->succeeded()) {
                 ++result.succeeded;
                 latencies.push_back(
@@ -69,7 +68,7 @@ LoadResult run_closed_loop(uint32_t clients,
                 ++result.failed;
             }
         }
-        if (now >= end) {
+        if (!plan.sends(now, number)) {
             --open;
             continue;
         }
@@ -80,10 +79,36 @@ LoadResult run_closed_loop(uint32_t clients,
     while (queue.Next(&tag, &ok)) {
     }
     std::sort(latencies.begin(), latencies.end());
-    result.seconds = std::chrono::duration<double>(duration).count();
     result.p50 = percentile(latencies, 0.5);
     result.p99 = percentile(latencies, 0.99);
     result.p999 = percentile(latencies, 0.999);
+    return result;
+}
+
+}  // namespace
+
+LoadResult run_closed_loop(uint32_t clients,
+                           std::chrono::milliseconds duration,
+                           const CallFactory& make_call) {
+    const auto count_from = SteadyClock::now() + duration / 5;
+    const auto end = count_from + duration;
+    LoadResult result =
+        run(clients,
+            {.sends = [=](SteadyClock::time_point now, uint64_t) { return now < end; },
+             .counts = [=](SteadyClock::time_point now) { return now >= count_from && now < end; }},
+            make_call);
+    result.seconds = std::chrono::duration<double>(duration).count();
+    return result;
+}
+
+LoadResult run_counted(uint32_t clients, uint64_t count, const CallFactory& make_call) {
+    const auto begin = SteadyClock::now();
+    LoadResult result =
+        run(clients,
+            {.sends = [=](SteadyClock::time_point, uint64_t number) { return number < count; },
+             .counts = [](SteadyClock::time_point) { return true; }},
+            make_call);
+    result.seconds = std::chrono::duration<double>(SteadyClock::now() - begin).count();
     return result;
 }
 

@@ -42,6 +42,9 @@ LoadResult run_closed_loop(uint32_t clients,
                            std::chrono::milliseconds duration,
                            const CallFactory& make_call);
 
+// Sends `count` calls.
+LoadResult run_counted(uint32_t clients, uint64_t count, const CallFactory& make_call);
+
 // As many channels as asked for to each address, each with a connection of its own.
 std::vector<std::shared_ptr<grpc::Channel>> open_channels(const std::vector<std::string>& addresses,
                                                           uint32_t per_address);

@@ -36,6 +36,16 @@ class AccidentTest : public Scenario {
         machine(number).files().swap_for(disk);
         run_for(seconds(2));
     }
+    // What the first read shows that is answered at all.
+    std::vector<std::string> first_read(uint32_t node, uint32_t r) {
+        ReadOutcome outcome = read(node, r);
+        for (int i = 0; i < 600 && !outcome.status.ok() && simulation_->verdict().ok(); ++i) {
+            run_for(milliseconds(50));
+            outcome = read(node, r);
+        }
+        EXPECT_TRUE(outcome.status.ok()) << outcome.status;
+        return outcome.values;
+    }
     // Reads through each node: from R of them, and from all.
     void expect_everywhere(const std::vector<std::string>& values) {
         for (const auto& each : simulation_->cluster().machines()) {
@@ -57,6 +67,62 @@ TEST_F(AccidentTest, ADiskRestoredFromBeforeADeleteBringsNothingBack) {
     expect_everywhere({});
     run_for(seconds(30));
     expect_everywhere({});
+    finish();
+}
+
+TEST_F(AccidentTest, ADiskRestoredFromBeforeADeleteThatIsForgottenBringsNothingBack) {
+    settle(3);
+    ASSERT_TRUE(put(1, "deleted", {.w = 3}).status.ok());
+    const auto old = copy_of_disk(3);
+    ASSERT_TRUE(remove(1, {.w = 3}).status.ok());
+    // No tombstone is left anywhere.
+    run_for(minutes(3));
+    restart_from(3, *old);
+    for (const uint32_t node : {3u, 2u, 1u}) {
+        EXPECT_THAT(first_read(node, 2), IsEmpty()) << "through node " << node;
+    }
+    EXPECT_THAT(first_read(3, 1), IsEmpty());
+    finish();
+}
+
+// Two nodes had the write, and one of their disks is set back: the other one still has it.
+TEST_F(AccidentTest, NoReadOfAMajorityMissesWhatADiskThatWasSetBackHadAcknowledged) {
+    RunOptions options = plain(3, 3);
+    options.node.hint_bytes_max = 1;
+    options.audit_interval = 1'000'000;
+    settle(options);
+    ASSERT_TRUE(put(1, "before", {.w = 3}).status.ok());
+    const auto old = copy_of_disk(3);
+    isolate(2);
+    ASSERT_TRUE(put(1, "acknowledged").status.ok());
+    // By then it has told the first node that it has it.
+    run_for(seconds(10));
+    crash(3, env::CrashMode::lost, seconds(1));
+    machine(3).files().swap_for(*old);
+    heal();
+    cut(1, 2);
+    wait_until([this] { return machine(3).is_up(); });
+    EXPECT_THAT(first_read(2, 2), ElementsAre("acknowledged"));
+    heal();
+    EXPECT_THAT(first_read(3, 1), ElementsAre("acknowledged"));
+    finish();
+}
+
+TEST_F(AccidentTest, AllDisksButOneSetBackAtOnceAreRefilledFromIt) {
+    RunOptions options = plain(3, 3);
+    options.audit_interval = 1'000'000;
+    settle(options);
+    ASSERT_TRUE(put(1, "before", {.w = 3}).status.ok());
+    const auto second = copy_of_disk(2);
+    const auto third = copy_of_disk(3);
+    ASSERT_TRUE(put(1, "acknowledged", {.w = 3}).status.ok());
+    run_for(seconds(10));
+    crash(2, env::CrashMode::lost, seconds(1));
+    crash(3, env::CrashMode::lost, seconds(1));
+    machine(2).files().swap_for(*second);
+    machine(3).files().swap_for(*third);
+    EXPECT_THAT(first_read(3, 2), ElementsAre("acknowledged"));
+    EXPECT_THAT(first_read(2, 2), ElementsAre("acknowledged"));
     finish();
 }
 

@@ -61,6 +61,7 @@ class Script : public Scenario {
     void a_value_is_read();
     void puts_are_tried_again_through_other_nodes();
     void a_request_arrives_again_after_it_was_replaced();
+    void a_node_that_missed_a_put_gets_the_next();
 
     // Conflict policies.
     void writes_of_two_sides_meet_where_the_last_wins();
@@ -83,6 +84,8 @@ class Script : public Scenario {
     void a_node_is_cut_off_and_comes_back();
 
   private:
+    // As a frame would that the network repeats, through another node.
+    void ask_again(WriteId id, const std::string& value);
     static RunOptions tiny_memtables(uint32_t nodes);
     // Replicas learn what they miss from reads only, for a while.
     static RunOptions slow_repair(uint32_t nodes);
@@ -329,20 +332,32 @@ void Script::a_node_that_missed_a_write_gets_a_stale_one() {
     put(3, "three", {.replaces = Replaces::seen, .context = one.context});
 }
 
-// As a frame would that the network repeats, through another node.
+void Script::ask_again(WriteId id, const std::string& value) {
+    node::PutRequest again;
+    again.key = simulation_->oracle().key(key()).key;
+    again.value = value;
+    again.context = "";
+    again.request = simulation_->oracle().history(key()).get(id).request;
+    machine(2).post([this, again] { machine(2).node().put(again, [](const auto&) {}); });
+    run_for(milliseconds(100));
+}
+
 void Script::a_request_arrives_again_after_it_was_replaced() {
     settle(plain(3, 3));
     const PutOutcome a = put(1, "a", {.replaces = nothing_seen, .w = 3});
     const ReadOutcome seen = read(1, 3);
     put(1, "b", {.replaces = nothing_seen, .context = seen.context, .w = 3});
-    node::PutRequest again;
-    again.key = simulation_->oracle().key(key()).key;
-    again.value = "a";
-    again.context = "";
-    again.request = simulation_->oracle().history(key()).get(a.id).request;
-    machine(2).post([this, again] { machine(2).node().put(again, [](const auto&) {}); });
-    run_for(milliseconds(100));
+    ask_again(a.id, "a");
     read(3, 3);
+}
+
+void Script::a_node_that_missed_a_put_gets_the_next() {
+    settle(unaudited(slow_repair(3)));
+    isolate(3);
+    put(1, "one");
+    heal();
+    put(3, "two");
+    read(1, 3);
 }
 
 // Some of the crashes tear the log between a frontier and the record that it belongs to.
@@ -540,7 +555,7 @@ constexpr auto all_scripts = std::to_array<Scripted>({
      "I10",
      &Script::a_hint_is_delivered_to_a_holder_that_dies},
     {PlantedBug::source_drops_before_comparison, "I13", &Script::a_cluster_grows},
-    {PlantedBug::wal_replay_stops_silently, "I1", &Script::a_log_is_damaged_before_its_end},
+    {PlantedBug::wal_replay_stops_silently, "I10", &Script::a_log_is_damaged_before_its_end},
     {PlantedBug::missing_directory_sync, "I10", &Script::the_power_fails_after_many_flushes},
     {PlantedBug::manifest_not_synced, "I10", &Script::the_power_fails_after_many_flushes},
     {PlantedBug::fsync_error_swallowed, "I10", &Script::a_sync_fails},
@@ -552,6 +567,7 @@ constexpr auto all_scripts = std::to_array<Scripted>({
     {PlantedBug::placement_depends_on_order, "I13", &Script::a_cluster_with_many_partitions_rests},
     {PlantedBug::refutation_same_incarnation, "I13", &Script::a_node_is_cut_off_and_comes_back},
     {PlantedBug::session_token_ignored, "I17", &Script::a_session_reads_where_its_write_is_missing},
+    {PlantedBug::mints_over_own_replica, "I15", &Script::a_node_that_missed_a_put_gets_the_next},
 });
 
 std::string_view name_of(PlantedBug bug) {

@@ -157,6 +157,23 @@ TEST_F(CausalityTest, ADeletedValueStaysAwayWhenANodeThatMissedTheDeleteReturns)
     finish();
 }
 
+TEST_F(CausalityTest, AReadOfOneAnswerThroughANodeThatIsBehindIsNotAnsweredByIt) {
+    RunOptions options = plain(3, 3);
+    // No hint is kept for it.
+    options.node.hint_bytes_max = 0;
+    form(options);
+    ASSERT_TRUE(put(1, "old", {.w = 3}).status.ok());
+    crash(3, env::CrashMode::lost, seconds(5));
+    ASSERT_TRUE(put(1, "new").status.ok());
+    wait_until([&] { return machine(3).is_up(); });
+    ReadOutcome first = read(3, 1);
+    while (!first.status.ok()) {
+        first = read(3, 1);
+    }
+    EXPECT_THAT(first.values, ElementsAre("new"));
+    finish();
+}
+
 TEST_F(CausalityTest, AReplacedValueStaysAwayWhenANodeThatMissedItReturns) {
     form(3);
     ASSERT_TRUE(put(1, "w0", {.w = 3}).status.ok());

@@ -121,15 +121,32 @@ void Workload::begin_operation(Session& session) {
     if (take(what_.read_modify_writes)) {
         return begin_read(session, key, [this, &session, key](bool read) {
             if (!read || !running_) return;
-            PutPlan plan = draw_put(session, key, false);
-            plan.replaces = Replaces::seen;
-            plan.context = *session.latest_read(key);
-            operations_->put(std::move(plan), [&session, key](PutOutcome outcome) {
-                if (outcome.status.ok()) session.remember_put(key, std::move(outcome.context));
+            const SeenToken seen = *session.latest_read(key);
+            put_over(session, key, seen, [this, &session, key, seen](bool is_written) {
+                // A context that served once is stale.
+                const bool is_strict =
+                    oracle_.key(key).policy == node::ConflictPolicy::reject_stale;
+                if (is_written && running_ && is_strict && in_hundred(50)) {
+                    put_over(session, key, seen, [](bool) {});
+                }
             });
         });
     }
     begin_read(session, key, [](bool) {});
+}
+
+void Workload::put_over(Session& session,
+                        KeyIndex key,
+                        const SeenToken& seen,
+                        std::function<void(bool)> then) {
+    PutPlan plan = draw_put(session, key, false);
+    plan.replaces = Replaces::seen;
+    plan.context = seen;
+    operations_->put(std::move(plan), [&session, key, then = std::move(then)](PutOutcome outcome) {
+        const bool is_written = outcome.status.ok();
+        if (is_written) session.remember_put(key, std::move(outcome.context));
+        then(is_written);
+    });
 }
 
 void Workload::begin_lone(size_t index) {

@@ -42,6 +42,11 @@ class Workload {
     void begin_put(Session& session, KeyIndex key, bool is_delete);
     void begin_read(Session& session, KeyIndex key, std::function<void(bool)> then);
     void begin_invalid(Session& session, KeyIndex key);
+    // With what a read has seen; whether it was written.
+    void put_over(Session& session,
+                  KeyIndex key,
+                  const SeenToken& seen,
+                  std::function<void(bool)> then);
     PutPlan draw_put(Session& session, KeyIndex key, bool is_delete);
     void draw_context(PutPlan& plan, Session& session);
     uint32_t draw_quorum(KeyIndex key);

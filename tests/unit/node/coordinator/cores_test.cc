@@ -178,6 +178,38 @@ TEST_F(GetCoreTest, AbsentEverywhereIsAnAnswer) {
     EXPECT_EQ(core.result(), Record{});
 }
 
+struct GetCoreOfOneTest : GetCoreTest {
+    GetCore one{{.replicas = 3, .answers_wanted = 1}};
+};
+
+TEST_F(GetCoreOfOneTest, AnAnswerFromBehindWaitsForABetterOne) {
+    one.answered(a, seats({0}), old, digest(old), /*is_behind=*/true);
+    EXPECT_FALSE(one.is_reached());
+    one.answered(b, seats({1}), fresh, digest(fresh));
+    EXPECT_TRUE(one.is_reached());
+    EXPECT_EQ(testing::values(one.result()), testing::values(fresh));
+}
+
+TEST_F(GetCoreOfOneTest, WhereAllAreBehindTheirAnswersCount) {
+    one.answered(a, seats({0}), old, digest(old), true);
+    one.answered(b, seats({1}), old, digest(old), true);
+    EXPECT_FALSE(one.is_reached());
+    one.answered(c, seats({2}), old, digest(old), true);
+    EXPECT_TRUE(one.is_reached());
+}
+
+TEST_F(GetCoreOfOneTest, WhereNoBetterOneCanComeItCounts) {
+    one.answered(a, seats({0}), old, digest(old), true);
+    one.take_those_behind();
+    EXPECT_TRUE(one.is_reached());
+}
+
+TEST_F(GetCoreTest, AQuorumOfSeveralCountsThoseBehindToo) {
+    core.answered(a, seats({0}), old, digest(old), true);
+    core.answered(b, seats({1}), old, digest(old), true);
+    EXPECT_TRUE(core.is_reached());
+}
+
 TEST(GetCoreMinorityTest, AReadOfLessThanAMajoritySettlesAtOnce) {
     GetCore core({.replicas = 3, .answers_wanted = 1});
     const Record record = mint({}, {}, testing::write(testing::dot(1, 1), 1, "value"));

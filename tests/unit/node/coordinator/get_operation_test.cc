@@ -62,6 +62,41 @@ TEST_F(GetOperationTest, WhoHasTheSameSiblingsMayHaveSeenMoreThanThey) {
     EXPECT_TRUE(opened->context.covers(more));
 }
 
+TEST_F(GetOperationTest, AReadOfOneAnswerPrefersOneThatIsNotBehind) {
+    rig.put_everywhere("k", "old");
+    const Record fresh = newer(*rig.stored("k"), 1, "new");
+    rig.peers.behind = true;
+    const auto outcome = rig.get("k", 1);
+    rig.settle();
+    EXPECT_FALSE(outcome->result.has_value());
+    rig.answer_read(
+        rig.holder(1), rig.only(rig.take_sent(), rig.holder(1), Kind::kRead), rig.seat(1), fresh);
+    EXPECT_THAT(found(*outcome), ElementsAre("new"));
+}
+
+TEST_F(GetOperationTest, AReadOfOneAnswerTakesOneThatIsBehindWhenNoOtherComes) {
+    rig.put_everywhere("k", "value");
+    rig.peers.behind = true;
+    const auto outcome = rig.get("k", 1);
+    rig.settle();
+    EXPECT_FALSE(outcome->result.has_value());
+    rig.pass(CoordinatorOptions().hint_after);
+    EXPECT_THAT(found(*outcome), ElementsAre("value"));
+}
+
+TEST_F(GetOperationTest, AReplicaTellsWhetherItIsBehind) {
+    rig.peers.behind = true;
+    peer::ReplicaMessage question;
+    question.set_partition(testing::the_group.partition.raw());
+    question.set_replicas(testing::the_group.replicas);
+    question.set_operation(1);
+    question.mutable_read()->set_key(testing::key("k"));
+    rig.replica.on_message(rig.holder(1), question);
+    rig.settle();
+    EXPECT_TRUE(
+        rig.only(rig.take_sent(), rig.holder(1), Kind::kReadReply).read_reply().is_behind());
+}
+
 TEST_F(GetOperationTest, AnAbsentKeyHasNoValuesAndAContext) {
     const auto outcome = rig.get("k");
     rig.settle();

@@ -41,6 +41,7 @@ class FakePeers final : public ReplicaHost {
     uint64_t now_ms() const override { return base::to_unix_ms(clock_.wall_now()); }
     uint64_t requests_from_ms() const override { return requests_from; }
     base::NodeId self() const override { return node; }
+    bool is_behind(GroupId) const override { return behind; }
     void send(base::NodeId to, peer::ReplicaMessage message) override {
         EXPECT_NE(to, node) << "a message to itself";
         sent.push_back({to, std::move(message)});
@@ -49,6 +50,7 @@ class FakePeers final : public ReplicaHost {
     base::NodeId node;
     SeatSet held;
     uint64_t requests_from = 0;
+    bool behind = false;
     std::vector<Sent> sent;
 
   private:

@@ -395,6 +395,45 @@ TEST_F(EntropyTest, AGroupIsDirtyUntilItWasFoundEqualAndAgainAfterAKick) {
     EXPECT_EQ(replicas_[0]->entropy.dirty_count(), 0u);
 }
 
+TEST_F(EntropyTest, AReplicaIsBehindUntilItWasComparedAndWhileItPulls) {
+    options_.request_timeout = seconds(1);
+    make(2, 3);
+    replicas_[1]->groups.write(
+        group_a, random_key(), replicas_[1]->actor(), std::string(400, 'v'), false);
+    EXPECT_FALSE(replicas_[0]->entropy.is_behind(group_a));
+    watch_all();
+    EXPECT_TRUE(replicas_[0]->entropy.is_behind(group_a));
+    ASSERT_TRUE(loop_.run_until([&] { return are_equal(); }, seconds(10)));
+    EXPECT_TRUE(replicas_[0]->entropy.is_behind(group_a)) << "not compared again yet";
+    EXPECT_FALSE(replicas_[1]->entropy.is_behind(group_a));
+    loop_.run_for(seconds(10));
+    EXPECT_FALSE(replicas_[0]->entropy.is_behind(group_a));
+
+    // What was written now may be on its way at the first look, and is missing at the second.
+    replicas_[1]->groups.write(group_a, random_key(), replicas_[1]->actor(), "w", false);
+    ASSERT_TRUE(
+        loop_.run_until([&] { return replicas_[0]->entropy.is_behind(group_a); }, seconds(10)));
+    EXPECT_FALSE(are_equal());
+    loop_.run_for(seconds(10));
+    EXPECT_FALSE(replicas_[0]->entropy.is_behind(group_a));
+    EXPECT_TRUE(are_equal());
+}
+
+TEST_F(EntropyTest, NobodyStaysBehindAPeerThatIsSilentOrGone) {
+    make(2, 3);
+    write_somewhere();
+    network_.loss = 1;
+    watch_all();
+    EXPECT_TRUE(replicas_[0]->entropy.is_behind(group_a));
+    loop_.run_for(seconds(10));
+    EXPECT_FALSE(replicas_[0]->entropy.is_behind(group_a));
+    replicas_[0]->entropy.set_peers(group_a, {});
+    watch_all();
+    EXPECT_TRUE(replicas_[0]->entropy.is_behind(group_a));
+    replicas_[0]->entropy.set_peers(group_a, {});
+    EXPECT_FALSE(replicas_[0]->entropy.is_behind(group_a));
+}
+
 TEST_F(EntropyTest, ASeatsCopyTakesItsGroupsAndNoOthers) {
     make(2, 4);
     const GroupId narrow{.partition = group_a.partition, .replicas = 1};

@@ -83,6 +83,8 @@ class PlainEntropyHost : public EntropyHost {
     void reported(GroupId, base::NodeId, const Frontier&, const peer::EntropyReport&) override {}
     void hints_gone(GroupId, HintsGoneDone done) override { done(peer::EntropyHintsGone()); }
     void told_hints_gone(GroupId, base::NodeId, const peer::EntropyHintsGone&) override {}
+    peer::EntropyRemembered remembered(GroupId, base::NodeId) override { return {}; }
+    void told_remembered(GroupId, base::NodeId, const peer::EntropyRemembered&) override {}
 
     bool clients_wait = false;
 

@@ -39,12 +39,12 @@ std::vector<std::string> names_of(const std::vector<NamespaceInfo>& all) {
 
 TEST(NamespacesTest, TheDefaultFitsEachCluster) {
     for (uint32_t seats = 1; seats <= 16; ++seats) {
-        const NamespaceInfo standard = default_namespace(seats);
+        const NamespaceInfo standard = default_namespace(seats, 64);
         EXPECT_TRUE(check_namespace(standard, seats).ok()) << seats;
         EXPECT_GT(standard.read_quorum + standard.write_quorum, standard.replicas);
     }
-    EXPECT_EQ(default_namespace(3).replicas, 3u);
-    EXPECT_EQ(default_namespace(1).replicas, 1u);
+    EXPECT_EQ(default_namespace(3, 64).replicas, 3u);
+    EXPECT_EQ(default_namespace(1, 64).replicas, 1u);
 }
 
 TEST(NamespacesTest, EachFieldOutOfItsRangeIsRefusedByName) {
@@ -109,9 +109,9 @@ TEST(NamespacesTest, OfTwoOfOneNameTheLowerIdHoldsItAndTheOtherKeepsItsId) {
     higher.id = base::NamespaceId(0xab00000000000000);
     add_item(membership, namespace_item_key(higher.id), encode_namespace(higher));
     add_item(membership, namespace_item_key(carts().id), encode_namespace(carts()));
-    EXPECT_THAT(namespaces_in(membership, 3),
+    EXPECT_THAT(namespaces_in(membership, 3, 64),
                 ElementsAre(Pair("carts", carts()),
-                            Pair("default", default_namespace(3)),
+                            Pair("default", default_namespace(3, 64)),
                             Pair("id:ab00000000000000", higher)));
 }
 
@@ -122,8 +122,9 @@ TEST(NamespacesTest, ItemsThatMakeNoSenseHereArePassedOver) {
     NamespaceInfo wide = carts();
     wide.replicas = 5;
     add_item(membership, namespace_item_key(wide.id), encode_namespace(wide));
-    EXPECT_THAT(namespaces_in(membership, 3), ElementsAre(Pair("default", default_namespace(3))));
-    EXPECT_EQ(namespaces_in(membership, 5).size(), 2u);
+    EXPECT_THAT(namespaces_in(membership, 3, 64),
+                ElementsAre(Pair("default", default_namespace(3, 64))));
+    EXPECT_EQ(namespaces_in(membership, 5, 64).size(), 2u);
 }
 
 // Else one namespace's data would be read under another's N.
@@ -133,7 +134,8 @@ TEST(NamespacesTest, AnItemUnderAnotherIdThanItsOwnOrThatOfTheDefaultIsPassedOve
     NamespaceInfo alias = carts();
     alias.id = base::default_namespace_id;
     add_item(membership, namespace_item_key(alias.id), encode_namespace(alias));
-    EXPECT_THAT(namespaces_in(membership, 3), ElementsAre(Pair("default", default_namespace(3))));
+    EXPECT_THAT(namespaces_in(membership, 3, 64),
+                ElementsAre(Pair("default", default_namespace(3, 64))));
 }
 
 class NamespacesOfNodesTest : public testing::Test {
@@ -181,6 +183,19 @@ TEST_F(NamespacesOfNodesTest, ANamespaceIsCreatedListedUsedAndThereAfterARestart
     EXPECT_EQ(first.namespaces()[0], *made);
     EXPECT_THAT(first.values("key", "carts"), ElementsAre("of carts"));
     EXPECT_THAT(first.values("key"), ElementsAre("of default"));
+}
+
+TEST_F(NamespacesOfNodesTest, WhereNoLimitOfSiblingsIsAskedForTheConfiguredOneHolds) {
+    first.options.siblings_max = 7;
+    first.start_and_serve();
+    NamespaceInfo plain = carts();
+    plain.siblings_max = 0;
+    const auto made = first.create_namespace(plain);
+    ASSERT_TRUE(made.ok()) << made.status();
+    EXPECT_EQ(made->siblings_max, 7u);
+    for (const NamespaceInfo& info : first.namespaces()) {
+        EXPECT_EQ(info.siblings_max, 7u) << info.name;
+    }
 }
 
 // It was answered OK, so it is promised.

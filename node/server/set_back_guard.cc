@@ -1,0 +1,163 @@
+#include "node/server/set_back_guard.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/mark.h"
+
+namespace starling::node {
+
+namespace {
+
+// N-W+1 of all owners but this one, where so many are known.
+size_t wanted_of(GroupId group, size_t others) {
+    const size_t majority = group.replicas / 2 + 1;
+    return std::min<size_t>(others, group.replicas - majority + 1);
+}
+
+}  // namespace
+
+void SetBackGuard::watch(const std::vector<base::PartitionId>& held) {
+    patient_until_ = loop_.now() + patience;
+    for (const base::PartitionId partition : held) {
+        watched_.try_emplace(partition);
+    }
+    tick();
+}
+
+void SetBackGuard::holders_changed() {
+    tick();
+}
+
+void SetBackGuard::stop() {
+    loop_.cancel(timer_);
+    timer_ = 0;
+    watched_.clear();
+}
+
+bool SetBackGuard::counts(base::PartitionId partition) const {
+    const auto watched = watched_.find(partition);
+    if (watched == watched_.end()) return true;
+    return !watched->second.is_refilling && !is_patient();
+}
+
+bool SetBackGuard::is_confirmed(base::PartitionId partition, const Watched& watched) const {
+    const auto groups = host_.other_holders(partition);
+    // Given away meanwhile, or the holders are not known yet.
+    if (groups.empty()) return !is_patient();
+    return std::all_of(groups.begin(), groups.end(), [&](const auto& entry) {
+        const auto& [group, holders] = entry;
+        const auto confirmed = watched.confirmed.find(group);
+        const size_t count = confirmed == watched.confirmed.end() ? 0 : confirmed->second.size();
+        return count >= wanted_of(group, holders.size());
+    });
+}
+
+void SetBackGuard::tick() {
+    std::vector<base::PartitionId> partitions;
+    for (const auto& [partition, watched] : watched_) {
+        partitions.push_back(partition);
+    }
+    for (const base::PartitionId partition : partitions) {
+        Watched& watched = watched_.at(partition);
+        if (watched.is_refilling) {
+            if (!watched.is_busy) refill(partition);
+        } else if (is_confirmed(partition, watched)) {
+            watched_.erase(partition);
+        } else {
+            ask_holders(partition, watched);
+        }
+    }
+    arm();
+}
+
+void SetBackGuard::ask_holders(base::PartitionId partition, Watched& watched) {
+    for (const auto& [group, holders] : host_.other_holders(partition)) {
+        for (const base::NodeId holder : holders) {
+            if (!watched.confirmed[group].contains(holder)) {
+                host_.ask_remembered(group, holder);
+            }
+        }
+    }
+}
+
+void SetBackGuard::arm() {
+    loop_.cancel(timer_);
+    timer_ = 0;
+    if (watched_.empty()) return;
+    const bool is_urgent = is_patient() || refilling_count_ > 0;
+    timer_ = loop_.schedule_after(is_urgent ? interval : interval_after_patience, [this] {
+        timer_ = 0;
+        tick();
+    });
+}
+
+void SetBackGuard::told(GroupId group, base::NodeId holder, uint64_t epoch, bool is_here) {
+    const auto entry = watched_.find(group.partition);
+    if (entry == watched_.end() || entry->second.is_refilling) return;
+    Watched& watched = entry->second;
+    if (is_here) {
+        watched.confirmed[group].insert(holder);
+        if (is_confirmed(group.partition, watched)) {
+            watched_.erase(entry);
+        }
+        return;
+    }
+    STARLING_MARK(disk_was_set_back);
+    watched.is_refilling = true;
+    watched.epoch = epoch;
+    ++refilling_count_;
+    refill(group.partition);
+    arm();
+}
+
+void SetBackGuard::refill(base::PartitionId partition) {
+    Watched& watched = watched_.at(partition);
+    if (watched.epoch.has_value()) {
+        watched.is_busy = true;
+        host_.begin_epoch_after(*watched.epoch, [this, partition](const absl::Status& status) {
+            end_step(partition, [is_begun = status.ok()](Watched& at) {
+                if (is_begun) at.epoch.reset();
+            });
+        });
+        return;
+    }
+    std::set<base::NodeId> holders;
+    size_t wanted = 1;
+    for (const auto& [group, others] : host_.other_holders(partition)) {
+        holders.insert(others.begin(), others.end());
+        wanted = std::max(wanted, wanted_of(group, others.size()));
+    }
+    if (watched.taken.size() >= wanted) {
+        STARLING_MARK(set_back_partition_refilled);
+        watched_.erase(partition);
+        --refilling_count_;
+        return;
+    }
+    const auto next = std::find_if(holders.begin(), holders.end(), [&](base::NodeId holder) {
+        return !watched.taken.contains(holder) && !watched.failed.contains(holder);
+    });
+    if (next == holders.end()) {
+        STARLING_MARK(set_back_refill_pauses);
+        // Until the next tick.
+        watched.failed.clear();
+        return;
+    }
+    watched.is_busy = true;
+    host_.take_over(partition, *next, [this, partition, from = *next](const absl::Status& status) {
+        end_step(partition, [from, is_taken = status.ok()](Watched& at) {
+            (is_taken ? at.taken : at.failed).insert(from);
+        });
+    });
+}
+
+void SetBackGuard::end_step(base::PartitionId partition, absl::AnyInvocable<void(Watched&)> note) {
+    const auto entry = watched_.find(partition);
+    if (entry == watched_.end()) return;
+    entry->second.is_busy = false;
+    note(entry->second);
+    // An epoch that could not be stored waits for the next tick.
+    if (!entry->second.epoch.has_value()) refill(partition);
+}
+
+}  // namespace starling::node

@@ -1,0 +1,104 @@
+#pragma once
+
+// Notices that this node's disk was set back in time, and heals it (R10 of docs/causality.md). What
+// a node told other owners that it had seen was durable, so they remember what a disk that was set
+// back no longer has.
+//
+// A partition that was held when the node started counts for nothing until N-W+1 other owners of
+// each of its groups, with W a majority, have said what they remember, or have been silent for
+// `patience`; who is silent is asked again later. When one remembers what the frontier here does
+// not have, the partition counts no more, and as many owners give what they have, as to one who
+// fills its seat: what they have seen and have no more goes here, too.
+//
+// Owned by the shard's loop.
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+
+#include "base/ids.h"
+#include "env/event_loop.h"
+#include "node/replica/group.h"
+
+namespace starling::node {
+
+class SetBackGuard {
+  public:
+    static constexpr base::Duration patience = std::chrono::seconds(3);
+    static constexpr base::Duration interval = std::chrono::milliseconds(250);
+    static constexpr base::Duration interval_after_patience = std::chrono::seconds(5);
+
+    class Host {
+      public:
+        // Of each group of the partition that this node holds a seat of, the other holders.
+        virtual std::map<GroupId, std::vector<base::NodeId>> other_holders(
+            base::PartitionId partition) const = 0;
+        // Asks for what leads to told(). May be lost.
+        virtual void ask_remembered(GroupId group, base::NodeId holder) = 0;
+        // What was said here of an epoch up to `told`, or of an earlier one, is void from now on.
+        virtual void begin_epoch_after(uint64_t told,
+                                       absl::AnyInvocable<void(absl::Status)> done) = 0;
+        // Takes over what `from` has of the partition. `done` never before this returns.
+        virtual void take_over(base::PartitionId partition,
+                               base::NodeId from,
+                               absl::AnyInvocable<void(absl::Status)> done) = 0;
+
+      protected:
+        ~Host() = default;
+    };
+
+    SetBackGuard(Host& host, env::EventLoop& loop) : host_(host), loop_(loop) {}
+    ~SetBackGuard() { stop(); }
+
+    // These were held when the node started.
+    void watch(const std::vector<base::PartitionId>& held);
+    // Other holders may be known now that were not.
+    void holders_changed();
+    // What `holder` remembers, of this node's epoch `epoch`, is in the frontier of the group or
+    // not.
+    void told(GroupId group, base::NodeId holder, uint64_t epoch, bool is_here);
+
+    bool counts(base::PartitionId partition) const;
+    size_t refilling_count() const { return refilling_count_; }
+    void stop();
+
+  private:
+    struct Watched {
+        // Of each group, who has said that nothing is missing here.
+        std::map<GroupId, std::set<base::NodeId>> confirmed;
+        bool is_refilling = false;
+        // The epoch in which the loss was noticed; nothing once a later one has begun.
+        std::optional<uint64_t> epoch;
+        // A step of the refill is under way.
+        bool is_busy = false;
+        // Whom it has taken over from, and who has failed to give since the last pause.
+        std::set<base::NodeId> taken;
+        std::set<base::NodeId> failed;
+    };
+
+    void tick();
+    void ask_holders(base::PartitionId partition, Watched& watched);
+    void arm();
+    bool is_patient() const { return loop_.now() < patient_until_; }
+    // True: enough have confirmed, nothing is to be done any more.
+    bool is_confirmed(base::PartitionId partition, const Watched& watched) const;
+    // The next step, which may be the end. REQUIRES: refilling and not busy.
+    void refill(base::PartitionId partition);
+    void end_step(base::PartitionId partition, absl::AnyInvocable<void(Watched&)> note);
+
+    Host& host_;
+    env::EventLoop& loop_;
+    base::MonotonicTime patient_until_{};
+    absl::btree_map<base::PartitionId, Watched> watched_;
+    size_t refilling_count_ = 0;
+    env::TimerId timer_ = 0;
+};
+
+}  // namespace starling::node

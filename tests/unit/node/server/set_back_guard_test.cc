@@ -1,0 +1,154 @@
+#include "node/server/set_back_guard.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/node/entropy/fakes.h"
+
+namespace starling::node {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+constexpr base::PartitionId here(7);
+constexpr GroupId of_three{.partition = here, .replicas = 3};
+constexpr GroupId of_two{.partition = here, .replicas = 2};
+constexpr base::NodeId b(2);
+constexpr base::NodeId c(3);
+
+class SetBackGuardTest : public testing::Test, private SetBackGuard::Host {
+  protected:
+    using Done = absl::AnyInvocable<void(absl::Status)>;
+
+    // Whom it asked since the last call.
+    std::vector<base::NodeId> take_asked() { return std::exchange(asked_, {}); }
+    // Ends the step that is under way.
+    void end_step(const absl::Status& status = absl::OkStatus()) {
+        ASSERT_TRUE(step_ != nullptr);
+        std::exchange(step_, nullptr)(status);
+    }
+
+    FakeLoop loop_;
+    std::map<GroupId, std::vector<base::NodeId>> holders_{{of_three, {b, c}}};
+    std::vector<base::NodeId> givers_;
+    std::vector<uint64_t> epochs_;
+
+  private:
+    std::map<GroupId, std::vector<base::NodeId>> other_holders(
+        base::PartitionId partition) const override {
+        return partition == here ? holders_ : std::map<GroupId, std::vector<base::NodeId>>();
+    }
+    void ask_remembered(GroupId, base::NodeId holder) override { asked_.push_back(holder); }
+    void begin_epoch_after(uint64_t told, Done done) override {
+        epochs_.push_back(told);
+        step_ = std::move(done);
+    }
+    void take_over(base::PartitionId, base::NodeId from, Done done) override {
+        givers_.push_back(from);
+        step_ = std::move(done);
+    }
+
+    std::vector<base::NodeId> asked_;
+    Done step_;
+
+  protected:
+    SetBackGuard guard_{static_cast<SetBackGuard::Host&>(*this), loop_};
+};
+
+TEST_F(SetBackGuardTest, WhatWasNotHeldAtTheStartCounts) {
+    guard_.watch({});
+    EXPECT_TRUE(guard_.counts(here));
+}
+
+TEST_F(SetBackGuardTest, APartitionCountsOnceEnoughHoldersHaveConfirmedEachGroup) {
+    holders_[of_two] = {b};
+    guard_.watch({here});
+    EXPECT_FALSE(guard_.counts(here));
+    EXPECT_THAT(take_asked(), UnorderedElementsAre(b, b, c));
+    guard_.told(of_three, b, 0, true);
+    guard_.told(of_three, c, 0, true);
+    EXPECT_FALSE(guard_.counts(here));
+    guard_.told(of_two, b, 0, true);
+    EXPECT_TRUE(guard_.counts(here));
+    EXPECT_THAT(take_asked(), IsEmpty());
+}
+
+TEST_F(SetBackGuardTest, TheOnlyHolderAsksNobody) {
+    holders_[of_three] = {};
+    guard_.watch({here});
+    EXPECT_TRUE(guard_.counts(here));
+}
+
+TEST_F(SetBackGuardTest, WhoIsSilentIsAskedAgainAndNotWaitedForForEver) {
+    guard_.watch({here});
+    guard_.told(of_three, b, 0, true);
+    take_asked();
+    loop_.run_for(SetBackGuard::interval + milliseconds(1));
+    EXPECT_THAT(take_asked(), ElementsAre(c));
+    EXPECT_FALSE(guard_.counts(here));
+    loop_.run_for(SetBackGuard::patience);
+    EXPECT_TRUE(guard_.counts(here));
+    take_asked();
+    loop_.run_for(2 * SetBackGuard::interval_after_patience);
+    EXPECT_THAT(take_asked(), testing::Contains(c));
+    guard_.told(of_three, c, 0, true);
+    take_asked();
+    loop_.run_for(2 * SetBackGuard::interval_after_patience);
+    EXPECT_THAT(take_asked(), IsEmpty());
+}
+
+TEST_F(SetBackGuardTest, WhatWasSetBackIsRefilledFromEnoughHoldersBeforeItCounts) {
+    guard_.watch({here});
+    guard_.told(of_three, b, 4, false);
+    EXPECT_THAT(epochs_, ElementsAre(4u));
+    EXPECT_THAT(givers_, IsEmpty()) << "before the epoch is durable";
+    end_step();
+    EXPECT_THAT(givers_, ElementsAre(b));
+    end_step();
+    EXPECT_THAT(givers_, ElementsAre(b, c));
+    loop_.run_for(SetBackGuard::patience + seconds(10));
+    EXPECT_FALSE(guard_.counts(here));
+    EXPECT_EQ(guard_.refilling_count(), 1u);
+    end_step();
+    EXPECT_TRUE(guard_.counts(here));
+    EXPECT_EQ(guard_.refilling_count(), 0u);
+}
+
+TEST_F(SetBackGuardTest, WhoCannotGiveIsAskedAgainAfterTheOthers) {
+    guard_.watch({here});
+    guard_.told(of_three, c, 0, false);
+    end_step();
+    end_step(absl::UnavailableError("away"));
+    end_step();
+    EXPECT_THAT(givers_, ElementsAre(b, c));
+    loop_.run_for(2 * SetBackGuard::interval);
+    EXPECT_THAT(givers_, ElementsAre(b, c, b));
+    end_step();
+    EXPECT_TRUE(guard_.counts(here));
+}
+
+TEST_F(SetBackGuardTest, AnEpochThatCannotBeStoredIsBegunAgain) {
+    guard_.watch({here});
+    guard_.told(of_three, b, 4, false);
+    end_step(absl::ResourceExhaustedError("disk full"));
+    EXPECT_THAT(givers_, IsEmpty());
+    loop_.run_for(2 * SetBackGuard::interval);
+    EXPECT_THAT(epochs_, ElementsAre(4u, 4u));
+    end_step();
+    EXPECT_THAT(givers_, ElementsAre(b));
+}
+
+TEST_F(SetBackGuardTest, ItIsNoticedAfterPatienceToo) {
+    guard_.watch({here});
+    loop_.run_for(SetBackGuard::patience + seconds(1));
+    EXPECT_TRUE(guard_.counts(here));
+    guard_.told(of_three, b, 0, false);
+    EXPECT_FALSE(guard_.counts(here));
+}
+
+}  // namespace
+}  // namespace starling::node
