@@ -153,6 +153,8 @@ void PutOperation::begin_mint() {
             const SeatSet seats = op->context_.host.held_seats(op->group_.partition);
             op->outcomes_.set(op->self(), ReplicaState::durable, seats, op->elapsed());
             op->core_.acknowledged(op->self(), seats);
+            op->is_durable_ = true;
+            op->send_what_waited();
             op->after_answer();
         });
 }
@@ -318,6 +320,10 @@ void PutOperation::see_what_it_hides(const Record& record) {
 void PutOperation::begin_collect() {
     phase_ = Phase::collecting;
     outcomes_.asked(self());
+    send_writes();
+}
+
+void PutOperation::send_writes() {
     for (const base::NodeId node : holders_) {
         send_write(node);
     }
@@ -326,11 +332,20 @@ void PutOperation::begin_collect() {
         STARLING_MARK(put_sent_to_awaited_holder);
         send_write(node);
     }
+}
+
+// A crash may take from here what is not durable yet, all that is in the record. A new write's
+// message may bring that elsewhere and is refused once the crash is known; what a hint or the
+// answer to a repeat brings is taken for the state of an owner (S28, S29 of docs/causality.md).
+void PutOperation::send_what_waited() {
+    if (is_repeat_) {
+        send_writes();
+    }
     place_hints(/*only_dead=*/true);
 }
 
 void PutOperation::send_write(base::NodeId node) {
-    if (node == self() || node.is_none()) {
+    if (node == self() || node.is_none() || (is_repeat_ && !is_durable_)) {
         return;
     }
     outcomes_.asked(node);
@@ -437,6 +452,10 @@ void PutOperation::on_tick() {
             for (const base::SeatIndex seat : core_.missing_holders().list()) {
                 send_write(context_.view->holder(group_.partition, seat));
             }
+            if (!is_durable_) {
+                STARLING_MARK(put_own_sync_is_slow);
+                return;
+            }
             // A stand-in that is as silent as the holder is given up for the next one.
             hints_placed_ = hints_placed_.without(core_.missing());
             place_hints(/*only_dead=*/false);
@@ -464,7 +483,7 @@ void PutOperation::place_hints(bool only_dead) {
 }
 
 void PutOperation::place_hint(base::SeatIndex seat) {
-    if (plan_.count_hints) {
+    if (plan_.count_hints && is_durable_) {
         for (const base::NodeId node :
              context_.view->stand_ins(group_.partition, group_.replicas)) {
             if (contains(stand_ins_used_, node) || node == self()) {

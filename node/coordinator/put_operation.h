@@ -68,7 +68,9 @@ class PutOperation final : public Operation {
     absl::Status change_record(Record& local, Frontier& frontier);
     absl::StatusOr<HybridTime> time_by_policy(const Record& local);
     void begin_collect();
+    void send_writes();
     void send_write(base::NodeId node);
+    void send_what_waited();
     void on_write_reply(base::NodeId from, const peer::WriteReply& reply);
     void on_hint_reply(base::NodeId from, const peer::HintReply& reply);
     void after_answer();
@@ -96,6 +98,8 @@ class PutOperation final : public Operation {
     // From minting on.
     PutCore core_;
     bool is_repeat_ = false;
+    // On this node's disk.
+    bool is_durable_ = false;
     // None for a repeated request whose write is superseded already.
     std::optional<Dot> dot_;
     HybridTime time_;

@@ -132,18 +132,20 @@ absl::Status Replica::accept(GroupId group,
                              Record& local,
                              Record incoming,
                              Frontier& frontier) const {
-    if (carrier.dot.has_value()) {
-        if (frontier.contains(*carrier.dot)) {
+    const Reception reception = receive(carrier, local, incoming, standings_.frozen(), frontier);
+    switch (reception.kind) {
+        case Reception::Kind::seen_before:
             STARLING_MARK(replica_write_seen_before);
             return absl::OkStatus();
-        }
-        for (const Sibling& sibling : incoming.siblings) {
-            const bool is_what_was_kept = carrier.is_hint && sibling.dot == *carrier.dot;
-            if (!is_what_was_kept && standings_.is_of_ended_life(sibling.dot, frontier)) {
-                STARLING_MARK(replica_write_of_ended_life);
-                return of_ended_life(sibling.dot);
-            }
-        }
+        case Reception::Kind::of_ended_life:
+            STARLING_MARK(replica_write_of_ended_life);
+            return of_ended_life(reception.dot);
+        case Reception::Kind::unaccounted:
+            STARLING_MARK(replica_write_unaccounted);
+            return absl::FailedPreconditionError(
+                "the record holds a write that was seen here and is not accounted for: it is old");
+        case Reception::Kind::merge:
+            break;
     }
     merge(local, std::move(incoming), frontier);
     forget_old_requests(group, local);

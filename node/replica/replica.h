@@ -14,7 +14,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <string>
 
 #include "absl/functional/any_invocable.h"
@@ -22,6 +21,7 @@
 #include "base/byte_limit.h"
 #include "node/replica/conflict_counter.h"
 #include "node/replica/hint_store.h"
+#include "node/replica/reception.h"
 #include "node/replica/seat_set.h"
 #include "node/replica/standing.h"
 #include "node/replica/store.h"
@@ -73,14 +73,6 @@ class Replica {
     // The seats counted for, once the record is durable here. unavailable: this node has no part in
     // the group.
     using WriteDone = absl::AnyInvocable<void(absl::StatusOr<SeatSet>)>;
-    // As what a record comes, and with which write.
-    struct Carrier {
-        // The write the record was sent for: once seen, it changes nothing. Without: the state of
-        // another owner, merged.
-        std::optional<Dot> dot{};
-        // It was kept for this node, and may be of a life that has ended since.
-        bool is_hint = false;
-    };
     void write(GroupId group, std::string key, Record record, Carrier carrier, WriteDone done);
 
     struct Answer {

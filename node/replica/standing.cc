@@ -5,7 +5,6 @@
 
 #include "base/codec.h"
 #include "base/mark.h"
-#include "base/planted.h"
 #include "node/replica/storage_keys.h"
 
 namespace starling::node {
@@ -45,11 +44,6 @@ absl::StatusOr<Starts> decode_starts(std::string_view bytes) {
         return absl::DataLossError("the stored list of ended lives does not decode");
     }
     return starts;
-}
-
-bool covers(const Starts& starts, base::NodeId node, uint32_t start) {
-    const auto found = starts.find(node);
-    return found != starts.end() && found->second >= start;
 }
 
 std::vector<base::NodeId> nodes_of(const std::vector<Owner>& owners) {
@@ -120,10 +114,10 @@ void Standings::begin_life(base::NodeId self, uint32_t start) {
     note_start(self, start);
 }
 
-Standings::Group& Standings::group_at(GroupId id) {
-    const auto [place, is_new] = groups_.try_emplace(id);
-    if (is_new) place->second.question = ++last_question_;
-    return place->second;
+GroupStanding& Standings::group_at(GroupId id) {
+    const auto found = groups_.find(id);
+    return found != groups_.end() ? found->second
+                                  : groups_.try_emplace(id, ++last_question_).first->second;
 }
 
 void Standings::note_start(base::NodeId node, uint32_t start) {
@@ -146,9 +140,9 @@ void Standings::report(GroupId group,
                        absl::AnyInvocable<void(absl::StatusOr<OwnerReport>)> done) {
     OwnerReport report{.tenure = host_.own_tenure(group),
                        .wall_ms = host_.now_ms(),
-                       .asks = group_at(group).question,
+                       .asks = group_at(group).question(),
                        .known = {}};
-    report.known.question = group_at(group).heard[to];
+    report.known.question = group_at(group).heard(to);
     report.known.frozen = frozen_;
     report.known.epoch = epoch_;
     report.known.epochs = group_at(group).knowledge.epochs();
@@ -165,32 +159,21 @@ void Standings::report(GroupId group,
             done(std::move(status));
             return;
         }
-        group_at(group).durable = report.known.frontier;
+        group_at(group).note_durable(report.known.frontier);
         done(std::move(report));
     });
 }
 
 void Standings::note_report(GroupId id, base::NodeId from, const OwnerReport& report) {
     const std::optional<std::vector<Owner>> owners = host_.other_owners(id);
-    if (!owners.has_value() ||
-        std::none_of(owners->begin(), owners->end(), [&](const Owner& owner) {
-            return owner.node == from && owner.tenure == report.tenure;
-        })) {
+    if (!owners.has_value() || !GroupStanding::counts(*owners, from, report)) {
         return;
     }
-    Group& group = group_at(id);
-    const auto [tenure, is_new] = group.tenures.try_emplace(from, report.tenure);
-    if (!is_new && tenure->second != report.tenure) {
-        STARLING_MARK(standing_owner_has_a_new_tenure);
-        tenure->second = report.tenure;
-        group.knowledge.forget(from);
+    if (group_at(id).note_report(from, report)) {
         horizon_.forget(id, from);
     }
     for (const auto& [node, start] : report.known.frozen)
         note_start(node, start);
-    uint64_t& heard = group.heard[from];
-    heard = std::max(heard, report.asks);
-    group.knowledge.note(from, report.known);
     if (report.known.frozen == frozen_) {
         // Else one of the two may still take a message of a life that has ended.
         horizon_.note(
@@ -204,7 +187,7 @@ void Standings::note_report(GroupId id, base::NodeId from, const OwnerReport& re
 void Standings::look_at_own(GroupId id) {
     const std::optional<std::vector<Owner>> owners = host_.other_owners(id);
     if (!owners.has_value() || !owners->empty()) return;
-    if (group_at(id).durable == store_.frontier(id) && is_resolved(id)) return;
+    if (group_at(id).durable() == store_.frontier(id) && is_resolved(id)) return;
     report(id, base::NodeId(), [this, id](const absl::StatusOr<OwnerReport>& report) {
         if (!report.ok()) return;
         advance(id);
@@ -215,7 +198,8 @@ void Standings::look_at_own(GroupId id) {
 void Standings::hints_gone(GroupId group, absl::AnyInvocable<void(absl::StatusOr<Starts>)> done) {
     Starts gone = frozen_;
     std::erase_if(gone, [&](const auto& frozen) {
-        return hints_.has_of_life_before(group, frozen.first, frozen.second);
+        return hints_.has_of_life_before(group, frozen.first, frozen.second) ||
+               keeps_of_life_before(group, frozen.first, frozen.second);
     });
     store_.commits().when_durable(
         [gone = std::move(gone), done = std::move(done)](absl::Status status) mutable {
@@ -227,96 +211,55 @@ void Standings::hints_gone(GroupId group, absl::AnyInvocable<void(absl::StatusOr
         });
 }
 
+// Who fills a seat takes writes, and nobody asks it what it has seen: until it holds the seat, they
+// are like hints.
+bool Standings::keeps_of_life_before(GroupId group, base::NodeId node, uint32_t start) const {
+    const std::vector<GroupId> known = store_.groups_of(group.partition);
+    return std::find(known.begin(), known.end(), group) != known.end() &&
+           !host_.other_owners(group).has_value() &&
+           !store_.frontier(group).seen_before(node, start).empty();
+}
+
 void Standings::note_hints_gone(GroupId id, base::NodeId member, const Starts& gone) {
-    Starts& said = group_at(id).hints[member];
-    for (const auto& [node, start] : gone) {
-        uint32_t& known = said[node];
-        known = std::max(known, start);
-    }
+    group_at(id).note_hints_gone(member, gone);
     advance(id);
 }
 
 void Standings::advance(GroupId id) {
     const std::optional<std::vector<Owner>> owners = host_.other_owners(id);
     if (!owners.has_value()) return;
-    Group& group = group_at(id);
-    for (const Owner& owner : *owners) {
-        const auto tenure = group.tenures.find(owner.node);
-        if (tenure == group.tenures.end() || tenure->second != owner.tenure) return;
-    }
+    GroupStanding& group = group_at(id);
+    if (!group.knows_all(*owners)) return;
     const std::vector<base::NodeId> others = nodes_of(*owners);
-    seal_what_can_be(id, others);
-    store_.set_stable(id, group.knowledge.stable(others, group.durable));
-}
-
-// All members have said that they have no hint of the life: from the next question on the owners
-// answer as who will get none.
-bool Standings::have_hints_gone(Group& state, GroupId group, base::NodeId node, uint32_t start) {
-    const auto gone = state.hints_gone.find(node);
-    if (gone != state.hints_gone.end() && gone->second.first >= start) return true;
-    if (hints_.has_of_life_before(group, node, start)) {
-        STARLING_MARK(standing_hint_of_ended_life);
-        return false;
-    }
     const std::vector<base::NodeId> members = host_.other_members();
-    const bool all = std::all_of(members.begin(), members.end(), [&](base::NodeId member) {
-        const auto said = state.hints.find(member);
-        return said != state.hints.end() && covers(said->second, node, start);
-    });
-    if (all) {
-        state.question = ++last_question_;
-        state.hints_gone[node] = {start, state.question};
-    }
-    return all;
-}
-
-void Standings::seal_what_can_be(GroupId id, const std::vector<base::NodeId>& others) {
-    Group& group = group_at(id);
     Frontier frontier = store_.frontier(id);
-    bool asks_members = false;
-    for (const auto& [node, start] : frozen_) {
-        if (start <= frontier.sealed_before(node)) continue;
-        if (STARLING_PLANTED(sealed_on_hearsay)) {
-            frontier.seal(node, start);
-        } else if (!have_hints_gone(group, id, node, start)) {
-            asks_members = true;
-        } else if (const auto& [known, question] = group.hints_gone.at(node);
-                   known >= start &&
-                   group.knowledge.agree_on_lives(node, start, question, others, frontier)) {
-            STARLING_MARK(standing_life_sealed);
-            frontier.seal(node, start);
-        }
-    }
+    group.seal({.frozen = frozen_,
+                .other_members = members,
+                .other_owners = others,
+                .has_hint =
+                    [this, id](base::NodeId node, uint32_t start) {
+                        return hints_.has_of_life_before(id, node, start);
+                    }},
+               last_question_,
+               frontier);
     if (frontier != store_.frontier(id)) {
         store_.unite_frontier(id, std::move(frontier), [](const absl::Status&) {});
     }
-    group.asks_members = asks_members;
+    store_.set_stable(id, group.stable(others));
 }
 
 void Standings::ask_members(GroupId id) {
-    const Group& group = group_at(id);
-    if (!group.asks_members) return;
-    for (const base::NodeId member : host_.other_members()) {
-        const auto said = group.hints.find(member);
-        const bool has_said = said != group.hints.end() &&
-                              std::all_of(frozen_.begin(), frozen_.end(), [&](const auto& frozen) {
-                                  return covers(said->second, frozen.first, frozen.second);
-                              });
-        if (!has_said) host_.ask_hints(id, member);
+    const std::vector<base::NodeId> members = host_.other_members();
+    for (const base::NodeId member : group_at(id).members_to_ask(frozen_, members)) {
+        host_.ask_hints(id, member);
     }
 }
 
-// No write of an ended life can come any more: it is sealed, or no hint of it is left.
 bool Standings::is_resolved(GroupId id) const {
     const auto group = groups_.find(id);
     const Frontier& frontier = store_.frontier(id);
-    return std::all_of(frozen_.begin(), frozen_.end(), [&](const auto& frozen) {
-        const auto& [node, start] = frozen;
-        if (start <= frontier.sealed_before(node)) return true;
-        if (group == groups_.end()) return false;
-        const auto gone = group->second.hints_gone.find(node);
-        return gone != group->second.hints_gone.end() && gone->second.first >= start;
-    });
+    return group == groups_.end() ? GroupStanding(0).is_resolved(frozen_, frontier)
+                                  : group->second.is_resolved(frozen_, frontier);
 }
 
 uint64_t Standings::forget_before(GroupId group) const {
@@ -333,10 +276,10 @@ std::vector<base::NodeId> Standings::lagging_owners(GroupId id) const {
     if (!owners.has_value() || group == groups_.end()) return lagging;
     for (const Owner& owner : *owners) {
         const std::vector<base::NodeId> one = {owner.node};
-        const Frontier& own = group->second.durable;
+        const Frontier& own = group->second.durable();
         Frontier bases = own;
         bases.intersect_bases(own);
-        if (group->second.knowledge.stable(one, own) != bases) lagging.push_back(owner.node);
+        if (group->second.stable(one) != bases) lagging.push_back(owner.node);
     }
     return lagging;
 }

@@ -16,7 +16,6 @@
 // Owned by the shard's loop; callbacks run on it, possibly before the call returns.
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <vector>
 
@@ -25,17 +24,11 @@
 #include "absl/status/statusor.h"
 
 #include "node/replica/gone_horizon.h"
+#include "node/replica/group_standing.h"
 #include "node/replica/hint_store.h"
-#include "node/replica/owner_report.h"
 #include "node/replica/store.h"
 
 namespace starling::node {
-
-struct Owner {
-    base::NodeId node;
-    // See OwnerReport::tenure.
-    uint64_t tenure = 0;
-};
 
 class StandingHost {
   public:
@@ -70,10 +63,7 @@ class Standings {
     // `node` is in its life `start`: those before have ended.
     void note_start(base::NodeId node, uint32_t start);
     bool has_ended(const Actor& actor) const { return node::has_ended(frozen_, actor); }
-    // R2.4: a write of a life that has ended, which is new here.
-    bool is_of_ended_life(const Dot& dot, const Frontier& seen) const {
-        return has_ended(dot.actor) && !seen.contains(dot);
-    }
+    const Starts& frozen() const { return frozen_; }
 
     // What this node tells `to`, once that is durable.
     void report(GroupId group,
@@ -111,29 +101,12 @@ class Standings {
     void forget_group(GroupId group) { groups_.erase(group); }
 
   private:
-    struct Group {
-        Knowledge knowledge;
-        std::map<base::NodeId, uint64_t> tenures;
-        // Counts this node's questions to the other owners, and the last of each that it heard.
-        uint64_t question = 0;
-        std::map<base::NodeId, uint64_t> heard;
-        // What each member said of its hints; a life that all of them named was so before the
-        // question of this number.
-        std::map<base::NodeId, Starts> hints;
-        std::map<base::NodeId, std::pair<uint32_t, uint64_t>> hints_gone;
-        // As of the last report that this node made.
-        Frontier durable;
-        // Members have not all said of all ended lives what their hints are.
-        bool asks_members = false;
-    };
-
-    Group& group_at(GroupId group);
+    GroupStanding& group_at(GroupId group);
     // Draws the conclusions from what is known.
     void advance(GroupId group);
     void ask_members(GroupId group);
     bool is_resolved(GroupId group) const;
-    void seal_what_can_be(GroupId group, const std::vector<base::NodeId>& others);
-    bool have_hints_gone(Group& state, GroupId group, base::NodeId node, uint32_t start);
+    bool keeps_of_life_before(GroupId group, base::NodeId node, uint32_t start) const;
 
     ReplicaStore& store_;
     const HintStore& hints_;
@@ -144,7 +117,7 @@ class Standings {
     // Above all that this node has asked before, in earlier lives as well: what an owner has heard
     // of those answers nothing that is asked now.
     uint64_t last_question_ = 0;
-    absl::btree_map<GroupId, Group> groups_;
+    absl::btree_map<GroupId, GroupStanding> groups_;
 };
 
 }  // namespace starling::node

@@ -831,10 +831,7 @@ void ReplicaStore::take_over(GroupId group,
             group,
             key,
             [incoming = std::move(theirs[key]), seen](Record& record, Frontier& frontier) {
-                merge(record, incoming, frontier);
-                std::erase_if(record.siblings, [&](const Sibling& sibling) {
-                    return seen.contains(sibling.dot) && incoming.find(sibling.request) == nullptr;
-                });
+                node::take_over(record, incoming, seen, frontier);
                 return absl::OkStatus();
             },
             nullptr,

@@ -251,6 +251,16 @@ bool merge(Record& local, Record&& incoming, Frontier& frontier) {
     return merge_and_see(local, std::move(incoming), frontier);
 }
 
+void take_over(Record& local,
+               const Record& giver,
+               const Frontier& seen_by_giver,
+               Frontier& frontier) {
+    merge(local, giver, frontier);
+    std::erase_if(local.siblings, [&](const Sibling& sibling) {
+        return seen_by_giver.contains(sibling.dot) && giver.find(sibling.request) == nullptr;
+    });
+}
+
 bool accounts_for(const Record& local, const Record& incoming, const Frontier& frontier) {
     return std::all_of(
         incoming.siblings.begin(), incoming.siblings.end(), [&](const Sibling& sibling) {

@@ -116,6 +116,14 @@ bool merge(Record& local, const Record& incoming, Frontier& frontier);
 // The same, taking the values out of `incoming` instead of copying them.
 bool merge(Record& local, Record&& incoming, Frontier& frontier);
 
+// Who takes a replica's state over, whole, takes its word: as merge(), and what `giver` holds no
+// more of the dots that it has seen (`seen_by_giver`) goes here as well. It was superseded, perhaps
+// by a tombstone that has been collected since (R5). REQUIRES: this replica counts for nothing yet.
+void take_over(Record& local,
+               const Record& giver,
+               const Frontier& seen_by_giver,
+               Frontier& frontier);
+
 // Whether `local` accounts for every value of `incoming` that `frontier` says is reflected here: it
 // holds it, or what superseded it. If not, either `incoming` is old, of before a tombstone that has
 // been collected since (rule R5); or this replica has lost a record, and merging would pass off the

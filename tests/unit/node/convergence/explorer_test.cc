@@ -1,5 +1,5 @@
-// Random histories of the owners of one group with crashes, hints, lost disks, reports, sealing,
-// stripping and collection.
+// Random histories of the owners of one group with crashes, hints, hand-overs, lost disks, reports,
+// sealing, stripping and collection.
 
 #include <cstdlib>
 
@@ -16,16 +16,10 @@ uint64_t traces(uint64_t standard) {
     return more == nullptr ? standard : std::strtoull(more, nullptr, 10);
 }
 
-std::optional<uint64_t> first_failure(uint64_t count, const Rules& rules, uint64_t first_seed = 1) {
-    for (uint64_t seed = first_seed; seed < first_seed + count; ++seed) {
-        if (run(random_trace(seed), rules)) return seed;
-    }
-    return std::nullopt;
-}
-
 void expect_clean(const Rules& rules, uint64_t count) {
-    const auto failed = first_failure(count, rules);
-    ASSERT_FALSE(failed.has_value()) << describe_failure(*failed, random_trace(*failed), rules);
+    const auto search = search_under(rules);
+    const auto failed = search.first_failure(count);
+    ASSERT_FALSE(failed.has_value()) << search.describe_failure(*failed);
 }
 
 TEST(ConvergenceExplorerTest, NoHistoryLosesOrBringsBackAWriteOrLeavesAnything) {
@@ -36,15 +30,23 @@ TEST(ConvergenceExplorerTest, NorDoesOneWithoutTheMemoryOfRequests) {
     expect_clean({.requests_remembered = false}, traces(4000));
 }
 
+TEST(ConvergenceExplorerTest, NorDoesOneByTheRulesOfTheNode) {
+    expect_clean(as_in_the_node(), traces(4000));
+}
+
+TEST(ConvergenceExplorerTest, NorDoesOneByTheRulesOfTheNodeWithoutTheMemoryOfRequests) {
+    expect_clean(without_memory(as_in_the_node()), traces(4000));
+}
+
 // An explorer that finds nothing may be blind: it must find what is known to be wrong.
 void expect_found(const Rules& weaker, uint64_t count, uint64_t first_seed = 1) {
-    const auto failed = first_failure(count, weaker, first_seed);
+    const auto search = search_under(weaker);
+    const auto failed = search.first_failure(count, first_seed);
     ASSERT_TRUE(failed.has_value());
-    const std::vector<Step> shortest = shrink(random_trace(*failed), weaker);
-    Rules full;
+    Rules full = weaker.disks_fail ? Rules{} : as_in_the_node();
     full.requests_remembered = weaker.requests_remembered;
-    EXPECT_FALSE(run(shortest, full).has_value())
-        << "the full rules fail, too: " << describe_failure(*failed, shortest, full);
+    EXPECT_EQ(run(search.shrink(random_trace(*failed)), full), std::nullopt)
+        << "the full rules fail, too: " << search.describe_failure(*failed);
 }
 
 TEST(ConvergenceExplorerTest, FindsHolesThatStay) {
@@ -67,8 +69,10 @@ TEST(ConvergenceExplorerTest, FindsAbsentRecordsThatTakeAll) {
     expect_found(bare({.absent_asks_frontier = false, .requests_remembered = false}), 4000);
 }
 
-TEST(ConvergenceExplorerTest, FindsDisksThatWereSetBack) {
-    expect_found({.refills = false, .requests_remembered = false}, 4000);
+TEST(ConvergenceExplorerTest, FindsHintsAndRetriesOfWhatIsNotDurable) {
+    Rules weaker = as_in_the_node();
+    weaker.only_messages_are_early = false;
+    expect_found(weaker, 8000);
 }
 
 TEST(ConvergenceExplorerTest, FindsFrontiersHandedOnWithoutTheirWrites) {

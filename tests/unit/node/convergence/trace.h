@@ -1,9 +1,10 @@
 #pragma once
 
-// Traces for the group model: steps made of small numbers that mean something in every state, so
-// that any sublist of a trace is a trace too, and a failing one can be shrunk by leaving steps out.
+// Traces for the group model.
 
+#include <array>
 #include <cstdint>
+#include <iterator>
 #include <optional>
 #include <random>
 #include <string>
@@ -11,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "tests/support/trace_search.h"
 #include "tests/unit/node/convergence/group_model.h"
 #include "tests/unit/node/version/builders.h"
 
@@ -26,26 +28,30 @@ enum class StepKind : uint8_t {
     deliver_hint,
     sync,
     crash,
-    snapshot,
-    roll_back,
-    wipe,
-    refill,
     pull,
     exchange,
+    repair,
     report,
     deliver_report,
     learn_start,
-    hint_holder_learns,
-    report_hints,
-    ask_owners,
-    seal,
+    learn_seat,
+    tell_hints,
+    talk,
     strip,
     collect,
     forget,
-    expire,
     begin_move,
+    copy,
+    fill,
+    fence,
     finish_move,
+    abort_move,
+    snapshot,
+    roll_back,
+    wipe,
     lose_record,
+    refill,
+    expire,
 };
 
 struct Step {
@@ -59,48 +65,46 @@ struct Step {
 struct Weight {
     StepKind kind;
     const char* name;
-    int weight;
+    uint32_t weight;
 };
 
 inline constexpr Weight weights[] = {
     {StepKind::read, "read", 3},
-    {StepKind::put, "put", 4},
+    {StepKind::put, "put", 5},
     {StepKind::remove, "remove", 3},
     {StepKind::retry, "retry", 2},
-    {StepKind::deliver, "deliver", 7},
-    {StepKind::take_hint, "take_hint", 1},
+    {StepKind::deliver, "deliver", 8},
+    {StepKind::take_hint, "take_hint", 2},
     {StepKind::deliver_hint, "deliver_hint", 1},
-    {StepKind::sync, "sync", 6},
-    {StepKind::crash, "crash", 1},
+    {StepKind::sync, "sync", 5},
+    {StepKind::crash, "crash", 2},
+    {StepKind::pull, "pull", 5},
+    {StepKind::exchange, "exchange", 1},
+    {StepKind::repair, "repair", 1},
+    {StepKind::report, "report", 4},
+    {StepKind::deliver_report, "deliver_report", 4},
+    {StepKind::learn_start, "learn_start", 2},
+    {StepKind::learn_seat, "learn_seat", 1},
+    {StepKind::tell_hints, "tell_hints", 2},
+    {StepKind::talk, "talk", 4},
+    {StepKind::strip, "strip", 1},
+    {StepKind::collect, "collect", 3},
+    {StepKind::forget, "forget", 1},
+    {StepKind::begin_move, "begin_move", 2},
+    {StepKind::copy, "copy", 2},
+    {StepKind::fill, "fill", 1},
+    {StepKind::fence, "fence", 1},
+    {StepKind::finish_move, "finish_move", 2},
+    {StepKind::abort_move, "abort_move", 1},
     {StepKind::snapshot, "snapshot", 1},
     {StepKind::roll_back, "roll_back", 1},
     {StepKind::wipe, "wipe", 1},
-    {StepKind::refill, "refill", 1},
-    {StepKind::pull, "pull", 5},
-    {StepKind::exchange, "exchange", 1},
-    {StepKind::report, "report", 5},
-    {StepKind::deliver_report, "deliver_report", 5},
-    {StepKind::learn_start, "learn_start", 2},
-    {StepKind::hint_holder_learns, "hint_holder_learns", 1},
-    {StepKind::report_hints, "report_hints", 2},
-    {StepKind::ask_owners, "ask_owners", 1},
-    {StepKind::seal, "seal", 3},
-    {StepKind::strip, "strip", 3},
-    {StepKind::collect, "collect", 3},
-    {StepKind::forget, "forget", 1},
-    {StepKind::expire, "expire", 2},
-    {StepKind::begin_move, "begin_move", 1},
-    {StepKind::finish_move, "finish_move", 1},
     {StepKind::lose_record, "lose_record", 1},
+    {StepKind::refill, "refill", 1},
+    {StepKind::expire, "expire", 2},
 };
 
-inline Step random_step(std::mt19937_64& random) {
-    static const std::vector<StepKind> kinds = [] {
-        std::vector<StepKind> list;
-        for (const Weight& weight : weights)
-            list.insert(list.end(), static_cast<size_t>(weight.weight), weight.kind);
-        return list;
-    }();
+inline Step random_step(std::mt19937_64& random, const std::vector<StepKind>& kinds) {
     return {.kind = kinds[random() % kinds.size()],
             .owner = static_cast<uint8_t>(random() % node_count),
             .key = static_cast<uint8_t>(random() % 4 == 0 ? 1 : 0),
@@ -108,11 +112,20 @@ inline Step random_step(std::mt19937_64& random) {
             .pick = static_cast<uint16_t>(random())};
 }
 
+// In each trace some kinds are rarer than in others, or absent: what is frequent everywhere hides
+// what needs that something does not happen for long.
 inline std::vector<Step> random_trace(uint64_t seed) {
     std::mt19937_64 random(seed);
-    std::vector<Step> trace(6 + random() % 50);
+    std::vector<StepKind> kinds;
+    for (const Weight& weight : weights) {
+        static constexpr uint32_t factors[] = {0, 1, 2, 2, 4};
+        kinds.insert(
+            kinds.end(), weight.weight * factors[random() % std::size(factors)], weight.kind);
+    }
+    if (kinds.empty()) kinds.push_back(StepKind::put);
+    std::vector<Step> trace(6 + random() % 54);
     for (Step& step : trace)
-        step = random_step(random);
+        step = random_step(random, kinds);
     return trace;
 }
 
@@ -138,7 +151,10 @@ class Player {
         const size_t other = (step.owner + 1u + step.pick % 3u) % node_count;
         switch (step.kind) {
             case StepKind::read:
-                return readings_[step.key].push_back(group_.read(step.owner, step.key));
+                if (group_.holds_seat(step.owner)) {
+                    readings_[step.key].push_back(group_.read(step.owner, step.key));
+                }
+                return;
             case StepKind::put:
             case StepKind::remove:
                 return start(step, other);
@@ -147,14 +163,57 @@ class Player {
             case StepKind::deliver:
                 return with_message(step, [&](const Message& m) { group_.deliver(m); });
             case StepKind::take_hint:
-                return with_message(step, [&](const Message& m) { group_.take_hint(m); });
+                return with_message(step,
+                                    [&](const Message& m) { group_.take_hint(step.owner, m); });
             case StepKind::deliver_hint:
-                if (group_.hint_count() > 0) group_.deliver_hint(step.pick % group_.hint_count());
-                return;
+                return deliver_hint(step);
             case StepKind::sync:
                 return group_.sync(step.owner);
             case StepKind::crash:
                 return group_.crash(step.owner);
+            case StepKind::pull:
+                return group_.pull(step.owner, other);
+            case StepKind::exchange:
+                return group_.exchange(step.owner, other, step.key);
+            case StepKind::repair:
+                // Beside lost disks what a reader carries about may be all that is left of a write.
+                if (rules_.disks_fail) return;
+                return group_.repair(
+                    step.owner, other, (step.owner + 2u + step.pick % 2u) % node_count, step.key);
+            case StepKind::report:
+                return group_.report(step.owner, other);
+            case StepKind::deliver_report:
+                if (const size_t count = group_.report_count(); count > 0) {
+                    group_.deliver_report(count - 1 - recent(step.pick, count));
+                }
+                return;
+            case StepKind::learn_start:
+                return group_.learn_start(step.owner, other);
+            case StepKind::learn_seat:
+                return group_.learn_seat(step.owner, step.pick % seat_count);
+            case StepKind::tell_hints:
+                return group_.tell_hints(step.owner, other);
+            case StepKind::talk:
+                return group_.talk(step.pick % 2 == 0 ? std::optional<size_t>(step.owner)
+                                                      : std::nullopt);
+            case StepKind::strip:
+                return group_.strip(step.owner);
+            case StepKind::collect:
+                return group_.collect(step.owner);
+            case StepKind::forget:
+                return group_.forget(step.owner);
+            case StepKind::begin_move:
+                return group_.begin_move(step.pick % seat_count, step.owner);
+            case StepKind::copy:
+                return group_.copy(step.pick % 3 != 1, step.pick % 3 != 2);
+            case StepKind::fill:
+                return group_.fill();
+            case StepKind::fence:
+                return group_.fence();
+            case StepKind::finish_move:
+                return group_.finish_move();
+            case StepKind::abort_move:
+                return group_.abort_move();
             case StepKind::snapshot:
                 return group_.take_snapshot(step.owner);
             case StepKind::roll_back:
@@ -163,40 +222,8 @@ class Player {
                 return lose_disk(step);
             case StepKind::refill:
                 return group_.refill(step.owner);
-            case StepKind::pull:
-                return group_.pull(step.owner, other);
-            case StepKind::exchange:
-                return group_.exchange(step.owner, other, step.key);
-            case StepKind::report:
-                return group_.report(step.owner, other);
-            case StepKind::deliver_report:
-                if (group_.report_count() > 0) {
-                    group_.deliver_report(group_.report_count() - 1 -
-                                          step.pick % std::min<size_t>(group_.report_count(), 6));
-                }
-                return;
-            case StepKind::learn_start:
-                return group_.learn_start(step.owner, other);
-            case StepKind::hint_holder_learns:
-                return group_.hint_holder_learns_start(step.owner);
-            case StepKind::report_hints:
-                return group_.report_hints(step.owner);
-            case StepKind::ask_owners:
-                return group_.ask_owners(step.owner);
-            case StepKind::seal:
-                return group_.seal(step.owner);
-            case StepKind::strip:
-                return group_.strip(step.owner);
-            case StepKind::collect:
-                return group_.collect(step.owner);
-            case StepKind::forget:
-                return group_.forget(step.owner);
             case StepKind::expire:
                 return group_.expire(step.owner);
-            case StepKind::begin_move:
-                return group_.begin_move(step.pick % seat_count, step.owner);
-            case StepKind::finish_move:
-                return group_.finish_move();
         }
     }
 
@@ -223,12 +250,24 @@ class Player {
         group_.put(again);
     }
 
+    // Any of them, or one of the last few, counted from the last.
+    static size_t recent(uint16_t pick, size_t count) {
+        constexpr size_t recent_max = 6;
+        return (pick / 2u) % (pick % 2 == 0 ? count : std::min(count, recent_max));
+    }
+
     template <typename Use>
     void with_message(const Step& step, Use use) {
-        if (group_.messages().empty()) return;
+        const size_t count = group_.messages().size();
+        if (count == 0) return;
         // By value: what it does may send more.
-        const Message message = group_.messages()[step.pick % group_.messages().size()];
+        const Message message = group_.messages()[count - 1 - recent(step.pick, count)];
         use(message);
+    }
+
+    void deliver_hint(const Step& step) {
+        const size_t count = group_.hint_count(step.owner);
+        if (count > 0) group_.deliver_hint(step.owner, step.pick % count);
     }
 
     // At most one disk is lost: with two, W = 2 copies may be gone.
@@ -273,35 +312,10 @@ inline std::optional<std::string> run(const std::vector<Step>& trace, const Rule
     return std::nullopt;
 }
 
-// Leaves out runs of steps, then single ones, as long as the trace still fails.
-inline std::vector<Step> shrink(std::vector<Step> trace, const Rules& rules) {
-    for (bool again = true; again;) {
-        again = false;
-        for (size_t size = trace.size() / 2; size >= 1; size /= 2) {
-            for (size_t begin = 0; begin + size <= trace.size();) {
-                std::vector<Step> shorter = trace;
-                const auto from = shorter.begin() + static_cast<ptrdiff_t>(begin);
-                shorter.erase(from, from + static_cast<ptrdiff_t>(size));
-                if (run(shorter, rules)) {
-                    trace = std::move(shorter);
-                    again = true;
-                } else {
-                    ++begin;
-                }
-            }
-        }
-    }
-    return trace;
-}
-
-inline std::string describe_failure(uint64_t seed,
-                                    const std::vector<Step>& trace,
-                                    const Rules& rules) {
-    const std::vector<Step> shortest = shrink(trace, rules);
-    std::string text = fmt::format("seed {}: {}\n", seed, *run(shortest, rules));
-    for (const Step& step : shortest)
-        text += "  " + to_string(step) + "\n";
-    return text;
+inline starling::testing::TraceSearch<Step> search_under(const Rules& rules) {
+    return {.trace_of = random_trace,
+            .run = [rules](const std::vector<Step>& trace) { return run(trace, rules); },
+            .describe = to_string};
 }
 
 }  // namespace starling::node::group_model

@@ -438,6 +438,21 @@ TEST_F(PutOperationHintTest, AStandInIsAskedAtOnceForAHolderKnownToBeDead) {
     EXPECT_EQ((*outcome->result)->receipt.seats_hinted, 1u);
 }
 
+TEST_F(PutOperationHintTest, NeitherHintNorRepeatIsSentOfWhatIsNotDurableHere) {
+    rig.set_health(rig.holder(2), PeerHealth::dead);
+    rig.store_rig.engine.sync_error = absl::UnavailableError("no disk");
+    PutRequest request = rig.put_request("k", "value");
+    request.blind = true;
+    rig.put(request);
+    rig.settle();
+    const auto sent = rig.take_sent();
+    EXPECT_EQ(rig.count(sent, Kind::kWrite), 2u);
+    EXPECT_EQ(rig.count(sent, Kind::kHint), 0u);
+    rig.put(request);
+    rig.settle();
+    EXPECT_THAT(rig.take_sent(), IsEmpty());
+}
+
 TEST_F(PutOperationHintTest, AStrictPutDoesNotCountStandIns) {
     rig.set_health(rig.holder(1), PeerHealth::dead);
     rig.set_health(rig.holder(2), PeerHealth::dead);

@@ -308,6 +308,19 @@ TEST_F(ReplicaTest, AHintBringsNoOtherWriteOfALifeThatHasEnded) {
     EXPECT_EQ(*rig.read(group(1), key("k")), Record{});
 }
 
+TEST_F(ReplicaTest, AMessageWithAWriteThatIsSeenAndNotAccountedForIsRefused) {
+    rig.write(group(1), key("k"), 7, "here");
+    Record record = mint({}, {}, testing::write(dot(9, 1), 50, "lost everywhere"));
+    record = mint(record, {}, testing::write(dot(8, 1), 51, "beside it"));
+    // Sealed: nobody has the write of 9.
+    Frontier sealed = rig.store.frontier(group(1));
+    sealed.seal(base::NodeId(9), 2);
+    rig.store.unite_frontier(group(1), sealed, [](const absl::Status&) {});
+    rig.settle();
+    EXPECT_TRUE(ask(write_message(record, dot(8, 1))).write_reply().has_refusal());
+    EXPECT_THAT(values(*rig.read(group(1), key("k"))), ElementsAre("here"));
+}
+
 struct ReplicaBudgetTest : ReplicaTest {
     // The n-th write, of 3000 bytes, to a key of its own.
     peer::ReplicaMessage large_write(uint64_t n) const {

@@ -244,6 +244,19 @@ TEST_F(SealTest, ALifeIsSealedWhenNoMemberHasAHintAndThenAllOwnersHaveSeenTheSam
     EXPECT_EQ(rig.store.frontier(here).gap_count(), 0u);
 }
 
+TEST_F(SealTest, WhoFillsASeatSaysThatItHasWritesOfTheLife) {
+    const auto gone = [this](GroupId id) {
+        Starts said;
+        standings.hints_gone(id, [&](absl::StatusOr<Starts> starts) { said = *starts; });
+        rig.settle();
+        return said;
+    };
+    EXPECT_EQ(gone(here), (Starts{{ended, 2}})) << "an owner is asked what it has seen";
+    owners.owners.reset();
+    EXPECT_THAT(gone(here), IsEmpty());
+    EXPECT_EQ(gone(group(2)), (Starts{{ended, 2}})) << "of another group it has nothing";
+}
+
 TEST_F(SealTest, AHintOfTheLifeHereOrElsewhereHoldsUpTheSeal) {
     hints.keep({.group = here, .seat = base::SeatIndex(1), .dot = dot(9, 2), .key = key("k")},
                "a record",

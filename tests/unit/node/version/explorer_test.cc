@@ -8,26 +8,20 @@
 namespace starling::node::model {
 namespace {
 
-// The first of so many seeds whose trace fails under `rules`.
-std::optional<uint64_t> first_failure(uint64_t traces, Rules rules, uint64_t first_seed = 1) {
-    for (uint64_t seed = first_seed; seed < first_seed + traces; ++seed) {
-        if (run(random_trace(seed), rules)) return seed;
-    }
-    return std::nullopt;
-}
-
 TEST(ExplorerTest, NoHistoryLosesAWriteOrBringsOneBackOrKeepsReplicasApart) {
     constexpr uint64_t traces = 6000;
-    const auto failed = first_failure(traces, Rules{});
-    ASSERT_FALSE(failed.has_value()) << describe_failure(*failed, random_trace(*failed), Rules{});
+    const auto search = search_under(Rules{});
+    const auto failed = search.first_failure(traces);
+    ASSERT_FALSE(failed.has_value()) << search.describe_failure(*failed);
 }
 
 // An explorer that finds nothing may be blind: it must find what is known to be wrong.
 void expect_found(Rules weaker, uint64_t traces, size_t steps_max, uint64_t first_seed = 1) {
-    const auto failed = first_failure(traces, weaker, first_seed);
+    const auto search = search_under(weaker);
+    const auto failed = search.first_failure(traces, first_seed);
     ASSERT_TRUE(failed.has_value());
-    const std::vector<Step> shortest = shrink(random_trace(*failed), weaker);
-    EXPECT_LE(shortest.size(), steps_max) << describe_failure(*failed, shortest, weaker);
+    const std::vector<Step> shortest = search.shrink(random_trace(*failed));
+    EXPECT_LE(shortest.size(), steps_max) << search.describe_failure(*failed);
     EXPECT_FALSE(run(shortest, Rules{}).has_value()) << "the full rules survive the same trace";
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 
-// Traces for the cluster model: steps made of small numbers that mean something in every state, so
-// that any sublist of a trace is a trace too, and a failing one can be shrunk by leaving steps out.
+// Traces for the cluster model.
 
 #include <cstdint>
 #include <optional>
@@ -11,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "tests/support/trace_search.h"
 #include "tests/unit/node/version/builders.h"
 #include "tests/unit/node/version/cluster_model.h"
 
@@ -124,7 +124,7 @@ class Player {
 };
 
 // Plays, lets the cluster converge, delivers every message once more, lets it converge again.
-inline std::optional<std::string> run(const std::vector<Step>& trace, Rules rules) {
+inline std::optional<std::string> run(const std::vector<Step>& trace, const Rules& rules) {
     Cluster cluster(rules);
     Player player(cluster);
     for (const Step& step : trace)
@@ -139,29 +139,10 @@ inline std::optional<std::string> run(const std::vector<Step>& trace, Rules rule
     return std::nullopt;
 }
 
-// Leaves out runs of steps, then single ones, as long as the trace still fails.
-inline std::vector<Step> shrink(std::vector<Step> trace, Rules rules) {
-    for (size_t size = trace.size() / 2; size >= 1; size /= 2) {
-        for (size_t begin = 0; begin + size <= trace.size();) {
-            std::vector<Step> shorter = trace;
-            const auto from = shorter.begin() + static_cast<ptrdiff_t>(begin);
-            shorter.erase(from, from + static_cast<ptrdiff_t>(size));
-            if (run(shorter, rules)) {
-                trace = std::move(shorter);
-            } else {
-                ++begin;
-            }
-        }
-    }
-    return trace;
-}
-
-inline std::string describe_failure(uint64_t seed, const std::vector<Step>& trace, Rules rules) {
-    const std::vector<Step> shortest = shrink(trace, rules);
-    std::string text = fmt::format("seed {}: {}\n", seed, *run(shortest, rules));
-    for (const Step& step : shortest)
-        text += "  " + to_string(step) + "\n";
-    return text;
+inline starling::testing::TraceSearch<Step> search_under(const Rules& rules) {
+    return {.trace_of = random_trace,
+            .run = [rules](const std::vector<Step>& trace) { return run(trace, rules); },
+            .describe = to_string};
 }
 
 }  // namespace starling::node::model

@@ -1,0 +1,129 @@
+// Scenarios of disks that were set back, wiped, or have lost a record.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/node/convergence/stage.h"
+
+namespace starling::node::group_model {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::request;
+
+std::string disk_set_back(Rules rules) {
+    Stage stage(rules);
+    stage.take_snapshot(A);
+    stage.crash(A);
+    stage.spread(A, k, 1);
+    stage.roll_back(A);
+    stage.write_durably(A, k2, 2);
+    stage.carry(B, 2);
+    return stage.outcome();
+}
+
+TEST(DamageScenarioTest, S9AnActorNeverComesBack) {
+    // Who notices that its disk was set back takes a life that nobody has heard of.
+    EXPECT_EQ(disk_set_back(bare({.actors_are_random = false})), as_it_should_be);
+    // The random bits help where nobody can notice.
+    EXPECT_EQ(disk_set_back(bare({.refills = false})), as_it_should_be);
+    EXPECT_EQ(disk_set_back(bare({.actors_are_random = false, .refills = false})),
+              "acknowledged and lost: 1");
+}
+
+std::string set_back_after_a_drop(Rules rules) {
+    Stage stage(without_memory(rules));
+    stage.spread(B, k, 1);
+    stage.take_snapshot(A);
+    stage.spread(B, k, 2, true);
+    stage.collect_all();
+    EXPECT_EQ(stage.collected_count(), 3u);
+    stage.roll_back(A);
+    return stage.outcome();
+}
+
+TEST(DamageScenarioTest, S16ADiskThatWasSetBackIsFilledAnew) {
+    EXPECT_EQ(set_back_after_a_drop({}), as_it_should_be);
+    EXPECT_EQ(set_back_after_a_drop(bare({.refills = false})), "records differ");
+}
+
+std::string report_of_lost_data(Rules rules) {
+    Stage stage(without_memory(rules));
+    stage.spread(B, k, 1);
+    stage.write_durably(A, k, 2, true);
+    stage.tell(A, B);
+    stage.tell(A, C);
+    stage.wipe(A);
+    stage.refill(A);
+    stage.carry(B, 2);
+    stage.carry(C, 2);
+    stage.tell_each_other(B, C);
+    stage.collect(B);
+    stage.collect(C);
+    return stage.outcome();
+}
+
+TEST(DamageScenarioTest, S18AReportOfDataThatWasLostDoesNotCount) {
+    EXPECT_EQ(report_of_lost_data({}), as_it_should_be);
+    EXPECT_EQ(report_of_lost_data(bare({.epochs = false})), "records differ");
+}
+
+std::string loss_then_pull(Rules rules) {
+    Stage stage(rules);
+    stage.write_durably(A, k, 1);
+    stage.carry(B, 1);
+    stage.lose_record(A, k);
+    // C learns of A's frontier what A has not.
+    stage.pull(C, A);
+    if (stage.frontier(C).empty() && rules.pull_explains) return stage.outcome();
+    return "C claims what it has not";
+}
+
+TEST(DamageScenarioTest, S22AFrontierIsNotHandedOnWithoutItsWrites) {
+    EXPECT_EQ(loss_then_pull({}), as_it_should_be);
+    EXPECT_EQ(loss_then_pull({.pull_explains = false}), "C claims what it has not");
+}
+
+std::string loss_then_state(Rules rules) {
+    Stage stage(rules);
+    stage.spread(A, k, 1);
+    stage.lose_record(B, k);
+    stage.exchange(A, B, k);
+    stage.sync(A);
+    return stage.outcome();
+}
+
+TEST(DamageScenarioTest, S11AbsenceDeletesNothing) {
+    EXPECT_EQ(loss_then_state({}), as_it_should_be);
+    EXPECT_EQ(loss_then_state(bare({})), "records differ");
+}
+
+std::string loss_then_message(Rules rules) {
+    Stage stage(rules);
+    stage.spread(A, k, 1);
+    stage.tell_all();
+    for (const size_t owner : {A, B, C}) {
+        stage.strip(owner);
+        stage.sync(owner);
+    }
+    stage.lose_record(B, k);
+    // Concurrent, so that the first stays beside it.
+    stage.put({.owner = C,
+               .key = k,
+               .request = request(2),
+               .replaces = Replaces::seen_by_reader,
+               .reading = {}});
+    stage.sync(C);
+    stage.carry(B, 2);
+    stage.pull(A, B);
+    stage.sync(A);
+    return stage.outcome();
+}
+
+TEST(DamageScenarioTest, S23ALossIsNotPassedOffAsADeletion) {
+    EXPECT_EQ(loss_then_message({}), as_it_should_be);
+    EXPECT_THAT(loss_then_message(bare({})), HasSubstr("lost: 1"));
+}
+
+}  // namespace
+}  // namespace starling::node::group_model

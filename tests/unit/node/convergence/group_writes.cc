@@ -1,0 +1,275 @@
+// Clients' reads and writes, their messages, and hints of these.
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "tests/unit/node/convergence/group_change.h"
+#include "tests/unit/node/convergence/group_model.h"
+#include "tests/unit/node/version/builders.h"
+
+namespace starling::node::group_model {
+
+Reading Group::read(size_t owner, size_t key) const {
+    if (!is_owner(owner)) return {};
+    // What a read returns is durable.
+    const Record& record = members_[owner].disk.records[key];
+    Reading reading{.seen = Superseded::by_reading(record), .live = {}};
+    for (const Sibling& sibling : record.siblings)
+        reading.live.insert(sibling.dot);
+    return reading;
+}
+
+// With all that it had replaced, at any remove.
+void Group::replace(Truth& by, const Truth& replaced) {
+    by.replaced.insert(replaced.request);
+    by.replaced.insert(replaced.replaced.begin(), replaced.replaced.end());
+}
+
+// Its next dot will cover all of its earlier ones, so it must have them: it may have given its seat
+// away and taken another in one life.
+bool Group::may_mint(size_t node) const {
+    const Member& self = members_[node];
+    const bool has_own = self.now.frontier.seen_of(self.actor).base == self.minted_count;
+    return is_owner(node) && (has_own || !rules_.mints_above_own);
+}
+
+void Group::put(const Put& put) {
+    Member& owner = members_[put.owner];
+    if (!is_owner(put.owner) || put.request.created_ms + request_window < now_) return;
+    if (rules_.change_asks_index && has_lost(owner.now, put.key)) return set_aside(put.owner);
+    const bool names = put.replaces == Replaces::seen_by_reader;
+    if (!names && put.other_owner != put.owner && is_owner(put.other_owner)) {
+        const State& other = members_[put.other_owner].disk;
+        if (rules_.loss_is_no_deletion &&
+            !accounts_for(owner.now.records[put.key], other.records[put.key], owner.now.frontier)) {
+            return set_aside(put.owner);
+        }
+        merge_into(put.owner, put.key, other.records[put.key], reflected_of(other, put.key));
+    }
+    const Record& local = owner.now.records[put.key];
+    if (const Sibling* known = local.find(put.request); known != nullptr) {
+        const Dot dot = known->dot;
+        owner.acks.push_back({.dot = dot, .from = put.owner, .by = owner.actor});
+        return send(put.owner, put.key, dot, /*is_repeat=*/true);
+    }
+    if (local.is_gone(put.request)) {
+        return send(put.owner, put.key, std::nullopt, /*is_repeat=*/true);
+    }
+    if (!may_mint(put.owner) || (names && put.reading.seen.has_seen(put.request))) return;
+
+    Truth truth{.request = put.request,
+                .is_tombstone = put.is_tombstone,
+                .key = put.key,
+                .replaced = {},
+                .seats = {}};
+    if (names) {
+        for (const Dot& live : put.reading.live)
+            replace(truth, truth_.at(live));
+    } else {
+        for (const Sibling& sibling : local.siblings) {
+            if (sibling.request < put.request) replace(truth, truth_.at(sibling.dot));
+        }
+    }
+    NewWrite write = testing::write(
+        {}, put.request.created_ms, put.is_tombstone ? "" : fmt::format("w{}", now_));
+    write.is_tombstone = put.is_tombstone;
+    if (put.expires && !put.is_tombstone && rules_.values_expire) {
+        write.expires_ms = put.request.created_ms + 4;
+    }
+    mint_at(put.owner, put.key, names ? &put.reading.seen : nullptr, std::move(write), truth);
+}
+
+// Without `seen`, over all that the owner holds.
+void Group::mint_at(
+    size_t node, size_t key, const Superseded* seen, NewWrite write, const Truth& truth) {
+    Member& owner = members_[node];
+    const Dot dot{owner.actor, ++owner.minted_count};
+    write.dot = dot;
+    truth_[dot] = truth;
+    owner.now.reflected.insert(dot);
+    owner.acks.push_back({.dot = dot, .from = node, .by = owner.actor});
+    change(node, key, [&](Record& local, Frontier& frontier) {
+        forget_requests_before(local, forget_before(node));
+        local = seen == nullptr ? mint_over(local, std::move(write))
+                                : mint(local, *seen, std::move(write));
+        frontier.add(dot);
+    });
+    send(node, key, dot, /*is_repeat=*/false);
+}
+
+void Group::expire(size_t node) {
+    Member& owner = members_[node];
+    if (!may_mint(node) || !rules_.values_expire) return;
+    for (size_t key = 0; key < key_count; ++key) {
+        const std::vector<Sibling> siblings = owner.now.records[key].siblings;
+        for (const Sibling& sibling : siblings) {
+            if (sibling.expires_ms == 0 || sibling.expires_ms > now_) continue;
+            // Made of the dot, so whoever removes it makes the same.
+            const base::RequestId request{.created_ms = sibling.expires_ms,
+                                          .random_high = 1 + sibling.dot.actor.node.raw(),
+                                          .random_low = sibling.dot.sequence};
+            const Record& local = owner.now.records[key];
+            if (local.find(request) != nullptr || local.is_gone(request)) continue;
+            if (rules_.change_asks_index && has_lost(owner.now, key)) return set_aside(node);
+            Truth truth{
+                .request = request, .is_tombstone = true, .key = key, .replaced = {}, .seats = {}};
+            replace(truth, truth_.at(sibling.dot));
+            Superseded seen;
+            seen.requests = {sibling.request};
+            NewWrite write = testing::removal({}, 1);
+            write.request = request;
+            mint_at(node, key, &seen, std::move(write), truth);
+        }
+    }
+}
+
+Group::Dots Group::reflected_of(const State& state, size_t key) const {
+    Dots dots;
+    for (const Dot& dot : state.reflected) {
+        if (truth_.at(dot).key == key) dots.insert(dot);
+    }
+    return dots;
+}
+
+// What a state takes of a record that reflects `dots`: not the values that its frontier refused.
+void Group::reflect(State& state, const Frontier& before, const Dots& dots) const {
+    for (const Dot& dot : dots) {
+        if (!before.contains(dot) || truth_.at(dot).is_tombstone) state.reflected.insert(dot);
+    }
+}
+
+void Group::merge_into(size_t node, size_t key, const Record& incoming, const Dots& reflected) {
+    State& state = members_[node].now;
+    const Frontier before = state.frontier;
+    change(node, key, [&](Record& local, Frontier& frontier) {
+        if (rules_.absent_asks_frontier || !local.siblings.empty()) {
+            merge(local, incoming, frontier);
+        } else {
+            join(local, incoming);
+            for (const Sibling& sibling : incoming.siblings)
+                frontier.add(sibling.dot);
+        }
+    });
+    reflect(state, before, reflected);
+}
+
+// To the holders of whom it knows, and to who takes over a seat.
+void Group::send(size_t from, size_t key, std::optional<Dot> dot, bool is_repeat) {
+    const Member& self = members_[from];
+    for (size_t to = 0; to < node_count; ++to) {
+        const auto seat = std::find_if(self.view.begin(), self.view.end(), [&](const Seat& known) {
+            return known.holder == to;
+        });
+        const bool is_holder = seat != self.view.end();
+        if (to == from || (!is_holder && !is_filling(to))) continue;
+        messages_.push_back(
+            {.from = from,
+             .by = self.actor,
+             .to = to,
+             .seat = is_holder ? std::optional(static_cast<size_t>(seat - self.view.begin()))
+                               : std::nullopt,
+             .key = key,
+             .record = self.now.records[key],
+             .dot = dot,
+             .is_repeat = is_repeat,
+             .reflected = reflected_of(self.now, key)});
+    }
+}
+
+void Group::deliver(const Message& message) {
+    if (message.is_repeat && rules_.only_messages_are_early && !message.is_durable) return;
+    accept(message, /*is_hint=*/false);
+}
+
+// R2. False: refused.
+bool Group::accept(const Message& message, bool is_hint) {
+    Member& self = members_[message.to];
+    if (!stores(message.to)) return false;
+    if (rules_.change_asks_index && has_lost(self.now, message.key)) {
+        set_aside(message.to);
+        return false;
+    }
+    const bool names_write = message.dot.has_value() && (is_hint || !message.is_repeat);
+    const Carrier carrier{.dot = names_write ? message.dot : std::nullopt, .is_hint = is_hint};
+    Record& local = self.now.records[message.key];
+    Record judged = message.record;
+    std::erase_if(judged.siblings, [&](const Sibling& sibling) {
+        return is_hint && sibling.dot != message.dot && message.brings.contains(sibling.dot);
+    });
+    const Reception reception = receive(carrier, local, judged, self.now.frozen, self.now.frontier);
+    const bool is_taken_blindly = !rules_.absent_asks_frontier && local.siblings.empty();
+    const bool was_seen = reception.kind == Reception::Kind::seen_before;
+    // What is old as an owner's state changes nothing, unless something was lost here.
+    const bool asks_account =
+        names_write ? rules_.unaccounted_is_refused : rules_.loss_is_no_deletion;
+    const bool is_refused =
+        reception.kind == Reception::Kind::of_ended_life ||
+        (asks_account && !was_seen && !accounts_for(local, message.record, self.now.frontier));
+    if ((!was_seen && !is_refused) || is_taken_blindly || !rules_.refused_is_not_applied) {
+        merge_into(message.to, message.key, message.record, message.reflected);
+        forget_requests_before(local, forget_before(message.to));
+    }
+    if (is_refused) return false;
+    if (message.dot.has_value()) {
+        self.acks.push_back({.dot = *message.dot, .from = message.from, .by = message.by});
+    }
+    return true;
+}
+
+void Group::take_hint(size_t keeper, const Message& message) {
+    Member& self = members_[keeper];
+    if (keeper == message.from || !message.seat.has_value() || !message.dot.has_value() ||
+        (rules_.only_messages_are_early && !message.is_durable)) {
+        return;
+    }
+    Message hint = message;
+    hint.brings = {*message.dot};
+    if (rules_.hints_bring_all) {
+        for (const Sibling& sibling : message.record.siblings)
+            hint.brings.insert(sibling.dot);
+    }
+    if (std::any_of(hint.brings.begin(), hint.brings.end(), [&](const Dot& dot) {
+            return has_ended(self.now.frozen, dot.actor);
+        })) {
+        return;
+    }
+    sync(keeper);
+    acknowledge(*message.seat, {.dot = *message.dot, .from = message.from, .by = message.by});
+    self.hints.push_back(std::move(hint));
+}
+
+void Group::deliver_hint(size_t keeper, size_t index) {
+    std::vector<Message>& hints = members_[keeper].hints;
+    // To whoever holds the seat now.
+    Message hint = hints[index];
+    const std::optional<size_t> holder = members_[keeper].view[*hint.seat].holder;
+    if (!holder.has_value() || seat_of(*holder) != hint.seat) return;
+    hint.to = *holder;
+    if (!accept(hint, /*is_hint=*/true)) return;
+    sync(hint.to);
+    hints.erase(hints.begin() + static_cast<std::ptrdiff_t>(index));
+}
+
+// Of a life that has ended nobody counts the answers any more.
+void Group::acknowledge(size_t seat, const Ack& ack) {
+    if (members_[ack.from].actor != ack.by) return;
+    Truth& truth = truth_.at(ack.dot);
+    truth.seats.insert(seat);
+    if (truth.seats.size() >= 2) acknowledged_.insert(truth.request);
+}
+
+void Group::sync(size_t owner) {
+    Member& self = members_[owner];
+    if (!self.is_ready) return;
+    write_through(owner);
+    for (Message& message : messages_)
+        message.is_durable = message.is_durable || message.by == self.actor;
+    const std::vector<Ack> acks = std::exchange(self.acks, {});
+    const auto seat = seat_of(owner);
+    if (!seat.has_value()) return;
+    for (const Ack& ack : acks)
+        acknowledge(*seat, ack);
+}
+
+}  // namespace starling::node::group_model
