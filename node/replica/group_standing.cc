@@ -52,6 +52,18 @@ void GroupStanding::note_hints_gone(base::NodeId member, const Starts& gone) {
     }
 }
 
+GroupStanding::Remembered GroupStanding::remembered(std::span<const Owner> others,
+                                                    base::NodeId owner) const {
+    Remembered remembered{.epoch = knowledge_.epoch_of(owner), .frontier = {}};
+    const auto tenure = tenures_.find(owner);
+    const bool is_of_today = std::any_of(others.begin(), others.end(), [&](const Owner& other) {
+        return other.node == owner && tenure != tenures_.end() && other.tenure == tenure->second;
+    });
+    const Frontier* frontier = is_of_today ? knowledge_.frontier_of(owner) : nullptr;
+    if (frontier != nullptr) remembered.frontier = *frontier;
+    return remembered;
+}
+
 bool GroupStanding::knows_all(std::span<const Owner> others) const {
     return std::all_of(others.begin(), others.end(), [&](const Owner& owner) {
         const auto tenure = tenures_.find(owner.node);

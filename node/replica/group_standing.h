@@ -41,8 +41,16 @@ class GroupStanding {
     // The member has no hint of these lives, and will take none.
     void note_hints_gone(base::NodeId member, const Starts& gone);
 
-    // Somebody knows of this epoch of the owner's data. (Nobody in the node raises one yet.)
+    // Somebody knows of this epoch of the owner's data.
     void note_epoch(base::NodeId owner, uint64_t epoch) { knowledge_.note_epoch(owner, epoch); }
+    const std::map<base::NodeId, uint64_t>& epochs() const { return knowledge_.epochs(); }
+    // What an owner has told of itself, in the highest epoch of its data that is known; empty:
+    // nothing that counts.
+    struct Remembered {
+        uint64_t epoch = 0;
+        Frontier frontier;
+    };
+    Remembered remembered(std::span<const Owner> others, base::NodeId owner) const;
 
     // Of each owner there is a report of its present tenure. If not, nothing can be concluded.
     bool knows_all(std::span<const Owner> others) const;

@@ -94,24 +94,11 @@ void Standings::begin_epoch_after(uint64_t told, absl::AnyInvocable<void(absl::S
     store_.commits().when_durable(std::move(done));
 }
 
-Standings::Remembered Standings::remembered(GroupId id, base::NodeId owner) const {
+GroupStanding::Remembered Standings::remembered(GroupId id, base::NodeId owner) const {
     const std::optional<std::vector<Owner>> owners = host_.other_owners(id);
     const auto group = groups_.find(id);
     if (!owners.has_value() || group == groups_.end()) return {};
-    const auto tenure = group->second.tenures.find(owner);
-    const bool is_of_today = tenure != group->second.tenures.end() &&
-                             std::any_of(owners->begin(), owners->end(), [&](const Owner& one) {
-                                 return one.node == owner && one.tenure == tenure->second;
-                             });
-    const Frontier* frontier = is_of_today ? group->second.knowledge.frontier_of(owner) : nullptr;
-    return {.epoch = group->second.knowledge.epoch_of(owner),
-            .frontier = frontier == nullptr ? Frontier() : *frontier};
-}
-
-void Standings::begin_life(base::NodeId self, uint32_t start) {
-    constexpr unsigned questions_per_life_bits = 32;
-    last_question_ = uint64_t{start} << questions_per_life_bits;
-    note_start(self, start);
+    return group->second.remembered(*owners, owner);
 }
 
 GroupStanding& Standings::group_at(GroupId id) {
@@ -145,7 +132,7 @@ void Standings::report(GroupId group,
     report.known.question = group_at(group).heard(to);
     report.known.frozen = frozen_;
     report.known.epoch = epoch_;
-    report.known.epochs = group_at(group).knowledge.epochs();
+    report.known.epochs = group_at(group).epochs();
     report.known.frontier = store_.frontier(group);
     store_.commits().when_durable([this,
                                    group,

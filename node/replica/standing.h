@@ -83,12 +83,8 @@ class Standings {
     // under way. 0: unknown.
     uint64_t forget_before(GroupId group) const;
 
-    // What `owner` has told this node that it had seen, as the holder of the seats that it holds.
-    struct Remembered {
-        uint64_t epoch = 0;
-        Frontier frontier;
-    };
-    Remembered remembered(GroupId group, base::NodeId owner) const;
+    // What `owner` has told this node of itself, as the holder of the seats that it holds.
+    GroupStanding::Remembered remembered(GroupId group, base::NodeId owner) const;
     // Of this node's data: what it said of an earlier one is void. `done` when the next one, after
     // `told` at least, is durable.
     uint64_t epoch() const { return epoch_; }

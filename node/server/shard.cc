@@ -412,7 +412,7 @@ void Shard::told_hints_gone(GroupId group,
 }
 
 peer::EntropyRemembered Shard::remembered(GroupId group, base::NodeId holder) {
-    const Standings::Remembered remembered = standings_->remembered(group, holder);
+    const GroupStanding::Remembered remembered = standings_->remembered(group, holder);
     peer::EntropyRemembered out;
     out.set_epoch(remembered.epoch);
     remembered.frontier.encode(*out.mutable_frontier());
