@@ -51,7 +51,9 @@ namespace starling::base {
     BUG(sealed_on_hearsay)              \
     BUG(placement_depends_on_order)     \
     BUG(refutation_same_incarnation)    \
-    BUG(session_token_ignored)
+    BUG(session_token_ignored)          \
+    BUG(expired_takes_concurrent)       \
+    BUG(expired_value_dropped_locally)
 
 enum class PlantedBug {
     none,

@@ -6,6 +6,7 @@
 
 #include "base/codec.h"
 #include "base/hash.h"
+#include "base/planted.h"
 #include "node/version/request_ids.h"
 
 namespace starling::node {
@@ -34,8 +35,12 @@ bool hides_another(const Record& record, const base::RequestId& request) {
 }
 
 Record mint_removal(const Record& local, const Sibling& value, const Dot& dot) {
+    Superseded seen{.context = {}, .requests = {value.request}};
+    if (STARLING_PLANTED(expired_takes_concurrent)) {
+        seen = Superseded::by_reading(local);
+    }
     return mint(local,
-                {.context = {}, .requests = {value.request}},
+                seen,
                 {.dot = dot,
                  .request = removal_request(value.request),
                  .time = value.time,
