@@ -52,7 +52,9 @@ namespace starling::base {
     BUG(placement_depends_on_order)     \
     BUG(refutation_same_incarnation)    \
     BUG(session_token_ignored)          \
-    BUG(mints_over_own_replica)
+    BUG(mints_over_own_replica)         \
+    BUG(expired_takes_concurrent)       \
+    BUG(expired_value_dropped_locally)
 
 enum class PlantedBug {
     none,

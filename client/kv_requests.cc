@@ -36,6 +36,15 @@ void fill_write(Message& message, Core& core, const WriteOptions& options) {
     fill(*message.mutable_options(), options.request);
 }
 
+// A node refuses what is not after the moment at which the write was named.
+uint64_t expires_ms(uint64_t named_ms, base::Duration ttl) {
+    if (ttl <= base::Duration::zero()) {
+        return named_ms;
+    }
+    return named_ms +
+           static_cast<uint64_t>(std::chrono::ceil<std::chrono::milliseconds>(ttl).count());
+}
+
 template <typename Request, typename Response>
 void start(Core& core,
            typename UnaryRequest<Request, Response>::Method method,
@@ -78,8 +87,10 @@ v1::PutRequest make_put(Core& core,
     v1::PutRequest message;
     message.set_key(std::move(key));
     message.set_value(std::move(value));
-    message.set_expires_ms(options.expires_ms);
     fill_write(message, core, options);
+    message.set_expires_ms(options.ttl.has_value()
+                               ? expires_ms(message.request_id().created_ms(), *options.ttl)
+                               : options.expires_ms);
     return message;
 }
 

@@ -79,6 +79,9 @@ struct WriteOptions {
     uint64_t expires_ms = 0;
     // Absent: the client makes one. For a program that repeats a write after its own restart.
     std::optional<base::RequestId> request_id = {};
+    // Takes the place of `expires_ms`: counted from the moment at which the write was named
+    // (request_id), by this client's clock, so that each try of it says the same.
+    std::optional<base::Duration> ttl = {};
 };
 
 }  // namespace starling::client

@@ -1,44 +1,26 @@
 #include "client/cli/arguments.h"
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "client/cli/exit_codes.h"
+#include "client/cli/time_arguments.h"
 #include "client/cli/version.h"
 
 namespace starling::client {
 
 namespace {
 
-constexpr uint64_t timeout_ms_max = uint64_t{24} * 60 * 60 * 1000;
+constexpr base::Duration timeout_max = std::chrono::hours(24);
 constexpr uint32_t dev_nodes_max = 20;
 
-// "250ms", "2s", "1m", or milliseconds.
-std::optional<base::Duration> parse_timeout(const std::string& text) {
-    uint64_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    const std::string unit(end, text.data() + text.size());
-    if (error != std::errc() || number == 0 || number > timeout_ms_max) {
-        return std::nullopt;
-    }
-    if (unit.empty() || unit == "ms") {
-        return std::chrono::milliseconds(number);
-    }
-    if (unit == "s" && number <= timeout_ms_max / 1000) {
-        return std::chrono::seconds(number);
-    }
-    if (unit == "m" && number <= timeout_ms_max / 60000) {
-        return std::chrono::minutes(number);
-    }
-    return std::nullopt;
-}
-
-base::Duration duration_of(const std::string& option, const std::string& text) {
-    const auto duration = parse_timeout(text);
+base::Duration duration_of(const std::string& option,
+                           const std::string& text,
+                           base::Duration most = timeout_max) {
+    const auto duration = parse_duration(text, most);
     if (!duration.has_value()) {
         throw CLI::ValidationError(option,
                                    "expected a duration like 500ms or 2s, got '" + text + "'");
@@ -106,6 +88,30 @@ void add_write_options(CLI::App& sub, Arguments& arguments) {
         ->excludes(context);
 }
 
+void add_expiry_options(CLI::App& put, Arguments& arguments) {
+    auto* ttl = put.add_option_function<std::string>(
+                       "--ttl",
+                       [&arguments](const std::string& text) {
+                           arguments.ttl = duration_of("--ttl", text, ttl_max);
+                       },
+                       "the value is absent after this time, like 30s, 12h or 7d")
+                    ->type_name("DURATION");
+    put.add_option_function<std::string>(
+           "--expires",
+           [&arguments](const std::string& text) {
+               const auto expires_ms = parse_time_ms(text);
+               if (!expires_ms.has_value()) {
+                   throw CLI::ValidationError(
+                       "--expires",
+                       "expected a time like 2026-11-30T12:00:00Z, got '" + text + "'");
+               }
+               arguments.expires_ms = *expires_ms;
+           },
+           "the value is absent from this time on, like 2026-11-30T12:00:00Z")
+        ->type_name("TIME")
+        ->excludes(ttl);
+}
+
 void add_key_commands(CLI::App& app, Arguments& arguments) {
     CLI::App& put = add_command(app, "put", "write a value", arguments, Command::put);
     put.alias("set");
@@ -113,6 +119,7 @@ void add_key_commands(CLI::App& app, Arguments& arguments) {
     put.add_option("-v,--value,VALUE", arguments.value, "the value; '-': standard input")
         ->required();
     add_write_options(put, arguments);
+    add_expiry_options(put, arguments);
     add_session_option(put, arguments);
     CLI::App& get = add_command(app, "get", "read a value", arguments, Command::get);
     get.add_option("-k,--key,KEY", arguments.key, "the key")->required();

@@ -60,6 +60,9 @@ struct Arguments {
     // Hexadecimal.
     std::optional<std::string> context;
     bool blind = false;
+    std::optional<base::Duration> ttl;
+    // Unix milliseconds; 0: not given.
+    uint64_t expires_ms = 0;
     // "-": standard input.
     std::string batch_file;
 

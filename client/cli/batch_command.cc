@@ -17,6 +17,7 @@
 #include "client/cli/exit_codes.h"
 #include "client/cli/request_options.h"
 #include "client/cli/show.h"
+#include "client/cli/time_arguments.h"
 #include "client/error.h"
 
 namespace starling::client {
@@ -31,6 +32,8 @@ struct Line {
     std::string operation;
     std::string key;
     std::string value;
+    // Of a put; empty: it does not expire.
+    std::string ttl;
 };
 
 absl::Status mistake(const std::string& message) {
@@ -46,10 +49,19 @@ absl::Status check(const Line& line) {
         return base::make_error(
             absl::StatusCode::kInvalidArgument, base::reason::key_empty, "a key is missing");
     }
+    const bool has_ttl = !line.ttl.empty();
+    if (has_ttl && (line.operation != "put" || !parse_duration(line.ttl, ttl_max).has_value())) {
+        return base::make_error(
+            absl::StatusCode::kInvalidArgument,
+            base::reason::invalid_expiry,
+            fmt::format("'ttl' of a {} is '{}': expected of a put a duration like 30s or 7d",
+                        line.operation,
+                        line.ttl));
+    }
     return absl::OkStatus();
 }
 
-// {"put": KEY, "value": VALUE}, {"get": KEY} or {"delete": KEY}
+// {"put": KEY, "value": VALUE, "ttl": DURATION}, {"get": KEY} or {"delete": KEY}
 absl::StatusOr<Line> parse_json(const std::string& text) {
     const auto json = nlohmann::json::parse(text, nullptr, false);
     Line line;
@@ -62,6 +74,8 @@ absl::StatusOr<Line> parse_json(const std::string& text) {
         }
         if (name == "value") {
             line.value = value.get<std::string>();
+        } else if (name == "ttl") {
+            line.ttl = value.get<std::string>();
         } else if (line.operation.empty()) {
             line.operation = name;
             line.key = value.get<std::string>();
@@ -78,7 +92,7 @@ absl::StatusOr<Line> parse_json(const std::string& text) {
 // put KEY VALUE, get KEY or delete KEY; the value is the rest of the line.
 absl::StatusOr<Line> parse_words(const std::string& text) {
     const size_t first = text.find(' ');
-    Line line{.operation = text.substr(0, first), .key = {}, .value = {}};
+    Line line{.operation = text.substr(0, first), .key = {}, .value = {}, .ttl = {}};
     if (first == std::string::npos) {
         return line;
     }
@@ -217,7 +231,9 @@ void begin(Batch& batch, Line line, const Options& options) {
     if (line.operation == "get") {
         batch.get(std::move(line.key), options.read);
     } else if (line.operation == "put") {
-        batch.put(std::move(line.key), std::move(line.value), options.write);
+        WriteOptions write = options.write;
+        if (!line.ttl.empty()) write.ttl = parse_duration(line.ttl, ttl_max);
+        batch.put(std::move(line.key), std::move(line.value), write);
     } else {
         batch.del(std::move(line.key), options.write);
     }

@@ -108,8 +108,11 @@ void show_sibling(Terminal& terminal, const v1::Value& value, const NodeNames& n
                  << fmt::format("    written      {} .{}, through {}\n",
                                 time_text(value.time().wall_ms()),
                                 value.time().logical(),
-                                name_of(value.dot().node_id(), names))
-                 << fmt::format("    size         {} bytes\n", value.value().size())
+                                name_of(value.dot().node_id(), names));
+    if (value.expires_ms() != 0) {
+        terminal.out << fmt::format("    expires      {}\n", time_text(value.expires_ms()));
+    }
+    terminal.out << fmt::format("    size         {} bytes\n", value.value().size())
                  << fmt::format(
                         "    value        {}{}\n",
                         printable(value.value().substr(0, shown_bytes_max)),

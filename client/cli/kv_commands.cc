@@ -21,6 +21,8 @@ absl::StatusOr<WriteOptions> write_options(const Arguments& arguments, Session& 
     STARLING_ASSIGN_OR_RETURN(options.request,
                               request_options(arguments, arguments.write_quorum, session));
     options.blind = arguments.blind;
+    options.ttl = arguments.ttl;
+    options.expires_ms = arguments.expires_ms;
     if (arguments.context.has_value()) {
         STARLING_ASSIGN_OR_RETURN(options.context, parse_context(*arguments.context));
     }
@@ -71,6 +73,9 @@ void explain_read(Terminal& terminal, Session& session, const v1::GetResponse& a
     for (const v1::Value& value : answer.values()) {
         terminal.err << fmt::format("  write        {}\n",
                                     show_dot(value.dot(), value.time(), names));
+        if (value.expires_ms() != 0) {
+            terminal.err << fmt::format("  expires      {}\n", time_text(value.expires_ms()));
+        }
     }
     terminal.err << show_receipt(answer.receipt(), names);
 }

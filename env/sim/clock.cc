@@ -1,5 +1,7 @@
 #include "env/sim/clock.h"
 
+#include <algorithm>
+
 namespace starling::env {
 
 base::WallTime SimWallClock::without_strobe() const {
@@ -9,10 +11,10 @@ base::WallTime SimWallClock::without_strobe() const {
 }
 
 base::WallTime SimWallClock::wall_now() const {
-    if (period_ <= base::Duration::zero() || scheduler_.now() / period_ % 2 == 0) {
-        return without_strobe();
-    }
-    return without_strobe() + amplitude_;
+    const bool is_ahead = period_ > base::Duration::zero() && scheduler_.now() / period_ % 2 != 0;
+    const base::WallTime now = is_ahead ? without_strobe() + amplitude_ : without_strobe();
+    highest_ = std::max(highest_, now);
+    return now;
 }
 
 void SimWallClock::set_drift(int64_t per_million) {

@@ -18,6 +18,8 @@ class SimWallClock final : public WallClock {
         : scheduler_(scheduler), reading_(start) {}
 
     base::WallTime wall_now() const override;
+    // The latest time that it has shown.
+    base::WallTime highest() const { return highest_; }
 
     void jump(base::Duration by) { reading_ += by; }
     void set_drift(int64_t per_million);
@@ -41,6 +43,7 @@ class SimWallClock final : public WallClock {
     int64_t drift_per_million_ = 0;
     base::Duration amplitude_{0};
     base::Duration period_{0};
+    mutable base::WallTime highest_{};
 };
 
 }  // namespace starling::env

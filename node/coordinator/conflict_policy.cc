@@ -1,26 +1,41 @@
 #include "node/coordinator/conflict_policy.h"
 
 #include <algorithm>
-#include <tuple>
 
 #include <fmt/format.h>
 
 #include "base/error.h"
 #include "base/planted.h"
+#include "node/version/expiry.h"
+#include "node/version/last_write.h"
 
 namespace starling::node {
 
 namespace {
 
-bool is_earlier(const Sibling* a, const Sibling* b) {
+bool is_shown_before(const Sibling* a, const Sibling* b) {
     if (STARLING_PLANTED(last_write_by_dot)) {
         return a->dot < b->dot;
     }
-    return std::tie(a->time, a->dot) < std::tie(b->time, b->dot);
+    return is_earlier(*a, *b);
 }
 
+// A removal is no news to who has seen what it removed: that was absent to readers before.
 bool has_seen(const Superseded& seen, const Sibling& sibling) {
-    return seen.context.covers(sibling.dot) || seen.has_seen(sibling.request);
+    if (seen.context.covers(sibling.dot) || seen.has_seen(sibling.request)) {
+        return true;
+    }
+    return is_removal(sibling) &&
+           std::any_of(
+               seen.requests.begin(), seen.requests.end(), [&](const base::RequestId& request) {
+                   return removal_request(request) == sibling.request;
+               });
+}
+
+bool shows_a_value(const Record& record, uint64_t now_ms) {
+    return std::any_of(record.siblings.begin(), record.siblings.end(), [&](const Sibling& sibling) {
+        return !sibling.is_tombstone && !has_expired(sibling, now_ms) && !record.is_hidden(sibling);
+    });
 }
 
 bool is_empty(const Superseded& seen) {
@@ -43,10 +58,13 @@ bool asks_before_minting(ConflictPolicy policy, bool has_context, bool blind) {
     return !has_context && !blind && !STARLING_PLANTED(mints_over_own_replica);
 }
 
-absl::Status check_not_stale(const Record& held, const std::optional<Superseded>& seen) {
+absl::Status check_not_stale(const Record& held,
+                             const std::optional<Superseded>& seen,
+                             uint64_t now_ms) {
     if (!seen.has_value() || is_empty(*seen)) {
-        return held.has_live_value() ? stale("the key has a value that the write has not seen")
-                                     : absl::OkStatus();
+        return shows_a_value(held, now_ms)
+                   ? stale("the key has a value that the write has not seen")
+                   : absl::OkStatus();
     }
     // A deletion that the client has not seen makes its context as old as another value would.
     const auto unseen = std::count_if(held.siblings.begin(),
@@ -67,7 +85,9 @@ HybridTime time_over(const Record& held, base::WallTime now) {
     return time_after(latest, now);
 }
 
-std::vector<const Sibling*> shown_values(const Record& record, ConflictPolicy policy) {
+std::vector<const Sibling*> shown_values(const Record& record,
+                                         ConflictPolicy policy,
+                                         uint64_t now_ms) {
     std::vector<const Sibling*> shown;
     for (const Sibling& sibling : record.siblings) {
         if (!record.is_hidden(sibling)) {
@@ -75,9 +95,11 @@ std::vector<const Sibling*> shown_values(const Record& record, ConflictPolicy po
         }
     }
     if (policy == ConflictPolicy::last_write_wins && !shown.empty()) {
-        shown = {*std::max_element(shown.begin(), shown.end(), is_earlier)};
+        shown = {*std::max_element(shown.begin(), shown.end(), is_shown_before)};
     }
-    std::erase_if(shown, [](const Sibling* sibling) { return sibling->is_tombstone; });
+    std::erase_if(shown, [&](const Sibling* sibling) {
+        return sibling->is_tombstone || has_expired(*sibling, now_ms);
+    });
     return shown;
 }
 

@@ -31,13 +31,18 @@ bool asks_before_minting(ConflictPolicy policy, bool has_context, bool blind);
 
 // Under reject_stale: aborted, stale_context, when the write's client has not seen what `held`, the
 // record before the write, has. `seen`: the write's opened context; a write without one, or with an
-// empty one, claims that the key is absent.
-absl::Status check_not_stale(const Record& held, const std::optional<Superseded>& seen);
+// empty one, claims that the key is absent, as it also is when all its values have expired.
+absl::Status check_not_stale(const Record& held,
+                             const std::optional<Superseded>& seen,
+                             uint64_t now_ms);
 
 // Under last_write_wins: the time that a write over `held` gets.
 HybridTime time_over(const Record& held, base::WallTime now);
 
-// What a read returns of the record, in the order of dots. Valid as long as `record` is.
-std::vector<const Sibling*> shown_values(const Record& record, ConflictPolicy policy);
+// What a read returns of the record, in the order of dots, at `now_ms` by the reader's clock: an
+// expired value is as absent as a deleted one. Valid as long as `record` is.
+std::vector<const Sibling*> shown_values(const Record& record,
+                                         ConflictPolicy policy,
+                                         uint64_t now_ms);
 
 }  // namespace starling::node

@@ -35,6 +35,20 @@ absl::Status check_request_age(const CoordinatorContext& context, const base::Re
     return absl::OkStatus();
 }
 
+absl::Status check_has_own_writes(const CoordinatorContext& context,
+                                  GroupId group,
+                                  const Frontier& frontier) {
+    // It need not be here where this node gave a seat away, with its data, and has taken another
+    // since.
+    if (frontier.seen_of(context.actor).base + 1 < context.store.upcoming_sequence(group)) {
+        STARLING_MARK(put_lacks_own_writes);
+        return base::make_error(absl::StatusCode::kUnavailable,
+                                base::reason::no_owner,
+                                "this node does not have all that it wrote itself yet");
+    }
+    return absl::OkStatus();
+}
+
 void OutcomeList::asked(base::NodeId node) {
     const bool known =
         std::any_of(outcomes_.begin(), outcomes_.end(), [&](const ReplicaOutcome& outcome) {

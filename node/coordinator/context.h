@@ -53,6 +53,12 @@ struct CoordinatorContext {
 // forgotten already.
 absl::Status check_request_age(const CoordinatorContext& context, const base::RequestId& request);
 
+// Before a mint for a group of which this node has seen `frontier`: no_owner while it lacks writes
+// of its own, since the new dot will cover all that this life wrote of the key.
+absl::Status check_has_own_writes(const CoordinatorContext& context,
+                                  GroupId group,
+                                  const Frontier& frontier);
+
 // The fate of each node an operation asked, for the receipt.
 class OutcomeList {
   public:

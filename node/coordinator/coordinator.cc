@@ -63,6 +63,38 @@ absl::Status Coordinator::check_key(const std::string& key) const {
     return absl::OkStatus();
 }
 
+// That the time is still to come is checked where the write is minted: a retry of one that has
+// expired meanwhile is told what became of it. Here is refused what is wrong in each try.
+absl::Status Coordinator::check_expiry(const PutRequest& request) const {
+    if (request.expires_ms == 0) {
+        return absl::OkStatus();
+    }
+    if (request.is_delete) {
+        STARLING_MARK(coordinator_delete_that_expires);
+        return invalid(base::reason::invalid_expiry, "a delete does not expire");
+    }
+    if (request.expires_ms <= request.request.created_ms) {
+        STARLING_MARK(coordinator_expiry_before_request);
+        return invalid(base::reason::invalid_expiry,
+                       fmt::format("expires_ms is {}, and the request was made at {}: it is a Unix "
+                                   "time in milliseconds, still to come",
+                                   request.expires_ms,
+                                   request.request.created_ms));
+    }
+    const base::Duration ahead_max = context_.options.expiry_ahead_max;
+    const uint64_t latest_ms = base::to_unix_ms(context_.wall_clock.wall_now()) +
+                               static_cast<uint64_t>(ahead_max / std::chrono::milliseconds(1));
+    if (request.expires_ms > latest_ms) {
+        STARLING_MARK(coordinator_expiry_too_far);
+        return invalid(base::reason::invalid_expiry,
+                       fmt::format("expires_ms is {}, which is more than {} days ahead: it is a "
+                                   "Unix time in milliseconds",
+                                   request.expires_ms,
+                                   ahead_max / std::chrono::hours(24)));
+    }
+    return absl::OkStatus();
+}
+
 absl::Status Coordinator::check_request_id(const base::RequestId& request) const {
     if (request.is_none()) {
         STARLING_MARK(coordinator_no_request_id);
@@ -176,11 +208,8 @@ void Coordinator::coordinate_put(PutRequest request,
                                           request.value.size(),
                                           context_.options.value_bytes_max)));
     }
-    if (request.expires_ms != 0) {
-        STARLING_MARK(coordinator_expiry_refused);
-        return refuse(base::make_error(absl::StatusCode::kUnimplemented,
-                                       base::reason::unimplemented,
-                                       "values do not expire yet"));
+    if (absl::Status status = check_expiry(request); !status.ok()) {
+        return refuse(std::move(status));
     }
     if (absl::Status status = check_request_id(request.request); !status.ok()) {
         return refuse(std::move(status));

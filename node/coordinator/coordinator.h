@@ -46,6 +46,7 @@ class Coordinator {
     void coordinate_put(PutRequest request, bool may_forward, KvService::PutCallback done);
     void on_forward(base::NodeId from, const peer::ReplicaMessage& message);
     absl::Status check_request_id(const base::RequestId& request) const;
+    absl::Status check_expiry(const PutRequest& request) const;
     absl::Status check_key(const std::string& key) const;
     absl::StatusOr<NamespaceInfo> find_namespace(const std::string& name) const;
     // What a request's session has seen of the key; nullopt: it has no session.

@@ -31,6 +31,7 @@ peer::ForwardRequest to_message(const PutRequest& request, base::Duration time_l
     message.set_key(request.key);
     message.set_value(request.value);
     message.set_is_delete(request.is_delete);
+    message.set_expires_ms(request.expires_ms);
     message.set_has_context(request.context.has_value());
     message.set_context(request.context.value_or(""));
     message.set_blind(request.blind);
@@ -59,6 +60,7 @@ PutRequest from_message(const peer::ForwardRequest& message) {
     request.key = message.key();
     request.value = message.value();
     request.is_delete = message.is_delete();
+    request.expires_ms = message.expires_ms();
     if (message.has_context()) {
         request.context = message.context();
     }

@@ -270,7 +270,10 @@ void GetOperation::repair(base::NodeId node, uint64_t digest) {
 
 void GetOperation::answer() {
     GetResult result;
-    for (const Sibling* sibling : shown_values(core_.result(), plan_.name_space.policy)) {
+    // The only place of a read that looks at a clock: replicas are compared, and repaired, by what
+    // they store.
+    const uint64_t now_ms = base::to_unix_ms(context_.wall_clock.wall_now());
+    for (const Sibling* sibling : shown_values(core_.result(), plan_.name_space.policy, now_ms)) {
         result.values.push_back({.value = sibling->value,
                                  .dot = sibling->dot,
                                  .time = sibling->time,

@@ -25,6 +25,8 @@ struct CoordinatorOptions {
     // A request id is good for this long after its creation, by the coordinator's clock.
     base::Duration request_window = std::chrono::minutes(10);
     base::Duration clock_drift_max = std::chrono::seconds(10);
+    // How far ahead a value may expire: beyond it the number is no time in milliseconds.
+    base::Duration expiry_ahead_max = std::chrono::hours(24 * 36'500);
 };
 
 }  // namespace starling::node

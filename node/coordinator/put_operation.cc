@@ -203,19 +203,13 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
                                     base::reason::invalid_request_id,
                                     "the context of the request has seen the request itself");
         }
-        // The new dot will cover all that this life wrote of the key, so that must be here. It need
-        // not be where this node gave a seat away, with its data, and has taken another since.
-        if (frontier.seen_of(context_.actor).base + 1 < context_.store.upcoming_sequence(group_)) {
-            STARLING_MARK(put_lacks_own_writes);
-            return base::make_error(absl::StatusCode::kUnavailable,
-                                    base::reason::no_owner,
-                                    "this node does not have all that it wrote itself yet");
-        }
+        STARLING_RETURN_IF_ERROR(check_has_own_writes(context_, group_, frontier));
         // It has aged since it was admitted, and what would know it may be forgotten meanwhile.
         if (absl::Status status = check_request_age(context_, request); !status.ok()) {
             STARLING_MARK(put_aged_before_mint);
             return status;
         }
+        STARLING_RETURN_IF_ERROR(check_not_expired());
         const absl::StatusOr<HybridTime> time = time_by_policy(local);
         if (!time.ok()) {
             return time.status();
@@ -289,6 +283,19 @@ void PutOperation::note_for_session(const Record& record) {
     }
 }
 
+absl::Status PutOperation::check_not_expired() const {
+    const uint64_t expires_ms = plan_.request.expires_ms;
+    const uint64_t now_ms = base::to_unix_ms(context_.wall_clock.wall_now());
+    if (expires_ms == 0 || expires_ms > now_ms) {
+        return absl::OkStatus();
+    }
+    STARLING_MARK(put_expired_before_mint);
+    return base::make_error(
+        absl::StatusCode::kFailedPrecondition,
+        base::reason::expiry_passed,
+        fmt::format("the value has expired {} ms ago by this node's clock", now_ms - expires_ms));
+}
+
 // The time that a new write over `local` gets, or why the namespace's policy refuses it.
 absl::StatusOr<HybridTime> PutOperation::time_by_policy(const Record& local) {
     const base::WallTime wall = context_.wall_clock.wall_now();
@@ -300,7 +307,8 @@ absl::StatusOr<HybridTime> PutOperation::time_by_policy(const Record& local) {
                 context_.clock_fence.check(*context_.view, context_.loop.now(), wall));
             return time_over(local, wall);
         case ConflictPolicy::reject_stale:
-            STARLING_RETURN_IF_ERROR(check_not_stale(local, plan_.superseded));
+            STARLING_RETURN_IF_ERROR(
+                check_not_stale(local, plan_.superseded, base::to_unix_ms(wall)));
             break;
     }
     return context_.hybrid_clock.tick(wall);

@@ -66,6 +66,7 @@ class PutOperation final : public Operation {
     void note_for_session(const Record& record);
     void on_local_failure(absl::Status status);
     absl::Status change_record(Record& local, Frontier& frontier);
+    absl::Status check_not_expired() const;
     absl::StatusOr<HybridTime> time_by_policy(const Record& local);
     void begin_collect();
     void send_writes();

@@ -15,6 +15,7 @@ constexpr char hint_tag = 'h';
 constexpr char indexed_dot_tag = 'd';
 constexpr char tombstone_tag = 't';
 constexpr char owners_tag = 'o';
+constexpr char expiry_tag = 'e';
 
 std::string tagged_group(char tag, GroupId group) {
     std::string out(1, tag);
@@ -113,6 +114,12 @@ std::string tombstones_begin() {
 std::string tombstones_end() {
     return tag_end(tombstone_tag);
 }
+std::string expiries_begin() {
+    return tag_begin(expiry_tag);
+}
+std::string expiries_end() {
+    return tag_end(expiry_tag);
+}
 std::string owners_begin() {
     return tag_begin(owners_tag);
 }
@@ -159,6 +166,29 @@ std::optional<TombstoneKey> parse_tombstone(std::string_view storage_key) {
     TombstoneKey key;
     key.group = read_group(in);
     key.request_created_ms = in.u64_ordered();
+    key.dot = read_dot_ordered(in);
+    return in.finished() ? std::optional(key) : std::nullopt;
+}
+
+std::string expiries_prefix(GroupId group) {
+    return tagged_group(expiry_tag, group);
+}
+
+std::string expiry(const ExpiryKey& key) {
+    std::string out = expiries_prefix(key.group);
+    base::put_u64_ordered(out, key.expires_ms);
+    put_dot_ordered(out, key.dot);
+    return out;
+}
+
+std::optional<ExpiryKey> parse_expiry(std::string_view storage_key) {
+    if (!strip_tag(storage_key, expiry_tag)) {
+        return std::nullopt;
+    }
+    base::Reader in(storage_key);
+    ExpiryKey key;
+    key.group = read_group(in);
+    key.expires_ms = in.u64_ordered();
     key.dot = read_dot_ordered(in);
     return in.finished() ? std::optional(key) : std::nullopt;
 }

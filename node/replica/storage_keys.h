@@ -39,6 +39,18 @@ std::optional<TombstoneKey> parse_tombstone(std::string_view storage_key);
 std::string tombstones_prefix(GroupId group);
 std::string tombstones_begin();
 std::string tombstones_end();
+// Of a value that expires, the earliest first: the value is its key.
+struct ExpiryKey {
+    GroupId group;
+    uint64_t expires_ms = 0;
+    Dot dot;
+    friend auto operator<=>(const ExpiryKey&, const ExpiryKey&) = default;
+};
+std::string expiry(const ExpiryKey& key);
+std::optional<ExpiryKey> parse_expiry(std::string_view storage_key);
+std::string expiries_prefix(GroupId group);
+std::string expiries_begin();
+std::string expiries_end();
 // What is known of the owners' data: outlives the group's.
 std::string owners(GroupId group);
 std::optional<GroupId> parse_owners(std::string_view storage_key);

@@ -146,6 +146,7 @@ absl::Status ReplicaStore::load() {
     }
     STARLING_RETURN_IF_ERROR(iterator->status());
     STARLING_RETURN_IF_ERROR(find_groups_with_records());
+    STARLING_RETURN_IF_ERROR(expiries_.load(engine_));
     start_rebuild();
     return absl::OkStatus();
 }
@@ -400,6 +401,7 @@ absl::Status ReplicaStore::apply_change(GroupId id,
     const bool existed = !is_empty(record);
     const uint64_t leaf_before = leaf_digest(key, record);
     const Tombstones tombstones_before = tombstones_of(record);
+    const ExpiryIndex::Expiries expiries_before = ExpiryIndex::of(record);
     Frontier frontier = group.frontier;
     std::string before;
     encode_record(before, record);
@@ -430,6 +432,8 @@ absl::Status ReplicaStore::apply_change(GroupId id,
         batch.remove(storage_keys::record(id, key));
     }
     list_tombstones(batch, id, key, tombstones_before, tombstones);
+    const ExpiryIndex::Expiries expiries = ExpiryIndex::of(record);
+    ExpiryIndex::change(batch, id, key, expiries_before, expiries);
     if (frontier != group.frontier) {
         if (!STARLING_PLANTED(index_not_written)) {
             for_each_dot(frontier.minus(group.frontier), [&](const Dot& dot) {
@@ -452,6 +456,7 @@ absl::Status ReplicaStore::apply_change(GroupId id,
     STARLING_RETURN_IF_ERROR(commits_.apply(batch));
 
     if (record_changed) {
+        expiries_.note(id, expiries);
         has_records_ = true;
         note_unsynced(storage_keys::record(id, key));
         const bool is_delete = !record.has_live_value();
@@ -597,8 +602,21 @@ void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombst
     }
 }
 
+void ReplicaStore::expired(GroupId group,
+                           uint64_t until_ms,
+                           std::string from,
+                           size_t count_max,
+                           Callback<ExpiryIndex::Page> done) {
+    on_worker<absl::StatusOr<ExpiryIndex::Page>>(
+        [this, group, until_ms, from = std::move(from), count_max] {
+            return ExpiryIndex::page(engine_, group, until_ms, from, count_max);
+        },
+        std::move(done));
+}
+
 void ReplicaStore::drop(GroupId group, Done done) {
     groups_.erase(group);
+    expiries_.forget(group);
     dropping_.insert(group);
     ++drops_[group];
     Done end = [this, group, done = std::move(done)](absl::Status status) mutable {
@@ -624,8 +642,9 @@ void ReplicaStore::drop(GroupId group, Done done) {
 void ReplicaStore::drop_now(GroupId group, Done done) {
     storage::WriteBatch batch;
     batch.remove(storage_keys::frontier(group));
-    for (const std::string& prefix :
-         {storage_keys::indexed_dots_prefix(group), storage_keys::tombstones_prefix(group)}) {
+    for (const std::string& prefix : {storage_keys::indexed_dots_prefix(group),
+                                      storage_keys::tombstones_prefix(group),
+                                      storage_keys::expiries_prefix(group)}) {
         batch.remove_range(prefix, storage_keys::prefix_end(prefix));
     }
     if (absl::Status status = commits_.apply(batch); !status.ok()) {

@@ -8,7 +8,7 @@
 //    wait for the disk makes later ones of that key wait behind it.
 // 2. A record and the frontier that covers it are written in one batch (I3 of docs/causality.md).
 //    So are the index, which has the key of each dot that not all owners are known to have seen,
-//    and the list of tombstones.
+//    the list of tombstones, and the index of values that expire.
 // 3. A group's frontier leaves the disk before its first record does, and is not used again until
 //    it is empty (drop): a frontier without its records would refuse them for ever. Changes that
 //    come meanwhile are refused (unavailable).
@@ -30,6 +30,7 @@
 #include "absl/functional/any_invocable.h"
 
 #include "node/replica/commit_queue.h"
+#include "node/replica/expiry_index.h"
 #include "node/replica/group_access.h"
 #include "node/replica/group_reader.h"
 
@@ -79,6 +80,15 @@ class ReplicaStore final : public GroupAccess {
                  uint64_t forget_before_ms,
                  LatestOnly latest_only,
                  CollectDone done);
+
+    // R11: which values expire when.
+    ExpiryIndex& expiries() { return expiries_; }
+    // As ExpiryIndex::page(), on a worker.
+    void expired(GroupId group,
+                 uint64_t until_ms,
+                 std::string from,
+                 size_t count_max,
+                 Callback<ExpiryIndex::Page> done);
 
     // Removes all data of a group from the disk, in pages. The group is unknown from the call on
     // and takes no change until `done`, and never one that was asked for before.
@@ -176,6 +186,7 @@ class ReplicaStore final : public GroupAccess {
     env::Workers& workers_;
     storage::Engine& engine_;
     CommitQueue commits_;
+    ExpiryIndex expiries_;
 
     absl::btree_map<GroupId, std::unique_ptr<Group>> groups_;
     // Keys whose record is on its way from the disk, and who waits for it, in order.

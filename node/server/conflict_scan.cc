@@ -86,6 +86,7 @@ void ConflictScan::go_on() {
 void ConflictScan::search(Shard& shard) {
     const base::PartitionId partition(static_cast<uint16_t>(partition_));
     const auto replicas = static_cast<uint8_t>(info_.replicas);
+    now_ms_ = shard.wall_ms();
     if (shard.counted_seats(partition).below(replicas).empty()) {
         next_partition();
         go_on();
@@ -136,7 +137,7 @@ bool ConflictScan::look_at(const KeyRecord& record) {
     if (name_space != info_.id) {
         return false;
     }
-    const std::vector<const Sibling*> values = shown_values(record.record, info_.policy);
+    const std::vector<const Sibling*> values = shown_values(record.record, info_.policy, now_ms_);
     if (values.size() > 1) {
         ConflictedKey& found = page_.keys.emplace_back();
         found.partition = base::PartitionId(static_cast<uint16_t>(partition_));

@@ -60,6 +60,8 @@ class ConflictScan : public std::enable_shared_from_this<ConflictScan> {
     // Where the search stands; beyond the last partition at its end.
     uint32_t partition_;
     std::string key_;
+    // By which values have expired.
+    uint64_t now_ms_ = 0;
     size_t bytes_left_ = bytes_max;
     uint32_t partitions_left_ = partitions_max;
     ConflictPage page_;

@@ -123,6 +123,7 @@ void Shard::make_parts() {
                            .view = view_});
     courier_ = std::make_unique<HintCourier>(
         coordinator_->context(), environment_.workers, options_.hint_interval);
+    expiry_sweep_ = std::make_unique<ExpirySweep>(coordinator_->context());
     EntropyOptions entropy;
     entropy.interval = options_.entropy_interval;
     if (options_.entropy_bytes_per_second > 0) {
@@ -171,6 +172,7 @@ absl::Status Shard::load(const Identity& identity) {
 void Shard::start() {
     courier_->start();
     collector_->start();
+    expiry_sweep_->start();
     std::vector<base::PartitionId> held;
     for (const base::PartitionId partition : own_partitions()) {
         if (!mover_->counts(partition).empty()) held.push_back(partition);
@@ -560,6 +562,7 @@ ShardStatus Shard::status() const {
     out.records = store_->record_count();
     out.tombstones = store_->tombstone_count();
     out.tombstones_collected = collector_->collected();
+    out.expired_removed = expiry_sweep_->removed();
     note_what_tombstones_wait_for(out);
     out.operations = coordinator_->operation_count();
     out.inflight_bytes = coordinator_->inflight_bytes();
@@ -601,6 +604,7 @@ bool Shard::is_idle() const {
 void Shard::stop_background() {
     courier_->stop();
     collector_->stop();
+    expiry_sweep_->stop();
     mover_->stop();
     guard_->stop();
     entropy_->stop();

@@ -18,6 +18,7 @@
 #include "env/file_system.h"
 #include "env/random.h"
 #include "node/coordinator/coordinator.h"
+#include "node/coordinator/expiry_sweep.h"
 #include "node/coordinator/hint_courier.h"
 #include "node/entropy/entropy.h"
 #include "node/handover/mover.h"
@@ -67,6 +68,7 @@ struct ShardStatus {
     uint64_t records = 0;
     uint64_t tombstones = 0;
     uint64_t tombstones_collected = 0;
+    uint64_t expired_removed = 0;
     // Who has not seen all that this node has, of groups with tombstones that would go otherwise:
     // since when the oldest waits (Unix ms).
     absl::btree_map<base::NodeId, uint64_t> tombstones_wait_for;
@@ -121,6 +123,7 @@ class Shard final : private ReplicaHost,
     Coordinator& coordinator() { return *coordinator_; }
     ReplicaInspector& inspector() { return *inspector_; }
     GroupAccess& data() { return *store_; }
+    uint64_t wall_ms() const { return base::to_unix_ms(environment_.wall_clock.wall_now()); }
     SeatSet counted_seats(base::PartitionId partition) const { return held_seats(partition); }
     void on_message(base::NodeId from, const peer::Envelope& envelope);
     void set_view(ClusterViewPtr view);
@@ -234,6 +237,7 @@ class Shard final : private ReplicaHost,
     std::unique_ptr<ReplicaInspector> inspector_;
     std::unique_ptr<Coordinator> coordinator_;
     std::unique_ptr<HintCourier> courier_;
+    std::unique_ptr<ExpirySweep> expiry_sweep_;
     std::unique_ptr<Entropy> entropy_;
     std::unique_ptr<SeatView> seats_;
     std::unique_ptr<Mover> mover_;

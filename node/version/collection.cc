@@ -4,6 +4,9 @@
 #include <optional>
 #include <utility>
 
+#include "node/version/expiry.h"
+#include "node/version/last_write.h"
+
 namespace starling::node {
 
 namespace {
@@ -11,12 +14,6 @@ namespace {
 bool all_seen(const Record& record, const Frontier& stable) {
     return std::all_of(record.siblings.begin(), record.siblings.end(), [&](const Sibling& sibling) {
         return stable.is_past(sibling.dot);
-    });
-}
-
-bool hides_another(const Record& record, const base::RequestId& request) {
-    return std::any_of(record.siblings.begin(), record.siblings.end(), [&](const Sibling& sibling) {
-        return std::binary_search(sibling.hidden_by.begin(), sibling.hidden_by.end(), request);
     });
 }
 
@@ -42,20 +39,18 @@ bool collect_tombstones(Record& record,
                         uint64_t forget_before_ms,
                         bool latest_only) {
     if (!stable.is_past(record.context)) return false;
-    using Version = std::pair<HybridTime, Dot>;
-    std::optional<Version> latest_collected;
+    std::optional<Sibling> latest_collected;
     std::erase_if(record.siblings, [&](const Sibling& sibling) {
         const bool goes = sibling.is_tombstone && sibling.request.created_ms < forget_before_ms &&
                           !hides_another(record, sibling.request);
-        if (goes) {
-            const Version version(sibling.time, sibling.dot);
-            latest_collected = std::max(latest_collected.value_or(version), version);
+        if (goes && (!latest_collected.has_value() || is_earlier(*latest_collected, sibling))) {
+            latest_collected = sibling;
         }
         return goes;
     });
     if (latest_only && latest_collected.has_value()) {
         std::erase_if(record.siblings, [&](const Sibling& sibling) {
-            return Version(sibling.time, sibling.dot) < *latest_collected;
+            return is_earlier(sibling, *latest_collected);
         });
     }
     return latest_collected.has_value();

@@ -9,6 +9,7 @@
 
 #include "node/replica/group_access.h"
 #include "node/server/inspect.h"
+#include "node/version/expiry.h"
 
 namespace starling::sim {
 
@@ -71,21 +72,21 @@ std::string difference(const std::vector<node::KeyRecord>& a,
         ": of {} siblings and {}, first{} against{}", a.size(), b.size(), of_a, of_b);
 }
 
-bool hides_another(const node::Record& record, const base::RequestId& request) {
-    return std::ranges::any_of(record.siblings, [&](const node::Sibling& sibling) {
-        return std::ranges::binary_search(sibling.hidden_by, request);
-    });
-}
-
-// Every tombstone is collected, but those that hide a younger value, and every hole of a frontier
-// is filled or sealed. Empty when that is so.
+// Every tombstone is collected, and every value that expires is gone, but those that hide a younger
+// value, and every hole of a frontier is filled or sealed. Empty when that is so.
 std::string what_stays(const std::vector<node::KeyRecord>& records,
                        const node::Frontier& frontier) {
     for (const node::KeyRecord& record : records) {
         for (const node::Sibling& sibling : record.record.siblings) {
-            if (sibling.is_tombstone && !hides_another(record.record, sibling.request)) {
+            if (node::hides_another(record.record, sibling.request)) continue;
+            if (sibling.is_tombstone) {
                 return fmt::format("the tombstone {} is not collected",
                                    node::to_string(sibling.dot));
+            }
+            if (sibling.expires_ms != 0) {
+                return fmt::format("the value {}, which expires at {}, is not removed",
+                                   node::to_string(sibling.dot),
+                                   sibling.expires_ms);
             }
         }
     }

@@ -150,7 +150,8 @@ bool DiskAudit::may_be_forgotten(const Promise& promise) const {
         if (id != promise.id.raw()) others.emplace_back(id);
     }
     const bool is_replaced =
-        history.get(promise.id).is_delete || history.absence_explained(promise.id, others);
+        history.get(promise.id).is_delete ||
+        history.absence_explained(promise.id, others, world_.oracle.removed_by_ms());
     return is_replaced && world_.cluster.is_seen_by_all_owners(group_of(promise.key), promise.dot);
 }
 

@@ -21,6 +21,7 @@ WriteId History::attempt(Write write, const std::vector<WriteId>& seen) {
         at(lower).covered_by.push_back(id);
     }
     if (write.replaces != Replaces::seen) without_context_.push_back(id);
+    context_clock_ms_ = std::max(context_clock_ms_, write.context_clock_ms);
     if (!write.is_delete) {
         const bool fresh = by_value_.emplace(write.value, id).second;
         STARLING_CHECK_MSG(fresh, "the workload writes one value to one key once");
@@ -130,9 +131,13 @@ bool History::any_may_cover_unseen(WriteId lower,
     return false;
 }
 
-bool History::absence_explained(WriteId id, const std::vector<WriteId>& present) const {
+bool History::absence_explained(WriteId id,
+                                const std::vector<WriteId>& present,
+                                uint64_t expired_by_ms) const {
+    if (may_have_expired(id, expired_by_ms)) return true;
     const auto ends_here = [&](WriteId upper) {
-        return get(upper).is_delete || std::ranges::find(present, upper) != present.end();
+        return get(upper).is_delete || may_have_expired(upper, expired_by_ms) ||
+               std::ranges::find(present, upper) != present.end();
     };
     std::vector<bool> visited(writes_.size() + 1, false);
     std::vector<WriteId> waiting{id};
@@ -163,10 +168,13 @@ std::string History::describe(WriteId id) const {
     std::string covers;
     for (const WriteId lower : write.covers)
         covers += fmt::format(" w{}", lower.raw());
-    return fmt::format("w{} ({} {}, {}, W={}, sent {}, acknowledged {} by {} seats{}; covers{})",
+    const std::string expires =
+        write.expires_ms == 0 ? "" : fmt::format(" that expires at {}", write.expires_ms);
+    return fmt::format("w{} ({} {}{}, {}, W={}, sent {}, acknowledged {} by {} seats{}; covers{})",
                        id.raw(),
                        write.is_delete ? "delete" : "put",
                        base::to_string(write.request),
+                       expires,
                        write.replaces == Replaces::acknowledged ? "no context"
                        : write.replaces == Replaces::local      ? "blind"
                                                                 : "with context",

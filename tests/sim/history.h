@@ -24,8 +24,10 @@
 //      some node may still have minted a dot for V, and W need not cover V. That moment
 //      (Write::settled) is the acknowledgement when nothing else can be under way, and otherwise
 //      the end of the last try plus the time for which frames and jobs may linger.
-// A delete is invisible in reads, so a delete that may cover W explains W's absence by itself.
+// A delete is invisible in reads, so a delete that may cover W explains W's absence by itself; so
+// does a put that may have expired.
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -60,7 +62,11 @@ struct Write {
     // Unique among the writes of its key; empty for a delete.
     std::string value;
     bool is_delete = false;
+    // Unix ms; 0: never.
+    uint64_t expires_ms = 0;
     Replaces replaces = Replaces::acknowledged;
+    // For Replaces::seen: what the clock of the node showed that gave out the context (Unix ms).
+    uint64_t context_clock_ms = 0;
     // The W asked for.
     uint32_t quorum = 0;
     SimTime started{0};
@@ -117,7 +123,15 @@ class History {
     template <typename Predicate>
     WriteId find_superseder(WriteId id, Predicate predicate) const;
     // May `id` rightly be missing where exactly `present` (and any deletes) are live?
-    bool absence_explained(WriteId id, const std::vector<WriteId>& present) const;
+    // What expires up to `expired_by_ms` may have. So may what had expired for the node that gave
+    // out the context of any write: that is in the context, unseen, and the write has replaced it.
+    bool absence_explained(WriteId id,
+                           const std::vector<WriteId>& present,
+                           uint64_t expired_by_ms = 0) const;
+    bool may_have_expired(WriteId id, uint64_t expired_by_ms) const {
+        const uint64_t expires_ms = get(id).expires_ms;
+        return expires_ms != 0 && expires_ms <= std::max(expired_by_ms, context_clock_ms_);
+    }
 
     std::string describe(WriteId id) const;
 
@@ -133,6 +147,8 @@ class History {
                               Predicate predicate) const;
 
     std::vector<Write> writes_;
+    // The highest of the writes.
+    uint64_t context_clock_ms_ = 0;
     std::vector<WriteId> standing_;
     std::vector<WriteId> shown_;
     // Writes without context, in order of start.

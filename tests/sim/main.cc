@@ -93,6 +93,13 @@ std::string describe_counts(const RunResult& result) {
                            result.oracle.puts_taken_as_current,
                            result.oracle.puts_refused);
     }
+    if (result.oracle.puts_that_expire > 0) {
+        out += fmt::format(
+            "  puts that expire {}, shown before {} times, missed after that {} times\n",
+            result.oracle.puts_that_expire,
+            result.oracle.shown_before_expiry,
+            result.oracle.absent_after_expiry);
+    }
     out += "  failures:";
     for (const auto& [reason, count] : result.operations.failures)
         out += fmt::format(" {} {}", reason, count);

@@ -107,7 +107,10 @@ Operations::Operations(World world, std::vector<node::NamespaceInfo> name_spaces
       link_({.scheduler = world_.scheduler,
              .verdict = world_.verdict,
              .options = world_.options.workload},
-            world_.random.fork("client link")) {}
+            world_.random.fork("client link")) {
+    world_.oracle.set_removal_delay(
+        static_cast<uint64_t>(world_.options.node.clock_drift_max / milliseconds(1)));
+}
 
 Operations::~Operations() {
     world_.scheduler.drop_context(this);
@@ -219,6 +222,10 @@ void Operations::put(PutPlan plan, std::function<void(PutOutcome)> done) {
                     .context = std::nullopt,
                     .blind = plan.replaces == Replaces::local,
                     .request = next_request()};
+    if (plan.ttl > base::Duration::zero()) {
+        put->request.expires_ms =
+            put->request.request.created_ms + static_cast<uint64_t>(plan.ttl / milliseconds(1));
+    }
     if (plan.session) {
         put->session = *std::move(plan.session);
         put->request.session = put->session.token;
@@ -234,7 +241,9 @@ void Operations::put(PutPlan plan, std::function<void(PutOutcome)> done) {
         {.request = put->request.request,
          .value = plan.value,
          .is_delete = plan.is_delete,
+         .expires_ms = put->request.expires_ms,
          .replaces = plan.replaces,
+         .context_clock_ms = plan.replaces == Replaces::seen ? plan.context.clock_ms : 0,
          .quorum = put->quorum,
          .started = world_.scheduler.now()},
         plan.replaces == Replaces::seen ? plan.context.seen : std::vector<WriteId>());
@@ -311,10 +320,11 @@ void Operations::put_acknowledged(const PutPtr& put, const node::PutResult& resu
     if (!put->acknowledged) put->acknowledged_at = now;
     put->acknowledged = true;
     put->hinted = std::max(put->hinted, result.receipt.seats_hinted);
+    look_at_clocks();
     put->forwarded = put->forwarded || result.receipt.forwarded_by.has_value();
     world_.oracle.put_acknowledged(
         put->key, put->id, now, result, open_context(put->key, result.context));
-    put->context = {.token = result.context, .seen = {put->id}};
+    put->context = {.token = result.context, .seen = {put->id}, .clock_ms = 0};
     put->session.token = result.session;
     put->session.add(put->id);
 }
@@ -385,12 +395,23 @@ void Operations::try_read(const ReadPtr& read, Machine* machine) {
     const SimTime sent = world_.scheduler.now();
     world_.trace.add(
         "client: key {} read R={} through {}", read->key.raw(), read->quorum, machine->name());
-    link_.get(
-        *machine,
-        read->request,
-        {.answered = [this, read, number, sent](
-                         auto result) { read_answered(read, number, sent, std::move(result)); },
-         .ended = [](uint32_t, uint32_t) {}});
+    // Shared by the answers, which may be several.
+    const auto asked = std::make_shared<Oracle::Read>(Oracle::Read{
+        .sent = sent, .quorum = read->quorum, .quiet = read->quiet, .clock_low_ms = UINT64_MAX});
+    link_.get(*machine,
+              read->request,
+              {.given =
+                   [asked](Machine& by, const absl::StatusOr<node::GetResult>&) {
+                       const uint64_t clock_ms = base::to_unix_ms(by.wall_clock().wall_now());
+                       asked->clock_low_ms = std::min(asked->clock_low_ms, clock_ms);
+                       asked->clock_high_ms = std::max(asked->clock_high_ms, clock_ms);
+                   },
+               .answered =
+                   [this, read, number, asked](auto result) {
+                       asked->answered = world_.scheduler.now();
+                       read_answered(read, number, *asked, std::move(result));
+                   },
+               .ended = [](uint32_t, uint32_t) {}});
     after(read->request.options.deadline + milliseconds(500), [this, read, number] {
         if (read->over || number != read->tries) return;
         ++counts_.timeouts;
@@ -400,7 +421,7 @@ void Operations::try_read(const ReadPtr& read, Machine* machine) {
 
 void Operations::read_answered(const ReadPtr& read,
                                uint32_t number,
-                               SimTime sent,
+                               const Oracle::Read& asked,
                                absl::StatusOr<node::GetResult> result) {
     world_.scheduler.mix(static_cast<uint64_t>(result.status().code()));
     if (!result.ok()) {
@@ -420,17 +441,15 @@ void Operations::read_answered(const ReadPtr& read,
     world_.trace.add("client: key {} read R={} sent {:.6f} got{}",
                      read->key.raw(),
                      read->quorum,
-                     static_cast<double>(sent.count()) * 1e-9,
+                     static_cast<double>(asked.sent.count()) * 1e-9,
                      shown.empty() ? " nothing" : shown);
-    const Oracle::Read asked{.sent = sent,
-                             .answered = world_.scheduler.now(),
-                             .quorum = read->quorum,
-                             .quiet = read->quiet};
+    look_at_clocks();
     outcome.context = {.token = result->context,
                        .seen = world_.oracle.read_answered(
-                           read->key, asked, *result, open_context(read->key, result->context))};
+                           read->key, asked, *result, open_context(read->key, result->context)),
+                       .clock_ms = asked.clock_high_ms};
     if (read->session) {
-        check_session(*read, outcome.context.seen);
+        check_session(*read, outcome.context.seen, world_.oracle.expired_by_ms(asked));
         outcome.session = *read->session;
         outcome.session.token = result->session;
         for (const WriteId id : outcome.context.seen)
@@ -439,11 +458,20 @@ void Operations::read_answered(const ReadPtr& read,
     if (!read->over) finish_read(read, std::move(outcome));
 }
 
-void Operations::check_session(const Read& read, const std::vector<WriteId>& present) {
+void Operations::look_at_clocks() {
+    base::WallTime highest{};
+    for (const auto& machine : world_.cluster.machines())
+        highest = std::max(highest, machine->wall_clock().highest());
+    world_.oracle.clocks_showed(base::to_unix_ms(highest));
+}
+
+void Operations::check_session(const Read& read,
+                               const std::vector<WriteId>& present,
+                               uint64_t expired_by_ms) {
     if (read.session->writes.empty()) return;
     ++counts_.session_reads_checked;
-    const std::string wrong =
-        older_than_session(world_.oracle.history(read.key), read.session->writes, present);
+    const std::string wrong = older_than_session(
+        world_.oracle.history(read.key), read.session->writes, present, expired_by_ms);
     if (wrong.empty()) return;
     world_.verdict.report("I17",
                           fmt::format("key {} ({}): a read with R={} is older than its session: {}",

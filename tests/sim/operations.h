@@ -26,6 +26,8 @@ struct PutPlan {
     KeyIndex key;
     std::string value;
     bool is_delete = false;
+    // Zero: it does not expire.
+    base::Duration ttl = base::Duration::zero();
     Replaces replaces = Replaces::acknowledged;
     // For Replaces::seen; an empty token with nothing seen is a valid one.
     SeenToken context = {};
@@ -156,9 +158,12 @@ class Operations {
     void try_read(const ReadPtr& read, Machine* machine);
     void read_answered(const ReadPtr& read,
                        uint32_t number,
-                       SimTime sent,
+                       const Oracle::Read& asked,
                        absl::StatusOr<node::GetResult> result);
-    void check_session(const Read& read, const std::vector<WriteId>& present);
+    void check_session(const Read& read,
+                       const std::vector<WriteId>& present,
+                       uint64_t expired_by_ms);
+    void look_at_clocks();
     void read_try_failed(const ReadPtr& read, uint32_t number, absl::Status why);
     void finish_read(const ReadPtr& read, ReadOutcome outcome);
 

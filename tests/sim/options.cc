@@ -188,6 +188,8 @@ void draw_workload(RunOptions& options) {
     if (draw.chance(30))
         workload.second_namespace_replicas = draw.between(1, options.node.seat_count);
     workload.policy_namespaces = Draw(options.seed, "options: policies").chance(30);
+    Draw expiry(options.seed, "options: expiry");
+    if (expiry.chance(60)) workload.expiring = expiry.between(5, 50);
     workload.lone_users = draw.between(0, 2);
     workload.session_users = Draw(options.seed, "options: sessions").between(0, 2);
     workload.link_delay_mean = draw.between(microseconds(100), milliseconds(10));
@@ -333,6 +335,8 @@ std::string to_string(const RunOptions& options) {
         workload.second_namespace_replicas == 0
             ? ""
             : fmt::format("; a second namespace with N={}", workload.second_namespace_replicas));
+    if (workload.expiring > 0)
+        out += fmt::format("  the values of {}% of the puts expire\n", workload.expiring);
     if (workload.policy_namespaces) out += "  namespaces of last_write_wins and of reject_stale\n";
     return out;
 }

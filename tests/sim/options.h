@@ -73,6 +73,8 @@ struct WorkloadOptions {
     uint32_t empty_context = 8;
     uint32_t stale_context = 10;
     uint32_t own_context = 8;
+    // Of the puts: their values expire.
+    uint32_t expiring = 0;
     // Of all operations: refused ones (forged or mixed context, empty key, R or W above N, ...).
     uint32_t invalid = 3;
     // Of the puts: tried again through another node though nothing was wrong.

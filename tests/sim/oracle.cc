@@ -29,6 +29,7 @@ KeyIndex Oracle::add_key(Key key) {
 WriteId Oracle::put_sent(KeyIndex index, Write write, const std::vector<WriteId>& seen) {
     KeyState& of_key = state(index);
     ++counts_.puts_attempted;
+    if (write.expires_ms != 0) ++counts_.puts_that_expire;
     if (of_key.under_way > 0) ++counts_.puts_contended;
     ++of_key.under_way;
     return of_key.history.attempt(std::move(write), seen);
@@ -76,7 +77,7 @@ void Oracle::check_acceptance(KeyIndex index,
     }
     if (of_key.key.policy != node::ConflictPolicy::reject_stale || result.is_repeat) return;
     ++counts_.puts_taken_as_current;
-    const WriteId unseen = unseen_by_accepted(of_key.history, id, now);
+    const WriteId unseen = unseen_by_accepted(of_key.history, id, now, highest_clock_ms_);
     if (unseen.is_none()) return;
     report("I25",
            index,
@@ -116,7 +117,9 @@ std::vector<WriteId> Oracle::read_answered(KeyIndex index,
                    fmt::format("a read's context does not cover {}, which it returned",
                                node::to_string(dot)));
         }
-        if (!present[i].is_none()) learn_dot(index, present[i], dot);
+        if (present[i].is_none()) continue;
+        learn_dot(index, present[i], dot);
+        check_expiry(index, read, result.values[i], present[i]);
     }
     std::vector<WriteId> attempted = present;
     std::erase(attempted, WriteId());
@@ -317,7 +320,9 @@ void Oracle::check_presence(KeyIndex index, const Read& read, const std::vector<
             std::ranges::find(present, id) != present.end()) {
             continue;
         }
-        if (of_key.history.absence_explained(id, present)) {
+        if (of_key.history.absence_explained(id, present, expired_by_ms(read))) {
+            if (of_key.history.may_have_expired(id, expired_by_ms(read)))
+                ++counts_.absent_after_expiry;
             of_key.history.forget_shown(id);
             continue;
         }
@@ -353,7 +358,8 @@ void Oracle::check_last(KeyIndex index,
                  .stamp = {.time = result.values.front().time, .dot = result.values.front().dot}};
     }
     const uint64_t compared_before = of_key.last_writes.compared();
-    const std::string wrong = of_key.last_writes.judge(of_key.history, shown, met, read.answered);
+    const std::string wrong =
+        of_key.last_writes.judge(of_key.history, shown, met, read.answered, expired_by_ms(read));
     counts_.last_writes_compared += of_key.last_writes.compared() - compared_before;
     if (wrong.empty()) return;
     report("I24",
@@ -362,6 +368,30 @@ void Oracle::check_last(KeyIndex index,
                        static_cast<double>(read.sent.count()) * 1e-9,
                        read.quorum,
                        wrong));
+}
+
+void Oracle::check_expiry(KeyIndex index,
+                          const Read& read,
+                          const node::SiblingValue& sibling,
+                          WriteId id) {
+    const Write& write = history(index).get(id);
+    if (sibling.expires_ms != write.expires_ms) {
+        report("I26",
+               index,
+               fmt::format("{} was returned as a value that expires at {}",
+                           history(index).describe(id),
+                           sibling.expires_ms));
+    }
+    if (write.expires_ms == 0) return;
+    if (write.expires_ms > read.clock_low_ms) {
+        ++counts_.shown_before_expiry;
+        return;
+    }
+    report("I26",
+           index,
+           fmt::format("expired: {} was returned at {} by the node's clock",
+                       history(index).describe(id),
+                       read.clock_low_ms));
 }
 
 void Oracle::check_superseded(KeyIndex index,

@@ -20,10 +20,13 @@
 // For each put: I6 the context covers the dot, or names the request.
 // For a sample of acknowledgements, at the moment when the node gives them (disk_audit.h): I10 a
 // power cut of all nodes would leave the write for W seats, on as many machines as the receipt
-// names. For all: I7 a dot of a partition belongs to one request; I11 receipts: R or W seats
+// names. A value that expires (I26) is shown up to that by the clock of the node that answers and
+// not from then on; its absence is explained by that clock, and from clock_drift_max after by any.
+// For all: I7 a dot of a partition belongs to one request; I11 receipts: R or W seats
 // answered, of this partition, stand-ins never counted for R. I24, I25: what the conflict policy of
 // the namespace promises (policy_rules.h); of a last_write_wins key I24 takes the place of I1.
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -58,6 +61,10 @@ struct OracleCounts {
     uint64_t last_writes_compared = 0;
     // Of reject_stale keys.
     uint64_t puts_taken_as_current = 0;
+    uint64_t puts_that_expire = 0;
+    // Values that would have expired later, and writes that were missed because they may have.
+    uint64_t shown_before_expiry = 0;
+    uint64_t absent_after_expiry = 0;
 
     uint64_t checked() const { return puts_acknowledged + reads_checked; }
 };
@@ -79,6 +86,10 @@ class Oracle {
         uint32_t quorum = 0;
         // After all faults have ended and the replicas have converged.
         bool quiet = false;
+        // What the wall clock of the node that answered showed then (Unix ms). Of several answers
+        // to one request: the extremes.
+        uint64_t clock_low_ms = 0;
+        uint64_t clock_high_ms = 0;
     };
 
     // Whether each owner of the key that is up has seen the write.
@@ -92,6 +103,19 @@ class Oracle {
     size_t key_count() const { return keys_.size(); }
     static KeyIndex nth_key(size_t n) { return KeyIndex(static_cast<uint32_t>(n + 1)); }
     const History& history(KeyIndex index) const { return keys_[index.raw() - 1].history; }
+
+    // The latest time (Unix ms) that any node's wall clock has shown.
+    void clocks_showed(uint64_t highest_ms) { highest_clock_ms_ = highest_ms; }
+    // What has expired for so long by the clock of an owner is removed.
+    void set_removal_delay(uint64_t delay_ms) { removal_delay_ms_ = delay_ms; }
+    // What expires up to then may be removed.
+    uint64_t removed_by_ms() const {
+        return highest_clock_ms_ - std::min(highest_clock_ms_, removal_delay_ms_);
+    }
+    // What expires up to then may be absent from the read.
+    uint64_t expired_by_ms(const Read& read) const {
+        return std::max(read.clock_high_ms, removed_by_ms());
+    }
 
     WriteId put_sent(KeyIndex index, Write write, const std::vector<WriteId>& seen);
     // `seen`: what the result's token says, opened with the cluster's secret.
@@ -176,6 +200,10 @@ class Oracle {
     // Acknowledged or shown.
     bool meets(const KeyState& state, const Read& read, WriteId id) const;
     void check_presence(KeyIndex index, const Read& read, const std::vector<WriteId>& present);
+    void check_expiry(KeyIndex index,
+                      const Read& read,
+                      const node::SiblingValue& sibling,
+                      WriteId id);
     void check_superseded(KeyIndex index, const Read& read, const std::vector<WriteId>& present);
     // Of a last_write_wins key.
     void check_last(KeyIndex index,
@@ -191,6 +219,8 @@ class Oracle {
     std::vector<KeyState> keys_;
     std::map<GroupDot, std::pair<KeyIndex, WriteId>> dot_owners_;
     OracleCounts counts_;
+    uint64_t highest_clock_ms_ = 0;
+    uint64_t removal_delay_ms_ = 0;
 };
 
 // A key or value as a short printable word.

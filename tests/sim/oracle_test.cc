@@ -33,6 +33,8 @@ class OracleTest : public ::testing::Test {
         std::vector<WriteId> seen = {};
         bool is_delete = false;
         uint32_t w = 2;
+        uint64_t expires_ms = 0;
+        uint64_t context_clock_ms = 0;
     };
 
     WriteId send(const std::string& value, PutAs as) { return send_to(key_, value, as); }
@@ -43,7 +45,9 @@ class OracleTest : public ::testing::Test {
                                 {.request = {1, ++requests_, 0},
                                  .value = value,
                                  .is_delete = as.is_delete,
+                                 .expires_ms = as.expires_ms,
                                  .replaces = as.replaces,
+                                 .context_clock_ms = as.context_clock_ms,
                                  .quorum = as.w,
                                  .started = clock_},
                                 as.seen);
@@ -91,13 +95,23 @@ class OracleTest : public ::testing::Test {
         context.add(dot(1'000));
         for (const std::string& value : values) {
             const WriteId id = oracle_.history(key_).find_value(value);
-            result.values.push_back({.value = value,
-                                     .dot = dot(id.is_none() ? 999 : id.raw()),
-                                     .time = {},
-                                     .expires_ms = 0});
+            result.values.push_back(
+                {.value = value,
+                 .dot = dot(id.is_none() ? 999 : id.raw()),
+                 .time = {},
+                 .expires_ms = id.is_none() ? 0 : oracle_.history(key_).get(id).expires_ms});
         }
         fill(result.receipt, read.quorum, read.quorum);
         return oracle_.read_answered(key_, read, result, {.context = context, .requests = {}});
+    }
+    // By a node whose clock shows this.
+    std::vector<WriteId> read_at(uint64_t clock_ms, const std::vector<std::string>& values) {
+        return read_as(values,
+                       {.sent = clock_ + seconds(1),
+                        .answered = clock_ + seconds(2),
+                        .quorum = 2,
+                        .clock_low_ms = clock_ms,
+                        .clock_high_ms = clock_ms});
     }
     static void fill(node::Receipt& receipt, uint32_t quorum, uint32_t seats) {
         receipt.partition = base::PartitionId(5);
@@ -439,6 +453,81 @@ TEST_F(OracleTest, ASupersededAcknowledgedWriteNeedNotShowHoweverManyFollow) {
     remove({.replaces = context, .seen = {last}, .w = 3});
     EXPECT_LE(oracle_.history(key_).standing().size(), 50u);
     EXPECT_THAT(violated(), IsEmpty());
+}
+
+TEST_F(OracleTest, AValueThatExpiresIsShownUntilThatAndNotFromThenOn) {
+    put("a", {.expires_ms = 100});
+    read_at(99, {"a"});
+    EXPECT_THAT(violated(), IsEmpty());
+    read_at(100, {"a"});
+    EXPECT_THAT(violated(), ElementsAre("I26"));
+}
+
+TEST_F(OracleTest, AnExpiredValueIsAbsentByTheClockOfWhoAnswers) {
+    put("a", {.expires_ms = 100});
+    read_at(100, {});
+    EXPECT_THAT(violated(), IsEmpty());
+    read_at(99, {});
+    EXPECT_THAT(violated(), ElementsAre("I1"));
+}
+
+TEST_F(OracleTest, AnExpiredValueMayBeRemovedSomeTimeAfterThatByAnyClock) {
+    oracle_.set_removal_delay(10);
+    put("a", {.expires_ms = 100});
+    oracle_.clocks_showed(110);
+    read_at(50, {});
+    EXPECT_THAT(violated(), IsEmpty());
+    oracle_.clocks_showed(109);
+    read_at(50, {});
+    EXPECT_THAT(violated(), ElementsAre("I1"));
+}
+
+TEST_F(OracleTest, AContextOfAClockThatIsAheadReplacesWhatHadExpiredByThat) {
+    put("a", {.expires_ms = 100});
+    put("b", {.replaces = context, .context_clock_ms = 99});
+    put("c", {.replaces = context, .context_clock_ms = 100});
+    read_at(50, {"b", "c"});
+    EXPECT_THAT(violated(), IsEmpty());
+}
+
+TEST_F(OracleTest, AContextOfAClockThatIsNotReplacesNothingUnseen) {
+    put("a", {.expires_ms = 100});
+    put("b", {.replaces = context, .context_clock_ms = 99});
+    read_at(50, {"b"});
+    EXPECT_THAT(violated(), ElementsAre("I1"));
+}
+
+TEST_F(OracleTest, WhatAnExpiredValueHasReplacedStaysAway) {
+    put("a");
+    put("b", {.expires_ms = 100});
+    read_at(100, {});
+    EXPECT_THAT(violated(), IsEmpty());
+    read_at(100, {"a"});
+    EXPECT_THAT(violated(), ElementsAre("I3"));
+}
+
+TEST_F(OracleTest, AnExpiredSiblingTakesNoOtherAlong) {
+    put("a", {.replaces = context, .expires_ms = 100});
+    put("b", {.replaces = context});
+    read_at(100, {"b"});
+    EXPECT_THAT(violated(), IsEmpty());
+    read_at(100, {});
+    EXPECT_THAT(violated(), ElementsAre("I1"));
+}
+
+TEST_F(OracleTest, AnExpiryIsReturnedAsItWasPut) {
+    put("a", {.expires_ms = 100});
+    node::GetResult result;
+    result.values.push_back({.value = "a", .dot = dot(1), .time = {}, .expires_ms = 101});
+    fill(result.receipt, 2, 2);
+    node::Superseded seen;
+    seen.context.add(dot(1'000));
+    oracle_.read_answered(
+        key_,
+        {.sent = clock_ + seconds(1), .answered = clock_ + seconds(2), .quorum = 2},
+        result,
+        seen);
+    EXPECT_THAT(violated(), ElementsAre("I26"));
 }
 
 }  // namespace

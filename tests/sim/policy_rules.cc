@@ -32,9 +32,13 @@ bool LastWrites::may_be_replaced_unknown(const History& history,
     });
 }
 
-bool LastWrites::may_be_deleted(const History& history, WriteId id, SimTime answered) const {
+bool LastWrites::may_be_deleted(const History& history,
+                                WriteId id,
+                                SimTime answered,
+                                uint64_t expired_by_ms) const {
     return any_other(history, {id}, [&](WriteId other, const Write& write) {
-        if (!write.is_delete || write.refused || write.started > answered) return false;
+        const bool is_absence = write.is_delete || history.may_have_expired(other, expired_by_ms);
+        if (!is_absence || write.refused || write.started > answered) return false;
         return !is_certain(other) || !is_certain(id) || stamps_.at(other) > stamps_.at(id);
     });
 }
@@ -42,12 +46,14 @@ bool LastWrites::may_be_deleted(const History& history, WriteId id, SimTime answ
 std::string LastWrites::judge(const History& history,
                               const Shown& shown,
                               const std::vector<WriteId>& met,
-                              SimTime answered) const {
+                              SimTime answered,
+                              uint64_t expired_by_ms) const {
     for (const WriteId id : met) {
         if (id == shown.id) continue;
         const Write& write = history.get(id);
         if (shown.id.is_none()) {
-            if (!write.is_delete && !may_be_deleted(history, id, answered) &&
+            if (!write.is_delete && !history.may_have_expired(id, expired_by_ms) &&
+                !may_be_deleted(history, id, answered, expired_by_ms) &&
                 !may_be_replaced_unknown(history, id, answered)) {
                 return fmt::format("nothing is shown, and no delete is later than {}",
                                    history.describe(id));
@@ -60,7 +66,11 @@ std::string LastWrites::judge(const History& history,
         }
         ++compared_;
         const Stamp& missed = stamps_.at(id);
-        if (missed > shown.stamp) {
+        // The removal of an expired value is earlier than any other write of its time.
+        const bool is_later = history.may_have_expired(id, expired_by_ms)
+                                  ? missed.time > shown.stamp.time
+                                  : missed > shown.stamp;
+        if (is_later) {
             return fmt::format("{} ({}) is shown, which is earlier than {} ({})",
                                history.describe(shown.id),
                                node::to_string(shown.stamp.time),
@@ -71,13 +81,16 @@ std::string LastWrites::judge(const History& history,
     return "";
 }
 
-WriteId unseen_by_accepted(const History& history, WriteId id, SimTime now) {
+WriteId unseen_by_accepted(const History& history,
+                           WriteId id,
+                           SimTime now,
+                           uint64_t expired_by_ms) {
     const Write& accepted = history.get(id);
     for (const WriteId lower : history.standing()) {
         const Write& value = history.get(lower);
-        const bool must_be_met = lower != id && !value.is_delete &&
-                                 value.acknowledged < accepted.started &&
-                                 value.strength >= accepted.quorum;
+        const bool must_be_met =
+            lower != id && !value.is_delete && !history.may_have_expired(lower, expired_by_ms) &&
+            value.acknowledged < accepted.started && value.strength >= accepted.quorum;
         const bool was_seen = accepted.replaces == Replaces::seen && history.must_cover(id, lower);
         if (!must_be_met || was_seen) continue;
         const bool may_be_gone = any_other(history, {id, lower}, [&](WriteId, const Write& other) {

@@ -44,18 +44,23 @@ class LastWrites {
         Stamp stamp;
     };
     // What is wrong with a read that was answered at `answered`; empty: nothing. `met`: the
-    // acknowledged writes that it has to reflect.
+    // acknowledged writes that it has to reflect. What expires up to `expired_by_ms` may have: then
+    // it counts as a delete of its own time.
     std::string judge(const History& history,
                       const Shown& shown,
                       const std::vector<WriteId>& met,
-                      SimTime answered) const;
+                      SimTime answered,
+                      uint64_t expired_by_ms = 0) const;
     // How often two writes were compared.
     uint64_t compared() const { return compared_; }
 
   private:
     bool is_certain(WriteId id) const { return minted_once_.contains(id) && stamps_.contains(id); }
     bool may_be_replaced_unknown(const History& history, WriteId id, SimTime answered) const;
-    bool may_be_deleted(const History& history, WriteId id, SimTime answered) const;
+    bool may_be_deleted(const History& history,
+                        WriteId id,
+                        SimTime answered,
+                        uint64_t expired_by_ms) const;
 
     std::map<WriteId, Stamp> stamps_;
     std::set<WriteId> minted_once_;
@@ -63,7 +68,10 @@ class LastWrites {
 };
 
 // The value that `id`, acknowledged at `now` in a reject_stale namespace, must have seen and has
-// not; none when there is none.
-WriteId unseen_by_accepted(const History& history, WriteId id, SimTime now);
+// not; none when there is none. Nobody must have seen what has expired.
+WriteId unseen_by_accepted(const History& history,
+                           WriteId id,
+                           SimTime now,
+                           uint64_t expired_by_ms = 0);
 
 }  // namespace starling::sim

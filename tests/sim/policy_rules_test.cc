@@ -46,6 +46,20 @@ class PolicyRulesTest : public ::testing::Test {
         if (once) last_writes_.minted_once(id);
         return id;
     }
+    WriteId expiring(uint64_t wall_ms) {
+        clock_ += seconds(1);
+        const WriteId id = history_.attempt({.request = {1, ++requests_, 0},
+                                             .value = std::to_string(requests_),
+                                             .expires_ms = 100,
+                                             .replaces = Replaces::local,
+                                             .quorum = 2,
+                                             .started = clock_},
+                                            {});
+        acknowledge(id);
+        last_writes_.acknowledged(id, at(wall_ms));
+        last_writes_.minted_once(id);
+        return id;
+    }
     std::string judge(WriteId shown, uint64_t wall_ms, const std::vector<WriteId>& met) {
         clock_ += seconds(1);
         return last_writes_.judge(history_, {.id = shown, .stamp = at(wall_ms)}, met, clock_);
@@ -127,6 +141,30 @@ TEST_F(PolicyRulesTest, WhatWasAcknowledgedMeanwhileOrMayBeReplacedMeanwhileNeed
     EXPECT_EQ(unseen(later).is_none(), false);
     send({.replaces = Replaces::seen, .seen = {value, racing}, .is_delete = true});
     EXPECT_TRUE(unseen(later).is_none()) << "a delete is under way";
+}
+
+TEST_F(PolicyRulesTest, AnExpiredWriteIsAnAbsenceOfItsTime) {
+    const WriteId earlier = write(10);
+    const WriteId expired = expiring(20);
+    const auto judge_at = [&](LastWrites::Shown shown, uint64_t expired_by_ms) {
+        return last_writes_.judge(history_, shown, {earlier, expired}, clock_, expired_by_ms);
+    };
+    EXPECT_EQ(judge_at({}, 100), "");
+    EXPECT_NE(judge_at({}, 99), "") << "not yet";
+    EXPECT_NE(judge_at({.id = earlier, .stamp = at(10)}, 100), "") << "an older value";
+    const WriteId later = write(30);
+    EXPECT_EQ(
+        last_writes_.judge(history_, {.id = later, .stamp = at(30)}, {later, expired}, clock_, 100),
+        "");
+    EXPECT_NE(last_writes_.judge(history_, {}, {later, expired}, clock_, 100), "");
+}
+
+TEST_F(PolicyRulesTest, WhatHasExpiredNeedNotBeSeen) {
+    const WriteId expired = expiring(10);
+    const WriteId next = send({.replaces = Replaces::seen});
+    acknowledge(next);
+    EXPECT_EQ(unseen_by_accepted(history_, next, clock_, 99), expired);
+    EXPECT_TRUE(unseen_by_accepted(history_, next, clock_, 100).is_none());
 }
 
 }  // namespace

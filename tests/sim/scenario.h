@@ -36,6 +36,8 @@ class Scenario : public ::testing::Test {
         base::Duration deadline = std::chrono::seconds(2);
         // Of a session: what it has seen of the key.
         std::optional<SessionSeen> session = std::nullopt;
+        // Zero: it does not expire.
+        base::Duration ttl = base::Duration::zero();
     };
     PutOutcome put(uint32_t node, const std::string& value, PutAs as);
     PutOutcome put(uint32_t node, const std::string& value) { return put(node, value, PutAs()); }

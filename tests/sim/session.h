@@ -18,6 +18,8 @@ namespace starling::sim {
 struct SeenToken {
     std::string token;
     std::vector<WriteId> seen;
+    // Of a read: see Write::context_clock_ms.
+    uint64_t clock_ms = 0;
 };
 
 class Session {

@@ -24,10 +24,12 @@ void SessionSeen::add(WriteId id) {
 
 std::string older_than_session(const History& history,
                                const std::vector<WriteId>& seen,
-                               const std::vector<WriteId>& present) {
+                               const std::vector<WriteId>& present,
+                               uint64_t expired_by_ms) {
     for (const WriteId id : seen) {
         const Write& write = history.get(id);
-        if (!write.is_delete && !contains(present, id) && !history.absence_explained(id, present)) {
+        if (!write.is_delete && !contains(present, id) &&
+            !history.absence_explained(id, present, expired_by_ms)) {
             return fmt::format("the session had seen {}, which is not there", history.describe(id));
         }
     }

@@ -21,10 +21,11 @@ struct SessionSeen {
 
 // What is wrong with a read that returned `present` to a session that had seen `seen` of the key
 // when it sent the read; empty: nothing. Each write seen must be returned, or a write that may have
-// replaced it, or a delete that may have; nothing may be returned that one of them must have
-// replaced.
+// replaced it, or a delete that may have, if it has not expired, as what expires up to
+// `expired_by_ms` may have; nothing may be returned that one of them must have replaced.
 std::string older_than_session(const History& history,
                                const std::vector<WriteId>& seen,
-                               const std::vector<WriteId>& present);
+                               const std::vector<WriteId>& present,
+                               uint64_t expired_by_ms = 0);
 
 }  // namespace starling::sim

@@ -63,6 +63,7 @@ void SessionUsers::write(User& user) {
     PutPlan plan{.key = user.own_key,
                  .value = is_delete ? std::string() : fmt::format("session value {}", ++serial_),
                  .is_delete = is_delete,
+                 .ttl = is_delete ? base::Duration::zero() : draw_ttl(),
                  .quorum = is_alone ? 1u : 0u,
                  .tries_max = 2,
                  .session = user.seen[user.own_key]};
@@ -70,6 +71,11 @@ void SessionUsers::write(User& user) {
         if (outcome.status.ok()) user.seen[user.own_key] = std::move(outcome.session);
         next(user);
     });
+}
+
+base::Duration SessionUsers::draw_ttl() {
+    if (random_.below(100) >= world_.options.workload.expiring) return base::Duration::zero();
+    return random_.between(milliseconds(100), std::chrono::seconds(20));
 }
 
 void SessionUsers::read(User& user, KeyIndex key) {

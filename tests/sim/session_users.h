@@ -41,6 +41,7 @@ class SessionUsers {
     void step(User& user);
     void write(User& user);
     void read(User& user, KeyIndex key);
+    base::Duration draw_ttl();
 
     const World world_;
     env::SimRandom random_;

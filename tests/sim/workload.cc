@@ -161,9 +161,11 @@ void Workload::begin_lone(size_t index) {
     };
     if (in_hundred(50)) return operations_->read({.key = key}, next);
     const bool is_delete = in_hundred(20);
-    operations_->put(
-        {.key = key, .value = is_delete ? std::string() : make_value(key), .is_delete = is_delete},
-        next);
+    operations_->put({.key = key,
+                      .value = is_delete ? std::string() : make_value(key),
+                      .is_delete = is_delete,
+                      .ttl = is_delete ? base::Duration::zero() : draw_ttl()},
+                     next);
 }
 
 uint32_t Workload::draw_quorum(KeyIndex key) {
@@ -178,6 +180,12 @@ base::Duration Workload::draw_deadline() {
     return random_.between(milliseconds(300), seconds(3));
 }
 
+base::Duration Workload::draw_ttl() {
+    if (!in_hundred(what_.expiring)) return base::Duration::zero();
+    return in_hundred(50) ? random_.between(milliseconds(100), seconds(5))
+                          : random_.between(seconds(5), seconds(40));
+}
+
 void Workload::begin_put(Session& session, KeyIndex key, bool is_delete) {
     operations_->put(draw_put(session, key, is_delete), [&session, key](PutOutcome outcome) {
         if (outcome.status.ok()) session.remember_put(key, std::move(outcome.context));
@@ -188,6 +196,7 @@ PutPlan Workload::draw_put(Session& session, KeyIndex key, bool is_delete) {
     PutPlan plan{.key = key,
                  .value = is_delete ? std::string() : make_value(key),
                  .is_delete = is_delete,
+                 .ttl = is_delete ? base::Duration::zero() : draw_ttl(),
                  .quorum = draw_quorum(key),
                  .deadline = draw_deadline(),
                  .tries_max = static_cast<uint32_t>(1 + random_.below(3)),
@@ -249,7 +258,7 @@ void Workload::begin_invalid(Session& session, KeyIndex key) {
     const auto nothing = [] {};
     const std::optional<SeenToken> token = session.latest_read(key);
     if (in_hundred(10)) return operations_->administer_invalid();
-    switch (random_.below(10)) {
+    switch (random_.below(12)) {
         case 0:
             put.key.clear();
             return operations_->put_invalid(std::move(put), "an empty key", nothing);
@@ -292,6 +301,15 @@ void Workload::begin_invalid(Session& session, KeyIndex key) {
                     std::move(put), "a value that is too long", nothing);
             }
             [[fallthrough]];
+        case 9:
+            put.expires_ms = put.request.created_ms;
+            return operations_->put_invalid(
+                std::move(put), "an expiry before its own time", nothing);
+        case 10:
+            put.value.clear();
+            put.is_delete = true;
+            put.expires_ms = put.request.created_ms + 1'000;
+            return operations_->put_invalid(std::move(put), "a delete that expires", nothing);
         default: {
             node::GetRequest get{.options = put.options, .key = right.key};
             get.options.quorum = right.replicas + 1;

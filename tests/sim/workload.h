@@ -51,6 +51,7 @@ class Workload {
     void draw_context(PutPlan& plan, Session& session);
     uint32_t draw_quorum(KeyIndex key);
     base::Duration draw_deadline();
+    base::Duration draw_ttl();
     KeyIndex draw_key();
     std::string make_value(KeyIndex key);
     bool in_hundred(uint32_t parts) { return random_.below(100) < parts; }

@@ -106,6 +106,78 @@ TEST_F(CliTest, OptionsReachTheRequest) {
     EXPECT_EQ(server_.service.gets().at(0).options().quorum(), 1u);
 }
 
+TEST_F(CliTest, APutMayExpireAfterATimeOrAtOne) {
+    EXPECT_EQ(ask({"put", "k", "v", "--ttl", "30s"}), exit_ok) << err_;
+    EXPECT_EQ(ask({"put", "k", "v", "--ttl", "7d"}), exit_ok) << err_;
+    EXPECT_EQ(ask({"put", "k", "v", "--expires", "2033-05-18T05:33:20+02:00"}), exit_ok) << err_;
+    EXPECT_EQ(ask({"put", "k", "v", "--expires", "2000000000123"}), exit_ok) << err_;
+    EXPECT_EQ(ask({"put", "k", "v"}), exit_ok) << err_;
+    const auto puts = server_.service.puts();
+    ASSERT_EQ(puts.size(), 5u);
+    EXPECT_EQ(puts[0].expires_ms(), puts[0].request_id().created_ms() + 30'000);
+    EXPECT_EQ(puts[1].expires_ms(), puts[1].request_id().created_ms() + 7 * 86'400'000ull);
+    EXPECT_EQ(puts[2].expires_ms(), 2'000'000'000'000u);
+    EXPECT_EQ(puts[3].expires_ms(), 2'000'000'000'123u);
+    EXPECT_EQ(puts[4].expires_ms(), 0u);
+}
+
+TEST_F(CliTest, AnExpiryThatCannotBeIsAMistake) {
+    for (const std::vector<std::string>& words : {std::vector<std::string>{"--ttl", "0s"},
+                                                  {"--ttl", "-5s"},
+                                                  {"--ttl", "5 parsecs"},
+                                                  {"--ttl", "40000d"},
+                                                  {"--ttl", "9223372036854775807d"},
+                                                  {"--ttl", "99999999999999999999s"},
+                                                  {"--expires", "tomorrow"},
+                                                  {"--expires", "0"},
+                                                  {"--expires", "1960-01-01T00:00:00Z"},
+                                                  {"--ttl", "5s", "--expires", "2000000000123"}}) {
+        std::vector<std::string> all = {"put", "k", "v"};
+        all.insert(all.end(), words.begin(), words.end());
+        EXPECT_EQ(ask(all), exit_usage) << words[1];
+        EXPECT_EQ(out_, "");
+    }
+    EXPECT_EQ(ask({"delete", "k", "--ttl", "5s"}), exit_usage);
+    EXPECT_TRUE(server_.service.puts().empty());
+}
+
+TEST_F(CliTest, AGetSaysWhenItsValueExpires) {
+    server_.service.on_get = [](auto*, const auto&, v1::GetResponse& answer) {
+        answer.add_values()->set_value("v");
+        answer.mutable_values(0)->set_expires_ms(2'000'000'000'000);
+        return grpc::Status::OK;
+    };
+    EXPECT_EQ(ask({"get", "k", "--explain"}), exit_ok);
+    EXPECT_EQ(out_, "v\n");
+    EXPECT_THAT(err_, HasSubstr("expires      2033-05-18 03:33:20.000 UTC"));
+    EXPECT_EQ(ask({"get", "k", "--output", "json"}), exit_ok);
+    EXPECT_EQ(nlohmann::json::parse(out_)["values"][0]["expires_ms"], 2'000'000'000'000u);
+    answer_with({"v"});
+    EXPECT_EQ(ask({"get", "k", "--explain"}), exit_ok);
+    EXPECT_THAT(err_, testing::Not(HasSubstr("expires")));
+}
+
+TEST_F(CliTest, APutOfABatchMayExpire) {
+    // Answers come one at a time, on the stream's thread.
+    std::vector<v1::PutRequest> puts;
+    server_.service.on_operation = [&puts](const v1::BatchOperation& operation) {
+        puts.push_back(operation.put());
+        return FakeService::done(operation);
+    };
+    EXPECT_EQ(ask({"batch", "-"},
+                  "{\"put\": \"k\", \"value\": \"v\", \"ttl\": \"30s\"}\n"
+                  "{\"put\": \"k\", \"value\": \"v\"}\n"),
+              exit_ok)
+        << err_;
+    ASSERT_EQ(puts.size(), 2u);
+    EXPECT_EQ(puts[0].expires_ms(), puts[0].request_id().created_ms() + 30'000);
+    EXPECT_EQ(puts[1].expires_ms(), 0u);
+    EXPECT_EQ(ask({"batch", "-"}, "{\"put\": \"k\", \"value\": \"v\", \"ttl\": \"soon\"}\n"),
+              exit_refused);
+    EXPECT_THAT(err_, HasSubstr("invalid_expiry"));
+    EXPECT_EQ(ask({"batch", "-"}, "{\"get\": \"k\", \"ttl\": \"1s\"}\n"), exit_refused);
+}
+
 TEST_F(CliTest, AGetPrintsTheValueAndANewline) {
     answer_with({"v"});
     EXPECT_EQ(ask({"get", "k"}), exit_ok);

@@ -66,6 +66,26 @@ TEST_F(ClientTest, APutCarriesItsOptionsAndANamedWrite) {
     EXPECT_NE(put.request_id().random_high(), 0u);
 }
 
+TEST_F(ClientTest, ATimeToLiveCountsFromTheMomentAtWhichTheWriteWasNamed) {
+    FakeServer server;
+    const auto client = connect({server.address()});
+    const base::RequestId id{.created_ms = 1'000, .random_high = 1, .random_low = 2};
+    const auto put = [&](WriteOptions options) {
+        EXPECT_TRUE(client->put("k", "v", options).ok());
+        return server.service.puts().back();
+    };
+    EXPECT_EQ(put({}).expires_ms(), 0u);
+    EXPECT_EQ(put({.expires_ms = 77}).expires_ms(), 77u);
+    EXPECT_EQ(put({.request_id = id, .ttl = milliseconds(500)}).expires_ms(), 1'500u);
+    EXPECT_EQ(
+        put({.expires_ms = 77, .request_id = id, .ttl = std::chrono::nanoseconds(1)}).expires_ms(),
+        1'001u);
+    const v1::PutRequest named = put({.ttl = std::chrono::hours(1)});
+    EXPECT_EQ(named.expires_ms(), named.request_id().created_ms() + 3'600'000);
+    // What no node takes.
+    EXPECT_EQ(put({.request_id = id, .ttl = milliseconds(-5)}).expires_ms(), 1'000u);
+}
+
 TEST_F(ClientTest, ARetryIsTheSameWrite) {
     FakeServer server;
     std::atomic<int> tries = 0;

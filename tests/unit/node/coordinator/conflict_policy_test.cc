@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "node/version/expiry.h"
 #include "tests/unit/node/version/builders.h"
 
 namespace starling::node {
@@ -43,9 +44,9 @@ Record concurrent(std::vector<NewWrite> writes) {
     return record;
 }
 
-std::vector<std::string> shown(const Record& record, ConflictPolicy policy) {
+std::vector<std::string> shown(const Record& record, ConflictPolicy policy, uint64_t now_ms = 0) {
     std::vector<std::string> values;
-    for (const Sibling* sibling : shown_values(record, policy)) {
+    for (const Sibling* sibling : shown_values(record, policy, now_ms)) {
         values.push_back(sibling->value);
     }
     return values;
@@ -87,6 +88,47 @@ TEST(ConflictPolicyTest, WhatAnOlderRequestHidesIsShownByNoPolicy) {
     }
 }
 
+NewWrite expiring_at(Dot of, uint64_t request, std::string value, HybridTime time) {
+    NewWrite write = write_at(of, request, std::move(value), time);
+    write.expires_ms = 5000;
+    return write;
+}
+
+TEST(ConflictPolicyTest, AnExpiredValueIsAsAbsentAsADeletedOne) {
+    const Record record = concurrent({write_at(dot(1, 1), 10, "earlier", {1000, 0}),
+                                      expiring_at(dot(2, 1), 11, "latest", {1001, 0})});
+    EXPECT_THAT(shown(record, siblings, 4999), ElementsAre("earlier", "latest"));
+    EXPECT_THAT(shown(record, siblings, 5000), ElementsAre("earlier"));
+    EXPECT_THAT(shown(record, last_write_wins, 4999), ElementsAre("latest"));
+    EXPECT_THAT(shown(record, last_write_wins, 5000), IsEmpty()) << "and not an older one";
+}
+
+TEST(ConflictPolicyTest, WhatAnExpiredValueHidesStaysHidden) {
+    const Record first = mint({}, {}, write_at(dot(1, 1), 20, "younger", {1000, 0}));
+    const Record record = mint_over(first, expiring_at(dot(1, 2), 10, "older", {1001, 0}));
+    EXPECT_THAT(shown(record, siblings, 5000), IsEmpty());
+}
+
+TEST(ConflictPolicyTest, WithoutAContextAStaleCheckTakesAnExpiredValueForNone) {
+    const Record record = mint({}, {}, expiring_at(dot(1, 1), 10, "value", {1000, 0}));
+    EXPECT_FALSE(check_not_stale(record, std::nullopt, 4999).ok());
+    EXPECT_TRUE(check_not_stale(record, std::nullopt, 5000).ok());
+    EXPECT_TRUE(check_not_stale(record, Superseded{}, 5000).ok());
+    Superseded other;
+    other.requests = {testing::request(99)};
+    EXPECT_FALSE(check_not_stale(record, other, 5000).ok()) << "that of a read before it was put";
+}
+
+TEST(ConflictPolicyTest, ARemovalIsNoNewsToWhoHasSeenItsValue) {
+    const Record record = mint({}, {}, expiring_at(dot(1, 1), 10, "value", {1000, 0}));
+    const Superseded seen = Superseded::by_reading(record);
+    const Record removed = mint_removal(record, record.siblings.front(), dot(2, 1));
+    EXPECT_TRUE(check_not_stale(removed, seen, 5000).ok());
+    Superseded other;
+    other.requests = {testing::request(99)};
+    EXPECT_FALSE(check_not_stale(removed, other, 5000).ok());
+}
+
 TEST(ConflictPolicyTest, NothingIsShownOfAnAbsentKey) {
     EXPECT_THAT(shown({}, last_write_wins), IsEmpty());
     EXPECT_THAT(shown({}, siblings), IsEmpty());
@@ -106,9 +148,9 @@ TEST(ConflictPolicyTest, WithoutAContextAStaleCheckWantsTheKeyToHaveNoValue) {
     const Record gone = mint(value, Superseded::by_reading(value), removal(dot(1, 2), 11));
     for (const std::optional<Superseded>& seen :
          {std::optional<Superseded>(), std::optional(Superseded{})}) {
-        EXPECT_TRUE(check_not_stale({}, seen).ok());
-        EXPECT_TRUE(check_not_stale(gone, seen).ok()) << "deleted is as good as never written";
-        const absl::Status refused = check_not_stale(value, seen);
+        EXPECT_TRUE(check_not_stale({}, seen, 0).ok());
+        EXPECT_TRUE(check_not_stale(gone, seen, 0).ok()) << "deleted is as good as never written";
+        const absl::Status refused = check_not_stale(value, seen, 0);
         EXPECT_EQ(refused.code(), absl::StatusCode::kAborted);
         EXPECT_EQ(base::reason_of(refused), base::reason::stale_context);
         EXPECT_THAT(std::string(refused.message()), ::testing::HasSubstr("read the key"));
@@ -118,24 +160,24 @@ TEST(ConflictPolicyTest, WithoutAContextAStaleCheckWantsTheKeyToHaveNoValue) {
 TEST(ConflictPolicyTest, AContextMustHaveSeenAllSiblingsTombstonesToo) {
     const Record one = mint({}, {}, testing::write(dot(1, 1), 10, "one"));
     const Superseded of_one = Superseded::by_reading(one);
-    EXPECT_TRUE(check_not_stale(one, of_one).ok());
-    EXPECT_TRUE(check_not_stale({}, of_one).ok()) << "more than is here is not too little";
+    EXPECT_TRUE(check_not_stale(one, of_one, 0).ok());
+    EXPECT_TRUE(check_not_stale({}, of_one, 0).ok()) << "more than is here is not too little";
 
     Record both = one;
     join(both, mint({}, {}, testing::write(dot(2, 1), 11, "two")));
-    EXPECT_EQ(base::reason_of(check_not_stale(both, of_one)), base::reason::stale_context);
-    EXPECT_TRUE(check_not_stale(both, Superseded::by_reading(both)).ok());
+    EXPECT_EQ(base::reason_of(check_not_stale(both, of_one, 0)), base::reason::stale_context);
+    EXPECT_TRUE(check_not_stale(both, Superseded::by_reading(both), 0).ok());
 
     const Record replaced = mint(one, of_one, testing::write(dot(1, 2), 12, "three"));
-    EXPECT_EQ(base::reason_of(check_not_stale(replaced, of_one)), base::reason::stale_context);
+    EXPECT_EQ(base::reason_of(check_not_stale(replaced, of_one, 0)), base::reason::stale_context);
     const Record deleted = mint(one, of_one, removal(dot(1, 2), 12));
-    EXPECT_EQ(base::reason_of(check_not_stale(deleted, of_one)), base::reason::stale_context);
+    EXPECT_EQ(base::reason_of(check_not_stale(deleted, of_one, 0)), base::reason::stale_context);
 }
 
 TEST(ConflictPolicyTest, ASiblingMayBeKnownByItsRequestAlone) {
     const Record one = mint({}, {}, testing::write(dot(1, 1), 10, "one"));
     const Superseded by_request{.context = {}, .requests = {testing::request(10)}};
-    EXPECT_TRUE(check_not_stale(one, by_request).ok());
+    EXPECT_TRUE(check_not_stale(one, by_request, 0).ok());
 }
 
 TEST(ConflictPolicyTest, OnlyRejectStaleAsksOthersForEachWrite) {

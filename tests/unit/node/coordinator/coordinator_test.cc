@@ -57,8 +57,13 @@ TEST_F(CoordinatorTest, EveryBadPutIsRefusedWithItsReasonBeforeAnythingIsWritten
     request.context = "a context that nobody issued, long enough to have a tag";
     EXPECT_THAT(refusal_of(request), ::testing::EndsWith("_context"));
     request = good();
-    request.expires_ms = 1;
-    EXPECT_EQ(refusal_of(request), base::reason::unimplemented);
+    request.expires_ms = request.request.created_ms;
+    EXPECT_EQ(refusal_of(request), base::reason::invalid_expiry);
+    request.expires_ms = base::to_unix_ms(rig.wall_clock.wall_now()) * 1'000'000;
+    EXPECT_EQ(refusal_of(request), base::reason::invalid_expiry);
+    request.expires_ms = request.request.created_ms + 1'000;
+    request.is_delete = true;
+    EXPECT_EQ(refusal_of(request), base::reason::invalid_expiry);
 }
 
 TEST_F(CoordinatorTest, ARequestIdFromTheFutureOrOlderThanTheWindowIsRefused) {
@@ -308,6 +313,7 @@ TEST(ForwardMessageTest, ARequestIsReadBackAsWritten) {
         .name_space = "space", .quorum = 2, .deadline = {}, .sloppy = false, .explain = true};
     request.key = "k";
     request.is_delete = true;
+    request.expires_ms = 77;
     request.context = "";
     request.blind = true;
     request.request = {.created_ms = 1, .random_high = 2, .random_low = 3};
@@ -318,6 +324,7 @@ TEST(ForwardMessageTest, ARequestIsReadBackAsWritten) {
     EXPECT_EQ(read.options.sloppy, false);
     EXPECT_TRUE(read.options.explain);
     EXPECT_TRUE(read.is_delete);
+    EXPECT_EQ(read.expires_ms, 77u);
     ASSERT_TRUE(read.context.has_value()) << "an empty context is not an absent one";
     EXPECT_EQ(*read.context, "");
     EXPECT_TRUE(read.blind);

@@ -75,6 +75,24 @@ RC_GTEST_PROP(StorageKeysTest, APrefixOfAHintsKeyIsNoHint, ()) {
     RC_ASSERT(!storage_keys::parse_hint(stored.substr(0, size)).has_value());
 }
 
+RC_GTEST_PROP(StorageKeysTest, ExpiriesAreReadBackAsWrittenAndOrderedByTimeInTheirGroup, ()) {
+    const auto any_expiry = [](GroupId group) {
+        return storage_keys::ExpiryKey{.group = group,
+                                       .expires_ms = *rc::gen::arbitrary<uint64_t>(),
+                                       .dot = testing::dot(*rc::gen::arbitrary<uint64_t>(),
+                                                           *rc::gen::inRange<uint64_t>(1, 99))};
+    };
+    const GroupId group = any_group();
+    const storage_keys::ExpiryKey a = any_expiry(group);
+    const storage_keys::ExpiryKey b = any_expiry(group);
+    const std::string stored = storage_keys::expiry(a);
+    RC_ASSERT(storage_keys::parse_expiry(stored) == a);
+    RC_ASSERT(!storage_keys::parse_expiry(stored + "x").has_value());
+    RC_ASSERT(stored.starts_with(storage_keys::expiries_prefix(group)));
+    RC_ASSERT(stored >= storage_keys::expiries_begin() && stored < storage_keys::expiries_end());
+    if (a.expires_ms < b.expires_ms) RC_ASSERT(stored < storage_keys::expiry(b));
+}
+
 TEST(StorageKeysTest, AHintForASeatThatNobodyCanHaveIsNoHint) {
     for (const uint8_t seat : {uint8_t{seat_count_max}, uint8_t{255}}) {
         const std::string stored = storage_keys::hint({.group = {base::PartitionId(1), 3},

@@ -209,7 +209,8 @@ TEST_F(ReplicaStoreTest, ADropTakesTheFrontierFromTheDiskBeforeAnyRecord) {
     EXPECT_THAT(changes_of(rig.engine.batches[0]),
                 ElementsAre("-" + storage_keys::frontier(group(1)),
                             "-" + storage_keys::indexed_dots_prefix(group(1)) + "...",
-                            "-" + storage_keys::tombstones_prefix(group(1)) + "..."));
+                            "-" + storage_keys::tombstones_prefix(group(1)) + "...",
+                            "-" + storage_keys::expiries_prefix(group(1)) + "..."));
     while (rig.engine.batches.size() == 1) {
         ASSERT_TRUE(rig.workers.run_one());
         rig.run_tasks();
