@@ -771,7 +771,18 @@ void ReplicaStore::scan(GroupId group,
         [this, group, from = std::move(from), bytes_max] {
             return group_reader::scan_page(engine_, group, from, bytes_max);
         },
-        std::move(done));
+        [this, done = std::move(done)](absl::StatusOr<ScanPage> page) mutable {
+            // Who copies does not claim what it gets: of a write that a crash takes from here
+            // nobody would know that it is there (S32 of docs/causality.md).
+            commits_.when_durable(
+                [page = std::move(page), done = std::move(done)](absl::Status status) mutable {
+                    if (status.ok()) {
+                        done(std::move(page));
+                    } else {
+                        done(std::move(status));
+                    }
+                });
+        });
 }
 
 void ReplicaStore::merge_records(GroupId id,

@@ -85,6 +85,7 @@ void Group::begin_move(size_t seat, size_t to) {
 // Of the giver's records; they are not claimed yet.
 void Group::copy(bool first_key, bool second_key) {
     if (!move_.has_value() || !members_[move_->giver].is_ready) return;
+    if (rules_.copies_are_durable) sync(move_->giver);
     const State theirs = members_[move_->giver].now;
     State& state = members_[move_->to].now;
     for (size_t key = 0; key < key_count; ++key) {

@@ -41,6 +41,8 @@ struct Rules {
     bool tenures = true;
     // Who fills a seat takes its giver's word for what that has no more.
     bool fill_takes_givers_word = true;
+    // A copy is of what is durable at the giver.
+    bool copies_are_durable = true;
     // R4: who hands over a frontier answers for each dot that not all have seen.
     bool pull_explains = true;
     // R1: who has lost sight of a dot of its own in this life mints nothing.

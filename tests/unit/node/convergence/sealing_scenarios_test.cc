@@ -224,5 +224,21 @@ TEST(SealingScenarioTest, S31WhoIsFilledSaysWhatItHas) {
                 HasSubstr("lost: 1"));
 }
 
+std::string copy_of_what_a_crash_takes(Rules rules) {
+    Stage stage(rules);
+    stage.begin_move(2, D);
+    stage.write(C, k, 1);
+    stage.copy(true, true);
+    stage.crash(C);
+    stage.talk(std::nullopt);
+    stage.finish_move();
+    return stage.outcome();
+}
+
+TEST(SealingScenarioTest, S32ACopyIsOfWhatIsDurable) {
+    EXPECT_EQ(copy_of_what_a_crash_takes({}), as_it_should_be);
+    EXPECT_NE(copy_of_what_a_crash_takes(bare({.copies_are_durable = false})), as_it_should_be);
+}
+
 }  // namespace
 }  // namespace starling::node::group_model
