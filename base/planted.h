@@ -53,8 +53,7 @@ namespace starling::base {
     BUG(refutation_same_incarnation)    \
     BUG(session_token_ignored)          \
     BUG(mints_over_own_replica)         \
-    BUG(expired_takes_concurrent)       \
-    BUG(expired_value_dropped_locally)
+    BUG(expired_takes_concurrent)
 
 enum class PlantedBug {
     none,

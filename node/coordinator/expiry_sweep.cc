@@ -6,7 +6,6 @@
 
 #include "base/error.h"
 #include "base/mark.h"
-#include "base/planted.h"
 #include "base/status_macros.h"
 #include "node/coordinator/operation.h"
 #include "node/replica/wire.h"
@@ -18,12 +17,6 @@ namespace {
 
 uint64_t in_ms(base::Duration duration) {
     return static_cast<uint64_t>(duration / std::chrono::milliseconds(1));
-}
-
-// A planted bug: no tombstone, so nobody else learns of it.
-void drop_locally(Record& record, const Dot& dot) {
-    std::erase_if(record.siblings, [&](const Sibling& sibling) { return sibling.dot == dot; });
-    if (record.siblings.empty()) record = {};
 }
 
 }  // namespace
@@ -192,10 +185,6 @@ absl::Status ExpirySweep::mint(GroupId group,
     if (hides_another(local, value->request)) {
         STARLING_MARK(expiry_value_hides_another);
         return absl::FailedPreconditionError("the value hides a younger one");
-    }
-    if (STARLING_PLANTED(expired_value_dropped_locally)) {
-        drop_locally(local, entry.dot);
-        return absl::OkStatus();
     }
     const base::RequestId request = removal_request(value->request);
     if (local.find(request) != nullptr || local.is_gone(request)) {

@@ -69,7 +69,6 @@ class Script : public Scenario {
 
     // Expiry.
     void one_of_two_siblings_expires();
-    void a_value_expires_that_a_holder_has_missed();
 
     // Replicas.
     void a_node_crashes_while_it_stores_large_values();
@@ -527,13 +526,6 @@ void Script::one_of_two_siblings_expires() {
     read(2);
 }
 
-void Script::a_value_expires_that_a_holder_has_missed() {
-    settle(plain(3, 3));
-    isolate(3);
-    put(1, "expires", {.ttl = seconds(5)});
-    run_for(seconds(40));
-}
-
 struct Scripted {
     PlantedBug bug;
     // Of the first violation.
@@ -586,9 +578,6 @@ constexpr auto all_scripts = std::to_array<Scripted>({
     {PlantedBug::placement_depends_on_order, "I13", &Script::a_cluster_with_many_partitions_rests},
     {PlantedBug::refutation_same_incarnation, "I13", &Script::a_node_is_cut_off_and_comes_back},
     {PlantedBug::expired_takes_concurrent, "I1", &Script::one_of_two_siblings_expires},
-    {PlantedBug::expired_value_dropped_locally,
-     "I10",
-     &Script::a_value_expires_that_a_holder_has_missed},
     {PlantedBug::session_token_ignored, "I17", &Script::a_session_reads_where_its_write_is_missing},
     {PlantedBug::mints_over_own_replica, "I15", &Script::a_node_that_missed_a_put_gets_the_next},
 });
