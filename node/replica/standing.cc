@@ -101,6 +101,12 @@ GroupStanding::Remembered Standings::remembered(GroupId id, base::NodeId owner) 
     return group->second.remembered(*owners, owner);
 }
 
+void Standings::begin_life(base::NodeId self, uint32_t start) {
+    constexpr unsigned questions_per_life_bits = 32;
+    last_question_ = uint64_t{start} << questions_per_life_bits;
+    note_start(self, start);
+}
+
 GroupStanding& Standings::group_at(GroupId id) {
     const auto found = groups_.find(id);
     return found != groups_.end() ? found->second

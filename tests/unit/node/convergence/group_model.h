@@ -11,8 +11,9 @@
 // some moment. Whatever is read of another member is read at one moment, and a hand-over's last
 // part is one step: what can happen between is the simulator's matter.
 //
-// Ahead of the node: disks that lose data (rules R9, R10; the epochs of Knowledge are for these
-// alone) and values that expire (R11). `as_in_the_node()` is without them.
+// Ahead of the node: disks that lose records (R9), data that is set aside when a disk was set back
+// (the node refills in place, R10), and values that expire by the dots of values (R11).
+// `as_in_the_node()` is without them.
 
 #include <array>
 #include <cstdint>
