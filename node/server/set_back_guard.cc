@@ -95,6 +95,14 @@ void SetBackGuard::arm() {
 void SetBackGuard::told(GroupId group, base::NodeId holder, uint64_t epoch, bool is_here) {
     const auto entry = watched_.find(group.partition);
     if (entry == watched_.end() || entry->second.is_refilling) return;
+    const auto groups = host_.other_holders(group.partition);
+    const auto holders = groups.find(group);
+    if (holders == groups.end() ||
+        std::find(holders->second.begin(), holders->second.end(), holder) ==
+            holders->second.end()) {
+        STARLING_MARK(remembered_by_no_holder);
+        return;
+    }
     Watched& watched = entry->second;
     if (is_here) {
         watched.confirmed[group].insert(holder);

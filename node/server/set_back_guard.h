@@ -62,7 +62,7 @@ class SetBackGuard {
     // Other holders may be known now that were not.
     void holders_changed();
     // What `holder` remembers, of this node's epoch `epoch`, is in the frontier of the group or
-    // not.
+    // not. Ignored where it is no other holder of the group.
     void told(GroupId group, base::NodeId holder, uint64_t epoch, bool is_here);
 
     bool counts(base::PartitionId partition) const;

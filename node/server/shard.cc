@@ -426,7 +426,7 @@ void Shard::told_remembered(GroupId group,
                             const peer::EntropyRemembered& remembered) {
     base::Reader in(remembered.frontier());
     const Frontier frontier = Frontier::decode(in);
-    if (!in.finished()) {
+    if (!in.finished() || remembered.epoch() == UINT64_MAX || !entropy_peers_.contains(group)) {
         ++malformed_messages_;
         return;
     }

@@ -77,6 +77,17 @@ TEST_F(SetBackGuardTest, APartitionCountsOnceEnoughHoldersHaveConfirmedEachGroup
     EXPECT_THAT(take_asked(), IsEmpty());
 }
 
+TEST_F(SetBackGuardTest, WhatNoHolderOfTheGroupSaysIsNothing) {
+    constexpr base::NodeId stranger(9);
+    guard_.watch({here});
+    guard_.told(of_three, stranger, 7, false);
+    guard_.told(of_two, b, 7, false);
+    EXPECT_THAT(epochs_, IsEmpty());
+    guard_.told(of_three, b, 0, true);
+    guard_.told(of_three, stranger, 0, true);
+    EXPECT_FALSE(guard_.counts(here));
+}
+
 TEST_F(SetBackGuardTest, TheOnlyHolderAsksNobody) {
     holders_[of_three] = {};
     guard_.watch({here});
