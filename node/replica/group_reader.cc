@@ -17,6 +17,14 @@ storage::IteratorOptions bounds_of(std::string prefix) {
     return {.lower = std::move(prefix), .upper = std::move(upper), .snapshot = nullptr};
 }
 
+absl::StatusOr<Dot> dot_of_entry(std::string_view storage_key) {
+    const std::optional<Dot> dot = storage_keys::parse_indexed_dot(storage_key);
+    if (!dot.has_value()) {
+        return absl::DataLossError("an entry of the dot index has a key of no dot");
+    }
+    return *dot;
+}
+
 // One pass over the index, with the records as they were at the same moment.
 class MissingReader {
   public:
@@ -36,11 +44,8 @@ class MissingReader {
                 page_.has_more = true;
                 return false;
             }
-            const std::optional<Dot> dot = storage_keys::parse_indexed_dot(iterator->key());
-            if (!dot.has_value()) {
-                return absl::DataLossError("an entry of the dot index has a key of no dot");
-            }
-            STARLING_RETURN_IF_ERROR(add(*dot, iterator->value()));
+            STARLING_ASSIGN_OR_RETURN(const Dot dot, dot_of_entry(iterator->key()));
+            STARLING_RETURN_IF_ERROR(add(dot, iterator->value()));
         }
         STARLING_RETURN_IF_ERROR(iterator->status());
         return true;
@@ -164,6 +169,26 @@ absl::StatusOr<MissingPage> missing_page(storage::Engine& engine,
         if (!has_room) break;
     }
     return reader.take();
+}
+
+absl::StatusOr<std::vector<Dot>> indexed_dots_past(storage::Engine& engine,
+                                                   GroupId group,
+                                                   const Frontier& gone,
+                                                   const std::optional<Dot>& after,
+                                                   size_t count_max) {
+    std::vector<Dot> found;
+    const auto iterator = engine.new_iterator(bounds_of(storage_keys::indexed_dots_prefix(group)));
+    if (after.has_value()) {
+        iterator->seek(storage_keys::indexed_dot(group, *after));
+    } else {
+        iterator->seek_to_first();
+    }
+    for (; iterator->valid() && found.size() < count_max; iterator->next()) {
+        STARLING_ASSIGN_OR_RETURN(const Dot dot, dot_of_entry(iterator->key()));
+        if (gone.is_past(dot) && dot != after) found.push_back(dot);
+    }
+    STARLING_RETURN_IF_ERROR(iterator->status());
+    return found;
 }
 
 absl::StatusOr<std::vector<StoredTombstone>> tombstones_page(storage::Engine& engine,

@@ -43,6 +43,14 @@ absl::StatusOr<MissingPage> missing_page(storage::Engine& engine,
                                          const std::optional<Dot>& after,
                                          size_t bytes_max);
 
+// Of the indexed dots after `after` (none: from the first) the first `count_max` that are past
+// `gone`.
+absl::StatusOr<std::vector<Dot>> indexed_dots_past(storage::Engine& engine,
+                                                   GroupId group,
+                                                   const Frontier& gone,
+                                                   const std::optional<Dot>& after,
+                                                   size_t count_max);
+
 // Tombstones whose request is older than `created_before_ms`, oldest first.
 struct StoredTombstone {
     Dot dot;

@@ -116,21 +116,10 @@ class Gathering {
 }  // namespace
 
 ReplicaStore::ReplicaStore(env::EventLoop& loop, env::Workers& workers, storage::Engine& engine)
-    : loop_(loop), workers_(workers), engine_(engine), commits_(loop, workers, engine) {}
-
-template <typename T>
-void ReplicaStore::on_worker(absl::AnyInvocable<T()> job, absl::AnyInvocable<void(T)> done) {
-    ++jobs_open_;
-    workers_.submit([this, job = std::move(job), done = std::move(done)]() mutable {
-        T result = job();
-        // What it holds of the engine (a snapshot) must be gone before the loop may close that.
-        job = nullptr;
-        loop_.post([this, result = std::move(result), done = std::move(done)]() mutable {
-            --jobs_open_;
-            done(std::move(result));
-        });
-    });
-}
+    : engine_(engine),
+      jobs_(loop, workers),
+      commits_(loop, workers, engine),
+      dot_index_(jobs_, engine, commits_) {}
 
 absl::Status ReplicaStore::load() {
     const auto iterator = engine_.new_iterator(
@@ -142,7 +131,9 @@ absl::Status ReplicaStore::load() {
         if (!group.has_value() || !in.finished()) {
             return absl::DataLossError("a stored frontier does not decode");
         }
-        group_at(*group).frontier = std::move(frontier);
+        Group& found = group_at(*group);
+        found.frontier = std::move(frontier);
+        found.index_lags = true;
     }
     STARLING_RETURN_IF_ERROR(iterator->status());
     STARLING_RETURN_IF_ERROR(find_groups_with_records());
@@ -172,7 +163,7 @@ absl::Status ReplicaStore::find_groups_with_records() {
 void ReplicaStore::start_rebuild() {
     rebuilding_ = true;
     std::shared_ptr<storage::Snapshot> snapshot = engine_.snapshot();
-    on_worker<absl::StatusOr<Rebuilt>>(
+    jobs_.run<absl::StatusOr<Rebuilt>>(
         [this, snapshot] { return group_reader::count_groups(engine_, *snapshot); },
         [this](const absl::StatusOr<Rebuilt>& rebuilt) { finish_rebuild(rebuilt); });
 }
@@ -265,7 +256,7 @@ void ReplicaStore::with_record(GroupId group, const std::string& key, ReadCallba
 }
 
 void ReplicaStore::load_record(const std::string& storage_key) {
-    on_worker<absl::StatusOr<std::optional<std::string>>>(
+    jobs_.run<absl::StatusOr<std::optional<std::string>>>(
         [this, storage_key] { return engine_.get(storage_key); },
         [this, storage_key](const absl::StatusOr<std::optional<std::string>>& loaded) {
             finish_load(storage_key, loaded);
@@ -473,28 +464,41 @@ absl::Status ReplicaStore::apply_change(GroupId id,
 
 void ReplicaStore::set_stable(GroupId id, const Frontier& stable) {
     const auto found = groups_.find(id);
-    if (found == groups_.end() || found->second->stable == stable) {
+    if (found == groups_.end() || found->second->index_is_read) return;
+    Group& group = *found->second;
+    if (group.stable == stable && !group.index_lags) return;
+    const DotIndex::Ranges newly_stable = stable.minus(group.stable);
+    if (group.index_lags || !DotIndex::are_few(newly_stable)) {
+        read_index(id, group, stable);
         return;
     }
-    Group& group = *found->second;
-    constexpr size_t removals_per_batch = 1024;
     storage::WriteBatch batch;
-    absl::Status status;
-    for_each_dot(stable.minus(group.stable), [&](const Dot& dot) {
-        batch.remove(storage_keys::indexed_dot(id, dot));
-        if (batch.count() == removals_per_batch) {
-            status.Update(commits_.apply(batch));
-            batch.clear();
-        }
-    });
-    if (!batch.empty()) {
-        status.Update(commits_.apply(batch));
-    }
-    // Only now: a record that was stripped of a dot does not account for it, and the index would
+    DotIndex::remove(batch, id, newly_stable);
+    // Only then: a record that was stripped of a dot does not account for it, and the index would
     // take that for a loss.
-    if (status.ok()) {
-        group.stable = stable;
-    }
+    if (batch.empty() || commits_.apply(batch).ok()) group.stable = stable;
+}
+
+void ReplicaStore::read_index(GroupId id, Group& group, const Frontier& stable) {
+    group.index_is_read = true;
+    group.index_lags = false;
+    Frontier gone = stable;
+    for (const auto& [node, start] : group.frontier.sealed())
+        gone.seal(node, start);
+    dot_index_.remove_past(
+        id,
+        std::move(gone),
+        [this, id, drops = drop_count(id)] { return drops == drop_count(id); },
+        [this, id, drops = drop_count(id), stable](const absl::Status& status) {
+            const auto found = groups_.find(id);
+            if (drops != drop_count(id) || found == groups_.end()) return;
+            found->second->index_is_read = false;
+            if (status.ok()) {
+                found->second->stable = stable;
+            } else {
+                found->second->index_lags = true;
+            }
+        });
 }
 
 struct ReplicaStore::Collection {
@@ -523,7 +527,7 @@ void ReplicaStore::collect(GroupId group,
 void ReplicaStore::collect_page(std::shared_ptr<Collection> collection) {
     using Page = absl::StatusOr<std::vector<group_reader::StoredTombstone>>;
     Collection& state = *collection;
-    on_worker<Page>(
+    jobs_.run<Page>(
         [this, group = state.group, before = state.forget_before_ms, next = state.next] {
             return group_reader::tombstones_page(engine_, group, before, next, tombstones_per_page);
         },
@@ -607,7 +611,7 @@ void ReplicaStore::expired(GroupId group,
                            std::string from,
                            size_t count_max,
                            Callback<ExpiryIndex::Page> done) {
-    on_worker<absl::StatusOr<ExpiryIndex::Page>>(
+    jobs_.run<absl::StatusOr<ExpiryIndex::Page>>(
         [this, group, until_ms, from = std::move(from), count_max] {
             return ExpiryIndex::page(engine_, group, until_ms, from, count_max);
         },
@@ -661,7 +665,7 @@ void ReplicaStore::drop_now(GroupId group, Done done) {
 }
 
 void ReplicaStore::drop_page(GroupId group, Done done) {
-    on_worker<absl::StatusOr<std::vector<std::string>>>(
+    jobs_.run<absl::StatusOr<std::vector<std::string>>>(
         [this, group]() -> absl::StatusOr<std::vector<std::string>> {
             std::vector<std::string> keys;
             const std::string lower = storage_keys::record_prefix(group);
@@ -732,7 +736,7 @@ void ReplicaStore::missing(GroupId group,
                            Callback<MissingPage> done) {
     Frontier frontier = this->frontier(group);
     std::vector<Frontier::Range> ranges = frontier.minus(seen);
-    on_worker<absl::StatusOr<MissingPage>>(
+    jobs_.run<absl::StatusOr<MissingPage>>(
         [this, group, ranges = std::move(ranges), after, bytes_max] {
             return group_reader::missing_page(engine_, group, ranges, after, bytes_max);
         },
@@ -748,7 +752,7 @@ void ReplicaStore::missing(GroupId group,
 void ReplicaStore::list_bucket(GroupId group,
                                size_t bucket,
                                Callback<std::vector<KeyDigest>> done) {
-    on_worker<absl::StatusOr<std::vector<KeyDigest>>>(
+    jobs_.run<absl::StatusOr<std::vector<KeyDigest>>>(
         [this, group, bucket] { return group_reader::digests_in_bucket(engine_, group, bucket); },
         std::move(done));
 }
@@ -756,7 +760,7 @@ void ReplicaStore::list_bucket(GroupId group,
 void ReplicaStore::fetch(GroupId group,
                          std::vector<std::string> keys,
                          Callback<std::vector<KeyRecord>> done) {
-    on_worker<absl::StatusOr<std::vector<KeyRecord>>>(
+    jobs_.run<absl::StatusOr<std::vector<KeyRecord>>>(
         [this, group, keys = std::move(keys)] {
             return group_reader::records_of(engine_, group, keys);
         },
@@ -767,7 +771,7 @@ void ReplicaStore::scan(GroupId group,
                         std::string from,
                         size_t bytes_max,
                         Callback<ScanPage> done) {
-    on_worker<absl::StatusOr<ScanPage>>(
+    jobs_.run<absl::StatusOr<ScanPage>>(
         [this, group, from = std::move(from), bytes_max] {
             return group_reader::scan_page(engine_, group, from, bytes_max);
         },
@@ -881,12 +885,14 @@ void ReplicaStore::unite_frontier(GroupId id, Frontier frontier, Done done) {
         std::string encoded;
         frontier.encode(encoded);
         batch.put(storage_keys::frontier(id), encoded);
-        for_each_dot(newly_sealed(group.frontier, frontier, group.stable),
-                     [&](const Dot& dot) { batch.remove(storage_keys::indexed_dot(id, dot)); });
+        const DotIndex::Ranges sealed = newly_sealed(group.frontier, frontier, group.stable);
+        const bool are_few = DotIndex::are_few(sealed);
+        if (are_few) DotIndex::remove(batch, id, sealed);
         if (absl::Status status = commits_.apply(batch); !status.ok()) {
             done(std::move(status));
             return;
         }
+        group.index_lags = group.index_lags || !are_few;
         group.frontier = std::move(frontier);
         ++group.change_count;
     }

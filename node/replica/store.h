@@ -30,9 +30,11 @@
 #include "absl/functional/any_invocable.h"
 
 #include "node/replica/commit_queue.h"
+#include "node/replica/dot_index.h"
 #include "node/replica/expiry_index.h"
 #include "node/replica/group_access.h"
 #include "node/replica/group_reader.h"
+#include "node/replica/jobs.h"
 
 namespace starling::node {
 
@@ -63,7 +65,8 @@ class ReplicaStore final : public GroupAccess {
     const Frontier& frontier(GroupId group);
 
     // All owners of the group have seen the dots up to the bases of `stable` (Knowledge::stable()):
-    // they leave the index, and from then on contexts are stripped of them.
+    // they leave the index, and then contexts are stripped of them. To be told again and again:
+    // what the engine refuses is left for the next time.
     void set_stable(GroupId group, const Frontier& stable);
     const Frontier& stable(GroupId group) { return group_at(group).stable; }
     // R5: collects tombstones whose request was created before `forget_before_ms`.
@@ -106,7 +109,7 @@ class ReplicaStore final : public GroupAccess {
     // Whether there is, or was, any record; known from load() on. Any thread.
     bool has_records() const { return has_records_; }
     // No job of the store's is on a worker, and nothing waits for the disk.
-    bool is_idle() const { return jobs_open_ == 0 && commits_.is_idle(); }
+    bool is_idle() const { return jobs_.open() == 0 && commits_.is_idle(); }
     bool trees_ready() const { return !rebuilding_ && damage_.ok(); }
     // data_loss when the scan of the disk that rebuilds the trees met damage.
     const absl::Status& damage() const { return damage_; }
@@ -147,6 +150,9 @@ class ReplicaStore final : public GroupAccess {
         uint64_t record_count = 0;
         uint64_t tombstone_count = 0;
         uint64_t change_count = 0;
+        // It may have entries of what is stable or sealed, and is to be read.
+        bool index_lags = false;
+        bool index_is_read = false;
         // Of the last collection: older requests are minted no more.
         uint64_t forget_before_ms = 0;
     };
@@ -169,6 +175,7 @@ class ReplicaStore final : public GroupAccess {
     absl::Status check_not_dropping(GroupId group) const;
     void start_rebuild();
     void finish_rebuild(const absl::StatusOr<Rebuilt>& rebuilt);
+    void read_index(GroupId id, Group& group, const Frontier& stable);
     struct Collection;
     void collect_page(std::shared_ptr<Collection> collection);
     void collect_all(std::vector<group_reader::StoredTombstone> tombstones,
@@ -178,14 +185,10 @@ class ReplicaStore final : public GroupAccess {
     void update_all(GroupId group, std::vector<KeyRecord> records, MergeChange change, Done done);
     void drop_now(GroupId group, Done done);
     void drop_page(GroupId group, Done done);
-    // Runs `job` on a worker and `done` with its result on the loop.
-    template <typename T>
-    void on_worker(absl::AnyInvocable<T()> job, absl::AnyInvocable<void(T)> done);
-
-    env::EventLoop& loop_;
-    env::Workers& workers_;
     storage::Engine& engine_;
+    Jobs jobs_;
     CommitQueue commits_;
+    DotIndex dot_index_;
     ExpiryIndex expiries_;
 
     absl::btree_map<GroupId, std::unique_ptr<Group>> groups_;
@@ -202,7 +205,6 @@ class ReplicaStore final : public GroupAccess {
     // group that is no more.
     absl::btree_map<GroupId, uint64_t> drops_;
     uint64_t waiting_read_bytes_ = 0;
-    uint64_t jobs_open_ = 0;
     std::atomic<bool> has_records_ = false;
     bool rebuilding_ = false;
     // Why the trees cannot be rebuilt.
