@@ -53,7 +53,11 @@ namespace starling::base {
     BUG(refutation_same_incarnation)    \
     BUG(session_token_ignored)          \
     BUG(mints_over_own_replica)         \
-    BUG(expired_takes_concurrent)
+    BUG(expired_takes_concurrent)       \
+    BUG(expired_value_shown)            \
+    BUG(hint_replaces_another)          \
+    BUG(hint_dropped_when_seen_alive)   \
+    BUG(removal_ends_above_bottom)
 
 enum class PlantedBug {
     none,

@@ -81,6 +81,10 @@ void HintCourier::deliver_next(const HintStore::Owner& owner) {
         return;
     }
     for (const HintKey& hint : in_turn(owner)) {
+        if (STARLING_PLANTED(hint_dropped_when_seen_alive)) {
+            context_.hints.remove(hint);
+            continue;
+        }
         if (open_[owner] >= window) {
             return;
         }

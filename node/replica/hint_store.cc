@@ -38,6 +38,11 @@ absl::Status HintStore::load() {
 }
 
 void HintStore::keep(HintKey key, std::string_view record, Done done) {
+    if (STARLING_PLANTED(hint_replaces_another)) {
+        for (const HintKey& other : next({key.group, key.seat}, nullptr, hints_.size())) {
+            if (other.key == key.key) remove(other);
+        }
+    }
     const std::string storage_key = storage_keys::hint(key);
     const uint64_t size = storage_key.size() + record.size();
     const auto known = hints_.find(key);

@@ -12,6 +12,7 @@
 namespace starling::node {
 
 bool has_expired(const Sibling& sibling, uint64_t now_ms) {
+    if (STARLING_PLANTED(expired_value_shown)) return false;
     return !sibling.is_tombstone && sibling.expires_ms != 0 && sibling.expires_ms <= now_ms;
 }
 

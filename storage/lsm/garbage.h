@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/planted.h"
 #include "storage/lsm/internal_key.h"
 #include "storage/lsm/range_removals.h"
 
@@ -52,7 +53,8 @@ class GarbageFilter {
                 return true;
             }
         }
-        return kind_of_tag(tag) == ChangeKind::remove && stripe == 0 && is_bottom(user_key_);
+        return kind_of_tag(tag) == ChangeKind::remove && stripe == 0 &&
+               (is_bottom(user_key_) || STARLING_PLANTED(removal_ends_above_bottom));
     }
 
     // Whether the order of the last entry, which was kept, still matters to nobody: every reader

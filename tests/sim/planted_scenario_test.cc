@@ -41,6 +41,7 @@ class Script : public Scenario {
     // Acknowledgements.
     void a_put_is_acknowledged_by_three_nodes();
     void a_stand_in_with_a_slow_disk_keeps_a_hint();
+    void a_stand_in_keeps_two_hints_for_a_key();
     void the_coordinator_is_alone();
     void a_holder_is_asked_twice_while_another_is_away();
     void a_sync_fails();
@@ -69,11 +70,14 @@ class Script : public Scenario {
 
     // Expiry.
     void one_of_two_siblings_expires();
+    void a_value_expires();
 
     // Replicas.
     void a_node_crashes_while_it_stores_large_values();
     void a_node_misses_a_write_and_takes_the_next();
     void a_hint_is_delivered_to_a_holder_that_dies();
+    void a_stand_in_meets_the_holder_again();
+    void deleted_keys_are_compacted();
     void a_value_is_deleted();
     void a_node_is_cut_off_from_a_put_and_read();
     void a_coordinator_dies_before_all_have_its_put();
@@ -159,6 +163,17 @@ void Script::a_stand_in_with_a_slow_disk_keeps_a_hint() {
     machine(stand_in).workers().set_slowness(300);
     put(seats[0], "v", {.replaces = nothing_seen});
     machine(stand_in).workers().set_slowness(1);
+    run_for(seconds(40));
+}
+
+void Script::a_stand_in_keeps_two_hints_for_a_key() {
+    settle(plain(4, 4));
+    const std::vector<uint32_t> seats = holders();
+    crash(seats[1], env::CrashMode::lost, seconds(60));
+    crash(seats[2], env::CrashMode::lost, seconds(60));
+    run_for(seconds(30));
+    put(seats[0], "v", {.replaces = nothing_seen});
+    put(seats[0], "w", {.replaces = nothing_seen});
     run_for(seconds(40));
 }
 
@@ -447,6 +462,44 @@ void Script::a_hint_is_delivered_to_a_holder_that_dies() {
     heal();
 }
 
+// As above, but the holder lives and the hint is to be delivered.
+void Script::a_stand_in_meets_the_holder_again() {
+    settle(plain(4, 4));
+    const std::vector<uint32_t> seats = holders();
+    crash(seats[1], env::CrashMode::lost, seconds(40));
+    crash(seats[2], env::CrashMode::lost, seconds(100));
+    cut(seats[0], seats[1]);
+    run_for(seconds(30));
+    put(seats[0], "v", {.replaces = nothing_seen});
+    wait_until([&] { return machine(seats[1]).is_up(); });
+    run_for(seconds(15));
+    use_key(1);
+    put(seats[0], "w", {.replaces = nothing_seen});
+    heal();
+}
+
+// The values lie deep when their records are removed.
+void Script::deleted_keys_are_compacted() {
+    settle(unaudited(tiny_memtables(3)));
+    int round = 0;
+    const auto put_all = [this, &round](size_t from) {
+        for (const int end = round + 3; round < end; ++round) {
+            for (size_t i = from; i < 200; ++i) {
+                use_key(i);
+                put(1, std::to_string(round) + std::string(3'000, 'v'), {.w = 3});
+            }
+        }
+    };
+    put_all(0);
+    for (size_t i = 0; i < 50; ++i) {
+        use_key(i);
+        remove(1, {.w = 3});
+    }
+    run_for(seconds(120));
+    put_all(50);
+    run_for(seconds(10));
+}
+
 void Script::a_value_is_deleted() {
     settle(plain(3, 3));
     put(1, "v", {.w = 3});
@@ -518,6 +571,13 @@ void Script::a_node_is_cut_off_and_comes_back() {
     heal();
 }
 
+void Script::a_value_expires() {
+    settle(plain(3, 3));
+    put(1, "v", {.w = 3, .ttl = seconds(5)});
+    run_for(seconds(30));
+    read(2);
+}
+
 void Script::one_of_two_siblings_expires() {
     settle(plain(3, 3));
     put(1, "expires", {.replaces = nothing_seen, .w = 3, .ttl = seconds(5)});
@@ -578,6 +638,10 @@ constexpr auto all_scripts = std::to_array<Scripted>({
     {PlantedBug::placement_depends_on_order, "I13", &Script::a_cluster_with_many_partitions_rests},
     {PlantedBug::refutation_same_incarnation, "I13", &Script::a_node_is_cut_off_and_comes_back},
     {PlantedBug::expired_takes_concurrent, "I1", &Script::one_of_two_siblings_expires},
+    {PlantedBug::expired_value_shown, "I26", &Script::a_value_expires},
+    {PlantedBug::hint_replaces_another, "I10", &Script::a_stand_in_keeps_two_hints_for_a_key},
+    {PlantedBug::hint_dropped_when_seen_alive, "I10", &Script::a_stand_in_meets_the_holder_again},
+    {PlantedBug::removal_ends_above_bottom, "I13", &Script::deleted_keys_are_compacted},
     {PlantedBug::session_token_ignored, "I17", &Script::a_session_reads_where_its_write_is_missing},
     {PlantedBug::mints_over_own_replica, "I15", &Script::a_node_that_missed_a_put_gets_the_next},
 });
