@@ -5,6 +5,9 @@
 #include <new>
 #include <string>
 
+#include "absl/base/config.h"
+
+#include "storage/lsm/block_memory.h"
 #include "storage/lsm/internal_key.h"
 #include "storage/lsm/key_word.h"
 
@@ -108,6 +111,25 @@ bool check_entries(std::string_view entries,
 
 constexpr size_t restart_bytes = sizeof(uint64_t) + sizeof(uint32_t);
 
+// A sanitizer sees what lies beyond a block, or is gone, only in memory of the general allocator.
+#if defined(ABSL_HAVE_ADDRESS_SANITIZER)
+constexpr bool has_own_memory = false;
+#else
+constexpr bool has_own_memory = true;
+#endif
+
+void* take_memory(size_t bytes) {
+    return has_own_memory ? BlockMemory::shared().take(bytes) : ::operator new(bytes);
+}
+
+void give_memory_back(void* memory, size_t bytes) {
+    if (has_own_memory) {
+        BlockMemory::shared().give_back(memory, bytes);
+    } else {
+        ::operator delete(memory);
+    }
+}
+
 }  // namespace
 
 BlockPtr Block::make(std::string_view content) {
@@ -124,8 +146,7 @@ BlockPtr Block::make(std::string_view content) {
     if (!check_entries(entries, restarts, count, last_key)) {
         return {};
     }
-    void* const memory =
-        ::operator new(sizeof(Block) + size_t{count} * restart_bytes + entries.size());
+    void* const memory = take_memory(bytes_of(count, entries.size()));
     auto* const block = new (memory) Block(count, static_cast<uint32_t>(entries.size()));
     std::memcpy(block->restarts(), restarts, size_t{count} * 4);
     std::memcpy(block->entries(), entries.data(), entries.size());
@@ -142,12 +163,17 @@ void Block::index_restarts(std::string_view last_user_key) {
 }
 
 void Block::destroy(const Block* block) {
+    const size_t bytes = bytes_of(block->restart_count_, block->entries_bytes_);
     block->~Block();
-    ::operator delete(const_cast<Block*>(block));
+    give_memory_back(const_cast<Block*>(block), bytes);
+}
+
+size_t Block::bytes_of(size_t restart_count, size_t entries_bytes) {
+    return sizeof(Block) + restart_count * restart_bytes + entries_bytes;
 }
 
 uint64_t Block::memory_bytes() const {
-    return sizeof(Block) + restart_count_ * restart_bytes + entries_bytes_;
+    return BlockMemory::piece_bytes(bytes_of(restart_count_, entries_bytes_));
 }
 
 std::string_view Block::restart_key(uint32_t index) const {

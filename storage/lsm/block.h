@@ -66,6 +66,7 @@ class Block {
 
     void index_restarts(std::string_view last_user_key);
     static void destroy(const Block* block);
+    static size_t bytes_of(size_t restart_count, size_t entries_bytes);
 
     // Behind the object lie the restart points' words, their offsets, and the entries.
     uint64_t* words() { return reinterpret_cast<uint64_t*>(this + 1); }

@@ -18,6 +18,12 @@ auto first_reaching(std::span<const TablePtr> tables, std::string_view user_key)
         });
 }
 
+// Of tables, by their index.
+struct LastKeys {
+    const TableList& tables;
+    std::string_view operator()(size_t index) const { return tables[index]->largest_user_key(); }
+};
+
 bool is_sorted_and_disjoint(const TableList& tables) {
     for (size_t i = 1; i < tables.size(); ++i) {
         if (tables[i - 1]->largest_user_key() >= tables[i]->smallest_user_key()) {
@@ -78,6 +84,7 @@ absl::StatusOr<std::shared_ptr<const Version>> Version::apply(const VersionEdit&
         if (!is_sorted_and_disjoint(tables)) {
             return absl::DataLossError(fmt::format("tables of level {} overlap", level));
         }
+        next->last_keys_[level] = KeyFences(tables.size(), LastKeys{tables});
     }
     STARLING_RETURN_IF_ERROR(next->count_value_files(edit));
     if (!edit.range_removals.empty() || !edit.range_removals_gone.empty()) {
@@ -174,10 +181,8 @@ absl::StatusOr<bool> Version::get(TableCache& tables,
         }
     }
     for (size_t level = 1; level < level_count; ++level) {
-        const std::span<const TablePtr> sorted(levels_[level]);
-        const auto table = first_reaching(sorted, user_key);
-        if (table != sorted.end() && (*table)->covers(user_key)) {
-            STARLING_ASSIGN_OR_RETURN(const bool present, tables.get(**table, key, mode, found));
+        if (const TableMetadata* const table = table_of(level, user_key)) {
+            STARLING_ASSIGN_OR_RETURN(const bool present, tables.get(*table, key, mode, found));
             if (present) {
                 return true;
             }
@@ -186,10 +191,17 @@ absl::StatusOr<bool> Version::get(TableCache& tables,
     return false;
 }
 
+const TableMetadata* Version::table_of(size_t level, std::string_view user_key) const {
+    const TableList& tables = levels_[level];
+    const size_t index = last_keys_[level].find(user_key, LastKeys{tables});
+    if (index == tables.size() || user_key < tables[index]->smallest_user_key()) {
+        return nullptr;
+    }
+    return tables[index].get();
+}
+
 bool Version::covers(size_t level, std::string_view user_key) const {
-    const std::span<const TablePtr> sorted(levels_[level]);
-    const auto table = first_reaching(sorted, user_key);
-    return table != sorted.end() && (*table)->covers(user_key);
+    return table_of(level, user_key) != nullptr;
 }
 
 TableList Version::overlapping(size_t level, std::string_view first, std::string_view last) const {

@@ -21,6 +21,7 @@
 
 #include "storage/lsm/file_names.h"
 #include "storage/lsm/internal_iterator.h"
+#include "storage/lsm/key_fences.h"
 #include "storage/lsm/table.h"
 #include "storage/lsm/table_cache.h"
 #include "storage/lsm/version_edit.h"
@@ -73,8 +74,12 @@ class Version {
 
   private:
     absl::Status count_value_files(const VersionEdit& edit);
+    // The table of a sorted level that may hold the key; null: none.
+    const TableMetadata* table_of(size_t level, std::string_view user_key) const;
 
     std::array<TableList, level_count> levels_;
+    // Of the sorted levels: the last user keys of their tables.
+    std::array<KeyFences, level_count> last_keys_;
     std::vector<ValueFile> value_files_;
     // Shared among versions, since few edits change it.
     std::shared_ptr<const RangeRemovals> range_removals_ = std::make_shared<RangeRemovals>();

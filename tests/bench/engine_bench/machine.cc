@@ -1,6 +1,7 @@
 #include "tests/bench/engine_bench/machine.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -108,6 +109,21 @@ uint64_t directory_bytes(const std::string& directory) {
         }
     });
     return bytes;
+}
+
+void copy_database(const std::string& from, const std::string& to) {
+    constexpr std::array<std::string_view, 3> tables{".table", ".ldb", ".sst"};
+    fs::remove_all(to);
+    fs::create_directories(to);
+    for_each_file(from, [&](const fs::path& path) {
+        const fs::path copy = to / fs::relative(path, from);
+        fs::create_directories(copy.parent_path());
+        if (std::find(tables.begin(), tables.end(), path.extension().string()) != tables.end()) {
+            fs::create_hard_link(path, copy);
+        } else {
+            fs::copy_file(path, copy);
+        }
+    });
 }
 
 void drop_page_cache(const std::string& directory) {

@@ -22,6 +22,9 @@ uint64_t written_bytes_of_process();
 void wait_until_idle();
 
 uint64_t directory_bytes(const std::string& directory);
+// Makes `to` anew as a database with the content of `from`. Tables, which no engine changes, are
+// hard links.
+void copy_database(const std::string& from, const std::string& to);
 // Empties the page cache of the directory's files, which nobody may have open.
 void drop_page_cache(const std::string& directory);
 

@@ -2,6 +2,7 @@
 // what counts is the ratio. docs/performance.md has the command, what the rows mean, and results.
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <map>
@@ -71,33 +72,42 @@ std::vector<Row> chosen_rows(const Options& options) {
     return rows;
 }
 
-// The databases of one engine; the loaded one is made when the first row wants it.
+// The databases of one engine. The loaded one is made when the first row wants it and serves all
+// rounds, unless making it is a row itself; rows that change it share a copy in each round.
 class EngineRun {
   public:
     EngineRun(EngineKind engine, const Options& options, const Workload& workload)
         : engine_(std::move(engine)), options_(options), workload_(workload) {}
 
-    void forget_database() { is_loaded_ = false; }
+    void begin_round() { is_copied_ = false; }
 
     RowResult measure(const Row& row) {
-        if (row.start == StartsWith::all_keys && !is_loaded_ && engine_.keeps_data) {
+        if (row.start == StartsWith::nothing) {
+            // This row makes what the others want.
+            return row.name == "fillrandom" ? load(row) : run(row, directory("empty"));
+        }
+        if (engine_.keeps_data && !is_loaded_) {
             load({.name = "load", .start = StartsWith::nothing, .run = load_all_keys});
         }
-        // This row makes what the others want.
-        return row.name == "fillrandom" ? load(row) : run(row, directory(row.start));
+        if (!row.changes_database || !engine_.keeps_data) {
+            return run(row, directory("loaded"));
+        }
+        if (!is_copied_) {
+            copy_database(directory("loaded"), directory("changed"));
+            is_copied_ = true;
+        }
+        return run(row, directory("changed"));
     }
 
   private:
-    std::string directory(StartsWith start) const {
-        return fmt::format("{}/{}-{}",
-                           options_.directory,
-                           engine_.name,
-                           start == StartsWith::nothing ? "empty" : "loaded");
+    std::string directory(std::string_view what) const {
+        return fmt::format("{}/{}-{}", options_.directory, engine_.name, what);
     }
 
     RowResult load(const Row& row) {
         is_loaded_ = true;
-        return run(row, directory(StartsWith::all_keys));
+        is_copied_ = false;
+        return run(row, directory("loaded"));
     }
 
     RowResult run(const Row& row, const std::string& directory) {
@@ -129,6 +139,8 @@ class EngineRun {
     const Options& options_;
     const Workload workload_;
     bool is_loaded_ = false;
+    // In this round.
+    bool is_copied_ = false;
 };
 
 std::vector<Measured> measure_all(const Options& options,
@@ -144,22 +156,25 @@ std::vector<Measured> measure_all(const Options& options,
     std::map<std::string, std::vector<double>> device;
     for (uint32_t round = 0; round < options.rounds; ++round) {
         for (EngineRun& run : runs) {
-            run.forget_database();
+            run.begin_round();
         }
         for (const Row& row : rows) {
             for (size_t i = 0; i < runs.size(); ++i) {
                 if (row.is_cold && !engines[i].keeps_data) {
                     continue;
                 }
+                const auto begin = std::chrono::steady_clock::now();
                 const RowResult result = runs[i].measure(row);
+                const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
                 results[row.name][engines[i].name].push_back(result);
                 fmt::print(stderr,
-                           "round {} {:<20} {:<10} {:>12.0f}/s p99 {:.1f} us\n",
+                           "round {} {:<20} {:<10} {:>12.0f}/s p99 {:.1f} us, took {:.0f} s\n",
                            round,
                            row.name,
                            engines[i].name,
                            result.per_second,
-                           result.p99_microseconds);
+                           result.p99_microseconds,
+                           took.count());
             }
             if (row.is_cold) {
                 if (const auto reads =

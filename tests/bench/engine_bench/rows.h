@@ -57,6 +57,8 @@ struct Row {
     std::string name;
     uint32_t threads = 1;
     StartsWith start = StartsWith::all_keys;
+    // Such rows get what those of the round before them left.
+    bool changes_database = false;
     Measures measures = Measures::rate;
     // The page cache and most of the block cache are empty.
     bool is_cold = false;
@@ -67,7 +69,8 @@ struct Row {
     std::function<RowResult(const RowContext&)> run;
 };
 
-// In an order that lets one loaded database serve all rows that want it. `threads` and
+// In an order that lets one loaded database serve all rows that want it: those that change it come
+// last. `threads` and
 // `sync_threads` are those of the rows with many.
 std::vector<Row> all_rows(uint32_t threads, uint32_t sync_threads);
 

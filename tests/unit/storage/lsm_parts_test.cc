@@ -1,5 +1,7 @@
 // The parts of the engine that are pure, or nearly so.
 
+#include <algorithm>
+#include <set>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -13,6 +15,7 @@
 #include "storage/lsm/compaction_picker.h"
 #include "storage/lsm/file_names.h"
 #include "storage/lsm/garbage.h"
+#include "storage/lsm/key_fences.h"
 #include "storage/lsm/memtable.h"
 #include "storage/lsm/stored_value.h"
 #include "storage/lsm/table_format.h"
@@ -145,6 +148,42 @@ TEST(MemtableTest, ReadersNeedNoLockWhileOneThreadWrites) {
     reader.join();
     EXPECT_EQ(wrong, 0);
     EXPECT_EQ(memtable.last_sequence(), Sequence{count});
+}
+
+// ---- searching among keys ----
+
+RC_GTEST_PROP(KeyFencesTest, FindsTheFirstKeyNotBeforeAnother, (std::set<std::string> drawn)) {
+    const auto prefix = *rc::gen::element<std::string>("", "p", "a longer prefix");
+    std::vector<std::string> keys;
+    for (const std::string& key : drawn) {
+        // Many share the word that is compared first.
+        keys.push_back(prefix + (key.size() % 2 == 0 ? "" : "same word") + key);
+    }
+    std::sort(keys.begin(), keys.end());
+    const auto key_at = [&](size_t index) { return std::string_view(keys[index]); };
+    const KeyFences fences(keys.size(), key_at);
+    std::vector<std::string> targets = keys;
+    targets.push_back(*rc::gen::arbitrary<std::string>());
+    for (const std::string& key : keys) {
+        targets.push_back(key + std::string(1, '\0'));
+        targets.push_back(key.substr(0, key.size() / 2));
+    }
+    for (const std::string& target : targets) {
+        const auto expected = std::lower_bound(keys.begin(), keys.end(), target);
+        RC_ASSERT(fences.find(target, key_at) == static_cast<size_t>(expected - keys.begin()));
+    }
+}
+
+TEST(KeyFencesTest, KeysThatEndWithinTheWordOrderBeforeLongerOnes) {
+    const std::vector<std::string> keys{"a", std::string("a\0", 2), std::string("a\0b", 3), "b"};
+    const auto key_at = [&](size_t index) { return std::string_view(keys[index]); };
+    const KeyFences fences(keys.size(), key_at);
+    for (size_t i = 0; i < keys.size(); ++i) {
+        EXPECT_EQ(fences.find(keys[i], key_at), i);
+    }
+    EXPECT_EQ(fences.find("", key_at), 0u);
+    EXPECT_EQ(fences.find("c", key_at), keys.size());
+    EXPECT_EQ(KeyFences().find("a", key_at), 0u);
 }
 
 // ---- blocks ----
