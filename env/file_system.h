@@ -79,6 +79,12 @@ class FileSystem {
                                                                   const std::string& to) = 0;
     virtual absl::StatusOr<std::unique_ptr<RandomAccessFile>> open_for_read(
         const std::string& path) = 0;
+    // As open_for_read(), but past the cache of pages, for who keeps what it has read and comes
+    // back to the rest by chance only. A file system that cannot do that reads as always.
+    virtual absl::StatusOr<std::unique_ptr<RandomAccessFile>> open_for_direct_read(
+        const std::string& path) {
+        return open_for_read(path);
+    }
     virtual absl::StatusOr<bool> exists(const std::string& path) = 0;
     virtual absl::StatusOr<uint64_t> file_size(const std::string& path) = 0;
     // Names (not paths) of the entries, sorted.

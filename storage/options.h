@@ -35,6 +35,10 @@ struct EngineOptions {
     Compression compression = Compression::lz4;
     // Of tables in the deepest level, which holds most of the data; none: as the others.
     std::optional<Compression> deepest_compression;
+    // Reads of single keys bypass the cache of pages, where the file system can: for a block cache
+    // that has most of the memory. Scans and compactions do not. A table then takes two
+    // descriptors.
+    bool direct_reads = false;
     // Uncompressed size of a block: the unit of reading and caching.
     uint64_t block_bytes = 4096;
     // Size at which a compaction begins a new table.

@@ -47,6 +47,9 @@ std::unique_ptr<WritableFile> make_posix_writable(FileDescriptor file,
                                                   std::string path,
                                                   WritableExtent extent);
 std::unique_ptr<RandomAccessFile> make_posix_readable(FileDescriptor file, std::string path);
+// REQUIRES: opened with O_DIRECT.
+std::unique_ptr<RandomAccessFile> make_posix_direct_readable(FileDescriptor file, std::string path);
+
 enum class LockKind { exclusive, shared };
 
 // flock(): it belongs to the open file, so an exclusive one refuses a second open in this process

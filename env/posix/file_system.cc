@@ -61,6 +61,17 @@ absl::StatusOr<std::unique_ptr<RandomAccessFile>> PosixFileSystem::open_for_read
     return make_posix_readable(std::move(file), path);
 }
 
+absl::StatusOr<std::unique_ptr<RandomAccessFile>> PosixFileSystem::open_for_direct_read(
+    const std::string& path) {
+    absl::StatusOr<FileDescriptor> file = open_regular_file(path, O_RDONLY | O_DIRECT);
+    // What a file system says that has no such way.
+    if (absl::IsInvalidArgument(file.status())) {
+        return open_for_read(path);
+    }
+    STARLING_RETURN_IF_ERROR(file.status());
+    return make_posix_direct_readable(*std::move(file), path);
+}
+
 absl::StatusOr<bool> PosixFileSystem::exists(const std::string& path) {
     struct stat status{};
     if (::lstat(path.c_str(), &status) == 0) {

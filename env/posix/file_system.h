@@ -19,6 +19,8 @@ class PosixFileSystem final : public FileSystem {
                                                           const std::string& to) override;
     absl::StatusOr<std::unique_ptr<RandomAccessFile>> open_for_read(
         const std::string& path) override;
+    absl::StatusOr<std::unique_ptr<RandomAccessFile>> open_for_direct_read(
+        const std::string& path) override;
     absl::StatusOr<bool> exists(const std::string& path) override;
     absl::StatusOr<uint64_t> file_size(const std::string& path) override;
     absl::StatusOr<std::vector<std::string>> list(const std::string& directory) override;

@@ -15,11 +15,14 @@
 namespace starling::storage::lsm {
 
 struct Background::Merge {
+    explicit Merge(BlockCache& cache) : warm(cache) {}
+
     Picked picked;
     base::MonotonicTime begin;
     // That the inputs are of.
     std::shared_ptr<const Version> version;
     uint64_t entry_count = 0;
+    WarmBlocks warm;
     std::unique_ptr<InternalIterator> entries;
     std::unique_ptr<TableWriter> writer;
 
@@ -430,7 +433,7 @@ absl::Status Background::move(const Compaction& compaction) {
 absl::StatusOr<std::unique_ptr<Background::Merge>> Background::begin_merge(Picked picked) {
     STARLING_RETURN_IF_ERROR(parts_.catalog.settle());
     STARLING_RETURN_IF_ERROR(check_space(picked.compaction.input_bytes()));
-    auto merge = std::make_unique<Merge>();
+    auto merge = std::make_unique<Merge>(parts_.tables.blocks());
     merge->picked = std::move(picked);
     merge->begin = parts_.clock.now();
     merge->version = parts_.catalog.version();
@@ -442,13 +445,14 @@ absl::StatusOr<std::unique_ptr<Background::Merge>> Background::begin_merge(Picke
     }
     std::vector<std::unique_ptr<InternalIterator>> sources;
     const std::span<const TablePtr> upper(inputs.upper);
+    ReadTally& tally = merge->warm.inputs();
     // Tables of level 0 overlap.
     const size_t together = inputs.level == 0 ? 1 : upper.size();
     for (size_t i = 0; i < upper.size(); i += together) {
         sources.push_back(
-            new_level_iterator(parts_.tables, upper.subspan(i, together), ReadMode::once));
+            new_level_iterator(parts_.tables, upper.subspan(i, together), ReadMode::once, &tally));
     }
-    sources.push_back(new_level_iterator(parts_.tables, inputs.lower, ReadMode::once));
+    sources.push_back(new_level_iterator(parts_.tables, inputs.lower, ReadMode::once, &tally));
     merge->entries = new_merging_iterator(std::move(sources));
 
     const uint32_t output_level = inputs.output_level;
@@ -460,6 +464,7 @@ absl::StatusOr<std::unique_ptr<Background::Merge>> Background::begin_merge(Picke
     writer.now = parts_.expiry_clock.now();
     writer.value_files_to_leave = inputs.value_files_to_leave;
     writer.values = &parts_.values;
+    writer.warm = &merge->warm;
     writer.is_bottom = [version = merge->version, output_level](std::string_view user_key) {
         for (size_t level = output_level + 1; level < level_count; ++level) {
             if (version->covers(level, user_key)) {

@@ -84,12 +84,14 @@ LookupKey::LookupKey(std::string_view key, Sequence sequence)
     : user_key(key), tag(seek_tag(sequence)), hash(bloom_hash(key)) {}
 
 Table::Table(std::unique_ptr<env::RandomAccessFile> file,
+             std::unique_ptr<env::RandomAccessFile> direct_file,
              std::string path,
              uint64_t number,
              TableIndex index,
              std::string filter,
              BlockCache& cache)
     : file_(std::move(file)),
+      direct_file_(std::move(direct_file)),
       path_(std::move(path)),
       number_(number),
       index_(std::move(index)),
@@ -99,7 +101,8 @@ Table::Table(std::unique_ptr<env::RandomAccessFile> file,
 absl::StatusOr<std::shared_ptr<const Table>> Table::open(env::FileSystem& files,
                                                          const std::string& directory,
                                                          const TableMetadata& metadata,
-                                                         BlockCache& cache) {
+                                                         BlockCache& cache,
+                                                         bool direct_reads) {
     const std::string path = table_path(directory, metadata.number);
     STARLING_ASSIGN_OR_RETURN(auto file, files.open_for_read(path));
     STARLING_ASSIGN_OR_RETURN(const uint64_t size, file->size());
@@ -131,19 +134,37 @@ absl::StatusOr<std::shared_ptr<const Table>> Table::open(env::FileSystem& files,
         // A copy, of no more bytes than it has.
         filter = buffers.content;
     }
-    return std::shared_ptr<const Table>(new Table(
-        std::move(file), path, metadata.number, *std::move(index), std::move(filter), cache));
+    std::unique_ptr<env::RandomAccessFile> direct_file;
+    if (direct_reads) {
+        STARLING_ASSIGN_OR_RETURN(direct_file, files.open_for_direct_read(path));
+    }
+    return std::shared_ptr<const Table>(new Table(std::move(file),
+                                                  std::move(direct_file),
+                                                  path,
+                                                  metadata.number,
+                                                  *std::move(index),
+                                                  std::move(filter),
+                                                  cache));
 }
 
-absl::StatusOr<BlockPtr> Table::read(size_t index, ReadMode mode) const {
+absl::StatusOr<BlockPtr> Table::read(const env::RandomAccessFile& file,
+                                     size_t index,
+                                     ReadMode mode,
+                                     ReadTally* tally) const {
     const BlockHandle handle = index_.handle(index);
     if (BlockPtr block = cache_.find(number_, handle.offset)) {
+        if (tally != nullptr) {
+            ++tally->found;
+        }
         return block;
+    }
+    if (tally != nullptr) {
+        ++tally->read;
     }
     if (mode == ReadMode::memory_only) {
         return absl::UnavailableError("not in memory");
     }
-    STARLING_ASSIGN_OR_RETURN(BlockPtr block, read_data_block(*file_, path_, number_, handle));
+    STARLING_ASSIGN_OR_RETURN(BlockPtr block, read_data_block(file, path_, number_, handle));
     if (mode == ReadMode::cached) {
         cache_.insert(number_, handle.offset, block);
     }
@@ -158,7 +179,8 @@ absl::StatusOr<bool> Table::get(const LookupKey& key, ReadMode mode, FoundEntry&
     if (index == index_.block_count()) {
         return false;
     }
-    STARLING_ASSIGN_OR_RETURN(const BlockPtr block, read(index, mode));
+    const env::RandomAccessFile& file = direct_file_ != nullptr ? *direct_file_ : *file_;
+    STARLING_ASSIGN_OR_RETURN(const BlockPtr block, read(file, index, mode));
     std::string_view value;
     if (!block->find(key.user_key, key.tag, found.tag, value)) {
         return false;
@@ -228,7 +250,7 @@ bool TableIterator::enter(size_t index) {
     if (index >= table_->index_.block_count()) {
         return false;
     }
-    auto block = table_->read(index, mode_);
+    auto block = table_->read(*table_->file_, index, mode_, tally_);
     if (!block.ok()) {
         STARLING_MARK(table_block_unreadable_in_iteration);
         status_ = block.status();

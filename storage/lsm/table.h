@@ -41,13 +41,21 @@ enum class ReadMode {
     memory_only,
 };
 
+// The blocks that an iterator came through: found in the cache, and read from the file.
+struct ReadTally {
+    uint64_t found = 0;
+    uint64_t read = 0;
+};
+
 class Table {
   public:
-    // data_loss: not the table that `metadata` describes.
+    // `direct_reads`: get() reads the file past the cache of pages. data_loss: not the table that
+    // `metadata` describes.
     static absl::StatusOr<std::shared_ptr<const Table>> open(env::FileSystem& files,
                                                              const std::string& directory,
                                                              const TableMetadata& metadata,
-                                                             BlockCache& cache);
+                                                             BlockCache& cache,
+                                                             bool direct_reads = false);
 
     // The newest change of the key that the lookup may see; false: none.
     absl::StatusOr<bool> get(const LookupKey& key, ReadMode mode, FoundEntry& found) const;
@@ -64,6 +72,7 @@ class Table {
     friend class TableIterator;
 
     Table(std::unique_ptr<env::RandomAccessFile> file,
+          std::unique_ptr<env::RandomAccessFile> direct_file,
           std::string path,
           uint64_t number,
           TableIndex index,
@@ -71,9 +80,14 @@ class Table {
           BlockCache& cache);
 
     // The block with this place in the index.
-    absl::StatusOr<BlockPtr> read(size_t index, ReadMode mode) const;
+    absl::StatusOr<BlockPtr> read(const env::RandomAccessFile& file,
+                                  size_t index,
+                                  ReadMode mode,
+                                  ReadTally* tally = nullptr) const;
 
     const std::unique_ptr<env::RandomAccessFile> file_;
+    // Null: single keys are read like all else.
+    const std::unique_ptr<env::RandomAccessFile> direct_file_;
     const std::string path_;
     const uint64_t number_;
     const TableIndex index_;
@@ -84,8 +98,8 @@ class Table {
 // A place in the index of a table, and an iterator over the block there.
 class TableIterator final : public InternalIterator {
   public:
-    // REQUIRES: reset() before anything else.
-    explicit TableIterator(ReadMode mode) : mode_(mode) {}
+    // REQUIRES: reset() before anything else. `tally` may be null.
+    TableIterator(ReadMode mode, ReadTally* tally) : mode_(mode), tally_(tally) {}
 
     // Goes on to another table, which it shares; not valid before a seek.
     void reset(std::shared_ptr<const Table> table);
@@ -117,6 +131,7 @@ class TableIterator final : public InternalIterator {
     void enter_previous();
 
     const ReadMode mode_;
+    ReadTally* const tally_;
     std::shared_ptr<const Table> table_;
     size_t index_ = 0;
     BlockIterator block_;

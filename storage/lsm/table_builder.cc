@@ -23,21 +23,24 @@ constexpr size_t write_bytes = 256u << 10;
 absl::StatusOr<std::unique_ptr<TableBuilder>> TableBuilder::create(env::FileSystem& files,
                                                                    const std::string& directory,
                                                                    uint64_t number,
-                                                                   const EngineOptions& options) {
+                                                                   const EngineOptions& options,
+                                                                   WarmBlocks* warm) {
     std::string path = table_path(directory, number);
     STARLING_ASSIGN_OR_RETURN(auto file, files.create(path));
     return std::unique_ptr<TableBuilder>(
-        new TableBuilder(files, std::move(path), number, options, std::move(file)));
+        new TableBuilder(files, std::move(path), number, options, warm, std::move(file)));
 }
 
 TableBuilder::TableBuilder(env::FileSystem& files,
                            std::string path,
                            uint64_t number,
                            const EngineOptions& options,
+                           WarmBlocks* warm,
                            std::unique_ptr<env::WritableFile> file)
     : files_(files),
       path_(std::move(path)),
       options_(options),
+      warm_(warm),
       file_(std::move(file)),
       block_(restart_interval),
       index_(index_restart_interval),
@@ -102,7 +105,11 @@ absl::Status TableBuilder::note_value(ChangeKind kind, std::string_view stored) 
 }
 
 void TableBuilder::end_block() {
-    const BlockHandle handle = put_block(block_.finish(), options_.compression);
+    const std::string_view content = block_.finish();
+    const BlockHandle handle = put_block(content, options_.compression);
+    if (warm_ != nullptr) {
+        warm_->written(metadata_.number, handle.offset, content);
+    }
     block_.reset();
     index_.add(last_key_, encode_block_handle(handle));
 }

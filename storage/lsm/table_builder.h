@@ -18,16 +18,19 @@
 #include "storage/lsm/stored_value.h"
 #include "storage/lsm/table_format.h"
 #include "storage/lsm/table_metadata.h"
+#include "storage/lsm/warm_blocks.h"
 #include "storage/options.h"
 
 namespace starling::storage::lsm {
 
 class TableBuilder {
   public:
+    // `warm` is told of each block of entries.
     static absl::StatusOr<std::unique_ptr<TableBuilder>> create(env::FileSystem& files,
                                                                 const std::string& directory,
                                                                 uint64_t number,
-                                                                const EngineOptions& options);
+                                                                const EngineOptions& options,
+                                                                WarmBlocks* warm = nullptr);
     ~TableBuilder();
     TableBuilder(const TableBuilder&) = delete;
     TableBuilder& operator=(const TableBuilder&) = delete;
@@ -46,6 +49,7 @@ class TableBuilder {
                  std::string path,
                  uint64_t number,
                  const EngineOptions& options,
+                 WarmBlocks* warm,
                  std::unique_ptr<env::WritableFile> file);
 
     absl::Status note_value(ChangeKind kind, std::string_view stored);
@@ -57,6 +61,7 @@ class TableBuilder {
     env::FileSystem& files_;
     const std::string path_;
     const EngineOptions options_;
+    WarmBlocks* const warm_;
 
     std::unique_ptr<env::WritableFile> file_;
     // Bytes given to the file, and those that follow.

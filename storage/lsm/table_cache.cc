@@ -9,11 +9,12 @@ namespace starling::storage::lsm {
 TableCache::TableCache(env::FileSystem& files,
                        std::string directory,
                        BlockCache& blocks,
-                       size_t tables_max)
+                       const EngineOptions& options)
     : files_(files),
       directory_(std::move(directory)),
+      direct_reads_(options.direct_reads),
       blocks_(blocks),
-      tables_(tables_max, tables_max) {}
+      tables_(options.open_tables_max, options.open_tables_max) {}
 
 absl::StatusOr<std::shared_ptr<const Table>> TableCache::find(const TableMetadata& metadata,
                                                               ReadMode mode) {
@@ -43,7 +44,8 @@ absl::StatusOr<TableCache::TablePointer> TableCache::open(const TableMetadata& m
         return absl::UnavailableError("not in memory");
     }
     // Two threads may open one table at the same time; the second copy then goes away.
-    STARLING_ASSIGN_OR_RETURN(auto table, Table::open(files_, directory_, metadata, blocks_));
+    STARLING_ASSIGN_OR_RETURN(auto table,
+                              Table::open(files_, directory_, metadata, blocks_, direct_reads_));
     tables_.insert({.first = metadata.number}, table);
     return table;
 }

@@ -13,6 +13,7 @@
 #include "storage/lsm/block_cache.h"
 #include "storage/lsm/clock_cache.h"
 #include "storage/lsm/table.h"
+#include "storage/options.h"
 
 namespace starling::storage::lsm {
 
@@ -21,7 +22,7 @@ class TableCache {
     TableCache(env::FileSystem& files,
                std::string directory,
                BlockCache& blocks,
-               size_t tables_max);
+               const EngineOptions& options);
 
     // Opens the table when it is not open. With ReadMode::memory_only: `unavailable` instead.
     absl::StatusOr<std::shared_ptr<const Table>> find(const TableMetadata& metadata, ReadMode mode);
@@ -35,6 +36,8 @@ class TableCache {
     // fall out as others come.)
     void forget(uint64_t number);
     uint64_t memory_bytes() const;
+    // Where tables keep their blocks.
+    BlockCache& blocks() { return blocks_; }
 
   private:
     using TablePointer = std::shared_ptr<const Table>;
@@ -47,6 +50,7 @@ class TableCache {
     // Constant after construction.
     env::FileSystem& files_;
     const std::string directory_;
+    const bool direct_reads_;
     BlockCache& blocks_;
 
     ClockCache<TablePointer, One> tables_;

@@ -102,10 +102,12 @@ absl::Status TableWriter::add(std::string_view key, std::string_view value) {
         STARLING_RETURN_IF_ERROR(finish_table());
     }
     if (builder_ == nullptr) {
-        STARLING_ASSIGN_OR_RETURN(
-            builder_,
-            TableBuilder::create(
-                files_, options_.directory, options_.next_file_number(), options_.engine));
+        STARLING_ASSIGN_OR_RETURN(builder_,
+                                  TableBuilder::create(files_,
+                                                       options_.directory,
+                                                       options_.next_file_number(),
+                                                       options_.engine,
+                                                       options_.warm));
     }
     last_user_key_.assign(user_key_of(key));
     if (!garbage_.is_settled(options_.is_bottom)) {

@@ -42,6 +42,8 @@ struct TableWriterOptions {
     std::vector<uint64_t> value_files_to_leave;
     // Not null where `entries` may hold separate values.
     ValueFiles* values = nullptr;
+    // Null: none of what is written goes into the cache.
+    WarmBlocks* warm = nullptr;
     // Asked between entries; true ends the work with `cancelled`.
     std::function<bool()> should_stop;
 };

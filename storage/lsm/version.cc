@@ -217,8 +217,11 @@ TableList Version::overlapping(size_t level, std::string_view first, std::string
 // Stands in one table at a time.
 class LevelIterator final : public InternalIterator {
   public:
-    LevelIterator(TableCache& cache, std::span<const TablePtr> tables, ReadMode mode)
-        : cache_(cache), tables_(tables), mode_(mode), entries_(mode) {}
+    LevelIterator(TableCache& cache,
+                  std::span<const TablePtr> tables,
+                  ReadMode mode,
+                  ReadTally* tally)
+        : cache_(cache), tables_(tables), mode_(mode), entries_(mode, tally) {}
 
     bool valid() const override { return valid_; }
     void seek_to_first() override {
@@ -321,8 +324,9 @@ class LevelIterator final : public InternalIterator {
 
 std::unique_ptr<InternalIterator> new_level_iterator(TableCache& cache,
                                                      std::span<const TablePtr> tables,
-                                                     ReadMode mode) {
-    return std::make_unique<LevelIterator>(cache, tables, mode);
+                                                     ReadMode mode,
+                                                     ReadTally* tally) {
+    return std::make_unique<LevelIterator>(cache, tables, mode, tally);
 }
 
 void Version::add_iterators(TableCache& tables,

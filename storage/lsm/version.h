@@ -87,9 +87,10 @@ class Version {
 };
 
 // Over sorted tables without overlap, each opened when it is reached. What `tables` points to must
-// outlive it.
+// outlive it, and so must `tally`, where it is not null.
 std::unique_ptr<InternalIterator> new_level_iterator(TableCache& cache,
                                                      std::span<const TablePtr> tables,
-                                                     ReadMode mode);
+                                                     ReadMode mode,
+                                                     ReadTally* tally = nullptr);
 
 }  // namespace starling::storage::lsm

@@ -55,7 +55,7 @@ BlockCache new_cache() {
 
 // All entries, forward and backward; false: something was refused.
 bool read_all(const std::shared_ptr<const Table>& table, Entries& found) {
-    TableIterator iterator(ReadMode::once);
+    TableIterator iterator(ReadMode::once, nullptr);
     iterator.reset(table);
     size_t forward = 0;
     for (iterator.seek_to_first(); iterator.valid(); iterator.next()) {
@@ -165,7 +165,7 @@ void check_foreign(std::string_view input) {
     }
     Entries found;
     read_all(*table, found);
-    TableIterator iterator(ReadMode::once);
+    TableIterator iterator(ReadMode::once, nullptr);
     iterator.reset(*table);
     for (const auto& [key, value] : found) {
         FoundEntry entry;

@@ -22,6 +22,8 @@ struct EngineSettings {
     uint32_t filter_bits_per_key = 10;
     // "none" or "lz4"; LevelDB knows only Snappy, which it then gets.
     std::string compression = "lz4";
+    // Single keys are read past the cache of pages. LevelDB maps its tables, whatever this says.
+    bool direct_reads = false;
 };
 
 enum class Durability { buffered, synced };

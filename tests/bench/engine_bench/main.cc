@@ -34,6 +34,7 @@ struct Options {
     uint64_t cache_bytes = 0;
     uint64_t write_buffer_bytes = 64u << 20;
     std::string compression = "lz4";
+    bool direct_reads = false;
     std::string directory;
     std::string json;
     bool source_rows = false;
@@ -123,7 +124,8 @@ class EngineRun {
                                         : row.is_cold            ? data_bytes / 20
                                                                  : data_bytes * 2,
                          .write_buffer_bytes = options_.write_buffer_bytes,
-                         .compression = options_.compression},
+                         .compression = options_.compression,
+                         .direct_reads = options_.direct_reads},
             .workload = workload_,
             .threads = row.threads};
         // What others left unwritten is not to be this row's matter.
@@ -232,7 +234,8 @@ void run_sources(const Options& options, const std::vector<EngineKind>& engines)
             .directory = fmt::format("{}/{}-sources", options.directory, engine.name),
             .cache_bytes = options.cache_bytes > 0 ? options.cache_bytes : uint64_t{64} << 20,
             .write_buffer_bytes = options.write_buffer_bytes,
-            .compression = options.compression};
+            .compression = options.compression,
+            .direct_reads = options.direct_reads};
         bool done = true;
         run_in_child(
             [&] { run_source_rows(engine, settings, options.seconds); }, &done, sizeof(done));
@@ -297,6 +300,9 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--compression", options.compression, "none or lz4 (LevelDB: Snappy)")
         ->check(CLI::IsMember({"none", "lz4"}));
+    app.add_flag("--direct-reads",
+                 options.direct_reads,
+                 "engines that can read past the cache of pages (LevelDB cannot)");
     app.add_option("--directory", options.directory, "where databases are made, and removed");
     app.add_option("--json", options.json, "also writes the figures to this file");
     app.add_flag(

@@ -35,6 +35,7 @@ rocksdb::Options options_of(const EngineSettings& settings) {
     options.write_buffer_size = settings.write_buffer_bytes / memtable_count;
     options.max_write_buffer_number = memtable_count;
     options.max_background_jobs = background_jobs;
+    options.use_direct_reads = settings.direct_reads;
     options.compression =
         settings.compression == "none" ? rocksdb::kNoCompression : rocksdb::kLZ4Compression;
     options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));

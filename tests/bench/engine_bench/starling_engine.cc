@@ -29,6 +29,7 @@ storage::EngineOptions options_of(const std::string& engine, const EngineSetting
     options.block_cache_bytes = settings.cache_bytes;
     options.block_bytes = settings.block_bytes;
     options.filter_bits_per_key = settings.filter_bits_per_key;
+    options.direct_reads = settings.direct_reads;
     options.compression =
         settings.compression == "none" ? storage::Compression::none : storage::Compression::lz4;
     return options;

@@ -29,6 +29,7 @@ class EngineThreadsTest : public testing::TestWithParam<std::string> {
     std::unique_ptr<Engine> open() {
         EngineOptions options = small_options(GetParam());
         options.memory_bytes_max = 64 << 10;
+        options.direct_reads = true;
         options.bitcask_file_bytes = 16 << 10;
         options.bitcask_stale_bytes_max = 16 << 10;
         auto opened = open_engine(directory + "/data", options, environment(files, workers));

@@ -73,6 +73,25 @@ TEST_F(LsmEngineTest, WhatIsOnlyOnDiskIsReadOnceAndThenAnsweredFromMemory) {
     EXPECT_GT(engine->statistics().block_cache_hits, 0u);
 }
 
+TEST_F(LsmEngineTest, ACompactionKeepsInMemoryWhatReadersHadThere) {
+    options.block_cache_bytes = 1 << 20;
+    reopen();
+    fill(0, 200);
+    ASSERT_TRUE(engine->compact().ok());
+    const auto misses_of = [&](int first, int count) {
+        const uint64_t before = engine->statistics().block_cache_misses;
+        for (int i = first; i < first + count; ++i) {
+            EXPECT_EQ(read(*engine, fmt::format("key{:06}", i)), std::string(100, 'v'));
+        }
+        return engine->statistics().block_cache_misses - before;
+    };
+    EXPECT_GT(misses_of(0, 100), 20u);
+    ASSERT_TRUE(engine->compact().ok());
+    // A block may lie across the border.
+    EXPECT_LE(misses_of(0, 100), 1u);
+    EXPECT_GT(misses_of(100, 100), 20u) << "nobody had asked for these";
+}
+
 TEST_F(LsmEngineTest, WritesStallInsteadOfWaitingAndGoOnAfterTheFlush) {
     WriteBatch batch;
     batch.put("a", std::string(3000, 'x'));

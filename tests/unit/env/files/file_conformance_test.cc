@@ -244,6 +244,31 @@ TYPED_TEST(FileConformanceTest, ReadsAreExactAndShortOnlyAtTheEnd) {
     EXPECT_EQ(*(*file)->size(), 10U);
 }
 
+TYPED_TEST(FileConformanceTest, DirectReadsAreAsExactWhereverTheyBeginAndEnd) {
+    std::string content;
+    for (uint32_t i = 0; content.size() < 300'001; ++i) {
+        content += std::to_string(i * 2654435761U);
+    }
+    EXPECT_OK(write_file(this->files(), this->path("table"), content));
+    auto file = this->files().open_for_direct_read(this->path("table"));
+    ASSERT_OK(file);
+    EXPECT_EQ(*(*file)->size(), content.size());
+    std::string scratch(content.size() + 10'000, '\0');
+    const uint64_t places[] = {0, 1, 511, 512, 4095, 4096, 4097, 65'536, content.size() - 1};
+    for (const uint64_t offset : places) {
+        for (const uint64_t count :
+             {uint64_t{0}, uint64_t{1}, uint64_t{4096}, uint64_t{5000}, uint64_t{content.size()}}) {
+            const std::string expected = content.substr(offset, count);
+            ASSERT_EQ(*(*file)->read(offset, count, scratch.data()), expected.size());
+            ASSERT_EQ(scratch.substr(0, expected.size()), expected)
+                << count << " bytes at " << offset;
+        }
+    }
+    EXPECT_EQ(*(*file)->read(content.size(), 1, scratch.data()), 0U);
+    EXPECT_EQ(*(*file)->read(content.size() + 9000, 1, scratch.data()), 0U);
+    EXPECT_TRUE(absl::IsNotFound(this->files().open_for_direct_read(this->path("gone")).status()));
+}
+
 TYPED_TEST(FileConformanceTest, MissingFilesAreNotFoundAndNamed) {
     FileSystem& files = this->files();
     const std::string gone = this->path("gone");
