@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/byte_limit.h"
@@ -18,6 +19,13 @@
 
 namespace starling::node {
 
+// Where the membership is stored, in shard 0.
+std::string membership_key();
+// To whoever asks while the node starts or stops.
+absl::Status not_serving();
+
+// node_impl.cc: how it starts and stops; node_data.cc: what it finds on the disk; node_frames.cc,
+// node_cluster.cc, node_services.cc: what peers, the cluster part and clients ask of it.
 class Node::Impl final : private ShardHost, private ClusterHost {
   public:
     Impl(NodeOptions options, NodeEnvironment environment);
@@ -122,5 +130,31 @@ class Node::Impl final : private ShardHost, private ClusterHost {
     // By shard.
     std::deque<base::ByteLimit> frames_in_;
 };
+
+template <typename T>
+void Node::Impl::ask_all(const std::function<T(Shard&)>& ask,
+                         absl::AnyInvocable<void(std::vector<T>)> done) {
+    struct Pending {
+        std::vector<T> answers;
+        uint32_t left = 0;
+        absl::AnyInvocable<void(std::vector<T>)> done;
+    };
+    // Shared by the loops that are asked.
+    auto pending = std::make_shared<Pending>();
+    pending->answers.resize(shard_count());
+    pending->left = shard_count();
+    pending->done = std::move(done);
+    for (uint32_t index = 0; index < shard_count(); ++index) {
+        environment_.loops[index]->post([this, index, ask, pending] {
+            T answer = ask(*shards_[index]);
+            loop0().post([index, pending, answer = std::move(answer)]() mutable {
+                pending->answers[index] = std::move(answer);
+                if (--pending->left == 0) {
+                    pending->done(std::move(pending->answers));
+                }
+            });
+        });
+    }
+}
 
 }  // namespace starling::node

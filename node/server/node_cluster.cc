@@ -1,0 +1,134 @@
+// What the cluster part tells the shards, and they it.
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/mark.h"
+#include "node/server/node_impl.h"
+
+namespace starling::node {
+
+std::string membership_key() {
+    return storage_keys::meta("membership");
+}
+
+void Node::Impl::seats_changed(uint32_t shard,
+                               base::ClusterId cluster,
+                               std::vector<HeldSeat> held) {
+    auto task = [this, shard, cluster, held = std::move(held)]() mutable {
+        if (cluster.raw() != cluster_id_) {
+            STARLING_MARK(seats_of_a_cluster_that_was_left);
+            return;
+        }
+        held_[shard] = std::move(held);
+        std::vector<HeldSeat> all;
+        for (const std::vector<HeldSeat>& part : held_) {
+            all.insert(all.end(), part.begin(), part.end());
+        }
+        std::sort(all.begin(), all.end());
+        cluster_->set_own_seats(all);
+    };
+    if (phase_ == Phase::starting || loop0().in_loop()) {
+        task();
+    } else {
+        loop0().post(std::move(task));
+    }
+}
+
+void Node::Impl::view_changed(ClusterViewPtr view) {
+    for (uint32_t index = 0; index < shard_count(); ++index) {
+        on_shard(index, [view](Shard& shard) { shard.set_view(view); });
+    }
+}
+
+void Node::Impl::member_seats_changed(base::NodeId node, std::vector<HeldSeat> held) {
+    for (uint32_t index = 0; index < shard_count(); ++index) {
+        on_shard(index, [node, held](Shard& shard) { shard.set_member_seats(node, held); });
+    }
+}
+
+void Node::Impl::peer_is_back(base::NodeId node) {
+    for (uint32_t index = 0; index < shard_count(); ++index) {
+        on_shard(index, [node](Shard& shard) { shard.peer_is_back(node); });
+    }
+}
+
+void Node::Impl::store_membership(const std::string& state, ClusterHost::Done done) {
+    storage::WriteBatch batch;
+    batch.put(membership_key(), state);
+    shards_[0]->commit(batch, std::move(done));
+}
+
+void Node::Impl::persist_membership(std::string state) {
+    store_membership(state, [this](const absl::Status& status) {
+        if (!status.ok()) {
+            STARLING_MARK(membership_not_stored);
+            log("warning",
+                fmt::format("the membership could not be stored: {}", status.ToString()));
+        }
+    });
+}
+
+bool Node::Impl::holds_data() {
+    bool found = false;
+    for (const std::unique_ptr<Shard>& shard : shards_) {
+        found = found || shard->has_data();
+    }
+    return found;
+}
+
+void Node::Impl::enter_cluster(const Identity& identity,
+                               std::string membership,
+                               ClusterHost::Done done) {
+    // From here on no shard writes for the old cluster, so what the answers say stays true.
+    ask_all<bool>(
+        [](Shard& shard) { return shard.freeze(); },
+        [this, identity, membership = std::move(membership), done = std::move(done)](
+            std::vector<bool> has_data) mutable {
+            const auto unfreeze = [this] {
+                for (uint32_t index = 0; index < shard_count(); ++index) {
+                    on_shard(index, [](Shard& shard) { shard.unfreeze(); });
+                }
+            };
+            if (std::find(has_data.begin(), has_data.end(), true) != has_data.end()) {
+                STARLING_MARK(enter_cluster_with_data);
+                unfreeze();
+                done(base::make_error(absl::StatusCode::kFailedPrecondition,
+                                      base::reason::has_data,
+                                      "this node was written to while it was joining"));
+                return;
+            }
+            Identity first = identity;
+            first.shard = 0;
+            storage::WriteBatch batch;
+            batch.put(membership_key(), membership);
+            put_identity(batch, first);
+            shards_[0]->commit(
+                batch,
+                [this, identity, unfreeze, done = std::move(done)](absl::Status status) mutable {
+                    if (!status.ok()) {
+                        STARLING_MARK(enter_cluster_not_stored);
+                        unfreeze();
+                        done(std::move(status));
+                        return;
+                    }
+                    cluster_id_ = identity.cluster.id.raw();
+                    held_.assign(shard_count(), {});
+                    // Only when none of them announces seats of the old cluster any more.
+                    ask_all<bool>(
+                        [identity](Shard& shard) {
+                            shard.enter_cluster(identity);
+                            shard.unfreeze();
+                            return true;
+                        },
+                        [done = std::move(done)](const std::vector<bool>&) mutable {
+                            done(absl::OkStatus());
+                        });
+                });
+        });
+}
+
+}  // namespace starling::node
