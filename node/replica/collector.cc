@@ -8,6 +8,8 @@ namespace starling::node {
 namespace {
 
 constexpr base::Duration interval = std::chrono::seconds(1);
+// Under load what owners tell changes with each comparison.
+constexpr base::Duration save_interval = std::chrono::seconds(10);
 // More requests have become too old to be minted again, since the last pass: enough for another
 // one, and after one that found nothing to collect.
 constexpr uint64_t progress_ms = 2'000;
@@ -19,6 +21,10 @@ void Collector::start() {
     timer_ = loop_.schedule_after(interval, [this] {
         for (const GroupId group : store_.groups()) {
             standings_.look_at_own(group);
+        }
+        if (loop_.now() >= save_at_) {
+            standings_.save_memory();
+            save_at_ = loop_.now() + save_interval;
         }
         run();
         start();

@@ -1,7 +1,8 @@
 #pragma once
 
 // Collects the tombstones of a shard (rule R5 of docs/causality.md), group after group, where there
-// are some that may have become collectable. Owned by the shard's loop.
+// are some that may have become collectable. Each second, when it looks, it has the standings draw
+// their own conclusions and keep what they were told, too. Owned by the shard's loop.
 
 #include <cstdint>
 #include <optional>
@@ -52,6 +53,7 @@ class Collector {
     Standings& standings_;
     const ReplicaStore::LatestOnly latest_only_;
     env::TimerId timer_ = 0;
+    base::MonotonicTime save_at_{};
     bool is_running_ = false;
     bool is_stopped_ = false;
     absl::btree_map<GroupId, Pass> passes_;

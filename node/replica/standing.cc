@@ -77,7 +77,7 @@ absl::Status Standings::load() {
         epoch_ = in.varint();
         if (!in.finished()) return absl::DataLossError("the stored epoch does not decode");
     }
-    return absl::OkStatus();
+    return memory_.load(store_.engine());
 }
 
 void Standings::begin_epoch_after(uint64_t told, absl::AnyInvocable<void(absl::Status)> done) {
@@ -96,9 +96,22 @@ void Standings::begin_epoch_after(uint64_t told, absl::AnyInvocable<void(absl::S
 
 GroupStanding::Remembered Standings::remembered(GroupId id, base::NodeId owner) const {
     const std::optional<std::vector<Owner>> owners = host_.other_owners(id);
+    if (!owners.has_value()) return {};
     const auto group = groups_.find(id);
-    if (!owners.has_value() || group == groups_.end()) return {};
-    return group->second.remembered(*owners, owner);
+    GroupStanding::Remembered remembered = group == groups_.end()
+                                               ? GroupStanding::Remembered{}
+                                               : group->second.remembered(*owners, owner);
+    const OwnerMemory::Told* told = memory_.told(id, owner);
+    const bool is_of_today =
+        told != nullptr && std::any_of(owners->begin(), owners->end(), [&](const Owner& other) {
+            return other.node == owner && other.tenure == told->tenure;
+        });
+    if (is_of_today && told->epoch >= remembered.epoch) {
+        STARLING_MARK(owner_remembered_from_earlier_life);
+        if (told->epoch > remembered.epoch) remembered = {.epoch = told->epoch, .frontier = {}};
+        remembered.frontier.unite(told->frontier);
+    }
+    return remembered;
 }
 
 void Standings::begin_life(base::NodeId self, uint32_t start) {
@@ -165,6 +178,10 @@ void Standings::note_report(GroupId id, base::NodeId from, const OwnerReport& re
     if (group_at(id).note_report(from, report)) {
         horizon_.forget(id, from);
     }
+    memory_.note(
+        id,
+        from,
+        {.tenure = report.tenure, .epoch = report.known.epoch, .frontier = report.known.frontier});
     for (const auto& [node, start] : report.known.frozen)
         note_start(node, start);
     if (report.known.frozen == frozen_) {

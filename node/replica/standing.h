@@ -26,6 +26,7 @@
 #include "node/replica/gone_horizon.h"
 #include "node/replica/group_standing.h"
 #include "node/replica/hint_store.h"
+#include "node/replica/owner_memory.h"
 #include "node/replica/store.h"
 
 namespace starling::node {
@@ -54,8 +55,8 @@ class Standings {
               GoneHorizon& horizon,
               StandingHost& host);
 
-    // Reads which lives are frozen, and the epoch. Blocks on disk. data_loss when that does not
-    // decode.
+    // Reads which lives are frozen, the epoch, and what owners have told. Blocks on disk. data_loss
+    // when that does not decode.
     absl::Status load();
 
     // This node is in its life `start`. To be called once, before the group is asked for anything.
@@ -83,7 +84,8 @@ class Standings {
     // under way. 0: unknown.
     uint64_t forget_before(GroupId group) const;
 
-    // What `owner` has told this node of itself, as the holder of the seats that it holds.
+    // What `owner` has told this node of itself, in this life of the node or an earlier one, as the
+    // holder of the seats that it holds.
     GroupStanding::Remembered remembered(GroupId group, base::NodeId owner) const;
     // Of this node's data: what it said of an earlier one is void. `done` when the next one, after
     // `told` at least, is durable.
@@ -94,7 +96,12 @@ class Standings {
     std::vector<base::NodeId> lagging_owners(GroupId group) const;
 
     // The group's data is removed here.
-    void forget_group(GroupId group) { groups_.erase(group); }
+    void forget_group(GroupId group) {
+        groups_.erase(group);
+        memory_.forget(group);
+    }
+    // To be called now and then.
+    void save_memory() { memory_.save(store_.commits()); }
 
   private:
     GroupStanding& group_at(GroupId group);
@@ -108,6 +115,7 @@ class Standings {
     const HintStore& hints_;
     GoneHorizon& horizon_;
     StandingHost& host_;
+    OwnerMemory memory_;
     Starts frozen_;
     uint64_t epoch_ = 0;
     // Above all that this node has asked before, in earlier lives as well: what an owner has heard

@@ -51,7 +51,7 @@ std::optional<ExpiryKey> parse_expiry(std::string_view storage_key);
 std::string expiries_prefix(GroupId group);
 std::string expiries_begin();
 std::string expiries_end();
-// What is known of the owners' data: outlives the group's.
+// What the other owners of a group have told (OwnerMemory).
 std::string owners(GroupId group);
 std::optional<GroupId> parse_owners(std::string_view storage_key);
 std::string owners_begin();

@@ -1,0 +1,237 @@
+// The store as anti-entropy and hand-over see it (GroupAccess).
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "base/mark.h"
+#include "base/status_macros.h"
+#include "node/replica/gathering.h"
+#include "node/replica/storage_keys.h"
+#include "node/replica/store.h"
+
+namespace starling::node {
+
+namespace {
+
+// What `before` has of lives that `after` has sealed, above `stable`: all owners have seen the same
+// of them.
+std::vector<Frontier::Range> newly_sealed(const Frontier& before,
+                                          const Frontier& after,
+                                          const Frontier& stable) {
+    std::vector<Frontier::Range> sealed;
+    for (const Frontier::Seen& seen : before.seen()) {
+        if (seen.actor.start >= after.sealed_before(seen.actor.node)) continue;
+        const uint64_t first = stable.seen_of(seen.actor).base + 1;
+        if (first <= seen.base) sealed.push_back({seen.actor, first, seen.base});
+        for (const auto& [from, to] : seen.above)
+            sealed.push_back({seen.actor, from, to});
+    }
+    return sealed;
+}
+
+}  // namespace
+
+uint64_t ReplicaStore::drop_count(GroupId group) const {
+    const auto found = drops_.find(group);
+    return found == drops_.end() ? 0 : found->second;
+}
+
+uint64_t ReplicaStore::change_count(GroupId group) const {
+    const auto found = groups_.find(group);
+    return found == groups_.end() ? 0 : found->second->change_count;
+}
+
+std::vector<GroupId> ReplicaStore::groups_of(base::PartitionId partition) {
+    std::vector<GroupId> found;
+    for (auto it = groups_.lower_bound({partition, 0});
+         it != groups_.end() && it->first.partition == partition;
+         ++it) {
+        found.push_back(it->first);
+    }
+    return found;
+}
+
+absl::StatusOr<GroupSummary> ReplicaStore::summary(GroupId group) {
+    if (!trees_ready()) {
+        STARLING_MARK(store_trees_not_ready);
+        return absl::UnavailableError("the hash trees are being rebuilt");
+    }
+    const auto found = groups_.find(group);
+    if (found == groups_.end()) {
+        return GroupSummary{};
+    }
+    return GroupSummary{.frontier = found->second->frontier, .buckets = found->second->buckets};
+}
+
+void ReplicaStore::missing(GroupId group,
+                           const Frontier& seen,
+                           std::optional<Dot> after,
+                           size_t bytes_max,
+                           Callback<MissingPage> done) {
+    Frontier frontier = this->frontier(group);
+    std::vector<Frontier::Range> ranges = frontier.minus(seen);
+    jobs_.run<absl::StatusOr<MissingPage>>(
+        [this, group, ranges = std::move(ranges), after, bytes_max] {
+            return group_reader::missing_page(engine_, group, ranges, after, bytes_max);
+        },
+        [frontier = std::move(frontier),
+         done = std::move(done)](absl::StatusOr<MissingPage> page) mutable {
+            if (page.ok()) {
+                page->frontier = std::move(frontier);
+            }
+            done(std::move(page));
+        });
+}
+
+void ReplicaStore::list_bucket(GroupId group,
+                               size_t bucket,
+                               Callback<std::vector<KeyDigest>> done) {
+    jobs_.run<absl::StatusOr<std::vector<KeyDigest>>>(
+        [this, group, bucket] { return group_reader::digests_in_bucket(engine_, group, bucket); },
+        std::move(done));
+}
+
+void ReplicaStore::fetch(GroupId group,
+                         std::vector<std::string> keys,
+                         Callback<std::vector<KeyRecord>> done) {
+    jobs_.run<absl::StatusOr<std::vector<KeyRecord>>>(
+        [this, group, keys = std::move(keys)] {
+            return group_reader::records_of(engine_, group, keys);
+        },
+        std::move(done));
+}
+
+void ReplicaStore::scan(GroupId group,
+                        std::string from,
+                        size_t bytes_max,
+                        Callback<ScanPage> done) {
+    jobs_.run<absl::StatusOr<ScanPage>>(
+        [this, group, from = std::move(from), bytes_max] {
+            return group_reader::scan_page(engine_, group, from, bytes_max);
+        },
+        [this, done = std::move(done)](absl::StatusOr<ScanPage> page) mutable {
+            // Who copies does not claim what it gets: of a write that a crash takes from here
+            // nobody would know that it is there (S32 of docs/causality.md).
+            commits_.when_durable(
+                [page = std::move(page), done = std::move(done)](absl::Status status) mutable {
+                    if (status.ok()) {
+                        done(std::move(page));
+                    } else {
+                        done(std::move(status));
+                    }
+                });
+        });
+}
+
+void ReplicaStore::merge_records(GroupId id,
+                                 std::vector<KeyRecord> records,
+                                 std::vector<IndexedDot> dots,
+                                 Done done) {
+    absl::Status status = check_not_dropping(id);
+    storage::WriteBatch batch;
+    for (const IndexedDot& indexed : dots) {
+        if (!group_at(id).frontier.contains(indexed.dot)) {
+            batch.put(storage_keys::indexed_dot(id, indexed.dot), indexed.key);
+        }
+    }
+    if (status.ok() && !batch.empty()) {
+        status = commits_.apply(batch);
+    }
+    if (!status.ok()) {
+        done(std::move(status));
+        return;
+    }
+    update_all(
+        id,
+        std::move(records),
+        [](Record& local, const Record& incoming, Frontier& frontier) {
+            merge(local, incoming, frontier);
+        },
+        std::move(done));
+}
+
+void ReplicaStore::copy_records(GroupId group, std::vector<KeyRecord> records, Done done) {
+    update_all(
+        group,
+        std::move(records),
+        [](Record& local, const Record& incoming, Frontier& frontier) {
+            Frontier unclaimed = frontier;
+            merge(local, incoming, unclaimed);
+        },
+        std::move(done));
+}
+
+void ReplicaStore::update_all(GroupId group,
+                              std::vector<KeyRecord> records,
+                              MergeChange change,
+                              Done done) {
+    if (records.empty()) {
+        commits_.when_durable(std::move(done));
+        return;
+    }
+    auto gathering = std::make_shared<Gathering>(records.size(), std::move(done));
+    for (KeyRecord& incoming : records) {
+        std::string key = incoming.key;
+        update(
+            group,
+            std::move(key),
+            [change, incoming = std::move(incoming)](Record& record, Frontier& frontier) {
+                change(record, incoming.record, frontier);
+                return absl::OkStatus();
+            },
+            nullptr,
+            [gathering](absl::Status merged) { gathering->finish_one(std::move(merged)); });
+    }
+}
+
+void ReplicaStore::take_over(GroupId group,
+                             std::vector<std::string> keys,
+                             std::vector<KeyRecord> records,
+                             const Frontier& seen,
+                             Done done) {
+    auto gathering = std::make_shared<Gathering>(keys.size(), std::move(done));
+    std::map<std::string, Record> theirs;
+    for (KeyRecord& record : records) {
+        theirs.emplace(std::move(record.key), std::move(record.record));
+    }
+    for (std::string& key : keys) {
+        update(
+            group,
+            key,
+            [incoming = std::move(theirs[key]), seen](Record& record, Frontier& frontier) {
+                node::take_over(record, incoming, seen, frontier);
+                return absl::OkStatus();
+            },
+            nullptr,
+            [gathering](absl::Status merged) { gathering->finish_one(std::move(merged)); });
+    }
+}
+
+void ReplicaStore::unite_frontier(GroupId id, Frontier frontier, Done done) {
+    if (absl::Status status = check_not_dropping(id); !status.ok()) {
+        done(std::move(status));
+        return;
+    }
+    Group& group = group_at(id);
+    frontier.unite(group.frontier);
+    if (frontier != group.frontier) {
+        storage::WriteBatch batch;
+        std::string encoded;
+        frontier.encode(encoded);
+        batch.put(storage_keys::frontier(id), encoded);
+        const DotIndex::Ranges sealed = newly_sealed(group.frontier, frontier, group.stable);
+        const bool are_few = DotIndex::are_few(sealed);
+        if (are_few) DotIndex::remove(batch, id, sealed);
+        if (absl::Status status = commits_.apply(batch); !status.ok()) {
+            done(std::move(status));
+            return;
+        }
+        group.index_lags = group.index_lags || !are_few;
+        group.frontier = std::move(frontier);
+        ++group.change_count;
+    }
+    commits_.when_durable(std::move(done));
+}
+
+}  // namespace starling::node

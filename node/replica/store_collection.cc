@@ -1,0 +1,127 @@
+// Tombstones: which the store has, page by page, and which of them go (rule R5 of
+// docs/causality.md).
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "base/mark.h"
+#include "node/replica/gathering.h"
+#include "node/replica/storage_keys.h"
+#include "node/replica/store.h"
+#include "node/version/collection.h"
+
+namespace starling::node {
+
+namespace {
+
+constexpr size_t tombstones_per_page = 256;
+
+}  // namespace
+
+struct ReplicaStore::Collection {
+    GroupId group;
+    uint64_t forget_before_ms = 0;
+    LatestOnly latest_only;
+    CollectDone done;
+    // Where the next page starts.
+    std::string next;
+    Collected result;
+};
+
+void ReplicaStore::collect(GroupId group,
+                           uint64_t forget_before_ms,
+                           LatestOnly latest_only,
+                           CollectDone done) {
+    group_at(group).forget_before_ms = forget_before_ms;
+    auto collection = std::make_shared<Collection>();
+    collection->group = group;
+    collection->forget_before_ms = forget_before_ms;
+    collection->latest_only = std::move(latest_only);
+    collection->done = std::move(done);
+    collect_page(std::move(collection));
+}
+
+void ReplicaStore::collect_page(std::shared_ptr<Collection> collection) {
+    using Page = absl::StatusOr<std::vector<group_reader::StoredTombstone>>;
+    Collection& state = *collection;
+    jobs_.run<Page>(
+        [this, group = state.group, before = state.forget_before_ms, next = state.next] {
+            return group_reader::tombstones_page(engine_, group, before, next, tombstones_per_page);
+        },
+        [this, collection = std::move(collection)](Page page) mutable {
+            if (!page.ok()) {
+                collection->done(page.status());
+            } else if (page->empty()) {
+                collection->done(collection->result);
+            } else {
+                collect_all(*std::move(page), std::move(collection));
+            }
+        });
+}
+
+void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombstones,
+                               std::shared_ptr<Collection> collection) {
+    const group_reader::StoredTombstone& last = tombstones.back();
+    const GroupId group = collection->group;
+    collection->next = storage_keys::tombstone(group, last.request_created_ms, last.dot) + '\0';
+    const auto note_left = [collection](const group_reader::StoredTombstone& tombstone) {
+        uint64_t& oldest = collection->result.oldest_left_ms;
+        oldest = oldest == 0 ? tombstone.request_created_ms
+                             : std::min(oldest, tombstone.request_created_ms);
+    };
+    const Frontier& all_seen = stable(group);
+    std::erase_if(tombstones, [&](const group_reader::StoredTombstone& tombstone) {
+        if (all_seen.is_past(tombstone.dot)) return false;
+        note_left(tombstone);
+        return true;
+    });
+    if (tombstones.empty()) {
+        collect_page(std::move(collection));
+        return;
+    }
+    auto gathering = std::make_shared<Gathering>(tombstones.size(),
+                                                 [this, collection](absl::Status status) mutable {
+                                                     if (!status.ok()) {
+                                                         collection->done(std::move(status));
+                                                         return;
+                                                     }
+                                                     collect_page(std::move(collection));
+                                                 });
+    for (group_reader::StoredTombstone& tombstone : tombstones) {
+        std::string key = tombstone.key;
+        update(
+            group,
+            std::move(key),
+            [this, collection, note_left, tombstone = std::move(tombstone)](
+                Record& record, Frontier& /*frontier*/) {
+                forget_requests_before(record, collection->forget_before_ms);
+                const auto count = [&record] {
+                    return std::count_if(
+                        record.siblings.begin(), record.siblings.end(), [](const Sibling& sibling) {
+                            return sibling.is_tombstone;
+                        });
+                };
+                const auto before = count();
+                const std::optional<bool> latest_only =
+                    collection->latest_only(split_group_key(tombstone.key).name_space);
+                // Requests that it remembers still are remembered beside something.
+                if (!record.gone.empty()) {
+                    STARLING_MARK(collect_request_remembered);
+                } else if (latest_only.has_value()) {
+                    collect_tombstones(record,
+                                       stable(collection->group),
+                                       collection->forget_before_ms,
+                                       *latest_only);
+                }
+                const auto went = before - count();
+                collection->result.tombstones += static_cast<uint64_t>(went);
+                if (went == 0) note_left(tombstone);
+                return absl::OkStatus();
+            },
+            nullptr,
+            [gathering](absl::Status status) { gathering->finish_one(std::move(status)); });
+    }
+}
+
+}  // namespace starling::node
