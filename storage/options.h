@@ -37,7 +37,7 @@ struct EngineOptions {
     std::optional<Compression> deepest_compression;
     // Reads of single keys bypass the cache of pages, where the file system can: for a block cache
     // that has most of the memory. Scans and compactions do not. A table then takes two
-    // descriptors.
+    // descriptors, and half as many stay open.
     bool direct_reads = false;
     // Uncompressed size of a block: the unit of reading and caching.
     uint64_t block_bytes = 4096;

@@ -310,6 +310,7 @@ void add_storage_keys(std::vector<ConfigKey>& keys) {
                                        1ULL << 40));
     keys.push_back(bytes_key<uint64_t>(
         "disk_reserve_bytes", STARLING_MEMBER(uint64_t, node.disk_reserve_bytes), 0, 1ULL << 40));
+    keys.push_back(bool_key("direct_reads", STARLING_MEMBER(bool, node.direct_reads)));
     keys.push_back(bytes_key<uint64_t>(
         "hint_bytes_max", STARLING_MEMBER(uint64_t, node.hint_bytes_max), 0, 1ULL << 40));
     keys.push_back(key_bytes_key());

@@ -20,6 +20,7 @@ storage::EngineOptions engine_options(const NodeOptions& options, uint32_t shard
     }
     // Shards share the disk, and what is free on it.
     out.disk_reserve_bytes = options.disk_reserve_bytes;
+    out.direct_reads = options.direct_reads;
     return out;
 }
 

@@ -38,6 +38,8 @@ struct NodeOptions {
     uint64_t compaction_bytes_per_second = 0;
     // Of the disk, what flushes and compactions leave free.
     uint64_t disk_reserve_bytes = storage::EngineOptions().disk_reserve_bytes;
+    // Reads of single keys bypass the cache of pages.
+    bool direct_reads = storage::EngineOptions().direct_reads;
 
     // One budget for the node, divided in docs/limits.md.
     uint64_t memory_bytes_max = 512ULL << 20;

@@ -380,6 +380,12 @@ absl::Status Background::flush_oldest() {
     // close() flushes after the gate is shut; a flush is short enough to be always finished.
     writer.should_stop = [] { return false; };
     const auto entries = memtable->new_iterator();
+    // Were more blocks found in the cache since the last flush than this one writes?
+    BlockCache& cache = parts_.tables.blocks();
+    const uint64_t hits = cache.hits();
+    WarmBlocks warm(cache, hits - hits_at_flush_ > memtable->used_bytes() / options_.block_bytes);
+    hits_at_flush_ = hits;
+    writer.warm = &warm;
     STARLING_ASSIGN_OR_RETURN(WrittenTables written,
                               write_tables(parts_.files, *entries, std::move(writer)));
     note_written(0, written);

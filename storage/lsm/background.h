@@ -149,6 +149,8 @@ class Background {
     // Held for as long as a flush or a compaction takes; taken before mutex_, and not together.
     absl::Mutex flush_mutex_;
     absl::Mutex compaction_mutex_;
+    // Of the block cache.
+    uint64_t hits_at_flush_ ABSL_GUARDED_BY(flush_mutex_) = 0;
     // Null: no compaction is between its steps.
     std::unique_ptr<Merge> merge_ ABSL_GUARDED_BY(compaction_mutex_);
 

@@ -132,6 +132,11 @@ BlockPtr BlockCache::find(uint64_t file_number, uint64_t offset) {
     return block;
 }
 
+BlockPtr BlockCache::peek(uint64_t file_number, uint64_t offset) {
+    const CacheKey key{.first = file_number, .second = offset};
+    return shard_of(key).blocks->find(key);
+}
+
 void BlockCache::insert(uint64_t file_number, uint64_t offset, BlockPtr block) {
     const CacheKey key{.first = file_number, .second = offset};
     shard_of(key).blocks->insert(key, std::move(block));

@@ -152,11 +152,13 @@ absl::StatusOr<BlockPtr> Table::read(const env::RandomAccessFile& file,
                                      ReadMode mode,
                                      ReadTally* tally) const {
     const BlockHandle handle = index_.handle(index);
-    if (BlockPtr block = cache_.find(number_, handle.offset)) {
+    BlockPtr cached = mode == ReadMode::once ? cache_.peek(number_, handle.offset)
+                                             : cache_.find(number_, handle.offset);
+    if (cached) {
         if (tally != nullptr) {
             ++tally->found;
         }
-        return block;
+        return cached;
     }
     if (tally != nullptr) {
         ++tally->read;

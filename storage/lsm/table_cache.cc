@@ -1,10 +1,21 @@
 #include "storage/lsm/table_cache.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/status_macros.h"
 
 namespace starling::storage::lsm {
+
+namespace {
+
+// Each takes a descriptor, or two.
+size_t tables_max(const EngineOptions& options) {
+    return options.direct_reads ? std::max(options.open_tables_max / 2, 1u)
+                                : options.open_tables_max;
+}
+
+}  // namespace
 
 TableCache::TableCache(env::FileSystem& files,
                        std::string directory,
@@ -14,7 +25,7 @@ TableCache::TableCache(env::FileSystem& files,
       directory_(std::move(directory)),
       direct_reads_(options.direct_reads),
       blocks_(blocks),
-      tables_(options.open_tables_max, options.open_tables_max) {}
+      tables_(tables_max(options), tables_max(options)) {}
 
 absl::StatusOr<std::shared_ptr<const Table>> TableCache::find(const TableMetadata& metadata,
                                                               ReadMode mode) {

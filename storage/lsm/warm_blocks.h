@@ -1,7 +1,8 @@
 #pragma once
 
-// Which of the blocks that a merge writes take a place in the cache: those whose entries came from
-// blocks that had one. Else each merge would send readers to the disk for what they had in memory.
+// Which of the blocks that are written take a place in the cache: those of a merge whose entries
+// came from blocks that had one, and those of a flush while there are readers. Else each flush and
+// each merge would send readers to the disk for what they had in memory.
 
 #include <cstdint>
 #include <string_view>
@@ -13,7 +14,9 @@ namespace starling::storage::lsm {
 
 class WarmBlocks {
   public:
-    explicit WarmBlocks(BlockCache& cache) : cache_(cache) {}
+    // `is_warm`: what follows from no block.
+    explicit WarmBlocks(BlockCache& cache, bool is_warm = false)
+        : cache_(cache), is_warm_(is_warm) {}
 
     // For the iterators that are merged.
     ReadTally& inputs() { return inputs_; }
@@ -38,7 +41,7 @@ class WarmBlocks {
     BlockCache& cache_;
     ReadTally inputs_;
     ReadTally before_;
-    bool is_warm_ = false;
+    bool is_warm_;
 };
 
 }  // namespace starling::storage::lsm

@@ -108,6 +108,46 @@ TEST_F(AccidentTest, NoReadOfAMajorityMissesWhatADiskThatWasSetBackHadAcknowledg
     finish();
 }
 
+// More is missing than a comparison brings back at once.
+TEST_F(AccidentTest, ADiskSetBackWhileAllNodesWereDownIsNoticed) {
+    constexpr size_t keys = 120;
+    RunOptions options = plain(3, 3);
+    options.workload.keys = keys;
+    options.node.hint_bytes_max = 1;
+    options.node.entropy_bytes_per_second = 50'000;
+    options.audit_interval = 1'000'000;
+    settle(options);
+    const auto old = copy_of_disk(3);
+    isolate(2);
+    const std::string value(20'000, 'v');
+    for (size_t i = 0; i < keys; ++i) {
+        use_key(i);
+        ASSERT_TRUE(put(1, value + std::to_string(i)).status.ok());
+    }
+    run_for(seconds(60));
+    // What the first node remembers becomes durable with its next write at the latest.
+    use_key(0);
+    ASSERT_TRUE(put(1, value + "again").status.ok());
+    for (const uint32_t number : {1u, 2u, 3u})
+        crash(number, env::CrashMode::lost, seconds(1));
+    machine(3).files().swap_for(*old);
+    heal();
+    cut(1, 2);
+    wait_until([this] { return machine(3).is_up(); });
+    for (size_t i = 1; i < keys && simulation_->verdict().ok(); ++i) {
+        use_key(i);
+        // While it is refilled it answers nothing.
+        const ReadOutcome outcome = read(2, 2);
+        if (outcome.status.ok()) {
+            EXPECT_THAT(outcome.values, ElementsAre(value + std::to_string(i)));
+        }
+    }
+    heal();
+    use_key(1);
+    EXPECT_THAT(first_read(3, 1), ElementsAre(value + "1"));
+    finish();
+}
+
 TEST_F(AccidentTest, AllDisksButOneSetBackAtOnceAreRefilledFromIt) {
     RunOptions options = plain(3, 3);
     options.audit_interval = 1'000'000;

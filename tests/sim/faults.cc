@@ -45,10 +45,10 @@ void Links::unclog(const env::Address& from, const env::Address& to) {
 }
 
 FaultSchedule::FaultSchedule(FaultWorld world)
-    : world_(world),
-      random_(world.random.fork("faults")),
-      links_(world.network),
-      faults_(make_faults(world_, links_)) {}
+    : world_(world), random_(world.random.fork("faults")), links_(world.network) {
+    add_network_faults(world_, links_, faults_);
+    add_machine_faults(world_, faults_);
+}
 
 FaultSchedule::~FaultSchedule() {
     world_.scheduler.drop_context(this);

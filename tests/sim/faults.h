@@ -51,8 +51,11 @@ class Fault {
     virtual void end() {}
 };
 
-// All that the options enable, in a fixed order.
-std::vector<std::unique_ptr<Fault>> make_faults(const FaultWorld& world, Links& links);
+using FaultList = std::vector<std::unique_ptr<Fault>>;
+
+// In a fixed order, those that the options enable: network_faults.cc, machine_faults.cc.
+void add_network_faults(const FaultWorld& world, Links& links, FaultList& faults);
+void add_machine_faults(const FaultWorld& world, FaultList& faults);
 
 class FaultSchedule {
   public:
@@ -79,7 +82,7 @@ class FaultSchedule {
     const FaultWorld world_;
     env::SimRandom random_;
     Links links_;
-    std::vector<std::unique_ptr<Fault>> faults_;
+    FaultList faults_;
     // Indexes into faults_: a fault is at work once at a time.
     std::vector<size_t> active_;
     bool running_ = false;

@@ -92,6 +92,25 @@ TEST_F(LsmEngineTest, ACompactionKeepsInMemoryWhatReadersHadThere) {
     EXPECT_GT(misses_of(100, 100), 20u) << "nobody had asked for these";
 }
 
+TEST_F(LsmEngineTest, WhatIsFlushedWhileThereAreReadersStaysInMemory) {
+    options.block_cache_bytes = 1 << 20;
+    reopen();
+    const auto misses_after_flush_of = [&](int first) {
+        fill(first, 20);
+        EXPECT_TRUE(engine->compact().ok());
+        const uint64_t before = engine->statistics().block_cache_misses;
+        for (int i = first; i < first + 20; ++i) {
+            EXPECT_EQ(read(*engine, fmt::format("key{:06}", i)), std::string(100, 'v'));
+        }
+        return engine->statistics().block_cache_misses - before;
+    };
+    EXPECT_GT(misses_after_flush_of(0), 3u) << "nobody read anything before";
+    for (int i = 0; i < 1000; ++i) {
+        read(*engine, "key000003");
+    }
+    EXPECT_EQ(misses_after_flush_of(100), 0u);
+}
+
 TEST_F(LsmEngineTest, WritesStallInsteadOfWaitingAndGoOnAfterTheFlush) {
     WriteBatch batch;
     batch.put("a", std::string(3000, 'x'));

@@ -64,6 +64,7 @@ TEST(ConfigTest, WhatTheStorageEngineIsToldArrives) {
                                            "deepest_compression = 'zstd'\n"
                                            "compaction_bytes_per_second = '20MiB'\n"
                                            "disk_reserve_bytes = '1GiB'\n"
+                                           "direct_reads = true\n"
                                            "encryption_key_file = '/etc/starling/key'\n",
                                            "x.toml");
     ASSERT_TRUE(status.ok()) << status;
@@ -73,6 +74,7 @@ TEST(ConfigTest, WhatTheStorageEngineIsToldArrives) {
     EXPECT_EQ(config.node.deepest_compression, storage::Compression::zstd);
     EXPECT_EQ(config.node.compaction_bytes_per_second, 20u << 20);
     EXPECT_EQ(config.node.disk_reserve_bytes, 1u << 30);
+    EXPECT_TRUE(config.node.direct_reads);
     EXPECT_EQ(config.encryption_key_file, "/etc/starling/key");
     EXPECT_TRUE(apply_toml(config, "deepest_compression = 'same'\n", "x.toml").ok());
     EXPECT_EQ(config.node.deepest_compression, std::nullopt);

@@ -21,6 +21,7 @@ TEST(EngineOptionsTest, DefaultsAreTheEnginesOwnButForMemory) {
     EXPECT_EQ(made.deepest_compression, std::nullopt);
     EXPECT_EQ(made.compaction_bytes_per_second, 0u);
     EXPECT_EQ(made.disk_reserve_bytes, own.disk_reserve_bytes);
+    EXPECT_EQ(made.direct_reads, own.direct_reads);
     EXPECT_EQ(made.memory_bytes_max, 32 * mib);
     EXPECT_EQ(made.block_cache_bytes, 32 * mib);
 }
@@ -32,6 +33,7 @@ TEST(EngineOptionsTest, EachOptionOfTheNodeReachesTheEngine) {
     options.deepest_compression = storage::Compression::zstd;
     options.compaction_bytes_per_second = 40 * mib;
     options.disk_reserve_bytes = 3 * mib;
+    options.direct_reads = true;
     options.memory_bytes_max = 512 * mib;
     options.block_cache_bytes = 64 * mib;
     const storage::EngineOptions made = engine_options(options, 4);
@@ -40,6 +42,7 @@ TEST(EngineOptionsTest, EachOptionOfTheNodeReachesTheEngine) {
     EXPECT_EQ(made.deepest_compression, storage::Compression::zstd);
     EXPECT_EQ(made.compaction_bytes_per_second, 10 * mib) << "one limit for all shards";
     EXPECT_EQ(made.disk_reserve_bytes, 3 * mib) << "one disk for all shards";
+    EXPECT_TRUE(made.direct_reads);
     EXPECT_EQ(made.block_cache_bytes, 16 * mib);
     EXPECT_EQ(made.memory_bytes_max, 48 * mib) << "memtables have the rest of one half";
 }
