@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include "storage/lsm/block_cache.h"
 #include "storage/lsm/table.h"
