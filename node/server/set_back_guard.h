@@ -67,6 +67,8 @@ class SetBackGuard {
 
     bool counts(base::PartitionId partition) const;
     size_t refilling_count() const { return refilling_count_; }
+    // Partitions that do not count.
+    size_t waiting_count() const { return is_patient() ? watched_.size() : refilling_count_; }
     void stop();
 
   private:

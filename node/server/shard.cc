@@ -559,6 +559,7 @@ ShardStatus Shard::status() const {
     out.seats_fenced = static_cast<uint32_t>(mover_->count_of(SeatState::fenced));
     out.groups_dirty = static_cast<uint32_t>(entropy_->dirty_count());
     out.partitions_set_back = guard_->refilling_count();
+    out.partitions_waiting = guard_->waiting_count();
     out.records = store_->record_count();
     out.tombstones = store_->tombstone_count();
     out.tombstones_collected = collector_->collected();

@@ -65,6 +65,8 @@ struct ShardStatus {
     uint32_t groups_dirty = 0;
     // Partitions that are refilled, since the disk was set back in time.
     uint64_t partitions_set_back = 0;
+    // Those, and others that do not count yet since the node has just started.
+    uint64_t partitions_waiting = 0;
     uint64_t records = 0;
     uint64_t tombstones = 0;
     uint64_t tombstones_collected = 0;

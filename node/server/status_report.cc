@@ -145,6 +145,7 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
     uint64_t inflight = 0;
     uint64_t peer_requests = 0;
     uint64_t clock_behind_ms = 0;
+    uint64_t waiting = 0;
     absl::btree_map<base::NodeId, uint64_t> tombstones_wait_for;
     const uint64_t now_ms = base::to_unix_ms(environment_.wall_clock->wall_now());
     for (const ShardStatus& shard : shards) {
@@ -152,11 +153,18 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
         engine_memory += shard.engine.memory_bytes;
         inflight += shard.inflight_bytes;
         peer_requests += shard.peer_bytes;
+        waiting += shard.partitions_waiting;
         clock_behind_ms = std::max(clock_behind_ms, shard.clock_behind_ms);
         for (const auto& [node, since_ms] : shard.tombstones_wait_for) {
             uint64_t& since = tombstones_wait_for.try_emplace(node, since_ms).first->second;
             since = std::min(since, since_ms);
         }
+    }
+    // A copy that does not count is none.
+    if (waiting > 0) {
+        report.copies_min -= std::min(report.copies_min, 1U);
+        report.partitions_short_of_copies =
+            std::max(report.partitions_short_of_copies, static_cast<uint32_t>(waiting));
     }
     uint64_t frames_in = 0;
     uint64_t frames_in_dropped = 0;

@@ -68,12 +68,14 @@ TEST_F(SetBackGuardTest, APartitionCountsOnceEnoughHoldersHaveConfirmedEachGroup
     holders_[of_two] = {b};
     guard_.watch({here});
     EXPECT_FALSE(guard_.counts(here));
+    EXPECT_EQ(guard_.waiting_count(), 1u);
     EXPECT_THAT(take_asked(), UnorderedElementsAre(b, b, c));
     guard_.told(of_three, b, 0, true);
     guard_.told(of_three, c, 0, true);
     EXPECT_FALSE(guard_.counts(here));
     guard_.told(of_two, b, 0, true);
     EXPECT_TRUE(guard_.counts(here));
+    EXPECT_EQ(guard_.waiting_count(), 0u);
     EXPECT_THAT(take_asked(), IsEmpty());
 }
 
@@ -103,6 +105,7 @@ TEST_F(SetBackGuardTest, WhoIsSilentIsAskedAgainAndNotWaitedForForEver) {
     EXPECT_FALSE(guard_.counts(here));
     loop_.run_for(SetBackGuard::patience);
     EXPECT_TRUE(guard_.counts(here));
+    EXPECT_EQ(guard_.waiting_count(), 0u);
     take_asked();
     loop_.run_for(2 * SetBackGuard::interval_after_patience);
     EXPECT_THAT(take_asked(), testing::Contains(c));
@@ -124,6 +127,7 @@ TEST_F(SetBackGuardTest, WhatWasSetBackIsRefilledFromEnoughHoldersBeforeItCounts
     loop_.run_for(SetBackGuard::patience + seconds(10));
     EXPECT_FALSE(guard_.counts(here));
     EXPECT_EQ(guard_.refilling_count(), 1u);
+    EXPECT_EQ(guard_.waiting_count(), 1u);
     end_step();
     EXPECT_TRUE(guard_.counts(here));
     EXPECT_EQ(guard_.refilling_count(), 0u);
