@@ -41,14 +41,7 @@ class KeyFences {
             return order < 0 ? 0 : words_.size();
         }
         const uint64_t word = key_word(user_key, prefix_.size());
-        // The step is chosen without a jump, which no processor could foresee.
-        const uint64_t* base = words_.data();
-        for (size_t count = words_.size(); count > 1;) {
-            const size_t half = count / 2;
-            base = base[half - 1] < word ? base + half : base;
-            count -= half;
-        }
-        auto index = static_cast<size_t>(base - words_.data()) + (*base < word ? 1 : 0);
+        size_t index = find_word(words_, word);
         if (index == words_.size() || words_[index] != word) {
             return index;
         }

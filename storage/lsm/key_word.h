@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <string_view>
 
 namespace starling::storage::lsm {
@@ -23,6 +24,18 @@ inline uint64_t key_word(std::string_view user_key, size_t skip) {
         std::memcpy(&word, user_key.data() + skip, user_key.size() - skip);
     }
     return __builtin_bswap64(word);
+}
+
+// The first of ascending words that is not below `word`; their count: none. REQUIRES: not empty.
+inline size_t find_word(std::span<const uint64_t> words, uint64_t word) {
+    // The step is chosen without a jump, which no processor could foresee.
+    const uint64_t* base = words.data();
+    for (size_t count = words.size(); count > 1;) {
+        const size_t half = count / 2;
+        base = base[half - 1] < word ? base + half : base;
+        count -= half;
+    }
+    return static_cast<size_t>(base - words.data()) + (*base < word ? 1 : 0);
 }
 
 inline size_t common_prefix(std::string_view a, std::string_view b) {

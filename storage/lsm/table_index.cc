@@ -53,14 +53,7 @@ size_t TableIndex::find(std::string_view user_key, uint64_t tag) const {
         return order < 0 ? 0 : block_count();
     }
     const uint64_t word = key_word(user_key, prefix_bytes_);
-    // The step is chosen without a jump, which no processor could foresee.
-    const uint64_t* base = words_.data();
-    for (size_t count = words_.size(); count > 1;) {
-        const size_t half = count / 2;
-        base = base[half - 1] < word ? base + half : base;
-        count -= half;
-    }
-    auto index = static_cast<size_t>(base - words_.data()) + (*base < word ? 1 : 0);
+    size_t index = find_word(words_, word);
     // Usually none or one has the same word.
     auto last = index;
     if (index < block_count() && words_[index] == word) {
