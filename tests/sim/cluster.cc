@@ -96,6 +96,7 @@ void Cluster::crash_at_io(Machine& machine,
 
 void Cluster::died(Machine& machine) {
     ++counts_.crashes;
+    if (death_listener_) death_listener_(machine);
     start_later(machine, state(machine).down_for);
 }
 

@@ -35,6 +35,8 @@ class Cluster {
 
     // Starts the machine; from then on it is started again after each crash, and joins.
     void bring_up(uint32_t number);
+    // Runs after each crash, before the machine starts again.
+    void on_death(std::function<void(Machine&)> listener) { death_listener_ = std::move(listener); }
     // Now. It starts again after `down_for`.
     void crash(Machine& machine, env::CrashMode mode, base::Duration down_for);
     // In order, as by an operator: it gives up or ends what is under way, closes, and ends. It
@@ -106,6 +108,7 @@ class Cluster {
     uint32_t recovery_crashes_per_million_ = 0;
     uint32_t damaged_logs_per_million_ = 0;
     uint32_t wrong_configurations_per_million_ = 0;
+    std::function<void(Machine&)> death_listener_;
     Counts counts_;
 };
 

@@ -1,6 +1,7 @@
 #include "tests/sim/disk_audit.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -12,8 +13,8 @@ namespace starling::sim {
 
 namespace {
 
-// One audit in so many looks at the versions of all keys of the partition, on all disks.
-constexpr uint64_t merge_interval = 6;
+// One audit in so many looks at all records of the group, on all disks.
+constexpr uint64_t records_interval = 6;
 constexpr size_t promises_kept_max = 16;
 // The laws are tried on all triples.
 constexpr size_t versions_kept_max = 5;
@@ -61,7 +62,7 @@ void DiskAudit::put_acknowledged(
     check_durable(promise, &by);
     if (!promises_.empty()) check_durable(promises_[random_.below(promises_.size())], nullptr);
     remember(promise);
-    if (random_.below(merge_interval) == 0) check_merges(key);
+    if (random_.below(records_interval) == 0) check_records(key);
     open_.clear();
 }
 
@@ -155,20 +156,72 @@ bool DiskAudit::may_be_forgotten(const Promise& promise) const {
     return is_replaced && world_.cluster.is_seen_by_all_owners(group_of(promise.key), promise.dot);
 }
 
-void DiskAudit::check_merges(KeyIndex key) {
+void DiskAudit::check_records(KeyIndex key) {
     const node::GroupId group = group_of(key);
-    std::map<std::string, std::deque<node::Record>> met;
+    Versions met;
     for (const auto& machine : world_.cluster.machines()) {
         DiskCopy* const disk = open(*machine, group);
         if (disk == nullptr) continue;
-        const absl::Status status =
-            disk->for_each_record(group, [&](std::string_view name, node::Record record) {
-                std::deque<node::Record>& versions = met[std::string(name)];
-                record = without_bulk(std::move(record));
-                if (!knows(versions, record)) versions.push_back(std::move(record));
-            });
-        if (!status.ok()) return failed(*machine, status);
+        check_frontier(*machine, *disk, group, [&](std::string_view name, node::Record record) {
+            std::deque<node::Record>& versions = met[std::string(name)];
+            record = without_bulk(std::move(record));
+            if (!knows(versions, record)) versions.push_back(std::move(record));
+        });
     }
+    if (world_.verdict.ok()) check_merges(key, std::move(met));
+}
+
+void DiskAudit::died(Machine& machine) {
+    if (cluster_.is_none()) return;
+    std::set<node::GroupId> groups;
+    for (size_t key = 0; key < world_.oracle.key_count(); ++key)
+        groups.insert(group_of(Oracle::nth_key(key)));
+    for (const node::GroupId group : groups) {
+        if (DiskCopy* const disk = open(machine, group)) {
+            check_frontier(machine, *disk, group, [](std::string_view, const node::Record&) {});
+        }
+    }
+    open_.clear();
+}
+
+void DiskAudit::check_frontier(
+    const Machine& machine,
+    DiskCopy& disk,
+    node::GroupId group,
+    const std::function<void(std::string_view group_key, node::Record)>& use) {
+    std::map<std::string, node::Context, std::less<>> contexts;
+    absl::Status status =
+        disk.for_each_record(group, [&](std::string_view name, node::Record record) {
+            contexts.emplace(name, record.context);
+            use(name, std::move(record));
+        });
+    const auto frontier = disk.frontier(group);
+    const auto seats =
+        disk.seats(group, cluster_, static_cast<uint8_t>(world_.options.node.seat_count));
+    status.Update(frontier.status());
+    status.Update(seats.status());
+    // Who fills a seat, or has given it away, answers for nothing.
+    if (status.ok() && !seats->empty()) {
+        status.Update(
+            disk.for_each_indexed_dot(group, [&](const node::Dot& dot, std::string_view name) {
+                if (!frontier->contains(dot)) return;
+                ++counts_.indexed_dots;
+                const auto context = contexts.find(name);
+                if (context != contexts.end() && context->second.covers(dot)) return;
+                world_.verdict.report(
+                    "I9",
+                    fmt::format("on the disk of {} the frontier of partition {} has {}, which the "
+                                "record of its key does not account for",
+                                machine.name(),
+                                group.partition.raw(),
+                                node::to_string(dot)));
+            }));
+    }
+    if (!status.ok()) failed(machine, status);
+}
+
+void DiskAudit::check_merges(KeyIndex key, Versions met) {
+    const node::GroupId group = group_of(key);
     for (auto& [name, fresh] : met) {
         std::deque<node::Record>& versions = versions_[{group, name}];
         // What all owners have seen is news to nobody: it meets no record that was stripped since.

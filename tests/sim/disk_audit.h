@@ -5,6 +5,9 @@
 //   I10  the write is there for as many seats as W asks for (by their holders, or as hints for
 //        them), on as many machines as the receipt says. It must stay there for as many seats: an
 //        earlier promise is looked at again each time, and all that are remembered when faults end.
+//   I9   no frontier is ahead of the records: each dot that it has, and that the index has, is
+//        accounted for by the record of its key. Looked at on the disk of each machine that dies,
+//        too.
 //   I5   the versions of the keys around it, as the disks have them and as earlier audits have met
 //        them, obey the laws of merging (merge_laws.h).
 // Which acknowledgements is drawn from the seed. An audit changes nothing in the run: same digest
@@ -27,6 +30,7 @@ namespace starling::sim {
 struct DiskAuditCounts {
     uint64_t acknowledgements = 0;
     uint64_t disks_opened = 0;
+    uint64_t indexed_dots = 0;
     // Keys whose versions were merged in all orders.
     uint64_t keys_merged = 0;
     // The largest number of different versions of one key.
@@ -50,6 +54,7 @@ class DiskAudit {
     void put_acknowledged(
         Machine& by, KeyIndex key, WriteId id, uint32_t quorum, const node::PutResult& result);
 
+    void died(Machine& machine);
     // What was promised must be there at this moment too.
     void check_promises();
 
@@ -74,7 +79,15 @@ class DiskAudit {
     bool may_be_forgotten(const Promise& promise) const;
     // Looks at `first` before the others.
     void check_durable(const Promise& promise, Machine* first);
-    void check_merges(KeyIndex key);
+    // Of the key's group, on all disks.
+    void check_records(KeyIndex key);
+    using Versions = std::map<std::string, std::deque<node::Record>>;
+    // Hands on each record that it reads.
+    void check_frontier(const Machine& machine,
+                        DiskCopy& disk,
+                        node::GroupId group,
+                        const std::function<void(std::string_view group_key, node::Record)>& use);
+    void check_merges(KeyIndex key, Versions met);
     void check_merges_of(KeyIndex key, std::deque<node::Record>& versions);
     void failed(const Machine& machine, const absl::Status& status);
     node::GroupId group_of(KeyIndex key) const;

@@ -63,6 +63,20 @@ absl::Status DiskCopy::for_each_record(
     return iterator->status();
 }
 
+absl::Status DiskCopy::for_each_indexed_dot(
+    node::GroupId group,
+    const std::function<void(const node::Dot&, std::string_view group_key)>& use) {
+    const std::string lower = node::storage_keys::indexed_dots_prefix(group);
+    const auto iterator = engine_->new_iterator(
+        {.lower = lower, .upper = node::storage_keys::prefix_end(lower), .snapshot = nullptr});
+    for (iterator->seek_to_first(); iterator->valid(); iterator->next()) {
+        const auto dot = node::storage_keys::parse_indexed_dot(iterator->key());
+        if (!dot.has_value()) return absl::DataLossError("the key of a dot does not decode");
+        use(*dot, iterator->value());
+    }
+    return iterator->status();
+}
+
 absl::StatusOr<node::Frontier> DiskCopy::frontier(node::GroupId group) {
     STARLING_ASSIGN_OR_RETURN(const std::optional<std::string> stored,
                               engine_->get(node::storage_keys::frontier(group)));

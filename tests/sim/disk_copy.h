@@ -31,6 +31,9 @@ class DiskCopy {
     absl::Status for_each_record(
         node::GroupId group,
         const std::function<void(std::string_view group_key, node::Record)>& use);
+    absl::Status for_each_indexed_dot(
+        node::GroupId group,
+        const std::function<void(const node::Dot&, std::string_view group_key)>& use);
     // Seats below N that the node holds, or has fenced and still keeps the data of.
     absl::StatusOr<node::SeatSet> seats(node::GroupId group,
                                         base::ClusterId cluster,

@@ -121,11 +121,11 @@ std::string describe_counts(const RunResult& result) {
     for (const auto& [name, count] : result.faults)
         out += fmt::format(" {} {}", name, count);
     out += fmt::format(
-        "\n  audits of acknowledgements {}, disks opened {}, keys merged in all orders {} (up to "
-        "{} "
-        "versions)",
+        "\n  audits of acknowledgements {}, disks opened {}, indexed writes {}, keys merged in all "
+        "orders {} (up to {} versions)",
         result.audit.acknowledgements,
         result.audit.disks_opened,
+        result.audit.indexed_dots,
         result.audit.keys_merged,
         result.audit.versions_max);
     out += fmt::format("\n  {} events; at rest {:.1f} s after the last fault\n",

@@ -112,6 +112,8 @@ struct RunOptions {
     // One acknowledgement in so many, on average, is looked at on the disks. Opening one costs as
     // much as some hundred events.
     uint32_t audit_interval = 64;
+    // Each machine that dies has its disk looked at.
+    bool audit_deaths = true;
     base::Duration worker_delay_mean = std::chrono::microseconds(200);
 
     node::NodeOptions node;

@@ -134,6 +134,7 @@ RunOptions Script::with_policies(RunOptions options) {
 
 RunOptions Script::unaudited(RunOptions options) {
     options.audit_interval = 1'000'000;
+    options.audit_deaths = false;
     return options;
 }
 

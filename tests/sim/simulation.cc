@@ -122,6 +122,9 @@ bool Simulation::form() {
         .options = options_,
         .random = random_,
         .name_space_of = [this](KeyIndex key) { return operations_->name_space_of(key).id; }});
+    if (options_.audit_deaths) {
+        cluster_->on_death([this](Machine& machine) { audit_->died(machine); });
+    }
     operations_ = std::make_unique<Operations>(
         Operations::World{
             .scheduler = scheduler_,
