@@ -93,16 +93,25 @@ void Responder::on_missing(Asker asker, const peer::EntropyMissingAsk& ask) {
     const absl::StatusOr<std::optional<Dot>> after = read_cursor(ask.after());
     if (!after.ok()) return fail(asker, after.status());
     const GroupId group = asker.group;
+    const SentRecords::Question question{
+        .from = asker.node, .session = asker.answer.session(), .request = asker.answer.request()};
     runtime_.groups.missing(
         group,
         *seen,
         *after,
         runtime_.options.batch_bytes_max,
-        lifeline_.guard([this, asker = std::move(asker)](absl::StatusOr<MissingPage> page) mutable {
-            if (!page.ok()) return fail(asker, page.status());
-            put_missing(*page, *asker.answer.mutable_missing());
-            reply(asker);
-        }));
+        sent_.take(question),
+        lifeline_.guard(
+            [this, question, asker = std::move(asker)](absl::StatusOr<MissingPage> page) mutable {
+                if (!page.ok()) return fail(asker, page.status());
+                put_missing(*page, *asker.answer.mutable_missing());
+                if (page->has_more) {
+                    sent_.answered(question, std::move(page->sent), std::move(page->fingerprints));
+                } else {
+                    sent_.end(question);
+                }
+                reply(asker);
+            }));
 }
 
 void Responder::on_hints_ask(Asker asker) {

@@ -1,7 +1,7 @@
 #pragma once
 
-// Answers the questions of other nodes' sessions from this shard's data. Keeps nothing between
-// questions.
+// Answers the questions of other nodes' sessions from this shard's data. Between questions it keeps
+// nothing but what it has sent, which only saves sending it again.
 
 #include <cstdint>
 #include <memory>
@@ -12,6 +12,7 @@
 
 #include "base/ids.h"
 #include "node/entropy/runtime.h"
+#include "node/entropy/sent_records.h"
 
 namespace starling::node {
 
@@ -54,6 +55,7 @@ class Responder {
     Checked checked_;
     const uint64_t life_;
     uint32_t serving_ = 0;
+    SentRecords sent_;
     Lifeline lifeline_;
 };
 

@@ -171,6 +171,11 @@ void Scheduler::check(const Key& key) {
     Pair& pair = pairs_.at(key);
     if (pair.lacking.has_value() && !own->frontier.contains(*pair.lacking)) {
         // Nobody has brought it meanwhile.
+        if (is_pulling(key.first)) {
+            STARLING_MARK(entropy_waits_for_another_pull);
+            set_behind(pair, true);
+            return finish(key, false);
+        }
         STARLING_MARK(entropy_pulls_what_lacks);
         return pull(key, SyncSession::Mode::dots);
     }
@@ -256,8 +261,30 @@ void Scheduler::pull(const Key& key, SyncSession::Mode mode) {
     running.session->start();
 }
 
+bool Scheduler::is_pulling(GroupId group) const {
+    for (auto entry = pairs_.lower_bound({group, base::NodeId()});
+         entry != pairs_.end() && entry->first.first == group;
+         ++entry) {
+        if (entry->second.running && entry->second.running->session) return true;
+    }
+    return false;
+}
+
+void Scheduler::look_again(GroupId group) {
+    for (auto entry = pairs_.lower_bound({group, base::NodeId()});
+         entry != pairs_.end() && entry->first.first == group;
+         ++entry) {
+        Pair& pair = entry->second;
+        const base::Duration delay = jittered(runtime_.options.retry_min);
+        if (pair.lacking.has_value() && !pair.running && pair.due > runtime_.loop.now() + delay) {
+            plan(entry->first, pair, delay);
+        }
+    }
+}
+
 void Scheduler::finish(const Key& key, bool is_equal) {
     Pair& pair = pairs_.at(key);
+    const GroupId group = key.first;
     // Ends the caller's own objects: nothing of them may be touched after this.
     const std::unique_ptr<Comparison> ended = std::move(pair.running);
     --running_;
@@ -273,6 +300,7 @@ void Scheduler::finish(const Key& key, bool is_equal) {
         plan(key, pair, backoff(pair));
         ++pair.failures;
     }
+    if (ended->session) look_again(group);
     arm();
 }
 

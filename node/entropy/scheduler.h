@@ -6,7 +6,8 @@
 //
 // A comparison is one question and one answer: either side's frontier, the hash of its tree, and
 // what it reports of itself (rules R5 to R7). What one side lacks may be on its way, so it looks
-// again a little later, and only what is still not there is pulled. Equal frontiers under different
+// again a little later, and only what is still not there is pulled, from one peer at a time: the
+// next one is asked for what that one did not have. Equal frontiers under different
 // trees are looked at again, too: then one of the two has lost a record.
 
 #include <cstdint>
@@ -79,6 +80,9 @@ class Scheduler {
     // Notes what follows from what the peer has.
     Verdict judge(const Key& key, Pair& pair, const Frontier& theirs, uint64_t root_hash);
     void pull(const Key& key, SyncSession::Mode mode);
+    bool is_pulling(GroupId group) const;
+    // What was lacking is looked at again, soon.
+    void look_again(GroupId group);
     void finish(const Key& key, bool is_equal);
     void set_behind(Pair& pair, bool is_behind);
 

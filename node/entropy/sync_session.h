@@ -10,7 +10,8 @@
 //
 // Why the last step is right: take any dot d of F that was not seen here, of key k.
 //   - The index has d. The peer's record of k, as it was when the session began or later, was
-//     merged: what the peer reflects of k is reflected here.
+//     merged: what the peer reflects of k is reflected here. It came with d, or, the same to the
+//     byte, with an earlier page (sent_records.h).
 //   - It has not: all owners had seen d when the peer took it out, and this replica was none or had
 //     other data then. So this is a fill, or the first session after it: it began as a copy of the
 //     records of an owner that had seen d.
@@ -25,6 +26,7 @@
 // longer has was superseded, perhaps by a tombstone that has been collected since it was copied.
 //
 // Answers are bounded pages, one question is open at a time, and nothing is kept between sessions.
+// A page is merged before the next is asked for.
 
 #include <cstdint>
 #include <map>

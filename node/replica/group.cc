@@ -28,6 +28,10 @@ SplitGroupKey split_group_key(std::string_view key) {
     return {.name_space = name_space, .key = in.rest()};
 }
 
+absl::uint128 fingerprint_of(std::string_view group_key, std::string_view record) {
+    return base::xxh3_128(record, base::xxh3_64(group_key));
+}
+
 size_t bucket_of(std::string_view group_key) {
     static_assert(bucket_count == 256);
     return base::xxh3_64(group_key) & (bucket_count - 1);

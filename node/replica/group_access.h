@@ -10,7 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/functional/any_invocable.h"
+#include "absl/numeric/int128.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
@@ -27,6 +29,10 @@ inline constexpr size_t bucket_count = 256;
 using BucketDigests = std::array<uint64_t, bucket_count>;
 
 size_t bucket_of(std::string_view group_key);
+
+// Of a key and its record as it is stored.
+absl::uint128 fingerprint_of(std::string_view group_key, std::string_view record);
+using RecordFingerprints = absl::flat_hash_set<absl::uint128>;
 
 // Frontier and hash tree of a group, taken at one moment.
 struct GroupSummary {
@@ -57,10 +63,13 @@ struct MissingPage {
     // All that this replica had seen when it was asked.
     Frontier frontier;
     std::vector<IndexedDot> dots;
-    // Of the dots' keys, each once.
+    // Of the dots' keys, each once, but those that were sent before.
     std::vector<KeyRecord> records;
+    std::vector<absl::uint128> fingerprints;
     // More dots follow, after the last of these.
     bool has_more = false;
+    // As it was given to missing().
+    RecordFingerprints sent;
 };
 
 struct ScanPage {
@@ -84,12 +93,13 @@ class GroupAccess {
     // unavailable while the tree is being rebuilt after a start.
     virtual absl::StatusOr<GroupSummary> summary(GroupId group) = 0;
     // The indexed dots that `seen` has not, after `after` (none: from the first), and the records
-    // of their keys, up to about `bytes_max` bytes. data_loss when a record does not account for
-    // its dot.
+    // of their keys but those in `sent`, up to about `bytes_max` bytes. data_loss when a record
+    // does not account for its dot.
     virtual void missing(GroupId group,
                          const Frontier& seen,
                          std::optional<Dot> after,
                          size_t bytes_max,
+                         RecordFingerprints sent,
                          Callback<MissingPage> done) = 0;
     // Of the keys in the bucket that have a value.
     virtual void list_bucket(GroupId group,

@@ -28,8 +28,10 @@ absl::StatusOr<Dot> dot_of_entry(std::string_view storage_key) {
 // One pass over the index, with the records as they were at the same moment.
 class MissingReader {
   public:
-    MissingReader(storage::Engine& engine, GroupId group, size_t bytes_max)
-        : engine_(engine), group_(group), bytes_max_(bytes_max), snapshot_(engine.snapshot()) {}
+    MissingReader(storage::Engine& engine, GroupId group, size_t bytes_max, RecordFingerprints sent)
+        : engine_(engine), group_(group), bytes_max_(bytes_max), snapshot_(engine.snapshot()) {
+        page_.sent = std::move(sent);
+    }
 
     // False once the page is full.
     absl::StatusOr<bool> add(const Frontier::Range& range) {
@@ -57,16 +59,11 @@ class MissingReader {
     absl::Status add(const Dot& dot, std::string_view key) {
         bytes_ += key.size() + sizeof(Dot);
         page_.dots.push_back({.dot = dot, .key = std::string(key)});
-        const auto [place, is_new] = records_.try_emplace(std::string(key), page_.records.size());
+        const auto [context, is_new] = contexts_.try_emplace(std::string(key));
         if (is_new) {
-            STARLING_ASSIGN_OR_RETURN(
-                const std::optional<std::string> stored,
-                engine_.get(storage_keys::record(group_, key), snapshot_.get()));
-            STARLING_ASSIGN_OR_RETURN(Record record, decode_stored(stored));
-            bytes_ += stored.has_value() ? stored->size() : 0;
-            page_.records.push_back({.key = std::string(key), .record = std::move(record)});
+            STARLING_ASSIGN_OR_RETURN(context->second, add_record(key));
         }
-        if (!page_.records[place->second].record.context.covers(dot)) {
+        if (!context->second.covers(dot)) {
             STARLING_MARK(missing_record_was_lost);
             return absl::DataLossError(
                 fmt::format("the record of a key of partition {} does not account for the write {} "
@@ -77,13 +74,29 @@ class MissingReader {
         return absl::OkStatus();
     }
 
+    // Returns its context.
+    absl::StatusOr<Context> add_record(std::string_view key) {
+        STARLING_ASSIGN_OR_RETURN(const std::optional<std::string> stored,
+                                  engine_.get(storage_keys::record(group_, key), snapshot_.get()));
+        STARLING_ASSIGN_OR_RETURN(Record record, decode_stored(stored));
+        const absl::uint128 fingerprint = fingerprint_of(key, stored.value_or(""));
+        if (page_.sent.contains(fingerprint)) {
+            STARLING_MARK(missing_record_was_sent_before);
+            return std::move(record.context);
+        }
+        bytes_ += stored.has_value() ? stored->size() : 0;
+        page_.fingerprints.push_back(fingerprint);
+        page_.records.push_back({.key = std::string(key), .record = std::move(record)});
+        return page_.records.back().record.context;
+    }
+
     storage::Engine& engine_;
     const GroupId group_;
     const size_t bytes_max_;
     const std::unique_ptr<storage::Snapshot> snapshot_;
     MissingPage page_;
-    // Where in the page the record of a key is.
-    std::map<std::string, size_t> records_;
+    // Of the keys that were met.
+    std::map<std::string, Context> contexts_;
     size_t bytes_ = 0;
 };
 
@@ -157,8 +170,9 @@ absl::StatusOr<MissingPage> missing_page(storage::Engine& engine,
                                          GroupId group,
                                          const std::vector<Frontier::Range>& ranges,
                                          const std::optional<Dot>& after,
-                                         size_t bytes_max) {
-    MissingReader reader(engine, group, bytes_max);
+                                         size_t bytes_max,
+                                         RecordFingerprints sent) {
+    MissingReader reader(engine, group, bytes_max, std::move(sent));
     for (Frontier::Range range : ranges) {
         if (after.has_value()) {
             if (Dot{range.actor, range.last} <= *after) continue;

@@ -34,14 +34,16 @@ absl::StatusOr<ScanPage> scan_page(storage::Engine& engine,
                                    const std::string& from,
                                    size_t bytes_max);
 
-// The indexed dots of `ranges` after `after` (none: from the first) and the records of their keys,
-// up to about `bytes_max` bytes. data_loss when a record does not account for its dot: it was lost
-// here, and this replica cannot say what became of the write (R4 of docs/causality.md).
+// The indexed dots of `ranges` after `after` (none: from the first) and the records of their keys
+// but those in `sent`, up to about `bytes_max` bytes. data_loss when a record does not account for
+// its dot: it was lost here, and this replica cannot say what became of the write (R4 of
+// docs/causality.md).
 absl::StatusOr<MissingPage> missing_page(storage::Engine& engine,
                                          GroupId group,
                                          const std::vector<Frontier::Range>& ranges,
                                          const std::optional<Dot>& after,
-                                         size_t bytes_max);
+                                         size_t bytes_max,
+                                         RecordFingerprints sent);
 
 // Of the indexed dots after `after` (none: from the first) the first `count_max` that are past
 // `gone`.

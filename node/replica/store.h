@@ -123,6 +123,7 @@ class ReplicaStore final : public GroupAccess {
                  const Frontier& seen,
                  std::optional<Dot> after,
                  size_t bytes_max,
+                 RecordFingerprints sent,
                  Callback<MissingPage> done) override;
     void list_bucket(GroupId group, size_t bucket, Callback<std::vector<KeyDigest>> done) override;
     void fetch(GroupId group,

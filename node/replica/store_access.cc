@@ -68,12 +68,19 @@ void ReplicaStore::missing(GroupId group,
                            const Frontier& seen,
                            std::optional<Dot> after,
                            size_t bytes_max,
+                           RecordFingerprints sent,
                            Callback<MissingPage> done) {
     Frontier frontier = this->frontier(group);
     std::vector<Frontier::Range> ranges = frontier.minus(seen);
     jobs_.run<absl::StatusOr<MissingPage>>(
-        [this, group, ranges = std::move(ranges), after, bytes_max] {
-            return group_reader::missing_page(engine_, group, ranges, after, bytes_max);
+        [this,
+         group,
+         ranges = std::move(ranges),
+         after,
+         bytes_max,
+         sent = std::move(sent)]() mutable {
+            return group_reader::missing_page(
+                engine_, group, ranges, after, bytes_max, std::move(sent));
         },
         [frontier = std::move(frontier),
          done = std::move(done)](absl::StatusOr<MissingPage> page) mutable {

@@ -10,6 +10,7 @@
 
 #include "base/time.h"
 #include "gossip/options.h"
+#include "node/entropy/entropy_options.h"
 #include "storage/options.h"
 
 namespace starling::node {
@@ -70,6 +71,8 @@ struct NodeOptions {
     // for a while, as long as more than one in twenty requests takes longer than this.
     uint64_t entropy_bytes_per_second = 64ULL << 20;
     base::Duration entropy_pause_latency = std::chrono::milliseconds(100);
+    // Of one answer to a question for data.
+    size_t entropy_page_bytes = EntropyOptions().batch_bytes_max;
     // As the detector was measured: within 10 s all of 50 nodes know of a dead one, at 5 % loss.
     base::Duration gossip_probe_interval = gossip::SwimOptions().probe_interval;
     uint32_t fills_at_once = 8;

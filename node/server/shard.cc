@@ -126,6 +126,7 @@ void Shard::make_parts() {
     expiry_sweep_ = std::make_unique<ExpirySweep>(coordinator_->context());
     EntropyOptions entropy;
     entropy.interval = options_.entropy_interval;
+    entropy.batch_bytes_max = options_.entropy_page_bytes;
     if (options_.entropy_bytes_per_second > 0) {
         entropy.bytes_per_second =
             std::max<uint64_t>(1, options_.entropy_bytes_per_second / shard_count_);

@@ -148,6 +148,34 @@ TEST_F(AccidentTest, ADiskSetBackWhileAllNodesWereDownIsNoticed) {
     finish();
 }
 
+// A page of a comparison has room for a few records, and names writes of all keys. While a third
+// holder is away they all stay in the index.
+TEST_F(AccidentTest, ANodeThatMissedManyWritesOfAFewLargeKeysIsSentEachKeyOnce) {
+    constexpr size_t keys = 12;
+    constexpr int writes = 12;
+    RunOptions options = plain(3, 3);
+    options.workload.keys = keys;
+    options.node.hint_bytes_max = 1;
+    settle(options);
+    isolate(3);
+    const std::string value(8'000, 'v');
+    for (int write = 0; write < writes; ++write) {
+        for (size_t key = 0; key < keys; ++key) {
+            use_key(key);
+            const std::string written = value + std::to_string(write);
+            ASSERT_TRUE(put(1, written, {.replaces = with_context}).status.ok());
+        }
+    }
+    heal();
+    isolate(2);
+    run_for(seconds(30));
+    const double records = keys * writes * static_cast<double>(value.size());
+    const double pulled = metrics_of(3)["starling_entropy_bytes_pulled_total"];
+    EXPECT_GE(pulled, records);
+    EXPECT_LT(pulled, records * 3 / 2);
+    finish();
+}
+
 TEST_F(AccidentTest, AllDisksButOneSetBackAtOnceAreRefilledFromIt) {
     RunOptions options = plain(3, 3);
     options.audit_interval = 1'000'000;

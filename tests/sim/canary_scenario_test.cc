@@ -14,15 +14,6 @@ using std::chrono::seconds;
 
 class CanaryScenario : public Scenario {
   protected:
-    std::map<std::string, double> metrics_of(uint32_t number) {
-        std::map<std::string, double> found;
-        machine(number).node().status([&](absl::StatusOr<node::StatusReport> report) {
-            ASSERT_TRUE(report.ok()) << report.status();
-            found = report->metrics;
-        });
-        run_for(milliseconds(100));
-        return found;
-    }
     double done_by(uint32_t number) {
         return metrics_of(number)["starling_canary_operations_total"];
     }

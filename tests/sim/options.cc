@@ -77,6 +77,9 @@ void draw_cluster(RunOptions& options, const Asked& asked) {
         node.entropy_bytes_per_second = pace.between(uint64_t{16} << 10, uint64_t{1} << 20);
     }
     node.entropy_pause_latency = pace.between(milliseconds(5), milliseconds(200));
+    // Mostly so small that a pull takes many.
+    constexpr std::array<size_t, 5> pages = {1, 200, 1000, 10'000, 256 << 10};
+    node.entropy_page_bytes = pace.one_of(pages);
     Draw storage(asked.seed, "options: storage");
     if (storage.chance(30)) {
         node.compaction_bytes_per_second = storage.between(16u << 10, 2u << 20);
@@ -274,7 +277,8 @@ std::string to_string(const RunOptions& options) {
         in_seconds(options.duration));
     out += fmt::format(
         "  node: hint budget {} B, memory {} KiB, compaction {} KiB/s, siblings {}, hints after "
-        "{:.3f} s, entropy every {:.1f} s and {} KiB/s, probe every {:.2f} s, {} fills at once\n",
+        "{:.3f} s, entropy every {:.1f} s, {} KiB/s in pages of {} B, probe every {:.2f} s, {} "
+        "fills at once\n",
         node.hint_bytes_max,
         node.memory_bytes_max >> 10,
         node.compaction_bytes_per_second >> 10,
@@ -282,6 +286,7 @@ std::string to_string(const RunOptions& options) {
         in_seconds(node.hint_after),
         in_seconds(node.entropy_interval),
         node.entropy_bytes_per_second >> 10,
+        node.entropy_page_bytes,
         in_seconds(node.gossip_probe_interval),
         node.fills_at_once);
     out += fmt::format(

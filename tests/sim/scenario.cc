@@ -151,6 +151,16 @@ uint64_t Scenario::hints_kept_by(uint32_t number) {
     return inside.hints;
 }
 
+std::map<std::string, double> Scenario::metrics_of(uint32_t number) {
+    std::map<std::string, double> found;
+    machine(number).node().status([&found](const absl::StatusOr<node::StatusReport>& report) {
+        ASSERT_TRUE(report.ok()) << report.status();
+        found = report->metrics;
+    });
+    run_for(milliseconds(100));
+    return found;
+}
+
 void Scenario::wait_until(const std::function<bool()>& condition) {
     for (int i = 0; i < 400'000 && !condition() && simulation_->verdict().ok(); ++i)
         run_for(microseconds(50));

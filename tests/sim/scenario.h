@@ -5,6 +5,7 @@
 // answer is checked, and finish() demands rest, equal replicas and every acknowledged write.
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -62,6 +63,7 @@ class Scenario : public ::testing::Test {
     std::vector<uint32_t> holders();
     uint32_t seats_held_by(uint32_t number);
     uint64_t hints_kept_by(uint32_t number);
+    std::map<std::string, double> metrics_of(uint32_t number);
     void wait_until(const std::function<bool()>& condition);
     // Of the next operations; the first one until another is chosen.
     KeyIndex key() const { return Oracle::nth_key(key_number_); }

@@ -157,6 +157,38 @@ TEST_F(CausalityTest, ADeletedValueStaysAwayWhenANodeThatMissedTheDeleteReturns)
     finish();
 }
 
+// Of the many pages of the comparison some are lost on the way, and asked for again.
+TEST_F(CausalityTest, DeletesThatArePulledOverABadLinkAllArrive) {
+    constexpr size_t keys = 40;
+    RunOptions options = plain(3, 3);
+    options.workload.keys = keys;
+    options.audit_interval = 1'000'000;
+    options.node.hint_bytes_max = 1;
+    options.node.entropy_page_bytes = 1;
+    form(options);
+    run_for(seconds(10));
+    for (size_t key = 0; key < keys; ++key) {
+        use_key(key);
+        ASSERT_TRUE(put(1, "deleted", {.w = 3}).status.ok());
+    }
+    isolate(3);
+    for (size_t key = 0; key < keys; ++key) {
+        use_key(key);
+        ASSERT_TRUE(remove(1).status.ok());
+    }
+    // From then on the tombstones may go as soon as all have seen them.
+    run_for(seconds(60));
+    simulation_->network().set_faults({.loss_per_million = 100'000});
+    heal();
+    run_for(seconds(60));
+    simulation_->network().set_faults({});
+    for (size_t key = 0; key < keys; ++key) {
+        use_key(key);
+        EXPECT_THAT(read(3, 2).values, IsEmpty());
+    }
+    finish();
+}
+
 TEST_F(CausalityTest, AReadOfOneAnswerThroughANodeThatIsBehindIsNotAnsweredByIt) {
     RunOptions options = plain(3, 3);
     // No hint is kept for it.
@@ -305,6 +337,7 @@ TEST(DiskAuditTest, AnAuditOfEveryAcknowledgementChangesNothingInTheRun) {
         EXPECT_EQ(without.digest, with.digest) << "seed " << seed;
         EXPECT_GT(with.audit.acknowledgements, 50);
         EXPECT_GT(with.audit.keys_merged, 0);
+        EXPECT_GT(with.audit.indexed_dots, 0);
     }
 }
 

@@ -375,6 +375,52 @@ TEST_F(EntropyTest, AThousandDifferencesAmongManyKeysCostLittleMoreThanTheirReco
     EXPECT_LT(network_.bytes_sent, 2 * records.size() + (64u << 10));
 }
 
+// Key by key many writes, which all pages of their dots name.
+struct EntropyHotKeysTest : EntropyTest {
+    // Of `replica`, as they travel.
+    static size_t record_bytes(Replica& replica) {
+        std::string records;
+        for (const auto& [key, record] : replica.groups.groups[group_a].records) {
+            records += key;
+            encode_record(records, record);
+        }
+        return records.size();
+    }
+    void write_hot_keys(Replica& at) {
+        for (int i = 0; i < 30 * hot_keys; ++i) {
+            at.groups.write(
+                group_a,
+                group_key(base::default_namespace_id, "key" + std::to_string(i % hot_keys)),
+                at.actor(),
+                std::string(100, 'v'),
+                /*is_blind=*/i / hot_keys % 3 != 0);
+        }
+    }
+    static constexpr int hot_keys = 40;
+};
+
+TEST_F(EntropyHotKeysTest, ARecordOfWhichManyWritesAreMissingTravelsOnce) {
+    make(2, 11);
+    write_hot_keys(*replicas_[0]);
+    watch_all();
+    ASSERT_TRUE(loop_.run_until([&] { return are_equal(); }, seconds(60)));
+    expect_equal_records();
+    EXPECT_LT(replicas_[1]->entropy.counters().bytes_pulled, record_bytes(*replicas_[0]) * 3 / 2);
+}
+
+TEST_F(EntropyHotKeysTest, WhatTwoPeersHaveIsPulledFromOne) {
+    make(3, 11);
+    write_hot_keys(*replicas_[0]);
+    for (const auto& [key, record] : replicas_[0]->groups.groups[group_a].records) {
+        replicas_[1]->groups.apply(group_a, key, record);
+    }
+    replicas_[1]->groups.groups[group_a] = replicas_[0]->groups.groups[group_a];
+    watch_all();
+    ASSERT_TRUE(loop_.run_until([&] { return are_equal(); }, seconds(60)));
+    expect_equal_records();
+    EXPECT_LT(replicas_[2]->entropy.counters().bytes_pulled, record_bytes(*replicas_[0]) * 3 / 2);
+}
+
 TEST_F(EntropyTest, AGroupIsDirtyUntilItWasFoundEqualAndAgainAfterAKick) {
     make(2, 3);
     write_somewhere();

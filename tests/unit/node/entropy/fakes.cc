@@ -1,6 +1,7 @@
 #include "tests/unit/node/entropy/fakes.h"
 
 #include <memory>
+#include <set>
 
 #include "base/hash.h"
 
@@ -195,8 +196,10 @@ void FakeGroups::missing(GroupId group,
                          const Frontier& seen,
                          std::optional<Dot> after,
                          size_t bytes_max,
+                         RecordFingerprints sent,
                          Callback<MissingPage> done) {
     MissingPage page;
+    page.sent = std::move(sent);
     page.frontier = groups[group].frontier;
     later([this,
            group,
@@ -206,6 +209,7 @@ void FakeGroups::missing(GroupId group,
            page = std::move(page),
            done = std::move(done)]() mutable {
         const Group& here = groups[group];
+        std::set<std::string> met;
         size_t bytes = 0;
         for (auto entry = after.has_value() ? here.index.upper_bound(*after) : here.index.begin();
              entry != here.index.end();
@@ -218,8 +222,13 @@ void FakeGroups::missing(GroupId group,
             }
             std::string encoded;
             encode_record(encoded, here.records.at(key));
-            bytes += key.size() + encoded.size();
+            bytes += key.size() + sizeof(Dot);
             page.dots.push_back({.dot = dot, .key = key});
+            if (!met.insert(key).second) continue;
+            const absl::uint128 fingerprint = fingerprint_of(key, encoded);
+            if (page.sent.contains(fingerprint)) continue;
+            bytes += encoded.size();
+            page.fingerprints.push_back(fingerprint);
             page.records.push_back({.key = key, .record = here.records.at(key)});
         }
         done(std::move(page));

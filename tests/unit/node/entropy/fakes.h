@@ -130,6 +130,7 @@ class FakeGroups final : public GroupAccess {
                  const Frontier& seen,
                  std::optional<Dot> after,
                  size_t bytes_max,
+                 RecordFingerprints sent,
                  Callback<MissingPage> done) override;
     void merge_records(GroupId group,
                        std::vector<KeyRecord> records,

@@ -76,9 +76,12 @@ struct StandingTest : ::testing::Test {
         EXPECT_TRUE(result.ok()) << result.status();
         return result.ok() ? result->tombstones : 0;
     }
-    absl::StatusOr<MissingPage> missing(const Frontier& seen, std::optional<Dot> after = {}) {
+    absl::StatusOr<MissingPage> missing(const Frontier& seen,
+                                        std::optional<Dot> after = {},
+                                        RecordFingerprints sent = {}) {
         absl::StatusOr<MissingPage> page = absl::UnknownError("no answer");
-        rig.store.missing(here, seen, after, bytes_max, [&](auto found) { page = found; });
+        rig.store.missing(
+            here, seen, after, bytes_max, std::move(sent), [&](auto found) { page = found; });
         rig.settle();
         return page;
     }
@@ -331,13 +334,44 @@ TEST_F(StandingTest, MissingWritesComeWithTheRecordsOfTheirKeysAlsoWhereTheyWere
     EXPECT_EQ(page->dots[0].dot, second);
 }
 
+TEST_F(StandingTest, WhatWasSentBeforeComesAgainOnlyWhenItHasChanged) {
+    const Dot first = rig.write(here, key("a"), 1, "old");
+    rig.write(here, key("a"), 1, "new");
+    rig.write(here, key("b"), 1, "value");
+    rig.settle();
+    absl::StatusOr<MissingPage> page = missing({});
+    ASSERT_TRUE(page.ok()) << page.status();
+    const RecordFingerprints sent(page->fingerprints.begin(), page->fingerprints.end());
+    EXPECT_THAT(sent, SizeIs(2));
+
+    page = missing({}, first, sent);
+    ASSERT_TRUE(page.ok()) << page.status();
+    EXPECT_THAT(page->dots, SizeIs(2));
+    EXPECT_THAT(page->records, SizeIs(0));
+    EXPECT_THAT(page->fingerprints, SizeIs(0));
+    EXPECT_EQ(page->sent, sent);
+
+    rig.write(here, key("a"), 1, "newer");
+    rig.settle();
+    page = missing({}, first, sent);
+    ASSERT_TRUE(page.ok()) << page.status();
+    EXPECT_THAT(page->dots, SizeIs(3));
+    ASSERT_THAT(page->records, SizeIs(1));
+    EXPECT_EQ(page->records[0].key, key("a"));
+    EXPECT_FALSE(sent.contains(page->fingerprints.at(0)));
+}
+
 TEST_F(StandingTest, ARecordThatWasLostIsNoAnswerToWhatIsMissing) {
     rig.write(here, key("a"), 1, "value");
     rig.settle();
+    const absl::StatusOr<MissingPage> page = missing({});
+    ASSERT_TRUE(page.ok()) << page.status();
+    const RecordFingerprints sent(page->fingerprints.begin(), page->fingerprints.end());
     storage::WriteBatch loss;
     loss.remove(storage_keys::record(here, key("a")));
     ASSERT_TRUE(rig.engine.write(loss, {}).ok());
     EXPECT_TRUE(absl::IsDataLoss(missing({}).status()));
+    EXPECT_TRUE(absl::IsDataLoss(missing({}, {}, sent).status()));
 }
 
 TEST_F(StandingTest, WhoIsFilledDropsWhatItsGiverHasSeenAndHasNoMore) {
