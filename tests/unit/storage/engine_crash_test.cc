@@ -155,7 +155,8 @@ TEST_P(EngineCrashTest, AFullDiskLosesNothingThatWasAcknowledged) {
 TEST_P(EngineCrashTest, RecoveriesThatCrashOneAfterAnotherLoseNothing) {
     constexpr int depth = 3;
     uint64_t states = 0;
-    // Crashes in the script, then in the recovery of what that left, and in the recovery of that.
+    // Crashes in the script, then in the recovery of what that left, and in the recovery of that:
+    // some ten million states.
     const auto recover_and_crash = [&](const auto& self,
                                        const CrashScript& script,
                                        const env::SimFileSystem& before,
@@ -163,7 +164,8 @@ TEST_P(EngineCrashTest, RecoveriesThatCrashOneAfterAnotherLoseNothing) {
                                        uint64_t step) -> void {
         env::SimRandom random(step + static_cast<uint64_t>(deeper));
         bool died = true;
-        for (uint64_t m = 1 + step % every(5); died && !HasFatalFailure(); m += every(step)) {
+        const uint64_t stride = every(step, step / 2);
+        for (uint64_t m = 1 + step % 5; died && !HasFatalFailure(); m += stride) {
             const auto disk = before.clone();
             disk->faults().crash_at(m);
             {
@@ -183,7 +185,7 @@ TEST_P(EngineCrashTest, RecoveriesThatCrashOneAfterAnotherLoseNothing) {
         }
     };
     bool died = true;
-    for (uint64_t n = 20; died && !HasFatalFailure(); n += every(113)) {
+    for (uint64_t n = 20; died && !HasFatalFailure(); n += every(113, 11)) {
         env::SimFileSystem files(disk_options());
         CrashScript script(files, options());
         died = crash_at(files, script, n);
