@@ -52,8 +52,8 @@ void Node::list_conflicts(ConflictQuery query, Callback<ConflictPage> done) {
 void Node::inspect(ShardInspection& out) {
     impl_->inspect(out);
 }
-std::optional<bool> Node::has_seen(GroupId group, const Dot& dot) {
-    return impl_->has_seen(group, dot);
+const Frontier* Node::owned_frontier(GroupId group) {
+    return impl_->owned_frontier(group);
 }
 base::NodeId Node::id() const {
     return impl_->id();

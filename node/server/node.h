@@ -24,7 +24,7 @@
 #include "node/api.h"
 #include "node/replica/group.h"
 #include "node/server/options.h"
-#include "node/version/dot.h"
+#include "node/version/frontier.h"
 
 namespace starling::node {
 
@@ -73,8 +73,8 @@ class Node final : public KvService, public AdminService {
 
     // For simulations and tests, on the one thread that runs all loops.
     void inspect(ShardInspection& out);
-    // None: this node holds no seat of the group.
-    std::optional<bool> has_seen(GroupId group, const Dot& dot);
+    // Null: this node holds no seat of the group.
+    const Frontier* owned_frontier(GroupId group);
 
     base::NodeId id() const;
     base::ClusterId cluster() const;

@@ -247,8 +247,8 @@ void Node::Impl::inspect(ShardInspection& out) {
     }
 }
 
-std::optional<bool> Node::Impl::has_seen(GroupId group, const Dot& dot) {
-    return shards_[group.partition.raw() % shards_.size()]->has_seen(group, dot);
+const Frontier* Node::Impl::owned_frontier(GroupId group) {
+    return shards_[group.partition.raw() % shards_.size()]->owned_frontier(group);
 }
 
 }  // namespace starling::node

@@ -44,7 +44,7 @@ class Node::Impl final : private ShardHost, private ClusterHost {
     void inspect_replica(InspectRequest request, Callback<InspectResult> done);
     void list_conflicts(ConflictQuery query, Callback<ConflictPage> done);
     void inspect(ShardInspection& out);
-    std::optional<bool> has_seen(GroupId group, const Dot& dot);
+    const Frontier* owned_frontier(GroupId group);
 
     base::NodeId id() const { return node_id_; }
     base::ClusterId cluster() const { return base::ClusterId(cluster_id_.load()); }

@@ -616,11 +616,9 @@ absl::Status Shard::close() {
     return engine_->close();
 }
 
-std::optional<bool> Shard::has_seen(GroupId group, const Dot& dot) {
-    if (mover_->counts(group.partition).below(group.replicas).empty()) {
-        return std::nullopt;
-    }
-    return store_->frontier(group).contains(dot);
+const Frontier* Shard::owned_frontier(GroupId group) {
+    const bool is_owner = !mover_->counts(group.partition).below(group.replicas).empty();
+    return is_owner ? &store_->frontier(group) : nullptr;
 }
 
 void Shard::inspect(ShardInspection& out) {

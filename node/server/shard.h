@@ -150,7 +150,7 @@ class Shard final : private ReplicaHost,
 
     // Inspection, for tests.
     void inspect(ShardInspection& out);
-    std::optional<bool> has_seen(GroupId group, const Dot& dot);
+    const Frontier* owned_frontier(GroupId group);
 
   private:
     // ReplicaHost

@@ -225,9 +225,19 @@ std::vector<Machine*> Cluster::members() const {
     return result;
 }
 
+std::vector<const node::Frontier*> Cluster::owned_frontiers(node::GroupId group) const {
+    std::vector<const node::Frontier*> frontiers;
+    for (Machine* const machine : members()) {
+        if (const node::Frontier* frontier = machine->node().owned_frontier(group)) {
+            frontiers.push_back(frontier);
+        }
+    }
+    return frontiers;
+}
+
 bool Cluster::is_seen_by_all_owners(node::GroupId group, const node::Dot& dot) const {
-    return std::ranges::all_of(members(), [&](Machine* machine) {
-        return machine->node().has_seen(group, dot).value_or(true);
+    return std::ranges::all_of(owned_frontiers(group), [&](const node::Frontier* frontier) {
+        return frontier->contains(dot);
     });
 }
 

@@ -71,7 +71,8 @@ class Cluster {
     // Clients may ask it: it has been a member.
     bool is_known(const Machine& machine) const { return states_[machine.number() - 1].was_member; }
     std::vector<Machine*> members() const;
-    // As far as they are up.
+    // Of those who are up; valid until they run.
+    std::vector<const node::Frontier*> owned_frontiers(node::GroupId group) const;
     bool is_seen_by_all_owners(node::GroupId group, const node::Dot& dot) const;
     uint32_t up_count() const;
     // All machines that were brought up are up and members.

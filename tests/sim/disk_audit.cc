@@ -200,24 +200,38 @@ void DiskAudit::check_frontier(
         disk.seats(group, cluster_, static_cast<uint8_t>(world_.options.node.seat_count));
     status.Update(frontier.status());
     status.Update(seats.status());
+    if (!status.ok()) return failed(machine, status);
     // Who fills a seat, or has given it away, answers for nothing.
-    if (status.ok() && !seats->empty()) {
-        status.Update(
-            disk.for_each_indexed_dot(group, [&](const node::Dot& dot, std::string_view name) {
-                if (!frontier->contains(dot)) return;
-                ++counts_.indexed_dots;
-                const auto context = contexts.find(name);
-                if (context != contexts.end() && context->second.covers(dot)) return;
-                world_.verdict.report(
-                    "I9",
-                    fmt::format("on the disk of {} the frontier of partition {} has {}, which the "
-                                "record of its key does not account for",
-                                machine.name(),
-                                group.partition.raw(),
-                                node::to_string(dot)));
-            }));
+    if (seats->empty()) return;
+    const auto is_ahead = [&](const node::Dot& dot, std::string_view why) {
+        world_.verdict.report(
+            "I9",
+            fmt::format("on the disk of {} the frontier of partition {} has {}, {}",
+                        machine.name(),
+                        group.partition.raw(),
+                        node::to_string(dot),
+                        why));
+    };
+    std::set<node::Dot> indexed;
+    status = disk.for_each_indexed_dot(group, [&](const node::Dot& dot, std::string_view name) {
+        if (!frontier->contains(dot)) return;
+        ++counts_.indexed_dots;
+        indexed.insert(dot);
+        const auto context = contexts.find(name);
+        if (context != contexts.end() && context->second.covers(dot)) return;
+        is_ahead(dot, "which the record of its key does not account for");
+    });
+    if (!status.ok()) return failed(machine, status);
+    for (const node::Frontier* const other : world_.cluster.owned_frontiers(group)) {
+        for (const node::Frontier::Range& range : frontier->minus(*other)) {
+            for (uint64_t sequence = range.first; sequence <= range.last; ++sequence) {
+                const node::Dot dot{.actor = range.actor, .sequence = sequence};
+                if (!indexed.contains(dot)) {
+                    is_ahead(dot, "which another owner has not seen, and the index has not");
+                }
+            }
+        }
     }
-    if (!status.ok()) failed(machine, status);
 }
 
 void DiskAudit::check_merges(KeyIndex key, Versions met) {

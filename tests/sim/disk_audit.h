@@ -5,9 +5,9 @@
 //   I10  the write is there for as many seats as W asks for (by their holders, or as hints for
 //        them), on as many machines as the receipt says. It must stay there for as many seats: an
 //        earlier promise is looked at again each time, and all that are remembered when faults end.
-//   I9   no frontier is ahead of the records: each dot that it has, and that the index has, is
-//        accounted for by the record of its key. Looked at on the disk of each machine that dies,
-//        too.
+//   I9   no frontier is ahead of the records: each dot that it has, and that not all owners have
+//        seen, is in the index and accounted for by the record of its key. Looked at on the disk of
+//        each machine that dies, too.
 //   I5   the versions of the keys around it, as the disks have them and as earlier audits have met
 //        them, obey the laws of merging (merge_laws.h).
 // Which acknowledgements is drawn from the seed. An audit changes nothing in the run: same digest
