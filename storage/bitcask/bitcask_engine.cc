@@ -27,7 +27,7 @@ namespace {
 // What is written to the file at once while nobody asks for a sync.
 constexpr uint64_t log_write_bytes = 256u << 10;
 // More than this waits only when the disk does not keep up.
-constexpr uint64_t log_buffer_bytes_max = 16u << 20;
+constexpr uint64_t log_buffer_bytes_max = 4u << 20;
 
 using Found = KeyDirectory::Found;
 

@@ -33,7 +33,7 @@ namespace {
 // What is written to the file at once while nobody asks for a sync.
 constexpr uint64_t log_write_bytes = 256u << 10;
 // More than this waits only when the disk does not keep up.
-constexpr uint64_t log_buffer_bytes_max = 16u << 20;
+constexpr uint64_t log_buffer_bytes_max = 4u << 20;
 constexpr size_t value_files_open_max = 64;
 // Range removals that tables, or memtables, still hold entries of.
 constexpr size_t range_removals_wait_max = 1024;
