@@ -26,8 +26,6 @@ namespace {
 
 // What is written to the file at once while nobody asks for a sync.
 constexpr uint64_t log_write_bytes = 256u << 10;
-// More than this waits only when the disk does not keep up.
-constexpr uint64_t log_buffer_bytes_max = 4u << 20;
 
 using Found = KeyDirectory::Found;
 
@@ -118,6 +116,7 @@ class BitcaskEngine final : public Engine {
                   Recovered recovered)
         : directory_(directory),
           read_only_(options.read_only),
+          log_buffer_bytes_max_(log_buffer_bytes_max(options.memory_bytes_max)),
           expiry_clock_(environment.wall_clock, 0),
           lock_(std::move(lock)),
           keys_(std::move(recovered.keys)),
@@ -178,6 +177,8 @@ class BitcaskEngine final : public Engine {
 
     const std::string directory_;
     const bool read_only_;
+    // More than this waits only when the disk does not keep up.
+    const uint64_t log_buffer_bytes_max_;
     const ExpiryClock expiry_clock_;
     std::unique_ptr<env::FileLock> lock_;
     // Shared with snapshots and iterators, which may be released after the engine.
@@ -219,12 +220,12 @@ absl::Status BitcaskEngine::note(absl::Status status) {
 
 absl::Status BitcaskEngine::admit_write() {
     STARLING_RETURN_IF_ERROR(usable());
-    if (log_->disk_full() || log_->buffered_bytes() > log_buffer_bytes_max) {
+    if (log_->disk_full() || log_->buffered_bytes() > log_buffer_bytes_max_) {
         STARLING_RETURN_IF_ERROR(note(log_->write_out_if_idle()));
         if (log_->disk_full()) {
             return disk_full_error(fmt::format("{}: the data file cannot grow", directory_));
         }
-        if (log_->buffered_bytes() > log_buffer_bytes_max) {
+        if (log_->buffered_bytes() > log_buffer_bytes_max_) {
             return stalled_error("the data file is being synced");
         }
     }
@@ -371,11 +372,11 @@ absl::Status BitcaskEngine::compact() noexcept {
 
 WritePressure BitcaskEngine::write_pressure() const {
     if (maintenance_.has_error() || log_->disk_full() ||
-        log_->buffered_bytes() > log_buffer_bytes_max) {
+        log_->buffered_bytes() > log_buffer_bytes_max_) {
         return WritePressure::refusing;
     }
-    return log_->buffered_bytes() > log_buffer_bytes_max / 2 ? WritePressure::rising
-                                                             : WritePressure::none;
+    return log_->buffered_bytes() > log_buffer_bytes_max_ / 2 ? WritePressure::rising
+                                                              : WritePressure::none;
 }
 
 EngineStatistics BitcaskEngine::statistics() const {

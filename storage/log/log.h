@@ -23,6 +23,7 @@
 //
 // Thread-safe. append() and roll() never touch a file.
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -42,6 +43,12 @@
 #include "storage/log/wait_word.h"
 
 namespace starling::storage {
+
+// What may wait for its file while that is written or synced: a sixteenth of what an engine may
+// keep in memory.
+constexpr uint64_t log_buffer_bytes_max(uint64_t memory_bytes_max) {
+    return std::clamp<uint64_t>(memory_bytes_max / 16, 1u << 20, 16u << 20);
+}
 
 class Log {
   public:

@@ -32,8 +32,6 @@ namespace {
 
 // What is written to the file at once while nobody asks for a sync.
 constexpr uint64_t log_write_bytes = 256u << 10;
-// More than this waits only when the disk does not keep up.
-constexpr uint64_t log_buffer_bytes_max = 4u << 20;
 constexpr size_t value_files_open_max = 64;
 // Range removals that tables, or memtables, still hold entries of.
 constexpr size_t range_removals_wait_max = 1024;
@@ -106,6 +104,8 @@ class LsmEngine final : public Engine {
     // Constant after construction.
     const EngineOptions options_;
     const uint64_t memtable_bytes_;
+    // More than this waits only when the disk does not keep up.
+    const uint64_t log_buffer_bytes_max_;
     const std::string directory_;
     env::FileSystem& files_;
     const env::Clock& clock_;
@@ -149,6 +149,7 @@ LsmEngine::LsmEngine(const std::string& directory,
                      Recovered recovered)
     : options_(options),
       memtable_bytes_(options.memory_bytes_max / options.memtables_max),
+      log_buffer_bytes_max_(log_buffer_bytes_max(options.memory_bytes_max)),
       directory_(directory),
       files_(environment.files),
       clock_(environment.clock),
@@ -210,13 +211,13 @@ absl::Status LsmEngine::admit_write() {
         STARLING_MARK(engine_write_refused_read_only);
         return refused();
     }
-    if (log_->disk_full() || log_->buffered_bytes() > log_buffer_bytes_max) {
+    if (log_->disk_full() || log_->buffered_bytes() > log_buffer_bytes_max_) {
         STARLING_RETURN_IF_ERROR(note(log_->write_out_if_idle()));
         if (log_->disk_full()) {
             STARLING_MARK(engine_log_cannot_grow);
             return disk_full_error(fmt::format("{}: the log cannot grow", directory_));
         }
-        if (log_->buffered_bytes() > log_buffer_bytes_max) {
+        if (log_->buffered_bytes() > log_buffer_bytes_max_) {
             STARLING_MARK(engine_stalled_by_log);
             return stalled_error("the log is being synced");
         }
@@ -593,12 +594,12 @@ WritePressure LsmEngine::write_pressure() const {
         (options_.level_0_tables_compact + options_.level_0_tables_stall) / 2;
     const uint64_t log_bytes = log_->buffered_bytes();
     if (waiting >= waiting_max || level_0 >= options_.level_0_tables_stall ||
-        log_bytes > log_buffer_bytes_max || log_->disk_full() || background_.disk_full() ||
+        log_bytes > log_buffer_bytes_max_ || log_->disk_full() || background_.disk_full() ||
         background_.has_error()) {
         return WritePressure::refusing;
     }
     const bool rises = waiting * 2 >= waiting_max || level_0 > level_0_rising ||
-                       log_bytes > log_buffer_bytes_max / 2;
+                       log_bytes > log_buffer_bytes_max_ / 2;
     return rises ? WritePressure::rising : WritePressure::none;
 }
 
