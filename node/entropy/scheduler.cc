@@ -270,21 +270,8 @@ bool Scheduler::is_pulling(GroupId group) const {
     return false;
 }
 
-void Scheduler::look_again(GroupId group) {
-    for (auto entry = pairs_.lower_bound({group, base::NodeId()});
-         entry != pairs_.end() && entry->first.first == group;
-         ++entry) {
-        Pair& pair = entry->second;
-        const base::Duration delay = jittered(runtime_.options.retry_min);
-        if (pair.lacking.has_value() && !pair.running && pair.due > runtime_.loop.now() + delay) {
-            plan(entry->first, pair, delay);
-        }
-    }
-}
-
 void Scheduler::finish(const Key& key, bool is_equal) {
     Pair& pair = pairs_.at(key);
-    const GroupId group = key.first;
     // Ends the caller's own objects: nothing of them may be touched after this.
     const std::unique_ptr<Comparison> ended = std::move(pair.running);
     --running_;
@@ -300,7 +287,6 @@ void Scheduler::finish(const Key& key, bool is_equal) {
         plan(key, pair, backoff(pair));
         ++pair.failures;
     }
-    if (ended->session) look_again(group);
     arm();
 }
 

@@ -81,8 +81,6 @@ class Scheduler {
     Verdict judge(const Key& key, Pair& pair, const Frontier& theirs, uint64_t root_hash);
     void pull(const Key& key, SyncSession::Mode mode);
     bool is_pulling(GroupId group) const;
-    // What was lacking is looked at again, soon.
-    void look_again(GroupId group);
     void finish(const Key& key, bool is_equal);
     void set_behind(Pair& pair, bool is_behind);
 

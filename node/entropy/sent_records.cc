@@ -28,16 +28,16 @@ RecordFingerprints SentRecords::take(const Question& question) {
     if (question.request < known.last.request) return {};
     if (question.request == known.last.request) {
         STARLING_MARK(entropy_page_asked_for_again);
-        known.is_repeated = true;
+        known.is_single = false;
         return std::exchange(known.merged, {});
     }
-    if (!known.is_repeated && question.request == known.last.request + 1) {
+    if (known.is_single && question.request == known.last.request + 1) {
         for (const absl::uint128& fingerprint : known.page) {
             if (known.merged.size() < records_max) known.merged.insert(fingerprint);
         }
     }
     known.last = question;
-    known.is_repeated = false;
+    known.is_single = true;
     known.page.clear();
     return std::exchange(known.merged, {});
 }

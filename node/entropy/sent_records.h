@@ -4,8 +4,8 @@
 // lacks many writes travels once, and not with every page that names one of them.
 //
 // A session asks for a page when it has merged the one before. Where a question came twice, nobody
-// knows which of the two answers that was, and neither counts. What is forgotten here travels
-// again.
+// knows which of the two answers that was, and neither counts; nor does the first page, whose
+// question may have come before and be forgotten. What does not count travels again.
 
 #include <cstdint>
 #include <vector>
@@ -40,7 +40,8 @@ class SentRecords {
   private:
     struct Session {
         Question last;
-        bool is_repeated = false;
+        // `last` came once, and no more.
+        bool is_single = false;
         RecordFingerprints merged;
         // Sent as the answer to `last`.
         std::vector<absl::uint128> page;

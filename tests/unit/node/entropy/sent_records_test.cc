@@ -16,8 +16,22 @@ SentRecords::Question question(uint64_t session, uint64_t request, uint64_t from
     return {.from = base::NodeId(from), .session = session, .request = request};
 }
 
+// What was asked before is forgotten.
+void begin(SentRecords& sent, uint64_t session, uint64_t first_request) {
+    sent.answered(
+        question(session, first_request - 1), sent.take(question(session, first_request - 1)), {});
+}
+
+TEST(SentRecordsTest, TheFirstPageDoesNotCount) {
+    SentRecords sent;
+    sent.take(question(1, 5));
+    sent.answered(question(1, 5), {}, {a});
+    EXPECT_THAT(sent.take(question(1, 6)), IsEmpty());
+}
+
 TEST(SentRecordsTest, APageCountsOnceTheNextIsAskedFor) {
     SentRecords sent;
+    begin(sent, 1, 5);
     EXPECT_THAT(sent.take(question(1, 5)), IsEmpty());
     sent.answered(question(1, 5), {}, {a});
     RecordFingerprints taken = sent.take(question(1, 6));
@@ -28,6 +42,7 @@ TEST(SentRecordsTest, APageCountsOnceTheNextIsAskedFor) {
 
 TEST(SentRecordsTest, APageOfAnotherSessionOrNodeDoesNotCount) {
     SentRecords sent;
+    begin(sent, 1, 5);
     sent.take(question(1, 5));
     sent.answered(question(1, 5), {}, {a});
     EXPECT_THAT(sent.take(question(2, 6)), IsEmpty());
@@ -37,6 +52,7 @@ TEST(SentRecordsTest, APageOfAnotherSessionOrNodeDoesNotCount) {
 
 TEST(SentRecordsTest, OfAQuestionThatCameTwiceNeitherAnswerCounts) {
     SentRecords sent;
+    begin(sent, 1, 5);
     sent.take(question(1, 5));
     sent.answered(question(1, 5), {}, {a});
     sent.take(question(1, 5));
@@ -44,6 +60,7 @@ TEST(SentRecordsTest, OfAQuestionThatCameTwiceNeitherAnswerCounts) {
     EXPECT_THAT(sent.take(question(1, 6)), IsEmpty());
 
     // Nor where the second comes while the first is being answered.
+    begin(sent, 2, 5);
     sent.take(question(2, 5));
     sent.take(question(2, 5));
     sent.answered(question(2, 5), {}, {b});
@@ -53,6 +70,7 @@ TEST(SentRecordsTest, OfAQuestionThatCameTwiceNeitherAnswerCounts) {
 
 TEST(SentRecordsTest, WhatCountedBeforeARepeatedQuestionStillDoes) {
     SentRecords sent;
+    begin(sent, 1, 5);
     sent.take(question(1, 5));
     sent.answered(question(1, 5), {}, {a});
     RecordFingerprints taken = sent.take(question(1, 6));
@@ -65,6 +83,7 @@ TEST(SentRecordsTest, WhatCountedBeforeARepeatedQuestionStillDoes) {
 
 TEST(SentRecordsTest, AnAnswerThatCameLateDoesNotCountForALaterQuestion) {
     SentRecords sent;
+    begin(sent, 1, 5);
     sent.take(question(1, 5));
     sent.take(question(1, 6));
     sent.answered(question(1, 5), {}, {a});
@@ -78,6 +97,7 @@ TEST(SentRecordsTest, AnAnswerThatCameLateDoesNotCountForALaterQuestion) {
 
 TEST(SentRecordsTest, APageThatWasSkippedDoesNotCount) {
     SentRecords sent;
+    begin(sent, 1, 5);
     sent.take(question(1, 5));
     sent.answered(question(1, 5), {}, {a});
     EXPECT_THAT(sent.take(question(1, 7)), IsEmpty());
@@ -85,6 +105,7 @@ TEST(SentRecordsTest, APageThatWasSkippedDoesNotCount) {
 
 TEST(SentRecordsTest, ASessionThatEndedIsForgotten) {
     SentRecords sent;
+    begin(sent, 1, 5);
     sent.take(question(1, 5));
     sent.answered(question(1, 5), {}, {a});
     sent.end(question(1, 5));
@@ -94,6 +115,7 @@ TEST(SentRecordsTest, ASessionThatEndedIsForgotten) {
 TEST(SentRecordsTest, TheSessionThatAskedLongestAgoMakesRoom) {
     SentRecords sent;
     for (uint64_t session = 0; session < SentRecords::sessions_max; ++session) {
+        begin(sent, session, 1);
         sent.take(question(session, 1));
         sent.answered(question(session, 1), {}, {a});
     }
@@ -105,6 +127,7 @@ TEST(SentRecordsTest, TheSessionThatAskedLongestAgoMakesRoom) {
 
 TEST(SentRecordsTest, ASessionIsKnownToHaveABoundedNumberOfRecords) {
     SentRecords sent;
+    begin(sent, 1, 1);
     sent.take(question(1, 1));
     std::vector<absl::uint128> page(SentRecords::records_max + 5);
     for (size_t i = 0; i < page.size(); ++i) {
