@@ -1,6 +1,6 @@
 #pragma once
 
-// XXH3-64, the one hash that decides where data goes: partitions, ring points, hash-tree leaves.
+// XXH3. The one of 64 bits decides where data goes: partitions, ring points, hash-tree leaves.
 
 #include <cstdint>
 #include <string_view>

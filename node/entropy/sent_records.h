@@ -19,6 +19,7 @@ class SentRecords {
   public:
     struct Question {
         base::NodeId from;
+        // Drawn at random, of one group.
         uint64_t session = 0;
         // Rises by one from page to page.
         uint64_t request = 0;
