@@ -12,9 +12,12 @@
 //    nobody knows whether it will survive.) Durability is a prefix: if a batch survived, so did all
 //    before it.
 // 3. After the first failed sync or background error the engine refuses writes until reopened
-//    (`failed_precondition`, naming the first error); reads go on. A full disk is the exception:
-//    writes get `resource_exhausted` and the engine heals when space returns.
-// 4. Damaged data is never returned: `data_loss`, naming file and offset.
+//    (`failed_precondition`, naming the first error); reads go on. There are two exceptions. On a
+//    full disk writes get `resource_exhausted`, and the engine heals when space returns. Damage
+//    that background work meets stops merging, and nothing else, until give_up() (see damage()).
+// 4. Damaged data is never returned: `data_loss`, naming file and offset. Damage of tables and
+//    values, not of logs, is healed in place: find_damage() says which keys are lost, give_up()
+//    makes do without them, and who has them elsewhere puts them again.
 //
 // 5. A value may carry an expiry, an absolute time. From then on it is absent: for get(), for
 //    iterators, for the conditions of write_if(). What has been seen to expire stays expired while
@@ -23,8 +26,8 @@
 // 6. No call throws: memory that cannot be had ends the process, which is a crash without power
 // loss.
 //
-// Thread-safe. No call but compact() and checkpoint() waits for background work: when writes outrun
-// it, write() answers `unavailable` ("stalled"), and the caller tries again later.
+// Thread-safe. No call but compact(), checkpoint() and give_up() waits for background work: when
+// writes outrun it, write() answers `unavailable` ("stalled"), and the caller tries again later.
 
 #include <cstdint>
 #include <memory>
@@ -192,6 +195,14 @@ struct EngineStatistics {
     std::vector<LevelStatistics> levels;
 };
 
+// All keys from `first` to `last`, both included.
+struct KeyRange {
+    std::string first;
+    std::string last;
+
+    friend bool operator==(const KeyRange&, const KeyRange&) = default;
+};
+
 class Engine {
   public:
     virtual ~Engine() = default;
@@ -225,7 +236,27 @@ class Engine {
     virtual absl::Status checkpoint(const std::string& directory) = 0;
     // Rewrites what is there without what nobody needs: removed, replaced and expired values.
     // Runs on the caller's thread, for as long as reading and writing everything takes.
+    // data_loss: it met damage, or damage() is not OK.
     virtual absl::Status compact() = 0;
+    // Where keys cannot be read any more, ascending and without overlap; empty: nowhere. Reads all
+    // that is on the disk, past the engine's caches, but not the log; changes nothing. A range may
+    // hold keys that can be read, and keys that were never there. Errors of the disk that are no
+    // damage are returned as they are. cancelled: close() came between.
+    virtual absl::StatusOr<std::vector<KeyRange>> find_damage() = 0;
+    // Gives up what cannot be read in `ranges`, which find_damage() returned: from then on a key
+    // there may be absent, or hold what it held at some earlier time; all others are as they were.
+    // Iterators that are open go on to meet the damage. Durable once OK, and then damage() is OK.
+    // Looks for damage anew, so it takes as long as find_damage(), and as rewriting the files with
+    // damage does.
+    //
+    // data_loss: there is damage outside of `ranges` (the error names it), and nothing has changed.
+    // resource_exhausted: no room for the new files; an error of the disk is a background error, as
+    // one of compact() is; cancelled, as above. Of `ranges` some may be given up then; all is once
+    // a later call is OK.
+    virtual absl::Status give_up(std::span<const KeyRange> ranges) = 0;
+    // The first damage that background work met: nothing is merged any more until give_up(). Writes
+    // are taken for as long as there is room for what is not merged. OK: none was met.
+    virtual absl::Status damage() const = 0;
     // Of the disk (of memory, where nothing else is) that the keys in [begin, end) take, without
     // reading it. An empty end means to the end.
     virtual uint64_t approximate_bytes(std::string_view begin, std::string_view end) const = 0;

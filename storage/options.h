@@ -21,6 +21,9 @@ struct EngineOptions {
     std::string engine = "lsm";
     // Nothing is written, and no change accepted.
     bool read_only = false;
+    // Of `lsm`: opens also where a table or a value file is missing or has another size than it was
+    // written with. Reads of it are `data_loss`; find_damage() and give_up() heal it.
+    bool open_damaged = false;
 
     // Of all memtables together. Of `bitcask`: the values written last, kept besides the key
     // directory, which has no limit.
@@ -56,8 +59,8 @@ struct EngineOptions {
     uint32_t level_0_tables_compact = 4;
     uint32_t level_0_tables_stall = 24;
     // What compactions read and write, in steps of a tenth of a second; 0: as much as they can.
-    // Flushes and compact() are not limited, nor is anything while level 0 has come half the way
-    // to stalling writers.
+    // Flushes, compact() and give_up() are not limited, nor is anything while level 0 has come half
+    // the way to stalling writers.
     uint64_t compaction_bytes_per_second = 0;
     // Disk that flushes and compactions leave free, for logs and manifests, which matter more.
     uint64_t disk_reserve_bytes = 64u << 10;

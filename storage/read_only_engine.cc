@@ -41,6 +41,9 @@ class ReadOnlyEngine final : public Engine {
     std::unique_ptr<Snapshot> snapshot() override { return engine_->snapshot(); }
     absl::Status checkpoint(const std::string&) override { return refused(); }
     absl::Status compact() override { return refused(); }
+    absl::StatusOr<std::vector<KeyRange>> find_damage() override { return engine_->find_damage(); }
+    absl::Status give_up(std::span<const KeyRange>) override { return refused(); }
+    absl::Status damage() const override { return absl::OkStatus(); }
     uint64_t approximate_bytes(std::string_view begin, std::string_view end) const override {
         return engine_->approximate_bytes(begin, end);
     }

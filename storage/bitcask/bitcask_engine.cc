@@ -153,6 +153,9 @@ class BitcaskEngine final : public Engine {
     }
     absl::Status checkpoint(const std::string& directory) noexcept override;
     absl::Status compact() noexcept override;
+    absl::StatusOr<std::vector<KeyRange>> find_damage() noexcept override;
+    absl::Status give_up(std::span<const KeyRange> ranges) noexcept override;
+    absl::Status damage() const override { return maintenance_.damage(); }
     uint64_t approximate_bytes(std::string_view begin, std::string_view end) const override {
         return keys_->approximate_bytes(begin, end);
     }
@@ -368,6 +371,19 @@ absl::Status BitcaskEngine::checkpoint(const std::string& directory) noexcept {
 absl::Status BitcaskEngine::compact() noexcept {
     STARLING_RETURN_IF_ERROR(usable());
     return maintenance_.compact();
+}
+
+absl::StatusOr<std::vector<KeyRange>> BitcaskEngine::find_damage() noexcept {
+    if (closed_.load(std::memory_order_acquire)) {
+        return closed_error();
+    }
+    return maintenance_.find_damage();
+}
+
+absl::Status BitcaskEngine::give_up(std::span<const KeyRange> ranges) noexcept {
+    STARLING_RETURN_IF_ERROR(usable());
+    absl::Status status = maintenance_.give_up(ranges);
+    return !status.ok() && maintenance_.has_error() ? refused() : status;
 }
 
 WritePressure BitcaskEngine::write_pressure() const {

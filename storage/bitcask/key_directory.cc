@@ -72,7 +72,8 @@ KeyDirectory::Found KeyDirectory::found(std::string key, const Map::Version& ver
                  .sequence = version.sequence,
                  .recent = nullptr,
                  .recent_offset = 0,
-                 .file = nullptr};
+                 .file = nullptr,
+                 .complete = false};
     const Location& location = result.location;
     auto batch = std::upper_bound(recent_.begin(),
                                   recent_.end(),
@@ -91,6 +92,7 @@ KeyDirectory::Found KeyDirectory::found(std::string key, const Map::Version& ver
     const auto holder = files_.find(location.file);
     STARLING_CHECK(holder != files_.end());
     result.file = holder->second.token;
+    result.complete = holder->second.stage == Stage::complete;
     return result;
 }
 

@@ -73,6 +73,8 @@ class KeyDirectory {
         std::shared_ptr<const std::string> recent;
         uint64_t recent_offset = 0;
         DataFilePtr file;
+        // The file is.
+        bool complete = false;
 
         std::string recent_value() const {
             return recent->substr(location.offset - recent_offset, location.size);

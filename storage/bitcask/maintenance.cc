@@ -2,17 +2,21 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 #include <set>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/mark.h"
 #include "base/status_macros.h"
 #include "storage/bitcask/data_file.h"
 #include "storage/bitcask/file_names.h"
 #include "storage/build_directory.h"
 #include "storage/engine_marker.h"
+#include "storage/key_ranges.h"
 
 namespace starling::storage::bitcask {
 
@@ -20,6 +24,12 @@ namespace {
 
 // Of a merge: how many files' worth of live data it moves at most.
 constexpr uint64_t files_per_merge = 4;
+// Removals that wait in memory together.
+constexpr size_t removals_per_sync = 4096;
+
+absl::Status closing() {
+    return absl::CancelledError("the engine is closing");
+}
 
 }  // namespace
 
@@ -30,7 +40,7 @@ Maintenance::Maintenance(std::string directory,
     : directory_(std::move(directory)), options_(options), parts_(parts), list_(std::move(list)) {}
 
 void Maintenance::schedule_if_due() {
-    if (parts_.keys.is_stale(options_.bitcask_stale_bytes_max)) {
+    if (parts_.keys.is_stale(options_.bitcask_stale_bytes_max) && damage().ok()) {
         schedule();
     }
 }
@@ -74,10 +84,11 @@ void Maintenance::job() {
 
 absl::Status Maintenance::work(bool& again) {
     const auto is_due = [this] {
-        return parts_.keys.is_stale(options_.bitcask_stale_bytes_max) ||
-               parts_.keys.is_scattered(options_.bitcask_file_bytes);
+        return damage().ok() && (parts_.keys.is_stale(options_.bitcask_stale_bytes_max) ||
+                                 parts_.keys.is_scattered(options_.bitcask_file_bytes));
     };
-    if (parts_.keys.is_stale(options_.bitcask_stale_bytes_max) && parts_.keys.active_is_stale()) {
+    if (is_due() && parts_.keys.is_stale(options_.bitcask_stale_bytes_max) &&
+        parts_.keys.active_is_stale()) {
         parts_.appender.roll();
     }
     STARLING_RETURN_IF_ERROR(complete_locked());
@@ -92,7 +103,9 @@ absl::Status Maintenance::work(bool& again) {
     }
     const uint64_t stale_before = parts_.keys.sizes().stale_bytes;
     const size_t files_before = list_.files.size();
-    STARLING_RETURN_IF_ERROR(merge(inputs));
+    if (absl::Status status = merge(inputs); !status.ok()) {
+        return damage().ok() ? status : absl::OkStatus();
+    }
     // One that got no further would be followed by the same for ever; the next write asks again.
     again = is_due() &&
             (parts_.keys.sizes().stale_bytes < stale_before || list_.files.size() < files_before);
@@ -140,8 +153,14 @@ absl::Status Maintenance::merge(const std::vector<ListedFile>& inputs) {
     options.now = parts_.expiry_clock.now();
     options.next_file_number = [this] { return parts_.appender.next_file_number(); };
     options.should_stop = [this] { return gate_->shut(); };
-    STARLING_ASSIGN_OR_RETURN(const Merged merged,
-                              merge_files(parts_.files, parts_.keys, inputs, std::move(options)));
+    absl::StatusOr<Merged> made =
+        merge_files(parts_.files, parts_.keys, inputs, std::move(options));
+    if (absl::IsDataLoss(made.status())) {
+        STARLING_MARK(bitcask_merge_met_damage);
+        absl::MutexLock lock(&error_mutex_);
+        damage_ = made.status();
+    }
+    STARLING_ASSIGN_OR_RETURN(const Merged merged, std::move(made));
 
     std::set<uint64_t> gone;
     for (const ListedFile& input : inputs) {
@@ -233,6 +252,7 @@ absl::Status Maintenance::compact() {
     absl::MutexLock lock(&work_mutex_);
     parts_.appender.roll();
     STARLING_RETURN_IF_ERROR(note(complete_locked()));
+    STARLING_RETURN_IF_ERROR(damage());
     if (list_.files.empty()) {
         return absl::OkStatus();
     }
@@ -246,7 +266,68 @@ absl::Status Maintenance::compact() {
                                             sizes.file_bytes - sizes.stale_bytes,
                                             free));
     }
-    return note(merge(std::vector<ListedFile>(list_.files)));
+    absl::Status status = merge(std::vector<ListedFile>(list_.files));
+    return damage().ok() ? note(std::move(status)) : status;
+}
+
+absl::StatusOr<std::vector<KeyRange>> Maintenance::find_damage() {
+    if (!gate_->enter()) {
+        return closing();
+    }
+    const absl::Cleanup leave = [this] { gate_->leave(); };
+    STARLING_ASSIGN_OR_RETURN(const std::vector<LostValue> lost, look_for_damage());
+    std::vector<KeyRange> ranges;
+    ranges.reserve(lost.size());
+    for (const LostValue& value : lost) {
+        ranges.push_back({.first = value.key, .last = value.key});
+    }
+    return united(std::move(ranges));
+}
+
+absl::Status Maintenance::give_up(std::span<const KeyRange> ranges) {
+    if (!gate_->enter()) {
+        return closing();
+    }
+    const absl::Cleanup leave = [this] { gate_->leave(); };
+    {
+        absl::MutexLock one_at_a_time(&work_mutex_);
+        STARLING_ASSIGN_OR_RETURN(const std::vector<LostValue> lost, look_for_damage());
+        const std::vector<KeyRange> given = united({ranges.begin(), ranges.end()});
+        for (const LostValue& value : lost) {
+            if (!covers(given, {.first = value.key, .last = value.key})) {
+                return value.error;
+            }
+        }
+        STARLING_RETURN_IF_ERROR(note(remove(lost)));
+        absl::MutexLock lock(&error_mutex_);
+        damage_ = absl::OkStatus();
+    }
+    schedule();
+    return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<LostValue>> Maintenance::look_for_damage() const {
+    return find_lost_values(
+        parts_.files, directory_, parts_.keys, [this] { return gate_->shut(); });
+}
+
+// But for what has been written anew meanwhile.
+absl::Status Maintenance::remove(const std::vector<LostValue>& lost) {
+    size_t count = 0;
+    for (const LostValue& value : lost) {
+        WriteBatch batch;
+        batch.remove(value.key);
+        STARLING_ASSIGN_OR_RETURN(const std::vector<Change> changes,
+                                  changes_of(batch.representation(), 0, 0, 0));
+        parts_.appender.append(batch, changes, [&] {
+            const auto found = parts_.keys.find(value.key, std::nullopt, 0);
+            return found.has_value() && found->sequence == value.sequence;
+        });
+        if (++count % removals_per_sync == 0) {
+            STARLING_RETURN_IF_ERROR(parts_.log.sync());
+        }
+    }
+    return parts_.log.sync();
 }
 
 absl::Status Maintenance::checkpoint(const std::string& directory) {
@@ -285,6 +366,11 @@ absl::Status Maintenance::note(absl::Status status) {
         set_error(status);
     }
     return status;
+}
+
+absl::Status Maintenance::damage() const {
+    absl::MutexLock lock(&error_mutex_);
+    return damage_;
 }
 
 absl::Status Maintenance::error() const {

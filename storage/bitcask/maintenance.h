@@ -2,23 +2,27 @@
 
 // What happens to data files off the request path: full ones become complete, stale ones are
 // merged, those that nobody needs are removed. As a job on the workers, at most one at a time, or,
-// for compact() and checkpoint(), on the caller's thread.
+// for compact(), checkpoint() and give_up(), on the caller's thread.
 //
 // After an error other than a full disk nothing is done any more. After a full disk the work is
-// tried again at the next schedule(). Thread-safe.
+// tried again at the next schedule(). After a merge has met damage there is none until give_up() is
+// OK. Thread-safe.
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 
 #include "env/event_loop.h"
 #include "env/file_system.h"
 #include "storage/bitcask/appender.h"
+#include "storage/bitcask/damage.h"
 #include "storage/bitcask/file_list.h"
 #include "storage/bitcask/key_directory.h"
 #include "storage/bitcask/merge.h"
@@ -60,6 +64,11 @@ class Maintenance {
     // Makes `directory` hold what is in complete files after completing what was written so far.
     absl::Status checkpoint(const std::string& directory);
     void remove_unused_files();
+    // As Engine's, on this thread.
+    absl::StatusOr<std::vector<KeyRange>> find_damage();
+    absl::Status give_up(std::span<const KeyRange> ranges);
+    // The first that a merge met since give_up(); OK: none.
+    absl::Status damage() const;
 
     // The first error; OK: none.
     absl::Status error() const;
@@ -74,6 +83,8 @@ class Maintenance {
   private:
     void job();
     absl::Status work(bool& again) ABSL_EXCLUSIVE_LOCKS_REQUIRED(work_mutex_);
+    absl::StatusOr<std::vector<LostValue>> look_for_damage() const;
+    absl::Status remove(const std::vector<LostValue>& lost);
     absl::Status complete_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(work_mutex_);
     absl::Status merge(const std::vector<ListedFile>& inputs)
         ABSL_EXCLUSIVE_LOCKS_REQUIRED(work_mutex_);
@@ -109,6 +120,7 @@ class Maintenance {
 
     mutable absl::Mutex error_mutex_;
     absl::Status error_ ABSL_GUARDED_BY(error_mutex_);
+    absl::Status damage_ ABSL_GUARDED_BY(error_mutex_);
 };
 
 }  // namespace starling::storage::bitcask

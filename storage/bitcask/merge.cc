@@ -6,9 +6,12 @@
 #include "absl/container/flat_hash_set.h"
 
 #include "base/hash.h"
+#include "base/mark.h"
 #include "base/status_macros.h"
 #include "storage/bitcask/file_names.h"
+#include "storage/bitcask/value_reader.h"
 #include "storage/log/record_file.h"
+#include "storage/operations.h"
 
 namespace starling::storage::bitcask {
 
@@ -19,17 +22,17 @@ constexpr size_t write_bytes = 256u << 10;
 class Merger {
   public:
     Merger(env::FileSystem& files, const KeyDirectory& keys, MergeOptions options)
-        : files_(files), keys_(keys), options_(std::move(options)) {}
+        : files_(files),
+          keys_(keys),
+          options_(std::move(options)),
+          values_(files, options_.directory, 1) {}
 
     absl::Status run(const std::vector<ListedFile>& inputs) {
         for (const ListedFile& input : inputs) {
             numbers_.insert(input.number);
         }
         for (const ListedFile& input : inputs) {
-            STARLING_RETURN_IF_ERROR(
-                read_data_file(files_, options_.directory, input, [&](const Change& change) {
-                    return add(change);
-                }));
+            STARLING_RETURN_IF_ERROR(add_file(input));
         }
         STARLING_RETURN_IF_ERROR(finish_file());
         return merged_.files.empty() ? absl::OkStatus() : files_.sync_directory(options_.directory);
@@ -46,6 +49,32 @@ class Merger {
     Merged take() { return std::move(merged_); }
 
   private:
+    absl::Status add_file(const ListedFile& input) {
+        size_t added = 0;
+        absl::Status status =
+            read_data_file(files_, options_.directory, input, [&](const Change& change) {
+                ++added;
+                return add(change);
+            });
+        return absl::IsDataLoss(status) ? add_damaged_file(input, added, std::move(status))
+                                        : status;
+    }
+
+    // The hint has the same changes in the same order; the first `added` are done.
+    absl::Status add_damaged_file(const ListedFile& input, size_t added, absl::Status damage) {
+        size_t index = 0;
+        absl::Status status;
+        const auto add_behind = [&](const Change& change) {
+            status = index++ < added ? absl::OkStatus() : add(change);
+            return status;
+        };
+        if (!read_hint(files_, options_.directory, input, add_behind) && status.ok()) {
+            return damage;
+        }
+        STARLING_MARK(bitcask_merge_goes_by_the_hint);
+        return status;
+    }
+
     absl::Status add(const Change& change) {
         if (options_.should_stop()) {
             return absl::CancelledError("the engine is closing");
@@ -93,6 +122,35 @@ class Merger {
     }
 
     absl::Status write(const Change& change) {
+        return change.encoded.empty() ? write_hinted(change) : write_encoded(change);
+    }
+
+    absl::Status write_hinted(const Change& change) {
+        WriteBatch batch;
+        switch (change.type) {
+            case ChangeType::put: {
+                STARLING_ASSIGN_OR_RETURN(const std::string value,
+                                          values_.read(change.key, change.location));
+                if (change.expiry == never) {
+                    batch.put(change.key, value);
+                } else {
+                    batch.put(change.key, value, to_wall_time(change.expiry));
+                }
+                break;
+            }
+            case ChangeType::remove:
+                batch.remove(change.key);
+                break;
+            case ChangeType::remove_range:
+                batch.remove_range(change.key, change.end);
+                break;
+        }
+        Change whole = change;
+        whole.encoded = batch.representation();
+        return write_encoded(whole);
+    }
+
+    absl::Status write_encoded(const Change& change) {
         const uint64_t record_bytes = record_header_bytes + change.encoded.size();
         if (file_bytes_ + record_bytes > options_.file_bytes_max) {
             STARLING_RETURN_IF_ERROR(finish_file());
@@ -152,6 +210,8 @@ class Merger {
     env::FileSystem& files_;
     const KeyDirectory& keys_;
     MergeOptions options_;
+    // Of inputs that are damaged.
+    ValueReader values_;
     std::set<uint64_t> numbers_;
     // Hashes of keys of which this merge has kept a hidden value.
     absl::flat_hash_set<uint64_t> hidden_;

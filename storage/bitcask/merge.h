@@ -36,8 +36,9 @@ struct Merged {
     std::vector<std::pair<std::string, Sequence>> expired;
 };
 
-// data_loss: an input is damaged. After an error nothing of the new files is left, but for what
-// could not be removed.
+// Where an input is damaged its hint says what is in it, and values that are still needed are read
+// one by one. data_loss: one of them is damaged, or there is no usable hint. After an error nothing
+// of the new files is left, but for what could not be removed.
 absl::StatusOr<Merged> merge_files(env::FileSystem& files,
                                    const KeyDirectory& keys,
                                    const std::vector<ListedFile>& inputs,

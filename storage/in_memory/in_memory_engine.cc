@@ -189,6 +189,17 @@ class InMemoryEngine final : public Engine {
         return absl::OkStatus();
     }
 
+    absl::StatusOr<std::vector<KeyRange>> find_damage() override {
+        if (closed_) {
+            return closed_error();
+        }
+        return std::vector<KeyRange>();
+    }
+    absl::Status give_up(std::span<const KeyRange>) override {
+        return closed_ ? closed_error() : absl::OkStatus();
+    }
+    absl::Status damage() const override { return absl::OkStatus(); }
+
     uint64_t approximate_bytes(std::string_view begin, std::string_view end) const override {
         uint64_t bytes = 0;
         std::optional<std::string> from{std::string(begin)};

@@ -11,8 +11,17 @@
 #include "base/status_macros.h"
 #include "storage/lsm/file_names.h"
 #include "storage/lsm/merging_iterator.h"
+#include "storage/lsm/salvage_iterator.h"
 
 namespace starling::storage::lsm {
+
+namespace {
+
+absl::Status closing() {
+    return absl::CancelledError("the engine is closing");
+}
+
+}  // namespace
 
 struct Background::Merge {
     explicit Merge(BlockCache& cache) : warm(cache) {}
@@ -59,9 +68,10 @@ void Background::schedule() {
         flush = !flush_under_way_ && !view->immutable.empty();
         flush_under_way_ = flush_under_way_ || flush;
         const bool urgent = is_urgent(version);
-        compaction = compaction_state_ == CompactionState::idle
-                         ? picker_.pick(version).has_value() || can_reclaim(version)
-                         : compaction_state_ == CompactionState::waiting && urgent;
+        const bool is_due = compaction_state_ == CompactionState::idle
+                                ? picker_.pick(version).has_value() || can_reclaim(version)
+                                : compaction_state_ == CompactionState::waiting && urgent;
+        compaction = is_due && damage_.ok();
         if (compaction) {
             delay = urgent ? base::Duration::zero() : paid_at_ - parts_.clock.now();
             compaction_state_ = delay > base::Duration::zero() ? CompactionState::waiting
@@ -176,6 +186,11 @@ absl::StatusOr<Background::Pause> Background::compact_what_is_due() {
         abandon();
         return Pause();
     }
+    if (!damage().ok()) {
+        STARLING_MARK(compaction_stands_still_for_damage);
+        abandon();
+        return Pause();
+    }
     if (merge_ == nullptr) {
         const auto version = parts_.catalog.version();
         if (can_reclaim(*version)) {
@@ -228,10 +243,15 @@ absl::StatusOr<Background::Pause> Background::go_on() {
     Merge& merge = *merge_;
     for (;;) {
         const uint64_t step_end = merge.traffic_bytes() + pace_.step_bytes();
-        STARLING_ASSIGN_OR_RETURN(const bool done, merge.writer->run(*merge.entries, [&] {
+        const absl::StatusOr<bool> done = merge.writer->run(*merge.entries, [&] {
             return pace_.is_limited() && merge.traffic_bytes() >= step_end;
-        }));
-        if (done) {
+        });
+        if (met_damage(done.status())) {
+            abandon();
+            return Pause();
+        }
+        STARLING_RETURN_IF_ERROR(done.status());
+        if (*done) {
             break;
         }
         const base::Duration delay =
@@ -271,20 +291,9 @@ bool Background::can_reclaim(const Version& version) const {
 }
 
 absl::Status Background::remove_dead_tables(const Version& version) {
-    const ReclaimState state = reclaim_state();
-    VersionEdit edit;
-    edit.removed = find_dead_tables(version, state);
+    VersionEdit edit = removal_of_dead_tables(version, reclaim_state());
     if (edit.removed.empty()) {
         return absl::OkStatus();
-    }
-    for (const VersionEdit::Removed& removed : edit.removed) {
-        const TableList& tables = version.level(removed.level);
-        const auto table = std::find_if(tables.begin(), tables.end(), [&](const TablePtr& found) {
-            return found->number == removed.number;
-        });
-        if ((*table)->latest_expiry <= state.now) {
-            edit.expired_until = std::max(edit.expired_until, (*table)->latest_expiry);
-        }
     }
     STARLING_RETURN_IF_ERROR(parts_.catalog.settle());
     STARLING_RETURN_IF_ERROR(commit(std::move(edit)));
@@ -320,14 +329,17 @@ absl::Status Background::flush_all() {
 
 absl::Status Background::compact_everything() {
     if (!gate_->enter()) {
-        return absl::CancelledError("the engine is closing");
+        return closing();
     }
     const absl::Cleanup leave = [this] { gate_->leave(); };
     absl::Status status = flush_all();
     if (status.ok()) {
         absl::MutexLock one_at_a_time(&compaction_mutex_);
         abandon();
-        status = compact_all_levels();
+        status = damage();
+        if (status.ok()) {
+            status = compact_all_levels();
+        }
     }
     if (status.ok()) {
         remove_unused_files();
@@ -335,6 +347,57 @@ absl::Status Background::compact_everything() {
         parts_.log.remove_spares();
     }
     return status;
+}
+
+absl::StatusOr<std::vector<KeyRange>> Background::find_damage() {
+    if (!gate_->enter()) {
+        return closing();
+    }
+    const absl::Cleanup leave = [this] { gate_->leave(); };
+    STARLING_ASSIGN_OR_RETURN(const Damage damage, look_for_damage());
+    return damage.ranges();
+}
+
+absl::StatusOr<Damage> Background::look_for_damage() {
+    // Who holds the version keeps its files.
+    const auto version = parts_.catalog.version();
+    return lsm::find_damage(
+        parts_.files, directory_, parts_.tables, *version, [this] { return gate_->shut(); });
+}
+
+absl::Status Background::give_up(std::span<const KeyRange> ranges) {
+    if (!gate_->enter()) {
+        return closing();
+    }
+    const absl::Cleanup leave = [this] { gate_->leave(); };
+    absl::Status status;
+    {
+        absl::MutexLock one_at_a_time(&compaction_mutex_);
+        abandon();
+        STARLING_ASSIGN_OR_RETURN(const Damage found, look_for_damage());
+        STARLING_RETURN_IF_ERROR(found.check_within(ranges));
+        status = repair(found);
+    }
+    if (status.ok()) {
+        STARLING_MARK(damage_given_up);
+        remove_unused_files();
+        schedule();
+    } else if (!absl::IsResourceExhausted(status) && !absl::IsCancelled(status) &&
+               !absl::IsDataLoss(status)) {
+        set_error(status);
+    }
+    return status;
+}
+
+absl::Status Background::repair(const Damage& damage) {
+    while (auto compaction = pick_repair(*parts_.catalog.version(), damage)) {
+        STARLING_ASSIGN_OR_RETURN(const auto merge,
+                                  begin_merge({.compaction = *std::move(compaction)}, &damage));
+        STARLING_RETURN_IF_ERROR(complete(*merge));
+    }
+    absl::MutexLock lock(&mutex_);
+    damage_ = absl::OkStatus();
+    return absl::OkStatus();
 }
 
 absl::Status Background::compact_all_levels() {
@@ -419,12 +482,17 @@ absl::Status Background::compact(Compaction compaction) {
         return move(compaction);
     }
     STARLING_ASSIGN_OR_RETURN(const auto merge, begin_merge({.compaction = std::move(compaction)}));
-    const auto done = merge->writer->run(*merge->entries, [] { return false; });
+    return complete(*merge);
+}
+
+absl::Status Background::complete(Merge& merge) {
+    const auto done = merge.writer->run(*merge.entries, [] { return false; });
     if (!done.ok()) {
-        merge->writer->remove();
+        met_damage(done.status());
+        merge.writer->remove();
         return done.status();
     }
-    return finish(*merge);
+    return finish(merge);
 }
 
 absl::Status Background::move(const Compaction& compaction) {
@@ -436,7 +504,8 @@ absl::Status Background::move(const Compaction& compaction) {
     return replace(compaction, std::move(edit));
 }
 
-absl::StatusOr<std::unique_ptr<Background::Merge>> Background::begin_merge(Picked picked) {
+absl::StatusOr<std::unique_ptr<Background::Merge>> Background::begin_merge(Picked picked,
+                                                                           const Damage* given_up) {
     STARLING_RETURN_IF_ERROR(parts_.catalog.settle());
     STARLING_RETURN_IF_ERROR(check_space(picked.compaction.input_bytes()));
     auto merge = std::make_unique<Merge>(parts_.tables.blocks());
@@ -449,16 +518,20 @@ absl::StatusOr<std::unique_ptr<Background::Merge>> Background::begin_merge(Picke
             merge->entry_count += table->entry_count;
         }
     }
+    const auto entries_of = [&](std::span<const TablePtr> tables) {
+        return given_up == nullptr
+                   ? new_level_iterator(
+                         parts_.tables, tables, ReadMode::once, &merge->warm.inputs())
+                   : new_salvage_iterator(parts_.tables, tables, *given_up);
+    };
     std::vector<std::unique_ptr<InternalIterator>> sources;
     const std::span<const TablePtr> upper(inputs.upper);
-    ReadTally& tally = merge->warm.inputs();
     // Tables of level 0 overlap.
     const size_t together = inputs.level == 0 ? 1 : upper.size();
     for (size_t i = 0; i < upper.size(); i += together) {
-        sources.push_back(
-            new_level_iterator(parts_.tables, upper.subspan(i, together), ReadMode::once, &tally));
+        sources.push_back(entries_of(upper.subspan(i, together)));
     }
-    sources.push_back(new_level_iterator(parts_.tables, inputs.lower, ReadMode::once, &tally));
+    sources.push_back(entries_of(inputs.lower));
     merge->entries = new_merging_iterator(std::move(sources));
 
     const uint32_t output_level = inputs.output_level;
@@ -610,6 +683,23 @@ void Background::set_error(const absl::Status& status) {
         error_ = status;
         has_error_.store(true, std::memory_order_release);
     }
+}
+
+absl::Status Background::damage() const {
+    absl::MutexLock lock(&mutex_);
+    return damage_;
+}
+
+bool Background::met_damage(const absl::Status& status) {
+    if (!absl::IsDataLoss(status)) {
+        return false;
+    }
+    STARLING_MARK(compaction_met_damage);
+    absl::MutexLock lock(&mutex_);
+    if (damage_.ok()) {
+        damage_ = status;
+    }
+    return true;
 }
 
 }  // namespace starling::storage::lsm

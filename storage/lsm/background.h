@@ -2,7 +2,8 @@
 
 // Flushes full memtables into tables and merges tables, as jobs on the workers: at most one flush
 // and one compaction at a time, and the two side by side. After an error other than a full disk
-// nothing is done any more. After a full disk the work is tried again at the next schedule().
+// nothing is done any more. After a full disk the work is tried again at the next schedule(). After
+// a merge has met damage none begins until give_up() is OK; flushes go on.
 //
 // Under a rate limit a compaction is *idle* (none is due), *submitted* (a job is queued or runs) or
 // *waiting* (a delayed job will begin it, or go on with it). It waits between its steps and, for
@@ -16,7 +17,9 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
@@ -29,6 +32,7 @@
 #include "storage/lsm/catalog.h"
 #include "storage/lsm/compaction_pace.h"
 #include "storage/lsm/compaction_picker.h"
+#include "storage/lsm/damage.h"
 #include "storage/lsm/read_view.h"
 #include "storage/lsm/reclaim.h"
 #include "storage/lsm/snapshot_list.h"
@@ -65,13 +69,19 @@ class Background {
     // Flushes all immutable memtables, on this thread.
     absl::Status flush_all();
     // Flushes and merges everything into one level, on this thread and without the rate limit.
-    // cancelled: stop() was called.
+    // cancelled: stop() was called. data_loss: it met damage, or damage() is not OK.
     absl::Status compact_everything();
+    // As Engine's, on this thread. What fails but for want of room, once the damage is known, is
+    // error() too.
+    absl::StatusOr<std::vector<KeyRange>> find_damage();
+    absl::Status give_up(std::span<const KeyRange> ranges);
 
     // The first error; OK: none.
     absl::Status error() const;
     bool has_error() const { return has_error_.load(std::memory_order_acquire); }
     void set_error(const absl::Status& status);
+    // The first that a merge met since give_up(); OK: none.
+    absl::Status damage() const;
     // The last job found no room.
     bool disk_full() const { return disk_full_.load(std::memory_order_relaxed); }
     uint64_t flush_count() const { return flush_count_.load(std::memory_order_relaxed); }
@@ -120,8 +130,16 @@ class Background {
     absl::Status flush_oldest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(flush_mutex_);
     absl::Status compact_all_levels() ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
     absl::Status compact(Compaction compaction) ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
+    absl::StatusOr<Damage> look_for_damage();
+    absl::Status repair(const Damage& damage) ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
     absl::Status move(const Compaction& compaction);
-    absl::StatusOr<std::unique_ptr<Merge>> begin_merge(Picked picked);
+    // Without what `given_up` takes, where it is not null.
+    absl::StatusOr<std::unique_ptr<Merge>> begin_merge(Picked picked,
+                                                       const Damage* given_up = nullptr);
+    // All of it in one step.
+    absl::Status complete(Merge& merge);
+    // Whether that is damage of a merge's inputs, which is remembered.
+    bool met_damage(const absl::Status& status);
     absl::Status finish(Merge& merge);
     absl::Status replace(const Compaction& compaction, VersionEdit edit);
     absl::Status commit(VersionEdit edit);
@@ -156,6 +174,7 @@ class Background {
 
     mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(compaction_mutex_);
     absl::Status error_ ABSL_GUARDED_BY(mutex_);
+    absl::Status damage_ ABSL_GUARDED_BY(mutex_);
     bool flush_under_way_ ABSL_GUARDED_BY(mutex_) = false;
     CompactionState compaction_state_ ABSL_GUARDED_BY(mutex_) = CompactionState::idle;
     // A compaction job with another one comes too late: a later job took its place.

@@ -37,6 +37,14 @@ std::string current_path(const std::string& directory) {
     return directory + "/CURRENT";
 }
 
+absl::Status missing_file(const std::string& path) {
+    return absl::DataLossError(fmt::format("{} is missing, but the manifest names it", path));
+}
+absl::Status wrong_size(const std::string& path, uint64_t bytes, uint64_t expected) {
+    return absl::DataLossError(
+        fmt::format("{}: has {} bytes, but was written with {}", path, bytes, expected));
+}
+
 std::optional<FileName> parse_file_name(std::string_view name) {
     if (name.ends_with(".tmp")) {
         return FileName{.kind = FileKind::temporary, .number = 0};

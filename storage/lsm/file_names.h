@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "absl/status/status.h"
+
 #include "storage/log/log_start.h"
 
 namespace starling::storage::lsm {
@@ -27,6 +29,10 @@ std::string manifest_path(const std::string& directory, uint64_t number);
 std::string current_path(const std::string& directory);
 
 inline constexpr LogNaming log_naming{.kind = RecordFileKind::log, .path = log_path};
+
+// data_loss: how a file is not as the manifest says.
+absl::Status missing_file(const std::string& path);
+absl::Status wrong_size(const std::string& path, uint64_t bytes, uint64_t expected);
 
 // nullopt: not a file of ours that comes and goes.
 std::optional<FileName> parse_file_name(std::string_view name);

@@ -60,7 +60,12 @@ class LsmEngine final : public Engine {
     std::unique_ptr<Snapshot> snapshot() noexcept override;
     absl::Status checkpoint(const std::string& directory) noexcept override;
     absl::Status compact() noexcept override;
-    uint64_t approximate_bytes(std::string_view begin, std::string_view end) const override;
+    absl::StatusOr<std::vector<KeyRange>> find_damage() noexcept override;
+    absl::Status give_up(std::span<const KeyRange> ranges) noexcept override;
+    absl::Status damage() const override { return background_.damage(); }
+    uint64_t approximate_bytes(std::string_view begin, std::string_view end) const override {
+        return view_.get()->version->approximate_bytes(tables_, begin, end);
+    }
     WritePressure write_pressure() const override;
     absl::Status background_error() const override;
     EngineStatistics statistics() const override;
@@ -95,9 +100,6 @@ class LsmEngine final : public Engine {
     absl::Status make_room(const WriteBatch& batch, bool& rotated)
         ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
     void rotate() ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
-    uint64_t bytes_between(const TableMetadata& metadata,
-                           std::string_view begin,
-                           std::string_view end) const;
     absl::Status refused() const;
     absl::Status note(absl::Status status);
 
@@ -543,44 +545,29 @@ absl::Status LsmEngine::compact() noexcept {
     if (absl::IsCancelled(status)) {
         return closed_error();
     }
-    if (!status.ok() && !absl::IsResourceExhausted(status)) {
+    if (!status.ok() && !absl::IsResourceExhausted(status) && background_.damage().ok()) {
         background_.set_error(status);
         return refused();
     }
     return status;
 }
 
-uint64_t LsmEngine::approximate_bytes(std::string_view begin, std::string_view end) const {
-    const auto view = view_.get();
-    uint64_t bytes = 0;
-    for (size_t level = 0; level < level_count; ++level) {
-        for (const TablePtr& table : view->version->level(level)) {
-            const std::string_view first = table->smallest_user_key();
-            const std::string_view last = table->largest_user_key();
-            if (last < begin || (!end.empty() && first >= end)) {
-                continue;
-            }
-            const bool whole = first >= begin && (end.empty() || last < end);
-            for (const auto& reference : table->value_references) {
-                bytes += whole ? reference.bytes : reference.bytes / 2;
-            }
-            bytes += whole ? table->file_bytes : bytes_between(*table, begin, end);
-        }
+absl::StatusOr<std::vector<KeyRange>> LsmEngine::find_damage() noexcept {
+    if (closed_.load(std::memory_order_acquire)) {
+        return closed_error();
     }
-    return bytes;
+    return background_.find_damage();
 }
 
-// By the table's index; a table that cannot be opened counts as half.
-uint64_t LsmEngine::bytes_between(const TableMetadata& metadata,
-                                  std::string_view begin,
-                                  std::string_view end) const {
-    const auto table = tables_.find(metadata, ReadMode::cached);
-    if (!table.ok()) {
-        return metadata.file_bytes / 2;
+absl::Status LsmEngine::give_up(std::span<const KeyRange> ranges) noexcept {
+    if (closed_.load(std::memory_order_acquire)) {
+        return closed_error();
     }
-    const uint64_t from = (*table)->approximate_offset(begin);
-    const uint64_t to = end.empty() ? metadata.file_bytes : (*table)->approximate_offset(end);
-    return to > from ? to - from : 0;
+    if (background_.has_error()) {
+        return refused();
+    }
+    absl::Status status = background_.give_up(ranges);
+    return !status.ok() && background_.has_error() ? refused() : status;
 }
 
 // The larger part of what may wait for memtables, for level 0, or for the log.

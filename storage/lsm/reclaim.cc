@@ -55,6 +55,21 @@ std::vector<VersionEdit::Removed> find_dead_tables(const Version& version,
     return dead;
 }
 
+VersionEdit removal_of_dead_tables(const Version& version, const ReclaimState& state) {
+    VersionEdit edit;
+    edit.removed = find_dead_tables(version, state);
+    for (const VersionEdit::Removed& removed : edit.removed) {
+        const TableList& tables = version.level(removed.level);
+        const auto table = std::find_if(tables.begin(), tables.end(), [&](const TablePtr& found) {
+            return found->number == removed.number;
+        });
+        if ((*table)->latest_expiry <= state.now) {
+            edit.expired_until = std::max(edit.expired_until, (*table)->latest_expiry);
+        }
+    }
+    return edit;
+}
+
 std::optional<Compaction> pick_range_compaction(const Version& version, const ReclaimState& state) {
     for (const RangeRemoval& removal : version.range_removals().list()) {
         if (is_pinned(removal, state)) {

@@ -27,6 +27,8 @@ struct ReclaimState {
 // Tables to remove as they are.
 std::vector<VersionEdit::Removed> find_dead_tables(const Version& version,
                                                    const ReclaimState& state);
+// The edit that removes them; empty: there are none.
+VersionEdit removal_of_dead_tables(const Version& version, const ReclaimState& state);
 // A compaction that rewrites tables with entries that a range removal hides; nullopt: there is
 // none.
 std::optional<Compaction> pick_range_compaction(const Version& version, const ReclaimState& state);

@@ -95,29 +95,33 @@ class Recovery {
         for (size_t level = 0; level < level_count; ++level) {
             for (const TablePtr& table : state_.version->level(level)) {
                 STARLING_RETURN_IF_ERROR(
-                    check_size(table_path(directory_, table->number), table->file_bytes));
+                    check_file(table_path(directory_, table->number), table->file_bytes));
             }
         }
         for (const Version::ValueFile& file : state_.version->value_files()) {
             STARLING_RETURN_IF_ERROR(
-                check_size(value_file_path(directory_, file.number), file.file_bytes));
+                check_file(value_file_path(directory_, file.number), file.file_bytes));
         }
         return absl::OkStatus();
+    }
+
+    absl::Status check_file(const std::string& path, uint64_t expected) {
+        absl::Status status = check_size(path, expected);
+        if (absl::IsDataLoss(status) && options_.open_damaged) {
+            STARLING_MARK(recovery_admits_a_damaged_file);
+            return absl::OkStatus();
+        }
+        return status;
     }
 
     absl::Status check_size(const std::string& path, uint64_t expected) {
         const auto size = files_.file_size(path);
         if (absl::IsNotFound(size.status())) {
             STARLING_MARK(recovery_table_missing);
-            return absl::DataLossError(
-                fmt::format("{} is missing, but the manifest names it", path));
+            return missing_file(path);
         }
         STARLING_RETURN_IF_ERROR(size.status());
-        if (*size != expected) {
-            return absl::DataLossError(
-                fmt::format("{}: has {} bytes, but was written with {}", path, *size, expected));
-        }
-        return absl::OkStatus();
+        return *size == expected ? absl::OkStatus() : wrong_size(path, *size, expected);
     }
 
     absl::Status replay_log() {

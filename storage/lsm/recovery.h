@@ -33,8 +33,9 @@ struct Recovered {
 // With `options.read_only` nothing is written: what the log holds stays in memory, the catalog and
 // the log accept nothing.
 //
-// data_loss: something durable cannot be read; nothing was changed then. `memtable_bytes`: how much
-// of the log is held in memory at a time.
+// data_loss: something durable cannot be read; nothing was changed then. With
+// `options.open_damaged` the files of tables and values are not looked at. `memtable_bytes`: how
+// much of the log is held in memory at a time.
 absl::StatusOr<Recovered> recover(env::FileSystem& files,
                                   const std::string& directory,
                                   const EngineOptions& options,

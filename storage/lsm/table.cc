@@ -104,11 +104,15 @@ absl::StatusOr<std::shared_ptr<const Table>> Table::open(env::FileSystem& files,
                                                          BlockCache& cache,
                                                          bool direct_reads) {
     const std::string path = table_path(directory, metadata.number);
-    STARLING_ASSIGN_OR_RETURN(auto file, files.open_for_read(path));
+    auto opened = files.open_for_read(path);
+    if (absl::IsNotFound(opened.status())) {
+        STARLING_MARK(table_missing);
+        return missing_file(path);
+    }
+    STARLING_ASSIGN_OR_RETURN(auto file, std::move(opened));
     STARLING_ASSIGN_OR_RETURN(const uint64_t size, file->size());
     if (size != metadata.file_bytes || size < table_footer_bytes) {
-        return absl::DataLossError(fmt::format(
-            "{}: has {} bytes, but was written with {}", path, size, metadata.file_bytes));
+        return wrong_size(path, size, metadata.file_bytes);
     }
     const uint64_t footer_offset = size - table_footer_bytes;
     BlockBuffers buffers;
@@ -189,6 +193,10 @@ absl::StatusOr<bool> Table::get(const LookupKey& key, ReadMode mode, FoundEntry&
     }
     found.value.assign(value);
     return true;
+}
+
+absl::StatusOr<BlockPtr> Table::read_from_file(size_t index) const {
+    return read_data_block(*file_, path_, number_, index_.handle(index));
 }
 
 uint64_t Table::approximate_offset(std::string_view user_key) const {

@@ -49,8 +49,8 @@ struct ReadTally {
 
 class Table {
   public:
-    // `direct_reads`: get() reads the file past the cache of pages. data_loss: not the table that
-    // `metadata` describes.
+    // `direct_reads`: get() reads the file past the cache of pages. data_loss: missing, or not the
+    // table that `metadata` describes.
     static absl::StatusOr<std::shared_ptr<const Table>> open(env::FileSystem& files,
                                                              const std::string& directory,
                                                              const TableMetadata& metadata,
@@ -62,6 +62,14 @@ class Table {
 
     // Where in the file the key would be.
     uint64_t approximate_offset(std::string_view user_key) const;
+
+    // For who goes through the file itself: its blocks, in the order of their keys.
+    size_t block_count() const { return index_.block_count(); }
+    uint64_t block_offset(size_t index) const { return index_.handle(index).offset; }
+    // The internal key that block `index` ends with.
+    std::string_view last_key(size_t index) const { return index_.last_key(index); }
+    // Past the cache. data_loss, naming file and offset.
+    absl::StatusOr<BlockPtr> read_from_file(size_t index) const;
 
     // Takes its blocks out of the cache: nobody reads them any more.
     void forget_blocks() const;

@@ -61,6 +61,10 @@ absl::StatusOr<TableCache::TablePointer> TableCache::open(const TableMetadata& m
     return table;
 }
 
+absl::StatusOr<std::shared_ptr<const Table>> TableCache::open_anew(const TableMetadata& metadata) {
+    return Table::open(files_, directory_, metadata, blocks_, direct_reads_);
+}
+
 void TableCache::forget(uint64_t number) {
     TablePointer table;
     if (tables_.with({.first = number}, [&](const TablePointer& open) { table = open; })) {

@@ -31,6 +31,8 @@ class TableCache {
                              const LookupKey& key,
                              ReadMode mode,
                              FoundEntry& found);
+    // As from now on it would be found without this cache, which neither gives nor keeps it.
+    absl::StatusOr<std::shared_ptr<const Table>> open_anew(const TableMetadata& metadata);
     // Of a table that is gone: closes its file, once nobody reads it, and gives the memory of its
     // blocks back, to those of tables that are there. (Blocks of one that was not open any more
     // fall out as others come.)

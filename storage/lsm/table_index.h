@@ -26,6 +26,8 @@ class TableIndex {
     BlockHandle handle(size_t index) const {
         return {.offset = places_[index].offset, .size = places_[index].size};
     }
+    // An internal key.
+    std::string_view last_key(size_t index) const;
     uint64_t memory_bytes() const;
 
   private:
@@ -34,8 +36,6 @@ class TableIndex {
         uint32_t size;
         uint32_t key_end;
     };
-
-    std::string_view last_key(size_t index) const;
 
     // Of the last keys of all blocks: so many bytes do they begin with in common, and what follows.
     size_t prefix_bytes_ = 0;

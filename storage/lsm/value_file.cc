@@ -7,6 +7,7 @@
 
 #include "base/codec.h"
 #include "base/crc32c.h"
+#include "base/mark.h"
 #include "base/status_macros.h"
 #include "storage/lsm/file_names.h"
 
@@ -120,10 +121,15 @@ absl::StatusOr<ValueFiles::File> ValueFiles::find(uint64_t number) {
         }
     }
     // Two threads may open one file at the same time; the second handle then goes away.
-    STARLING_ASSIGN_OR_RETURN(auto opened,
-                              files_.open_for_read(value_file_path(directory_, number)));
-    STARLING_ASSIGN_OR_RETURN(const uint64_t bytes, opened->size());
-    File file = std::make_shared<SizedFile>(std::move(opened), bytes);
+    const std::string path = value_file_path(directory_, number);
+    auto opened = files_.open_for_read(path);
+    if (absl::IsNotFound(opened.status())) {
+        STARLING_MARK(value_file_missing);
+        return missing_file(path);
+    }
+    STARLING_RETURN_IF_ERROR(opened.status());
+    STARLING_ASSIGN_OR_RETURN(const uint64_t bytes, (*opened)->size());
+    File file = std::make_shared<SizedFile>(*std::move(opened), bytes);
     File dropped;
     absl::MutexLock lock(&mutex_);
     if (!index_.contains(number)) {

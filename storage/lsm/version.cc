@@ -24,6 +24,20 @@ struct LastKeys {
     std::string_view operator()(size_t index) const { return tables[index]->largest_user_key(); }
 };
 
+// By the table's index; a table that cannot be opened counts as half.
+uint64_t bytes_between(TableCache& tables,
+                       const TableMetadata& metadata,
+                       std::string_view begin,
+                       std::string_view end) {
+    const auto table = tables.find(metadata, ReadMode::cached);
+    if (!table.ok()) {
+        return metadata.file_bytes / 2;
+    }
+    const uint64_t from = (*table)->approximate_offset(begin);
+    const uint64_t to = end.empty() ? metadata.file_bytes : (*table)->approximate_offset(end);
+    return to > from ? to - from : 0;
+}
+
 bool is_sorted_and_disjoint(const TableList& tables) {
     for (size_t i = 1; i < tables.size(); ++i) {
         if (tables[i - 1]->largest_user_key() >= tables[i]->smallest_user_key()) {
@@ -189,6 +203,27 @@ absl::StatusOr<bool> Version::get(TableCache& tables,
         }
     }
     return false;
+}
+
+uint64_t Version::approximate_bytes(TableCache& tables,
+                                    std::string_view begin,
+                                    std::string_view end) const {
+    uint64_t bytes = 0;
+    for (const TableList& level : levels_) {
+        for (const TablePtr& table : level) {
+            const std::string_view first = table->smallest_user_key();
+            const std::string_view last = table->largest_user_key();
+            if (last < begin || (!end.empty() && first >= end)) {
+                continue;
+            }
+            const bool whole = first >= begin && (end.empty() || last < end);
+            for (const auto& reference : table->value_references) {
+                bytes += whole ? reference.bytes : reference.bytes / 2;
+            }
+            bytes += whole ? table->file_bytes : bytes_between(tables, *table, begin, end);
+        }
+    }
+    return bytes;
 }
 
 const TableMetadata* Version::table_of(size_t level, std::string_view user_key) const {

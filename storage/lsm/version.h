@@ -63,6 +63,11 @@ class Version {
                              ReadMode mode,
                              FoundEntry& found) const;
 
+    // As Engine's, of tables and what they point to.
+    uint64_t approximate_bytes(TableCache& tables,
+                               std::string_view begin,
+                               std::string_view end) const;
+
     // One iterator per table of level 0, one per further level. The version must outlive them.
     void add_iterators(TableCache& tables,
                        std::vector<std::unique_ptr<InternalIterator>>& iterators) const;

@@ -46,6 +46,11 @@ class InterceptedEngine final : public Engine {
         return engine_->checkpoint(directory);
     }
     absl::Status compact() override { return engine_->compact(); }
+    absl::StatusOr<std::vector<KeyRange>> find_damage() override { return engine_->find_damage(); }
+    absl::Status give_up(std::span<const KeyRange> ranges) override {
+        return engine_->give_up(ranges);
+    }
+    absl::Status damage() const override { return engine_->damage(); }
     uint64_t approximate_bytes(std::string_view begin, std::string_view end) const override {
         return engine_->approximate_bytes(begin, end);
     }

@@ -162,7 +162,7 @@ TEST_F(LsmCorruptionTest, DamageBeforeTheEndOfTheLogNamesFileAndOffset) {
     }
 }
 
-TEST_F(LsmCorruptionTest, DamageToATableFoundByACompactionStopsTheEngineVisibly) {
+TEST_F(LsmCorruptionTest, DamageToATableFoundByACompactionStopsMergingVisibly) {
     for (const std::string& path : paths()) {
         if (path.ends_with(".table")) {
             ASSERT_TRUE(files.flip_bit(path, 20, 1).ok());
@@ -177,9 +177,14 @@ TEST_F(LsmCorruptionTest, DamageToATableFoundByACompactionStopsTheEngineVisibly)
         status = write_patiently(*engine, workers, batch);
         workers.run_all();
     }
-    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
-    EXPECT_TRUE(absl::IsDataLoss(engine->background_error())) << engine->background_error();
-    EXPECT_THAT(std::string(engine->background_error().message()), HasSubstr(".table"));
+    EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+    EXPECT_EQ(engine->statistics().levels[0].tables, options.level_0_tables_stall);
+    EXPECT_TRUE(engine->background_error().ok()) << engine->background_error();
+    EXPECT_TRUE(absl::IsDataLoss(engine->damage())) << engine->damage();
+    EXPECT_THAT(std::string(engine->damage().message()), HasSubstr(".table"));
+    EXPECT_EQ(engine->compact(), engine->damage());
+    EXPECT_TRUE(engine->sync().ok());
+    EXPECT_TRUE(engine->close().ok());
 }
 
 }  // namespace

@@ -85,6 +85,13 @@ class ScriptedEngine final : public storage::Engine {
         return engine_->checkpoint(directory);
     }
     absl::Status compact() override { return engine_->compact(); }
+    absl::StatusOr<std::vector<storage::KeyRange>> find_damage() override {
+        return engine_->find_damage();
+    }
+    absl::Status give_up(std::span<const storage::KeyRange> ranges) override {
+        return engine_->give_up(ranges);
+    }
+    absl::Status damage() const override { return engine_->damage(); }
     uint64_t approximate_bytes(std::string_view begin, std::string_view end) const override {
         return engine_->approximate_bytes(begin, end);
     }
