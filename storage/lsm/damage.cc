@@ -82,9 +82,7 @@ class Search {
         }
         STARLING_RETURN_IF_ERROR(opened.status());
         for (size_t index = 0; index < (*opened)->block_count(); ++index) {
-            if (should_stop_()) {
-                return absl::CancelledError("the engine is closing");
-            }
+            STARLING_RETURN_IF_ERROR(admit_read());
             const auto block = (*opened)->read_from_file(index);
             if (absl::IsDataLoss(block.status())) {
                 STARLING_MARK(damage_takes_a_block);
@@ -131,7 +129,15 @@ class Search {
 
     absl::Status check_value(const ValuePointer& pointer) {
         const auto unfit = unfit_value_files_.find(pointer.file);
-        return unfit != unfit_value_files_.end() ? unfit->second : values_.read(pointer).status();
+        if (unfit != unfit_value_files_.end()) {
+            return unfit->second;
+        }
+        STARLING_RETURN_IF_ERROR(admit_read());
+        return values_.read(pointer).status();
+    }
+
+    absl::Status admit_read() {
+        return should_stop_() ? absl::CancelledError("the engine is closing") : absl::OkStatus();
     }
 
     env::FileSystem& files_;

@@ -76,7 +76,7 @@ class Damage {
 };
 
 // Reads all tables, and all values that they point to. Errors that are no damage are returned as
-// they are. cancelled: `should_stop` said so; it is asked once for each block.
+// they are. cancelled: `should_stop` said so, which is asked before each read.
 absl::StatusOr<Damage> find_damage(env::FileSystem& files,
                                    const std::string& directory,
                                    TableCache& tables,

@@ -1,8 +1,10 @@
 // Real threads, real workers, a real file system: every engine.
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -131,6 +133,139 @@ TEST_P(EngineThreadsTest, OfConcurrentConditionalWritesNoneIsLost) {
     }
     EXPECT_EQ(wrong, 0);
     EXPECT_EQ(read(*engine, "counter"), fmt::format("{}", thread_count * increments));
+    ASSERT_TRUE(engine->close().ok());
+}
+
+TEST_P(EngineThreadsTest, WhileFilesAreMergedNoneOfThemIsTakenForDamage) {
+    auto engine = open();
+    std::atomic<bool> done = false;
+    std::atomic<int> wrong = 0;
+    std::thread searcher([&] {
+        while (!done) {
+            const auto found = engine->find_damage();
+            wrong += !found.ok() || !found->empty();
+            wrong += !engine->give_up({}).ok();
+        }
+    });
+    for (int i = 0; i < 2000; ++i) {
+        WriteBatch batch;
+        batch.put(fmt::format("{}", i % 50), std::string(300, 'v'));
+        wrong += !write(*engine, batch).ok();
+    }
+    done = true;
+    searcher.join();
+    EXPECT_EQ(wrong, 0);
+    EXPECT_EQ(contents(*engine)->size(), 50u);
+    ASSERT_TRUE(engine->close().ok());
+}
+
+TEST_P(EngineThreadsTest, ACloseEndsTheSearchForDamage) {
+    for (const bool gives_up : {false, true}) {
+        auto engine = open();
+        for (int i = 0; i < 500; ++i) {
+            WriteBatch batch;
+            batch.put(fmt::format("{}", i), std::string(300, 'v'));
+            ASSERT_TRUE(write(*engine, batch).ok());
+        }
+        std::atomic<bool> begun = false;
+        absl::Status status;
+        std::thread searcher([&] {
+            while (status.ok()) {
+                begun = true;
+                status = gives_up ? engine->give_up({}) : engine->find_damage().status();
+            }
+        });
+        while (!begun) {
+            std::this_thread::yield();
+        }
+        EXPECT_TRUE(engine->close().ok());
+        searcher.join();
+        EXPECT_TRUE(absl::IsCancelled(status) || absl::IsFailedPrecondition(status)) << status;
+        engine.reset();
+        if (GetParam() != "in_memory") {
+            EXPECT_EQ(contents(*open())->size(), 500u);
+        }
+    }
+}
+
+TEST_P(EngineThreadsTest, DamageIsGivenUpAgainAndAgainWhileOthersWriteAndRead) {
+    if (GetParam() != "lsm") {
+        GTEST_SKIP() << "damage to the log is not given up";
+    }
+    auto engine = open();
+    std::atomic<bool> done = false;
+    std::atomic<int> wrong = 0;
+    std::atomic<int> searches = 0;
+    std::atomic<int> healed = 0;
+    const auto is_served = [](const absl::Status& status) {
+        return status.ok() || absl::IsDataLoss(status);
+    };
+    const auto heal = [&] {
+        const auto found = engine->find_damage();
+        wrong += !found.ok();
+        // What has come up since is for the next time.
+        const absl::Status status = engine->give_up(*found);
+        wrong += !is_served(status);
+        ++searches;
+        healed += status.ok() && !found->empty();
+        return status.ok() && found->empty();
+    };
+    std::thread healer([&] {
+        while (!done) {
+            heal();
+        }
+    });
+    std::thread reader([&] {
+        while (!done) {
+            const auto iterator = engine->new_iterator();
+            for (iterator->seek_to_first(); iterator->valid(); iterator->next()) {
+                wrong += iterator->value().size() != 300;
+            }
+            wrong += !is_served(iterator->status());
+        }
+    });
+    // Overwrites a byte of some table, now and then.
+    std::thread damager([&] {
+        for (int i = 0; !done; ++i) {
+            for (const auto& entry : std::filesystem::directory_iterator(directory + "/data")) {
+                if (entry.path().extension() == ".table") {
+                    std::fstream file(entry.path(), std::ios::in | std::ios::out);
+                    file.seekp(100).put(static_cast<char>(i));
+                    break;
+                }
+            }
+            const int before = searches;
+            while (!done && searches < before + 3) {
+                std::this_thread::yield();
+            }
+        }
+    });
+    for (int i = 0; !done; ++i) {
+        WriteBatch batch;
+        batch.put(fmt::format("{}", i % 200), std::string(300, 'v'));
+        wrong += !write(*engine, batch).ok();
+        done = healed >= 10 || wrong > 0;
+    }
+    healer.join();
+    reader.join();
+    damager.join();
+    EXPECT_EQ(wrong, 0);
+    EXPECT_GE(healed, 10);
+    while (!heal() && wrong == 0) {
+    }
+    for (int i = 0; i < 200; ++i) {
+        WriteBatch batch;
+        batch.put(fmt::format("{}", i), std::string(300, 'w'));
+        ASSERT_TRUE(write(*engine, batch).ok());
+    }
+    EXPECT_TRUE(engine->background_error().ok()) << engine->background_error();
+    EXPECT_TRUE(engine->compact().ok());
+    const auto found = contents(*engine);
+    ASSERT_TRUE(found.ok()) << found.status();
+    EXPECT_EQ(found->size(), 200u);
+    EXPECT_TRUE(std::all_of(found->begin(), found->end(), [](const auto& entry) {
+        return entry.second == std::string(300, 'w');
+    }));
     ASSERT_TRUE(engine->close().ok());
 }
 
