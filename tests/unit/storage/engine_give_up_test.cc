@@ -200,6 +200,17 @@ INSTANTIATE_TEST_SUITE_P(Engines,
                          testing::Values("lsm", "lsm_values", "bitcask"),
                          [](const auto& tested) { return tested.param; });
 
+class LsmGiveUpTest : public EngineGiveUpTest {};
+INSTANTIATE_TEST_SUITE_P(Engines,
+                         LsmGiveUpTest,
+                         testing::Values("lsm", "lsm_values"),
+                         [](const auto& tested) { return tested.param; });
+class LsmValuesGiveUpTest : public EngineGiveUpTest {};
+INSTANTIATE_TEST_SUITE_P(Engines,
+                         LsmValuesGiveUpTest,
+                         testing::Values("lsm_values"),
+                         [](const auto& tested) { return tested.param; });
+
 TEST_P(EngineGiveUpTest, WhereNothingIsDamagedNothingIsFoundAndNothingChanges) {
     QueueWorkers workers;
     open(workers);
@@ -344,10 +355,7 @@ TEST_P(EngineGiveUpTest, WhatCachesHoldMasksNothing) {
 
 // ---- files that are missing, or are not whole
 
-TEST_P(EngineGiveUpTest, AMissingFileOrOneOfAnotherSizeIsOpenedOnDemandAndGivenUp) {
-    if (!is_lsm()) {
-        GTEST_SKIP() << "bitcask refuses such a directory";
-    }
+TEST_P(LsmGiveUpTest, AMissingFileOrOneOfAnotherSizeIsOpenedOnDemandAndGivenUp) {
     for (const std::string& path : data_paths()) {
         for (const int how : {0, 1, 2, 3}) {
             const auto files = disk.clone();
@@ -388,10 +396,7 @@ TEST_P(EngineGiveUpTest, AMissingFileOrOneOfAnotherSizeIsOpenedOnDemandAndGivenU
     }
 }
 
-TEST_P(EngineGiveUpTest, AllFilesMissingLeaveAnEmptyEngine) {
-    if (!is_lsm()) {
-        GTEST_SKIP() << "bitcask refuses such a directory";
-    }
+TEST_P(LsmGiveUpTest, AllFilesMissingLeaveAnEmptyEngine) {
     const auto files = disk.clone();
     for (const std::string& path : data_paths()) {
         ASSERT_TRUE(files->remove(path).ok());
@@ -454,10 +459,7 @@ TEST_P(EngineGiveUpTest, AMergeThatMeetsDamageStopsMergingAndNothingElse) {
     }
 }
 
-TEST_P(EngineGiveUpTest, WhatHasStalledBehindDamageGoesOnOnceItIsGivenUp) {
-    if (!is_lsm()) {
-        GTEST_SKIP() << "bitcask stalls for nothing but its log";
-    }
+TEST_P(LsmGiveUpTest, WhatHasStalledBehindDamageGoesOnOnceItIsGivenUp) {
     for (const std::string& path : data_paths()) {
         flip(disk, path, 45);
     }
@@ -477,10 +479,7 @@ TEST_P(EngineGiveUpTest, WhatHasStalledBehindDamageGoesOnOnceItIsGivenUp) {
     EXPECT_TRUE(put(*engine, "new", "1").ok());
 }
 
-TEST_P(EngineGiveUpTest, ALostValueIsNotInTheWayOfMergesThatMoveTheOthers) {
-    if (GetParam() != "lsm_values") {
-        GTEST_SKIP() << "values lie with their keys";
-    }
+TEST_P(LsmValuesGiveUpTest, ALostValueIsNotInTheWayOfMergesThatMoveTheOthers) {
     for (const std::string& path : data_paths()) {
         if (path.ends_with(".values")) {
             flip(disk, path, 60);
@@ -600,6 +599,12 @@ INSTANTIATE_TEST_SUITE_P(Engines,
                          testing::Values("lsm", "lsm_values", "bitcask"),
                          [](const auto& tested) { return tested.param; });
 
+class LsmGiveUpFaultTest : public EngineGiveUpFaultTest {};
+INSTANTIATE_TEST_SUITE_P(Engines,
+                         LsmGiveUpFaultTest,
+                         testing::Values("lsm", "lsm_values"),
+                         [](const auto& tested) { return tested.param; });
+
 TEST_P(EngineGiveUpFaultTest, WhicheverOperationFailsItCanBeGivenUpAgain) {
     size_t failed = 0;
     for (const bool for_ever : {false, true}) {
@@ -658,10 +663,7 @@ TEST_P(EngineGiveUpFaultTest, ACrashBeforeAnyOperationLosesNoOtherKeys) {
     EXPECT_GT(n, 20u);
 }
 
-TEST_P(EngineGiveUpFaultTest, AFullDiskRefusesAndLaterItIsGivenUp) {
-    if (!is_lsm()) {
-        GTEST_SKIP() << "a removal takes no room worth mentioning";
-    }
+TEST_P(LsmGiveUpFaultTest, AFullDiskRefusesAndLaterItIsGivenUp) {
     const auto files = disk.clone();
     QueueWorkers workers;
     const auto opened = *open_engine("/data", options(), environment(*files, workers));
