@@ -129,6 +129,9 @@ struct IteratorOptions {
 
 struct WriteOptions {
     bool sync = false;
+    // Taken although tables wait to be merged: for the few writes without which nothing would be
+    // merged any more.
+    bool urgent = false;
 };
 
 struct Entry {

@@ -44,6 +44,9 @@ struct EngineOptions {
     bool direct_reads = false;
     // Uncompressed size of a block: the unit of reading and caching.
     uint64_t block_bytes = 4096;
+    // Keys whose first bytes differ share no block of a table, so that damage to one kind of data
+    // takes none of another.
+    bool kinds_apart = false;
     // Size at which a compaction begins a new table.
     uint64_t table_bytes = 8u << 20;
     // Values of at least this size, 48 or more, are kept apart from their keys, in value files,

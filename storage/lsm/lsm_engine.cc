@@ -92,12 +92,12 @@ class LsmEngine final : public Engine {
     absl::Status note_stall(absl::Status status);
     absl::Status admit_write();
     absl::Status finish_write(const absl::Status& applied, bool rotated, WriteOptions options);
-    absl::Status apply(const WriteBatch& batch, bool& rotated)
+    absl::Status apply(const WriteBatch& batch, bool is_urgent, bool& rotated)
         ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
     absl::Status check_conditions(std::span<const Condition> conditions, const ReadPoint& point);
     bool unchanged_since(const ReadPoint& point, std::span<const Condition> conditions) const
         ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
-    absl::Status make_room(const WriteBatch& batch, bool& rotated)
+    absl::Status make_room(const WriteBatch& batch, bool is_urgent, bool& rotated)
         ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
     void rotate() ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
     absl::Status refused() const;
@@ -262,7 +262,7 @@ absl::Status LsmEngine::try_write(const WriteBatch& batch, WriteOptions options)
     absl::Status status;
     if (!batch.empty()) {
         absl::MutexLock lock(&write_mutex_);
-        status = apply(batch, rotated);
+        status = apply(batch, options.urgent, rotated);
     }
     return finish_write(status, rotated, options);
 }
@@ -280,7 +280,7 @@ absl::Status LsmEngine::try_write_if(std::span<const Condition> conditions,
         STARLING_RETURN_IF_ERROR(check_conditions(conditions, point));
         absl::MutexLock lock(&write_mutex_);
         if (unchanged_since(point, conditions)) {
-            status = batch.empty() ? absl::OkStatus() : apply(batch, rotated);
+            status = batch.empty() ? absl::OkStatus() : apply(batch, options.urgent, rotated);
             break;
         }
     }
@@ -344,8 +344,8 @@ absl::Status LsmEngine::finish_write(const absl::Status& applied,
     return absl::OkStatus();
 }
 
-absl::Status LsmEngine::apply(const WriteBatch& batch, bool& rotated) {
-    STARLING_RETURN_IF_ERROR(make_room(batch, rotated));
+absl::Status LsmEngine::apply(const WriteBatch& batch, bool is_urgent, bool& rotated) {
+    STARLING_RETURN_IF_ERROR(make_room(batch, is_urgent, rotated));
     const size_t range_removals_before = active_->range_removals().size();
     const Sequence last = last_sequence_.load(std::memory_order_relaxed);
     log_->append(last + 1, batch.representation());
@@ -362,7 +362,7 @@ absl::Status LsmEngine::apply(const WriteBatch& batch, bool& rotated) {
     return absl::OkStatus();
 }
 
-absl::Status LsmEngine::make_room(const WriteBatch& batch, bool& rotated) {
+absl::Status LsmEngine::make_room(const WriteBatch& batch, bool is_urgent, bool& rotated) {
     const auto view = view_.get();
     if (batch.range_removal_count() > 0 &&
         view->range_removals->list().size() >= range_removals_wait_max) {
@@ -374,6 +374,7 @@ absl::Status LsmEngine::make_room(const WriteBatch& batch, bool& rotated) {
     }
     const bool memory_full = view->immutable.size() + 1 >= options_.memtables_max;
     const bool level_0_full =
+        !is_urgent &&
         view->version->level(0).size() + view->immutable.size() >= options_.level_0_tables_stall;
     if (memory_full || level_0_full) {
         if (background_.disk_full()) {

@@ -71,6 +71,9 @@ absl::Status TableBuilder::add(std::string_view key, std::string_view value) {
         ++metadata_.removal_count;
     }
     STARLING_RETURN_IF_ERROR(note_value(kind_of_tag(tag), value));
+    if (options_.kinds_apart && !block_.empty() && is_of_another_kind(key)) {
+        end_block();
+    }
     filter_.add(user_key_of(key));
     block_.add(key, value);
     last_key_.assign(key);
@@ -78,6 +81,10 @@ absl::Status TableBuilder::add(std::string_view key, std::string_view value) {
         end_block();
     }
     return buffer_.size() >= write_bytes ? write_buffer() : absl::OkStatus();
+}
+
+bool TableBuilder::is_of_another_kind(std::string_view key) const {
+    return user_key_of(key).substr(0, 1) != user_key_of(last_key_).substr(0, 1);
 }
 
 // A removal does not keep a table alive: a table that goes as a whole hides nothing.

@@ -52,6 +52,7 @@ class TableBuilder {
                  WarmBlocks* warm,
                  std::unique_ptr<env::WritableFile> file);
 
+    bool is_of_another_kind(std::string_view key) const;
     absl::Status note_value(ChangeKind kind, std::string_view stored);
     void end_block();
     BlockHandle put_block(std::string_view content, Compression compression);
