@@ -419,6 +419,11 @@ void PutOperation::on_hint_reply(base::NodeId from, const peer::HintReply& reply
 }
 
 void PutOperation::after_answer() {
+    // Who answered first may have given up its data since, and counts again (damage_healer.h).
+    if (time_left() <= base::Duration::zero()) {
+        STARLING_MARK(put_answered_after_deadline);
+        return;
+    }
     if (phase_ == Phase::collecting && core_.is_reached()) {
         acknowledge();
     }

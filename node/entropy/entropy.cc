@@ -39,11 +39,14 @@ void Entropy::on_message(base::NodeId from, const peer::EntropyMessage& message)
         case peer::EntropyMessage::kMissingAsk:
         case peer::EntropyMessage::kHintsAsk:
         case peer::EntropyMessage::kRememberedAsk:
+        case peer::EntropyMessage::kCountingAsk:
             return responder_.on_question(from, message);
         case peer::EntropyMessage::kHintsGone:
             return runtime_.host.told_hints_gone(group, from, message.hints_gone());
         case peer::EntropyMessage::kRemembered:
             return runtime_.host.told_remembered(group, from, message.remembered());
+        case peer::EntropyMessage::kCounting:
+            return runtime_.host.told_counting(group, from, message.session(), message.counting());
         case peer::EntropyMessage::BODY_NOT_SET:
             ++runtime_.counters.malformed_messages;
             return;
@@ -79,6 +82,13 @@ void Entropy::ask_hints(GroupId group, base::NodeId member) {
 void Entropy::ask_remembered(GroupId group, base::NodeId holder) {
     peer::EntropyMessage question;
     question.mutable_remembered_ask();
+    ask(group, holder, std::move(question));
+}
+
+void Entropy::ask_counting(GroupId group, base::NodeId holder, uint64_t number) {
+    peer::EntropyMessage question;
+    question.set_session(number);
+    question.mutable_counting_ask();
     ask(group, holder, std::move(question));
 }
 

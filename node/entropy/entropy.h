@@ -50,6 +50,9 @@ class Entropy {
     void ask_hints(GroupId group, base::NodeId member);
     // Asks a holder for what EntropyHost::told_remembered() is told. May be lost.
     void ask_remembered(GroupId group, base::NodeId holder);
+    // Asks a holder for what EntropyHost::told_counting() is told, with the question's number. May
+    // be lost.
+    void ask_counting(GroupId group, base::NodeId holder, uint64_t number);
     // Groups that are not known to be in step with each of their peers.
     size_t dirty_count() const { return scheduler_.dirty_count(); }
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/mark.h"
+#include "node/entropy/records.h"
 
 namespace starling::node {
 
@@ -46,6 +47,34 @@ void PartitionSync::next_group() {
     if (groups_.empty()) return finish(absl::OkStatus());
     const GroupId group = groups_.back();
     groups_.pop_back();
+    if (request_.tells_epoch) return tell(group);
+    take(group);
+}
+
+void PartitionSync::tell(GroupId group) {
+    runtime_.host.report(
+        group,
+        request_.from,
+        lifeline_.guard([this, group](absl::StatusOr<peer::EntropyReport> report) {
+            if (!report.ok()) return finish(report.status());
+            const absl::StatusOr<GroupSummary> own = runtime_.groups.summary(group);
+            if (!own.ok()) return finish(own.status());
+            peer::EntropyMessage question;
+            // What was seen here is not on the disk for certain, and nobody is to build on it yet.
+            Frontier().encode(*question.mutable_check()->mutable_frontier());
+            question.mutable_check()->set_root_hash(root_hash(own->buckets));
+            *question.mutable_check()->mutable_report() = *std::move(report);
+            exchange_.ask(group,
+                          std::move(question),
+                          peer::EntropyMessage::kChecked,
+                          [this, group](const absl::Status& status, const peer::EntropyMessage*) {
+                              if (!status.ok()) return finish(status);
+                              take(group);
+                          });
+        }));
+}
+
+void PartitionSync::take(GroupId group) {
     const absl::StatusOr<GroupSummary> own = runtime_.groups.summary(group);
     if (!own.ok()) return finish(own.status());
     if (request_.is_copy && own->frontier.empty()) return copy(group);

@@ -29,6 +29,9 @@ struct PartitionSyncRequest {
     // This node fills the seat and counts for none of the partition yet: it becomes what the peer
     // is.
     bool is_fill = false;
+    // This node is an owner whose data began a new epoch: the peer hears of that before it gives
+    // anything (R10 of docs/causality.md).
+    bool tells_epoch = false;
 };
 
 class PartitionSync {
@@ -43,6 +46,8 @@ class PartitionSync {
   private:
     void on_groups(const peer::EntropyGroups& groups);
     void next_group();
+    void tell(GroupId group);
+    void take(GroupId group);
     void copy(GroupId group);
     void pull(GroupId group, uint32_t round);
     void finish(absl::Status status);
@@ -57,6 +62,7 @@ class PartitionSync {
     std::vector<GroupId> groups_;
     std::unique_ptr<BulkCopy> copy_;
     std::unique_ptr<SyncSession> session_;
+    Lifeline lifeline_;
 };
 
 }  // namespace starling::node

@@ -49,6 +49,8 @@ void Responder::on_question(base::NodeId from, const peer::EntropyMessage& quest
         case peer::EntropyMessage::kRememberedAsk:
             *asker.answer.mutable_remembered() = runtime_.host.remembered(asker.group, asker.node);
             return reply(asker);
+        case peer::EntropyMessage::kCountingAsk:
+            return on_counting_ask(std::move(asker));
         case peer::EntropyMessage::kSummaryAsk:
             return on_summary(std::move(asker));
         case peer::EntropyMessage::kBucketAsk:
@@ -122,6 +124,18 @@ void Responder::on_hints_ask(Asker asker) {
             [this, asker = std::move(asker)](absl::StatusOr<peer::EntropyHintsGone> gone) mutable {
                 if (!gone.ok()) return fail(asker, gone.status());
                 *asker.answer.mutable_hints_gone() = *std::move(gone);
+                reply(asker);
+            }));
+}
+
+void Responder::on_counting_ask(Asker asker) {
+    const GroupId group = asker.group;
+    runtime_.host.counting(
+        group,
+        lifeline_.guard(
+            [this, asker = std::move(asker)](absl::StatusOr<peer::EntropyCounting> counts) mutable {
+                if (!counts.ok()) return fail(asker, counts.status());
+                *asker.answer.mutable_counting() = *std::move(counts);
                 reply(asker);
             }));
 }

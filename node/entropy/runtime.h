@@ -25,6 +25,7 @@ class Exchange;
 class EntropyHost {
   public:
     using ReportDone = absl::AnyInvocable<void(absl::StatusOr<peer::EntropyReport>)>;
+    using CountingDone = absl::AnyInvocable<void(absl::StatusOr<peer::EntropyCounting>)>;
     using HintsGoneDone = absl::AnyInvocable<void(absl::StatusOr<peer::EntropyHintsGone>)>;
 
     // Work that can wait should.
@@ -49,6 +50,13 @@ class EntropyHost {
     virtual void told_remembered(GroupId group,
                                  base::NodeId holder,
                                  const peer::EntropyRemembered& remembered) = 0;
+    // The answer to EntropyCountingAsk; and what another holder answered to the question with this
+    // number.
+    virtual void counting(GroupId group, CountingDone done) = 0;
+    virtual void told_counting(GroupId group,
+                               base::NodeId holder,
+                               uint64_t question,
+                               const peer::EntropyCounting& counting) = 0;
 
   protected:
     ~EntropyHost() = default;

@@ -466,6 +466,18 @@ size_t MoveCore::count_of(SeatState state) const {
         }));
 }
 
+bool MoveCore::is_at_rest() const {
+    if (is_drop_under_way_ || is_drop_wanted_) return false;
+    for (size_t seat = 0; seat < seats_.size(); ++seat) {
+        const SeatState state = durable_[seat].state;
+        if ((state != SeatState::none && state != SeatState::holding) || !is_settled(index(seat)) ||
+            seats_[seat].offer || seats_[seat].job) {
+            return false;
+        }
+    }
+    return true;
+}
+
 std::string MoveCore::fingerprint() const {
     const base::ClusterId any_cluster(1);
     std::string out = encode_seat_records(any_cluster, durable_);

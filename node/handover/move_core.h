@@ -125,6 +125,8 @@ class MoveCore {
     bool stores(uint32_t replicas) const;
     const SeatRecords& durable() const { return durable_; }
     size_t count_of(SeatState state) const;
+    // No seat is on its way from here or to here, and none is offered.
+    bool is_at_rest() const;
 
     // Equal for two cores that react alike to all that can come.
     std::string fingerprint() const;

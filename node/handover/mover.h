@@ -109,6 +109,9 @@ class Mover {
     // Those of one partition.
     std::vector<HeldSeat> held(base::PartitionId partition) const;
     size_t count_of(SeatState state) const;
+    // No seat of the partition is on its way from here or to here. It stays so while its targets
+    // are unknown (set_targets() with none).
+    bool is_at_rest(base::PartitionId partition) const;
     // Messages that were ignored because they made no sense.
     uint64_t malformed_messages() const { return malformed_messages_; }
 

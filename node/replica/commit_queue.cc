@@ -11,8 +11,8 @@ namespace starling::node {
 CommitQueue::CommitQueue(env::EventLoop& loop, env::Workers& workers, storage::Engine& engine)
     : loop_(loop), workers_(workers), engine_(engine) {}
 
-absl::Status CommitQueue::apply(const storage::WriteBatch& batch) {
-    absl::Status status = engine_.write(batch);
+absl::Status CommitQueue::apply(const storage::WriteBatch& batch, storage::WriteOptions options) {
+    absl::Status status = engine_.write(batch, options);
     if (status.ok()) {
         ++applied_;
     }

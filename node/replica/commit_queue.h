@@ -25,7 +25,7 @@ class CommitQueue {
 
     // Visible when OK; changed nothing otherwise. OK promises no durability: an engine whose disk
     // fails says so to when_durable(), and refuses (read_only) what is applied later.
-    absl::Status apply(const storage::WriteBatch& batch);
+    absl::Status apply(const storage::WriteBatch& batch, storage::WriteOptions options = {});
 
     // Calls `done` once all that was applied before is durable, or with the error because of which
     // that will never be known. May call it at once.

@@ -1,5 +1,6 @@
 #include "node/replica/group_reader.h"
 
+#include <algorithm>
 #include <set>
 
 #include <fmt/format.h>
@@ -183,6 +184,63 @@ absl::StatusOr<MissingPage> missing_page(storage::Engine& engine,
         if (!has_room) break;
     }
     return reader.take();
+}
+
+absl::Status check(storage::Engine& engine,
+                   GroupId group,
+                   const std::vector<Frontier::Range>& ranges) {
+    constexpr size_t page_bytes = 1u << 20;
+    for (const std::string& prefix : {storage_keys::record_prefix(group),
+                                      storage_keys::indexed_dots_prefix(group),
+                                      storage_keys::tombstones_prefix(group),
+                                      storage_keys::expiries_prefix(group)}) {
+        const bool are_records = prefix == storage_keys::record_prefix(group);
+        const auto iterator = engine.new_iterator(bounds_of(prefix));
+        for (iterator->seek_to_first(); iterator->valid(); iterator->next()) {
+            if (are_records) {
+                STARLING_RETURN_IF_ERROR(decode_record(iterator->value()).status());
+            }
+        }
+        STARLING_RETURN_IF_ERROR(iterator->status());
+    }
+    std::optional<Dot> after;
+    for (bool has_more = !ranges.empty(); has_more;) {
+        STARLING_ASSIGN_OR_RETURN(const MissingPage page,
+                                  missing_page(engine, group, ranges, after, page_bytes, {}));
+        has_more = page.has_more;
+        if (!page.dots.empty()) after = page.dots.back().dot;
+    }
+    return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<IndexedDot>> readable_writes(storage::Engine& engine,
+                                                        GroupId group,
+                                                        const std::vector<Frontier::Range>& ranges,
+                                                        size_t count_max) {
+    std::vector<IndexedDot> found;
+    for (const Frontier::Range& range : ranges) {
+        for (uint64_t sequence = range.first; sequence <= range.last && found.size() < count_max;
+             ++sequence) {
+            const Dot dot{range.actor, sequence};
+            absl::StatusOr<std::optional<std::string>> stored =
+                engine.get(storage_keys::indexed_dot(group, dot));
+            if (absl::IsDataLoss(stored.status())) continue;
+            STARLING_RETURN_IF_ERROR(stored.status());
+            if (!stored->has_value()) continue;
+            std::string key = *std::move(*stored);
+            stored = engine.get(storage_keys::record(group, key));
+            if (absl::IsDataLoss(stored.status())) continue;
+            STARLING_RETURN_IF_ERROR(stored.status());
+            const absl::StatusOr<Record> record = decode_stored(*stored);
+            const bool is_there = record.ok() && std::any_of(record->siblings.begin(),
+                                                             record->siblings.end(),
+                                                             [&](const Sibling& sibling) {
+                                                                 return sibling.dot == dot;
+                                                             });
+            if (is_there) found.push_back({.dot = dot, .key = std::move(key)});
+        }
+    }
+    return found;
 }
 
 absl::StatusOr<std::vector<Dot>> indexed_dots_past(storage::Engine& engine,

@@ -45,6 +45,19 @@ absl::StatusOr<MissingPage> missing_page(storage::Engine& engine,
                                          size_t bytes_max,
                                          RecordFingerprints sent);
 
+// Reads all that is stored of the group, and what missing_page() would of `ranges`. data_loss: it
+// cannot be read, or a record does not account for its dot.
+absl::Status check(storage::Engine& engine,
+                   GroupId group,
+                   const std::vector<Frontier::Range>& ranges);
+
+// Of the indexed dots of `ranges` the first `count_max` whose record can be read and still has what
+// was written.
+absl::StatusOr<std::vector<IndexedDot>> readable_writes(storage::Engine& engine,
+                                                        GroupId group,
+                                                        const std::vector<Frontier::Range>& ranges,
+                                                        size_t count_max);
+
 // Of the indexed dots after `after` (none: from the first) the first `count_max` that are past
 // `gone`.
 absl::StatusOr<std::vector<Dot>> indexed_dots_past(storage::Engine& engine,

@@ -124,6 +124,14 @@ std::vector<HintStore::Owner> HintStore::owners() const {
     return found;
 }
 
+std::vector<HintKey> HintStore::select(absl::FunctionRef<bool(std::string_view)> is_wanted) const {
+    std::vector<HintKey> found;
+    for (const auto& [key, size] : hints_) {
+        if (is_wanted(storage_keys::hint(key))) found.push_back(key);
+    }
+    return found;
+}
+
 std::vector<HintKey> HintStore::next(const Owner& owner,
                                      const HintKey* after,
                                      size_t count_max) const {

@@ -13,6 +13,7 @@
 
 #include "absl/container/btree_map.h"
 #include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
 
 #include "node/replica/commit_queue.h"
 #include "node/replica/storage_keys.h"
@@ -50,6 +51,8 @@ class HintStore {
         friend auto operator<=>(const Owner&, const Owner&) = default;
     };
     std::vector<Owner> owners() const;
+    // Those whose storage key `is_wanted`.
+    std::vector<HintKey> select(absl::FunctionRef<bool(std::string_view)> is_wanted) const;
     // The first hints for a seat after `after` (in key order).
     std::vector<HintKey> next(const Owner& owner, const HintKey* after, size_t count_max) const;
 

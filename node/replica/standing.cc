@@ -29,6 +29,12 @@ std::string encode(const Starts& starts) {
     return out;
 }
 
+std::string encode(uint64_t epoch) {
+    std::string out;
+    base::put_varint(out, epoch);
+    return out;
+}
+
 absl::StatusOr<Starts> decode_starts(std::string_view bytes) {
     constexpr size_t entry_bytes_min = 9;
     base::Reader in(bytes);
@@ -82,16 +88,19 @@ absl::Status Standings::load() {
 
 void Standings::begin_epoch_after(uint64_t told, absl::AnyInvocable<void(absl::Status)> done) {
     const uint64_t next = std::max(epoch_, told) + 1;
-    std::string encoded;
-    base::put_varint(encoded, next);
     storage::WriteBatch batch;
-    batch.put(epoch_key(), encoded);
-    if (absl::Status status = store_.commits().apply(batch); !status.ok()) {
+    batch.put(epoch_key(), encode(next));
+    if (absl::Status status = store_.commits().apply(batch, {.urgent = true}); !status.ok()) {
         done(std::move(status));
         return;
     }
     epoch_ = next;
     store_.commits().when_durable(std::move(done));
+}
+
+void Standings::put_facts(storage::WriteBatch& batch) const {
+    batch.put(frozen_key(), encode(frozen_));
+    batch.put(epoch_key(), encode(epoch_));
 }
 
 GroupStanding::Remembered Standings::remembered(GroupId id, base::NodeId owner) const {

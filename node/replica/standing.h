@@ -92,6 +92,9 @@ class Standings {
     uint64_t epoch() const { return epoch_; }
     void begin_epoch_after(uint64_t told, absl::AnyInvocable<void(absl::Status)> done);
 
+    // What the disk has of this, but for what owners have told.
+    void put_facts(storage::WriteBatch& batch) const;
+
     // Why tombstones of the group stay: the owners that have not seen all that this node has.
     std::vector<base::NodeId> lagging_owners(GroupId group) const;
 

@@ -123,6 +123,13 @@ absl::Status ReplicaStore::find_groups_with_records() {
         group_at(key->group);
         records->seek(storage_keys::prefix_end(storage_keys::record_prefix(key->group)));
     }
+    if (absl::IsDataLoss(records->status())) {
+        STARLING_MARK(store_loads_damaged_records);
+        // Groups with a frontier are known; what a drop left of others stays for the next start.
+        has_records_ = true;
+        damage_ = records->status();
+        return absl::OkStatus();
+    }
     return records->status();
 }
 
@@ -150,12 +157,53 @@ void ReplicaStore::finish_rebuild(const absl::StatusOr<Rebuilt>& rebuilt) {
         }
     } else {
         STARLING_MARK(store_rebuild_failed);
-        // The trees stay unready; reads of the damaged record name the damage.
-        damage_ = rebuilt.status();
+        trees_lost_ = true;
+        damage_.Update(rebuilt.status());
     }
     for (absl::AnyInvocable<void()>& task : std::exchange(after_rebuild_, {})) {
         task();
     }
+}
+
+void ReplicaStore::note_damage(GroupId group,
+                               const absl::Status& status,
+                               const std::vector<Frontier::Range>& of) {
+    if (!absl::IsDataLoss(status)) return;
+    STARLING_MARK(store_met_damage);
+    damage_.Update(status);
+    std::vector<Frontier::Range>& ranges = damaged_groups_[group];
+    if (!of.empty()) ranges = of;
+}
+
+std::vector<GroupId> ReplicaStore::damaged_groups() const {
+    std::vector<GroupId> groups;
+    groups.reserve(damaged_groups_.size());
+    for (const auto& [group, ranges] : damaged_groups_) {
+        groups.push_back(group);
+    }
+    return groups;
+}
+
+void ReplicaStore::put_frontier(storage::WriteBatch& batch, GroupId group) const {
+    const Frontier& frontier = groups_.at(group)->frontier;
+    if (frontier.empty()) return;
+    std::string encoded;
+    frontier.encode(encoded);
+    batch.put(storage_keys::frontier(group), encoded);
+}
+
+void ReplicaStore::damage_is_gone() {
+    damage_ = absl::OkStatus();
+    damaged_groups_.clear();
+    if (!trees_lost_) return;
+    STARLING_MARK(store_rebuilds_lost_trees);
+    trees_lost_ = false;
+    for (const auto& [id, group] : groups_) {
+        group->buckets = {};
+        group->record_count = 0;
+        group->tombstone_count = 0;
+    }
+    start_rebuild();
 }
 
 ReplicaStore::Group& ReplicaStore::group_at(GroupId group) {
@@ -210,10 +258,13 @@ void ReplicaStore::with_record(GroupId group, const std::string& key, ReadCallba
     }
     absl::StatusOr<std::optional<std::string>> stored = engine_.get_from_memory(storage_key);
     if (stored.ok()) {
-        use(group_reader::decode_stored(*stored));
+        absl::StatusOr<Record> record = group_reader::decode_stored(*stored);
+        note_damage(group, record.status());
+        use(std::move(record));
         return;
     }
     if (!absl::IsUnavailable(stored.status())) {
+        note_damage(group, stored.status());
         use(std::move(stored).status());
         return;
     }
@@ -250,11 +301,10 @@ void ReplicaStore::finish_load(const std::string& storage_key,
         }
         ReadCallback use = std::move(waiters.front());
         waiters.pop_front();
-        if (current.ok()) {
-            use(group_reader::decode_stored(*current));
-        } else {
-            use(current.status());
-        }
+        absl::StatusOr<Record> record =
+            current.ok() ? group_reader::decode_stored(*current) : current.status();
+        note_damage(storage_keys::parse_record(storage_key)->group, record.status());
+        use(std::move(record));
     }
 }
 
@@ -476,7 +526,7 @@ void ReplicaStore::expired(GroupId group,
         [this, group, until_ms, from = std::move(from), count_max] {
             return ExpiryIndex::page(engine_, group, until_ms, from, count_max);
         },
-        std::move(done));
+        noting_damage<ExpiryIndex::Page>(group, std::move(done)));
 }
 
 void ReplicaStore::drop(GroupId group, Done done) {

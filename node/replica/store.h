@@ -110,9 +110,25 @@ class ReplicaStore final : public GroupAccess {
     bool has_records() const { return has_records_; }
     // No job of the store's is on a worker, and nothing waits for the disk.
     bool is_idle() const { return jobs_.open() == 0 && commits_.is_idle(); }
-    bool trees_ready() const { return !rebuilding_ && damage_.ok(); }
-    // data_loss when the scan of the disk that rebuilds the trees met damage.
+    bool trees_ready() const { return !rebuilding_ && !trees_lost_; }
+
+    // data_loss: what a read has met that cannot be read, or does not account for what was stored
+    // with it. OK: nothing.
     const absl::Status& damage() const { return damage_; }
+    // Of which groups, as far as that is known.
+    std::vector<GroupId> damaged_groups() const;
+    void put_frontier(storage::WriteBatch& batch, GroupId group) const;
+    // To be called when what was damaged can be read again, or is gone. Rebuilds the trees that
+    // could not be built.
+    void damage_is_gone();
+    // Reads all that is stored of a damaged group once more. data_loss: it is still damaged.
+    void check(GroupId group, Done done);
+    // Up to `count_max` of the writes that were seen here and not by `others`, and are still in the
+    // record of their key, as far as that can be read.
+    void unshared(GroupId group,
+                  const Frontier& others,
+                  size_t count_max,
+                  Callback<std::vector<IndexedDot>> done);
 
     // GroupAccess
     uint64_t drop_count(GroupId group) const override;
@@ -174,6 +190,12 @@ class ReplicaStore final : public GroupAccess {
     uint64_t unsynced_commit(const std::string& storage_key);
     absl::Status apply_change(GroupId group, const std::string& key, Record record, Change& change);
     absl::Status check_not_dropping(GroupId group) const;
+    void note_damage(GroupId group,
+                     const absl::Status& status,
+                     const std::vector<Frontier::Range>& of = {});
+    // Notes damage that the result speaks of.
+    template <typename T>
+    Callback<T> noting_damage(GroupId group, Callback<T> done);
     void start_rebuild();
     void finish_rebuild(const absl::StatusOr<Rebuilt>& rebuilt);
     void read_index(GroupId id, Group& group, const Frontier& stable);
@@ -208,10 +230,21 @@ class ReplicaStore final : public GroupAccess {
     uint64_t waiting_read_bytes_ = 0;
     std::atomic<bool> has_records_ = false;
     bool rebuilding_ = false;
-    // Why the trees cannot be rebuilt.
+    // They could not be rebuilt.
+    bool trees_lost_ = false;
     absl::Status damage_;
+    // With the writes that their records did not account for, among others.
+    absl::btree_map<GroupId, std::vector<Frontier::Range>> damaged_groups_;
     // Drops that wait for the rebuild, whose snapshot still has the records.
     std::vector<absl::AnyInvocable<void()>> after_rebuild_;
 };
+
+template <typename T>
+ReplicaStore::Callback<T> ReplicaStore::noting_damage(GroupId group, Callback<T> done) {
+    return [this, group, done = std::move(done)](absl::StatusOr<T> result) mutable {
+        note_damage(group, result.status());
+        done(std::move(result));
+    };
+}
 
 }  // namespace starling::node

@@ -73,17 +73,13 @@ void ReplicaStore::missing(GroupId group,
     Frontier frontier = this->frontier(group);
     std::vector<Frontier::Range> ranges = frontier.minus(seen);
     jobs_.run<absl::StatusOr<MissingPage>>(
-        [this,
-         group,
-         ranges = std::move(ranges),
-         after,
-         bytes_max,
-         sent = std::move(sent)]() mutable {
+        [this, group, ranges, after, bytes_max, sent = std::move(sent)]() mutable {
             return group_reader::missing_page(
                 engine_, group, ranges, after, bytes_max, std::move(sent));
         },
-        [frontier = std::move(frontier),
-         done = std::move(done)](absl::StatusOr<MissingPage> page) mutable {
+        [this, group, ranges, frontier = std::move(frontier), done = std::move(done)](
+            absl::StatusOr<MissingPage> page) mutable {
+            note_damage(group, page.status(), ranges);
             if (page.ok()) {
                 page->frontier = std::move(frontier);
             }
@@ -96,7 +92,7 @@ void ReplicaStore::list_bucket(GroupId group,
                                Callback<std::vector<KeyDigest>> done) {
     jobs_.run<absl::StatusOr<std::vector<KeyDigest>>>(
         [this, group, bucket] { return group_reader::digests_in_bucket(engine_, group, bucket); },
-        std::move(done));
+        noting_damage<std::vector<KeyDigest>>(group, std::move(done)));
 }
 
 void ReplicaStore::fetch(GroupId group,
@@ -106,7 +102,7 @@ void ReplicaStore::fetch(GroupId group,
         [this, group, keys = std::move(keys)] {
             return group_reader::records_of(engine_, group, keys);
         },
-        std::move(done));
+        noting_damage<std::vector<KeyRecord>>(group, std::move(done)));
 }
 
 void ReplicaStore::scan(GroupId group,
@@ -117,7 +113,8 @@ void ReplicaStore::scan(GroupId group,
         [this, group, from = std::move(from), bytes_max] {
             return group_reader::scan_page(engine_, group, from, bytes_max);
         },
-        [this, done = std::move(done)](absl::StatusOr<ScanPage> page) mutable {
+        [this, group, done = std::move(done)](absl::StatusOr<ScanPage> page) mutable {
+            note_damage(group, page.status());
             // Who copies does not claim what it gets: of a write that a crash takes from here
             // nobody would know that it is there (S32 of docs/causality.md).
             commits_.when_durable(
@@ -129,6 +126,25 @@ void ReplicaStore::scan(GroupId group,
                     }
                 });
         });
+}
+
+void ReplicaStore::check(GroupId group, Done done) {
+    jobs_.run<absl::Status>(
+        [this, group, ranges = damaged_groups_[group]] {
+            return group_reader::check(engine_, group, ranges);
+        },
+        std::move(done));
+}
+
+void ReplicaStore::unshared(GroupId group,
+                            const Frontier& others,
+                            size_t count_max,
+                            Callback<std::vector<IndexedDot>> done) {
+    jobs_.run<absl::StatusOr<std::vector<IndexedDot>>>(
+        [this, group, count_max, ranges = frontier(group).minus(others)] {
+            return group_reader::readable_writes(engine_, group, ranges, count_max);
+        },
+        std::move(done));
 }
 
 void ReplicaStore::merge_records(GroupId id,

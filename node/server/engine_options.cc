@@ -21,6 +21,9 @@ storage::EngineOptions engine_options(const NodeOptions& options, uint32_t shard
     // Shards share the disk, and what is free on it.
     out.disk_reserve_bytes = options.disk_reserve_bytes;
     out.direct_reads = options.direct_reads;
+    // What is damaged is given up and refilled (damage_healer.h), but for facts of the node.
+    out.open_damaged = true;
+    out.kinds_apart = true;
     return out;
 }
 

@@ -52,6 +52,9 @@ void Node::list_conflicts(ConflictQuery query, Callback<ConflictPage> done) {
 void Node::inspect(ShardInspection& out) {
     impl_->inspect(out);
 }
+bool Node::is_healing() const {
+    return impl_->is_healing();
+}
 const Frontier* Node::owned_frontier(GroupId group) {
     return impl_->owned_frontier(group);
 }

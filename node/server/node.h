@@ -73,8 +73,10 @@ class Node final : public KvService, public AdminService {
 
     // For simulations and tests, on the one thread that runs all loops.
     void inspect(ShardInspection& out);
-    // Null: this node holds no seat of the group.
+    // Null: this node holds no seat of the group, or is being refilled.
     const Frontier* owned_frontier(GroupId group);
+    // Damage was met, and what it took has not all been refilled.
+    bool is_healing() const;
 
     base::NodeId id() const;
     base::ClusterId cluster() const;

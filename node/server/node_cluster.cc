@@ -11,10 +11,6 @@
 
 namespace starling::node {
 
-std::string membership_key() {
-    return storage_keys::meta("membership");
-}
-
 void Node::Impl::seats_changed(uint32_t shard,
                                base::ClusterId cluster,
                                std::vector<HeldSeat> held) {
@@ -57,9 +53,7 @@ void Node::Impl::peer_is_back(base::NodeId node) {
 }
 
 void Node::Impl::store_membership(const std::string& state, ClusterHost::Done done) {
-    storage::WriteBatch batch;
-    batch.put(membership_key(), state);
-    shards_[0]->commit(batch, std::move(done));
+    shards_[0]->store_membership(state, nullptr, std::move(done));
 }
 
 void Node::Impl::persist_membership(std::string state) {
@@ -103,11 +97,9 @@ void Node::Impl::enter_cluster(const Identity& identity,
             }
             Identity first = identity;
             first.shard = 0;
-            storage::WriteBatch batch;
-            batch.put(membership_key(), membership);
-            put_identity(batch, first);
-            shards_[0]->commit(
-                batch,
+            shards_[0]->store_membership(
+                membership,
+                &first,
                 [this, identity, unfreeze, done = std::move(done)](absl::Status status) mutable {
                     if (!status.ok()) {
                         STARLING_MARK(enter_cluster_not_stored);

@@ -93,11 +93,9 @@ absl::Status Node::Impl::start() {
         own.shard = index;
         STARLING_RETURN_IF_ERROR(shards_[index]->load(own));
     }
-    STARLING_ASSIGN_OR_RETURN(const std::optional<std::string> membership,
-                              shards_[0]->engine().get(membership_key()));
     environment_.transport->set_handler(
         [this](const env::Delivery& delivery) { on_delivery(delivery); });
-    STARLING_RETURN_IF_ERROR(cluster_->start(identity, membership.value_or("")));
+    STARLING_RETURN_IF_ERROR(cluster_->start(identity, shards_[0]->membership()));
     for (uint32_t index = 0; index < shard_count(); ++index) {
         on_shard(index, [](Shard& shard) { shard.start(); });
         seats_changed(index, identity.cluster.id, shards_[index]->held());
@@ -245,6 +243,11 @@ void Node::Impl::inspect(ShardInspection& out) {
     for (const std::unique_ptr<Shard>& shard : shards_) {
         shard->inspect(out);
     }
+}
+
+bool Node::Impl::is_healing() const {
+    return std::any_of(
+        shards_.begin(), shards_.end(), [](const auto& shard) { return shard->is_healing(); });
 }
 
 const Frontier* Node::Impl::owned_frontier(GroupId group) {

@@ -19,8 +19,6 @@
 
 namespace starling::node {
 
-// Where the membership is stored, in shard 0.
-std::string membership_key();
 // To whoever asks while the node starts or stops.
 absl::Status not_serving();
 
@@ -45,6 +43,7 @@ class Node::Impl final : private ShardHost, private ClusterHost {
     void list_conflicts(ConflictQuery query, Callback<ConflictPage> done);
     void inspect(ShardInspection& out);
     const Frontier* owned_frontier(GroupId group);
+    bool is_healing() const;
 
     base::NodeId id() const { return node_id_; }
     base::ClusterId cluster() const { return base::ClusterId(cluster_id_.load()); }

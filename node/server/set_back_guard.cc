@@ -4,18 +4,14 @@
 #include <utility>
 
 #include "base/mark.h"
+#include "base/planted.h"
 
 namespace starling::node {
 
-namespace {
-
-// N-W+1 of all owners but this one, where so many are known.
-size_t wanted_of(GroupId group, size_t others) {
+size_t SetBackGuard::wanted_of(GroupId group, size_t others) {
     const size_t majority = group.replicas / 2 + 1;
     return std::min<size_t>(others, group.replicas - majority + 1);
 }
-
-}  // namespace
 
 void SetBackGuard::watch(const std::vector<base::PartitionId>& held) {
     patient_until_ = loop_.now() + patience;
@@ -35,9 +31,35 @@ void SetBackGuard::stop() {
     watched_.clear();
 }
 
+void SetBackGuard::refill_emptied(base::PartitionId partition) {
+    Watched& watched = watched_[partition];
+    if (watched.is_emptied) return;
+    if (!watched.is_refilling) {
+        watched.is_refilling = true;
+        ++refilling_count_;
+    }
+    watched.is_emptied = true;
+    ++watched.round;
+    watched.taken.clear();
+    suspended_.erase(partition);
+    if (!watched.is_busy) refill(partition);
+    arm();
+}
+
+bool SetBackGuard::is_refilling(base::PartitionId partition) const {
+    const auto watched = watched_.find(partition);
+    return watched != watched_.end() && watched->second.is_refilling;
+}
+
+size_t SetBackGuard::waiting_count() const {
+    return suspended_.size() + (is_patient() ? watched_.size() : refilling_count_);
+}
+
 bool SetBackGuard::counts(base::PartitionId partition) const {
+    if (suspended_.contains(partition)) return false;
     const auto watched = watched_.find(partition);
     if (watched == watched_.end()) return true;
+    if (watched->second.is_emptied && STARLING_PLANTED(emptied_counts)) return true;
     return !watched->second.is_refilling && !is_patient();
 }
 
@@ -137,9 +159,7 @@ void SetBackGuard::refill(base::PartitionId partition) {
         wanted = std::max(wanted, wanted_of(group, others.size()));
     }
     if (watched.taken.size() >= wanted) {
-        STARLING_MARK(set_back_partition_refilled);
-        watched_.erase(partition);
-        --refilling_count_;
+        end_refill(partition);
         return;
     }
     const auto next = std::find_if(holders.begin(), holders.end(), [&](base::NodeId holder) {
@@ -152,10 +172,36 @@ void SetBackGuard::refill(base::PartitionId partition) {
         return;
     }
     watched.is_busy = true;
-    host_.take_over(partition, *next, [this, partition, from = *next](const absl::Status& status) {
-        end_step(partition, [from, is_taken = status.ok()](Watched& at) {
-            (is_taken ? at.taken : at.failed).insert(from);
+    host_.take_over(
+        partition,
+        *next,
+        [this, partition, from = *next, round = watched.round](const absl::Status& status) {
+            end_step(partition, [from, round, is_taken = status.ok()](Watched& at) {
+                if (round != at.round) return;
+                (is_taken ? at.taken : at.failed).insert(from);
+            });
         });
+}
+
+void SetBackGuard::end_refill(base::PartitionId partition) {
+    Watched& watched = watched_.at(partition);
+    const auto forget = [this, partition] {
+        watched_.erase(partition);
+        --refilling_count_;
+    };
+    if (!watched.is_emptied) {
+        STARLING_MARK(set_back_partition_refilled);
+        return forget();
+    }
+    watched.is_busy = true;
+    host_.unmark(partition, [this, partition, forget](const absl::Status& status) {
+        const auto entry = watched_.find(partition);
+        if (entry == watched_.end()) return;
+        entry->second.is_busy = false;
+        // Else it is tried again with the next tick.
+        if (!status.ok()) return;
+        STARLING_MARK(damaged_partition_refilled);
+        forget();
     });
 }
 

@@ -1,14 +1,16 @@
 #pragma once
 
-// Notices that this node's disk was set back in time, and heals it (R10 of docs/causality.md). What
-// a node told other owners that it had seen was durable, so they remember what a disk that was set
-// back no longer has.
+// Says which partitions count for nothing for now, and refills them from other owners (R10 of
+// docs/causality.md). It notices by itself that the disk was set back in time: what a node told
+// other owners that it had seen was durable, so they remember what such a disk no longer has. Of
+// damage it is told (damage_healer.h).
 //
 // A partition that was held when the node started counts for nothing until N-W+1 other owners of
 // each of its groups, with W a majority, have said what they remember, or have been silent for
 // `patience`; who is silent is asked again later. When one remembers what the frontier here does
 // not have, the partition counts no more, and as many owners give what they have, as to one who
-// fills its seat: what they have seen and have no more goes here, too.
+// fills its seat: what they have seen and have no more goes here, too. So it is with a partition
+// whose data was given up, which then has been marked on the disk until it is refilled.
 //
 // Owned by the shard's loop.
 
@@ -49,6 +51,9 @@ class SetBackGuard {
         virtual void take_over(base::PartitionId partition,
                                base::NodeId from,
                                absl::AnyInvocable<void(absl::Status)> done) = 0;
+        // OK once the partition is not marked on the disk any more.
+        virtual void unmark(base::PartitionId partition,
+                            absl::AnyInvocable<void(absl::Status)> done) = 0;
 
       protected:
         ~Host() = default;
@@ -56,6 +61,9 @@ class SetBackGuard {
 
     SetBackGuard(Host& host, env::EventLoop& loop) : host_(host), loop_(loop) {}
     ~SetBackGuard() { stop(); }
+
+    // How many of a group's other holders together have all that was acknowledged: N-W+1, or all.
+    static size_t wanted_of(GroupId group, size_t others);
 
     // These were held when the node started.
     void watch(const std::vector<base::PartitionId>& held);
@@ -65,10 +73,16 @@ class SetBackGuard {
     // not. Ignored where it is no other holder of the group.
     void told(GroupId group, base::NodeId holder, uint64_t epoch, bool is_here);
 
+    // The partition counts no more, until resume() or the end of its refill.
+    void suspend(base::PartitionId partition) { suspended_.insert(partition); }
+    void resume(base::PartitionId partition) { suspended_.erase(partition); }
+    // Its data was given up, in a new epoch; it is marked on the disk. REQUIRES: suspended.
+    void refill_emptied(base::PartitionId partition);
     bool counts(base::PartitionId partition) const;
+    bool is_refilling(base::PartitionId partition) const;
     size_t refilling_count() const { return refilling_count_; }
     // Partitions that do not count.
-    size_t waiting_count() const { return is_patient() ? watched_.size() : refilling_count_; }
+    size_t waiting_count() const;
     void stop();
 
   private:
@@ -76,10 +90,14 @@ class SetBackGuard {
         // Of each group, who has said that nothing is missing here.
         std::map<GroupId, std::set<base::NodeId>> confirmed;
         bool is_refilling = false;
+        // Of what was given up: its mark goes from the disk before it counts.
+        bool is_emptied = false;
         // The epoch in which the loss was noticed; nothing once a later one has begun.
         std::optional<uint64_t> epoch;
         // A step of the refill is under way.
         bool is_busy = false;
+        // Rises when the partition is emptied: what was taken before is gone.
+        uint32_t round = 0;
         // Whom it has taken over from, and who has failed to give since the last pause.
         std::set<base::NodeId> taken;
         std::set<base::NodeId> failed;
@@ -94,11 +112,13 @@ class SetBackGuard {
     // The next step, which may be the end. REQUIRES: refilling and not busy.
     void refill(base::PartitionId partition);
     void end_step(base::PartitionId partition, absl::AnyInvocable<void(Watched&)> note);
+    void end_refill(base::PartitionId partition);
 
     Host& host_;
     env::EventLoop& loop_;
     base::MonotonicTime patient_until_{};
     absl::btree_map<base::PartitionId, Watched> watched_;
+    std::set<base::PartitionId> suspended_;
     size_t refilling_count_ = 0;
     env::TimerId timer_ = 0;
 };

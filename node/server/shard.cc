@@ -20,14 +20,6 @@ uint64_t in_ms(base::Duration duration) {
     return static_cast<uint64_t>(duration / std::chrono::milliseconds(1));
 }
 
-// Of one seat, in the order of seats.
-void put_tenure(std::string& out, uint8_t seat, const Epoch& epoch) {
-    base::put_u8(out, seat);
-    base::put_u64(out, epoch.claim.counter);
-    base::put_u64(out, epoch.claim.node.raw());
-    base::put_u64(out, epoch.moves);
-}
-
 CoordinatorOptions coordinator_options(const NodeOptions& options, uint32_t shard_count) {
     CoordinatorOptions out;
     out.key_bytes_max = options.key_bytes_max;
@@ -146,6 +138,17 @@ void Shard::make_parts() {
     mover_ =
         std::make_unique<Mover>(mover, static_cast<HandoverHost&>(*this), *entropy_, loop, random_);
     guard_ = std::make_unique<SetBackGuard>(static_cast<SetBackGuard::Host&>(*this), loop);
+    healing_ = std::make_unique<ShardHealing>(
+        ShardHealing::Parts{.shard = static_cast<ShardHealing::Surroundings&>(*this),
+                            .store = *store_,
+                            .hints = *hints_,
+                            .standings = *standings_,
+                            .mover = *mover_,
+                            .guard = *guard_,
+                            .loop = loop,
+                            .workers = environment_.workers,
+                            .random = random_},
+        options_.deadline_max);
 }
 
 absl::Status Shard::load(const Identity& identity) {
@@ -154,7 +157,15 @@ absl::Status Shard::load(const Identity& identity) {
     STARLING_RETURN_IF_ERROR(store_->load());
     STARLING_RETURN_IF_ERROR(hints_->load());
     STARLING_RETURN_IF_ERROR(standings_->load());
+    STARLING_RETURN_IF_ERROR(healing_->load());
     standings_->begin_life(identity_.node, identity_.generation);
+    STARLING_ASSIGN_OR_RETURN(std::optional<std::string> membership,
+                              engine_->get(storage_keys::meta(membership_name)));
+    membership_ = std::move(membership).value_or("");
+    return load_seats();
+}
+
+absl::Status Shard::load_seats() {
     std::vector<std::pair<base::PartitionId, std::string>> stored;
     const auto iterator = engine_->new_iterator({.lower = storage_keys::seats_begin(),
                                                  .upper = storage_keys::seats_end(),
@@ -165,6 +176,7 @@ absl::Status Shard::load(const Identity& identity) {
             return absl::DataLossError("the key of stored seats does not decode");
         }
         stored.emplace_back(*partition, std::string(iterator->value()));
+        stored_seats_[*partition] = std::string(iterator->value());
     }
     STARLING_RETURN_IF_ERROR(iterator->status());
     return mover_->restore(stored);
@@ -179,6 +191,7 @@ void Shard::start() {
         if (!mover_->counts(partition).empty()) held.push_back(partition);
     }
     guard_->watch(held);
+    healing_->start();
 }
 
 std::vector<base::PartitionId> Shard::own_partitions() const {
@@ -205,6 +218,12 @@ void Shard::on_message(base::NodeId from, const peer::Envelope& envelope) {
             if (message.has_scan() && is_own(message.partition()) &&
                 !guard_->counts(base::PartitionId(static_cast<uint16_t>(message.partition())))) {
                 STARLING_MARK(scan_waits_for_start);
+                return;
+            }
+            if (message.has_groups_ask() && is_own(message.partition()) &&
+                healing_->is_marked(
+                    base::PartitionId(static_cast<uint16_t>(message.partition())))) {
+                STARLING_MARK(take_over_waits_for_refill);
                 return;
             }
             entropy_->on_message(from, message);
@@ -238,13 +257,17 @@ void Shard::set_view(ClusterViewPtr view) {
     }
     clock_fence_.keep_members(*view_);
     coordinator_->set_view(view_);
-    update_targets();
+    for (const base::PartitionId partition : own_partitions()) {
+        update_targets(partition);
+    }
     update_entropy_peers();
     guard_->holders_changed();
 }
 
-void Shard::update_targets() {
-    for (const base::PartitionId partition : own_partitions()) {
+void Shard::update_targets(base::PartitionId partition) {
+    if (healing_->stands_still(partition)) {
+        mover_->set_targets(partition, {});
+    } else {
         mover_->set_targets(partition, view_->targets.seats_of(partition));
     }
 }
@@ -269,12 +292,23 @@ void Shard::update_entropy_peers() {
         }
     }
     for (const auto& [group, peers] : wanted) {
+        // A comparison would take what an emptied group lacks for collected.
+        if (healing_->is_marked(group.partition)) continue;
         const auto known = entropy_peers_.find(group);
         if (known == entropy_peers_.end() || known->second != peers) {
             entropy_->set_peers(group, peers);
         }
     }
     entropy_peers_ = std::move(wanted);
+}
+
+void Shard::healing_changed(base::PartitionId partition) {
+    update_targets(partition);
+    for (const auto& [group, peers] : other_holders(partition)) {
+        entropy_->set_peers(group, {});
+        entropy_peers_.erase(group);
+    }
+    update_entropy_peers();
 }
 
 void Shard::set_member_seats(base::NodeId node, std::vector<HeldSeat> held) {
@@ -326,150 +360,6 @@ bool Shard::stores(GroupId group) const {
     return !frozen_ && mover_->stores(group.partition, group.replicas);
 }
 
-std::optional<std::vector<Owner>> Shard::other_owners(GroupId group) const {
-    const SeatSet own = mover_->counts(group.partition);
-    if (own.below(group.replicas).empty()) {
-        return std::nullopt;
-    }
-    absl::btree_map<base::NodeId, std::string> tenures;
-    const std::span<const SeatView::Holder> holders = seats_->holders(group.partition);
-    for (uint8_t seat = 0; seat < group.replicas; ++seat) {
-        const SeatView::Holder& holder = holders[seat];
-        if (own.contains(base::SeatIndex(seat))) {
-            continue;
-        }
-        if (holder.node.is_none() || holder.node == identity_.node) {
-            return std::nullopt;
-        }
-        put_tenure(tenures[holder.node], seat, holder.epoch);
-    }
-    std::vector<Owner> owners;
-    for (const auto& [node, tenure] : tenures) {
-        owners.push_back({.node = node, .tenure = base::xxh3_64(tenure)});
-    }
-    return owners;
-}
-
-uint64_t Shard::own_tenure(GroupId group) const {
-    std::string tenure;
-    for (const HeldSeat& held : mover_->held(group.partition)) {
-        if (held.seat.raw() < group.replicas) {
-            put_tenure(tenure, held.seat.raw(), held.epoch);
-        }
-    }
-    return base::xxh3_64(tenure);
-}
-
-std::vector<base::NodeId> Shard::other_members() const {
-    std::vector<base::NodeId> members;
-    for (const auto& [node, peer] : view_->peers) {
-        if (node != identity_.node) {
-            members.push_back(node);
-        }
-    }
-    return members;
-}
-
-void Shard::ask_hints(GroupId group, base::NodeId member) {
-    entropy_->ask_hints(group, member);
-}
-
-void Shard::report(GroupId group, base::NodeId to, ReportDone done) {
-    standings_->report(
-        group, to, [done = std::move(done)](absl::StatusOr<OwnerReport> report) mutable {
-            if (!report.ok()) {
-                done(report.status());
-                return;
-            }
-            peer::EntropyReport out;
-            put_report(*report, out);
-            done(std::move(out));
-        });
-}
-
-void Shard::reported(GroupId group,
-                     base::NodeId from,
-                     const Frontier& frontier,
-                     const peer::EntropyReport& report) {
-    OwnerReport read = read_report(report);
-    read.known.frontier = frontier;
-    standings_->note_report(group, from, read);
-}
-
-void Shard::hints_gone(GroupId group, HintsGoneDone done) {
-    standings_->hints_gone(group, [done = std::move(done)](absl::StatusOr<Starts> gone) mutable {
-        if (!gone.ok()) {
-            done(gone.status());
-            return;
-        }
-        peer::EntropyHintsGone out;
-        put_starts(*gone, *out.mutable_before());
-        done(std::move(out));
-    });
-}
-
-void Shard::told_hints_gone(GroupId group,
-                            base::NodeId member,
-                            const peer::EntropyHintsGone& gone) {
-    standings_->note_hints_gone(group, member, read_starts(gone.before()));
-}
-
-peer::EntropyRemembered Shard::remembered(GroupId group, base::NodeId holder) {
-    const GroupStanding::Remembered remembered = standings_->remembered(group, holder);
-    peer::EntropyRemembered out;
-    out.set_epoch(remembered.epoch);
-    remembered.frontier.encode(*out.mutable_frontier());
-    return out;
-}
-
-void Shard::told_remembered(GroupId group,
-                            base::NodeId holder,
-                            const peer::EntropyRemembered& remembered) {
-    base::Reader in(remembered.frontier());
-    const Frontier frontier = Frontier::decode(in);
-    if (!in.finished() || remembered.epoch() == UINT64_MAX || !entropy_peers_.contains(group)) {
-        ++malformed_messages_;
-        return;
-    }
-    const bool is_void = remembered.epoch() < standings_->epoch();
-    guard_->told(
-        group, holder, remembered.epoch(), is_void || store_->frontier(group).contains(frontier));
-}
-
-std::map<GroupId, std::vector<base::NodeId>> Shard::other_holders(
-    base::PartitionId partition) const {
-    std::map<GroupId, std::vector<base::NodeId>> found;
-    for (auto entry = entropy_peers_.lower_bound({.partition = partition, .replicas = 0});
-         entry != entropy_peers_.end() && entry->first.partition == partition;
-         ++entry) {
-        found.insert(*entry);
-    }
-    return found;
-}
-
-void Shard::ask_remembered(GroupId group, base::NodeId holder) {
-    entropy_->ask_remembered(group, holder);
-}
-
-void Shard::begin_epoch_after(uint64_t told, absl::AnyInvocable<void(absl::Status)> done) {
-    standings_->begin_epoch_after(told, std::move(done));
-}
-
-void Shard::take_over(base::PartitionId partition,
-                      base::NodeId from,
-                      absl::AnyInvocable<void(absl::Status)> done) {
-    const SeatSet held = mover_->counts(partition);
-    if (held.empty()) {
-        environment_.loop.post([done = std::move(done)]() mutable {
-            done(absl::UnavailableError("the seat was given away"));
-        });
-        return;
-    }
-    entropy_->start_partition_sync(
-        {.partition = partition, .from = from, .seat = held.list().front(), .is_fill = true},
-        std::move(done));
-}
-
 uint64_t Shard::now_ms() const {
     return request_clock_.now_ms(environment_.loop.now(), environment_.wall_clock.wall_now());
 }
@@ -508,14 +398,25 @@ void Shard::send_envelope(base::NodeId to, peer::Envelope envelope) {
 void Shard::persist_seats(base::PartitionId partition, std::string value, HandoverHost::Done done) {
     storage::WriteBatch batch;
     batch.put(storage_keys::seats(partition), value);
-    commit(batch, std::move(done));
-}
-
-void Shard::commit(const storage::WriteBatch& batch, absl::AnyInvocable<void(absl::Status)> done) {
     if (absl::Status status = store_->commits().apply(batch); !status.ok()) {
         done(std::move(status));
         return;
     }
+    stored_seats_[partition] = std::move(value);
+    store_->commits().when_durable(std::move(done));
+}
+
+void Shard::store_membership(std::string membership,
+                             const Identity* identity,
+                             absl::AnyInvocable<void(absl::Status)> done) {
+    storage::WriteBatch batch;
+    batch.put(storage_keys::meta(membership_name), membership);
+    if (identity != nullptr) put_identity(batch, *identity);
+    if (absl::Status status = store_->commits().apply(batch); !status.ok()) {
+        done(std::move(status));
+        return;
+    }
+    membership_ = std::move(membership);
     store_->commits().when_durable(std::move(done));
 }
 
@@ -524,6 +425,21 @@ void Shard::seats_changed() {
 }
 
 void Shard::drop(base::PartitionId partition, uint8_t replicas_max, HandoverHost::Done done) {
+    std::vector<GroupId> groups = store_->groups_of(partition);
+    std::erase_if(groups, [&](GroupId group) { return group.replicas > replicas_max; });
+    drop_groups(std::move(groups), std::move(done));
+}
+
+// Also what a crash has left of a group that was being removed.
+void Shard::drop_all(base::PartitionId partition, ShardHealing::Done done) {
+    std::vector<GroupId> groups;
+    for (uint32_t replicas = 1; replicas <= identity_.cluster.seats; ++replicas) {
+        groups.push_back({.partition = partition, .replicas = static_cast<uint8_t>(replicas)});
+    }
+    drop_groups(std::move(groups), std::move(done));
+}
+
+void Shard::drop_groups(std::vector<GroupId> groups, HandoverHost::Done done) {
     struct Pending {
         size_t left = 0;
         absl::Status status;
@@ -532,8 +448,6 @@ void Shard::drop(base::PartitionId partition, uint8_t replicas_max, HandoverHost
     // Shared by the drops of this call, which end in any order.
     auto pending = std::make_shared<Pending>();
     pending->done = std::move(done);
-    std::vector<GroupId> groups = store_->groups_of(partition);
-    std::erase_if(groups, [&](GroupId group) { return group.replicas > replicas_max; });
     pending->left = groups.size() + 1;
     const auto finish_one = [pending](absl::Status status) {
         pending->status.Update(std::move(status));
@@ -559,7 +473,7 @@ ShardStatus Shard::status() const {
     out.seats_filling = static_cast<uint32_t>(mover_->count_of(SeatState::filling));
     out.seats_fenced = static_cast<uint32_t>(mover_->count_of(SeatState::fenced));
     out.groups_dirty = static_cast<uint32_t>(entropy_->dirty_count());
-    out.partitions_set_back = guard_->refilling_count();
+    out.partitions_refilled = guard_->refilling_count();
     out.partitions_waiting = guard_->waiting_count();
     out.records = store_->record_count();
     out.tombstones = store_->tombstone_count();
@@ -571,7 +485,7 @@ ShardStatus Shard::status() const {
     out.peer_bytes = replica_->peer_bytes();
     out.peer_requests_refused = replica_->peer_requests_refused();
     out.background_error = engine_->background_error();
-    out.damage = store_->damage();
+    out.damage = healing_->damage();
     out.engine = engine_->statistics();
     out.entropy = entropy_->counters();
     out.malformed_messages = malformed_messages_ + mover_->malformed_messages();
@@ -600,7 +514,7 @@ void Shard::note_what_tombstones_wait_for(ShardStatus& out) const {
 }
 
 bool Shard::is_idle() const {
-    return coordinator_->operation_count() == 0 && store_->is_idle();
+    return coordinator_->operation_count() == 0 && store_->is_idle() && healing_->is_idle();
 }
 
 void Shard::stop_background() {
@@ -608,6 +522,7 @@ void Shard::stop_background() {
     collector_->stop();
     expiry_sweep_->stop();
     mover_->stop();
+    healing_->stop();
     guard_->stop();
     entropy_->stop();
 }
@@ -617,7 +532,9 @@ absl::Status Shard::close() {
 }
 
 const Frontier* Shard::owned_frontier(GroupId group) {
-    const bool is_owner = !mover_->counts(group.partition).below(group.replicas).empty();
+    const bool is_owner = !mover_->counts(group.partition).below(group.replicas).empty() &&
+                          !guard_->is_refilling(group.partition) &&
+                          !healing_->is_marked(group.partition);
     return is_owner ? &store_->frontier(group) : nullptr;
 }
 

@@ -30,6 +30,7 @@
 #include "node/server/options.h"
 #include "node/server/replica_inspector.h"
 #include "node/server/set_back_guard.h"
+#include "node/server/shard_healing.h"
 #include "node/server/shard_random.h"
 #include "starling/peer/envelope.pb.h"
 
@@ -63,8 +64,8 @@ struct ShardStatus {
     uint32_t seats_filling = 0;
     uint32_t seats_fenced = 0;
     uint32_t groups_dirty = 0;
-    // Partitions that are refilled, since the disk was set back in time.
-    uint64_t partitions_set_back = 0;
+    // Partitions that are refilled, since the disk was set back in time or was damaged.
+    uint64_t partitions_refilled = 0;
     // Those, and others that do not count yet since the node has just started.
     uint64_t partitions_waiting = 0;
     uint64_t records = 0;
@@ -80,7 +81,7 @@ struct ShardStatus {
     uint64_t peer_bytes = 0;
     uint64_t peer_requests_refused = 0;
     absl::Status background_error;
-    // data_loss when the rebuild of the hash trees met damage.
+    // data_loss: something on the disk cannot be read, and was not given up yet.
     absl::Status damage;
     storage::EngineStatistics engine;
     EntropyCounters entropy;
@@ -97,7 +98,8 @@ class Shard final : private ReplicaHost,
                     private HandoverHost,
                     private EntropyHost,
                     private StandingHost,
-                    private SetBackGuard::Host {
+                    private SetBackGuard::Host,
+                    private ShardHealing::Surroundings {
   public:
     Shard(uint32_t index,
           uint32_t shard_count,
@@ -112,12 +114,17 @@ class Shard final : private ReplicaHost,
     storage::Engine& engine() { return *engine_; }
     // Builds the parts and reads what is stored. `identity` is durable already. Blocks on disk.
     absl::Status load(const Identity& identity);
+    // What store_membership() was given last; in this life or an earlier one. Empty: nothing.
+    const std::string& membership() const { return membership_; }
     // Takes all seats, as the only node of a new cluster.
     void found(absl::AnyInvocable<void(absl::Status)> done) { mover_->found(std::move(done)); }
     void start();
 
-    // Writes something of the node's own. Loop thread only.
-    void commit(const storage::WriteBatch& batch, absl::AnyInvocable<void(absl::Status)> done);
+    // Writes what the node knows of its cluster, of shard 0 only; and with `identity`, where the
+    // node enters another one. Loop thread only.
+    void store_membership(std::string membership,
+                          const Identity* identity,
+                          absl::AnyInvocable<void(absl::Status)> done);
     // Any thread.
     bool has_data() const { return store_->has_records(); }
     std::vector<HeldSeat> held() const { return mover_->held(); }
@@ -151,6 +158,7 @@ class Shard final : private ReplicaHost,
     // Inspection, for tests.
     void inspect(ShardInspection& out);
     const Frontier* owned_frontier(GroupId group);
+    bool is_healing() const { return healing_->is_healing(); }
 
   private:
     // ReplicaHost
@@ -184,7 +192,12 @@ class Shard final : private ReplicaHost,
     void told_remembered(GroupId group,
                          base::NodeId holder,
                          const peer::EntropyRemembered& remembered) override;
-    // SetBackGuard::Host
+    void counting(GroupId group, CountingDone done) override;
+    void told_counting(GroupId group,
+                       base::NodeId holder,
+                       uint64_t question,
+                       const peer::EntropyCounting& counting) override;
+    // SetBackGuard::Host and ShardHealing::Surroundings
     std::map<GroupId, std::vector<base::NodeId>> other_holders(
         base::PartitionId partition) const override;
     void ask_remembered(GroupId group, base::NodeId holder) override;
@@ -192,6 +205,18 @@ class Shard final : private ReplicaHost,
     void take_over(base::PartitionId partition,
                    base::NodeId from,
                    absl::AnyInvocable<void(absl::Status)> done) override;
+    void unmark(base::PartitionId partition, absl::AnyInvocable<void(absl::Status)> done) override {
+        healing_->unmark(partition, std::move(done));
+    }
+    // ShardHealing::Surroundings
+    std::vector<base::NodeId> seats_of_others(GroupId group) const override;
+    void ask_counting(GroupId group, base::NodeId holder, uint64_t question) override;
+    void put_facts(storage::WriteBatch& batch) const override;
+    void drop_all(base::PartitionId partition, ShardHealing::Done done) override;
+    void healing_changed(base::PartitionId partition) override;
+    void log(std::string_view severity, std::string_view line) override {
+        host_.log(severity, line);
+    }
     // StandingHost
     std::optional<std::vector<Owner>> other_owners(GroupId group) const override;
     uint64_t own_tenure(GroupId group) const override;
@@ -199,12 +224,16 @@ class Shard final : private ReplicaHost,
     void ask_hints(GroupId group, base::NodeId member) override;
 
     void make_parts();
+    absl::Status load_seats();
+    void drop_groups(std::vector<GroupId> groups, HandoverHost::Done done);
     void send_envelope(base::NodeId to, peer::Envelope envelope);
     void note_what_tombstones_wait_for(ShardStatus& out) const;
-    void update_targets();
+    void update_targets(base::PartitionId partition);
     void update_entropy_peers();
     std::vector<base::PartitionId> own_partitions() const;
     bool is_own(uint32_t partition) const;
+
+    static constexpr std::string_view membership_name = "membership";
 
     // Constant after construction.
     const uint32_t index_;
@@ -227,7 +256,11 @@ class Shard final : private ReplicaHost,
     bool frozen_ = false;
     uint64_t malformed_messages_ = 0;
     ClusterViewPtr view_;
+    // The other holders of each group that this node holds a seat of.
     absl::btree_map<GroupId, std::vector<base::NodeId>> entropy_peers_;
+    // As they were written last: seats by partition, and what the node knows of its cluster.
+    absl::btree_map<base::PartitionId, std::string> stored_seats_;
+    std::string membership_;
 
     // In the order in which they are made; destroyed in the other.
     std::unique_ptr<storage::Engine> engine_;
@@ -244,6 +277,7 @@ class Shard final : private ReplicaHost,
     std::unique_ptr<SeatView> seats_;
     std::unique_ptr<Mover> mover_;
     std::unique_ptr<SetBackGuard> guard_;
+    std::unique_ptr<ShardHealing> healing_;
 };
 
 }  // namespace starling::node

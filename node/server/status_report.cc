@@ -61,7 +61,7 @@ void add_shard(StatusReport& report, const ShardStatus& shard) {
     add("starling_hints", shard.hints);
     add("starling_hint_bytes", shard.hint_bytes);
     add("starling_groups_dirty", shard.groups_dirty);
-    add("starling_partitions_set_back", shard.partitions_set_back);
+    add("starling_partitions_refilled", shard.partitions_refilled);
     add("starling_records", shard.records);
     add("starling_tombstones", shard.tombstones);
     add("starling_tombstones_collected_total", shard.tombstones_collected);
@@ -226,15 +226,15 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
     }
     if (!report.damage.empty()) {
         report.warnings.push_back(
-            "data on this node's disk is damaged, and its replicas are not "
-            "compared with others: " +
+            "data on this node's disk is damaged; it is given up and refilled once enough other "
+            "nodes have all of it: " +
             report.damage);
     }
-    if (const double set_back = report.metrics["starling_partitions_set_back"]; set_back > 0) {
+    if (const double refilled = report.metrics["starling_partitions_refilled"]; refilled > 0) {
         report.warnings.push_back(fmt::format(
-            "this node's disk was set back in time: {} partitions are refilled from other nodes, "
-            "and count for nothing until then",
-            set_back));
+            "this node's disk was damaged or set back in time: {} partitions are refilled from "
+            "other nodes, and count for nothing until then",
+            refilled));
     }
     for (const auto& [node, since_ms] : tombstones_wait_for) {
         const base::Duration age = std::chrono::milliseconds(now_ms - std::min(now_ms, since_ms));

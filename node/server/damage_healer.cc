@@ -1,0 +1,277 @@
+#include "node/server/damage_healer.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/mark.h"
+#include "base/planted.h"
+#include "node/server/set_back_guard.h"
+
+namespace starling::node {
+
+DamageHealer::DamageHealer(Host& host,
+                           env::EventLoop& loop,
+                           env::Random& random,
+                           base::Duration request_max)
+    : host_(host), loop_(loop), random_(random), request_max_(request_max) {}
+
+void DamageHealer::start(const std::set<base::PartitionId>& marked) {
+    marked_ = marked;
+    // Numbers of an earlier life answer nothing that is asked now.
+    question_ = random_.next_id();
+    if (!marked_.empty()) {
+        STARLING_MARK(damage_healing_resumed_after_restart);
+        find();
+    }
+    tick();
+}
+
+void DamageHealer::stop() {
+    is_stopped_ = true;
+    loop_.cancel(timer_);
+    timer_ = 0;
+    lifeline_ = {};
+}
+
+void DamageHealer::tick() {
+    if (is_stopped_) return;
+    timer_ = loop_.schedule_after(interval, [this] { tick(); });
+    if (is_busy_) return;
+    switch (phase_) {
+        case Phase::idle:
+            if (loop_.now() >= rest_until_ && (host_.has_met_damage() || !marked_.empty())) find();
+            return;
+        case Phase::waiting:
+            // A quarter more, for clocks that do not go at the same rate.
+            if (loop_.now() >= suspended_at_ + request_max_ + request_max_ / 4) {
+                begin_asking(Phase::asking_again);
+            }
+            return;
+        case Phase::asking:
+        case Phase::asking_again:
+            if (loop_.now() >= asking_since_ + patience) {
+                STARLING_MARK(damage_healing_waits_for_holders);
+                return back_off("too few of the other holders answer, or they lag");
+            }
+            return ask();
+        default:
+            return;
+    }
+}
+
+void DamageHealer::find() {
+    if (phase_ == Phase::idle) phase_ = Phase::finding;
+    is_busy_ = true;
+    host_.find_damage(lifeline_.guard([this](absl::StatusOr<Damage> found) {
+        is_busy_ = false;
+        if (!found.ok()) {
+            STARLING_MARK(damage_not_found_out);
+            return back_off(found.status());
+        }
+        on_found(*std::move(found));
+    }));
+}
+
+void DamageHealer::on_found(Damage damage) {
+    if (phase_ == Phase::finding_again) {
+        for (const base::PartitionId partition : damage.partitions) {
+            if (!suspended_.contains(partition) && !marked_.contains(partition)) {
+                STARLING_MARK(damage_grew_meanwhile);
+                return back_off("more was found damaged meanwhile");
+            }
+        }
+        std::erase_if(suspended_, [&](base::PartitionId partition) {
+            if (damage.partitions.contains(partition)) return false;
+            STARLING_MARK(damage_of_a_partition_was_passing);
+            host_.resume(partition);
+            return true;
+        });
+    }
+    damage_ = std::move(damage);
+    if (damage_.empty() && marked_.empty()) {
+        STARLING_MARK(damage_was_passing);
+        back_off("all can be read again");
+        is_reported_ = false;
+        host_.damage_is_gone();
+        return;
+    }
+    if (phase_ == Phase::finding_again) return give_up_all();
+    std::erase_if(damage_.partitions,
+                  [this](auto partition) { return marked_.contains(partition); });
+    if (!std::exchange(is_reported_, true)) {
+        host_.log(
+            "error",
+            fmt::format("data on this node's disk is damaged: {} ranges of keys, of {} partitions",
+                        damage_.ranges.size(),
+                        damage_.partitions.size()));
+    }
+    if (damage_.partitions.empty()) return give_up_all();
+    if (!suspend_all()) {
+        STARLING_MARK(damage_healing_put_off);
+        return back_off("a partition is moving, or nobody else has enough of it");
+    }
+    begin_asking(Phase::asking);
+}
+
+bool DamageHealer::suspend_all() {
+    for (const base::PartitionId partition : damage_.partitions) {
+        if (host_.givers(partition).empty() || !host_.suspend(partition)) return false;
+        suspended_.insert(partition);
+    }
+    suspended_at_ = loop_.now();
+    return true;
+}
+
+void DamageHealer::begin_asking(Phase phase) {
+    phase_ = phase;
+    asking_since_ = loop_.now();
+    ask();
+}
+
+// Each time anew: what was answered before may be true no more.
+void DamageHealer::ask() {
+    ++question_;
+    answers_.clear();
+    for (const base::PartitionId partition : suspended_) {
+        for (const auto& [group, holders] : host_.givers(partition)) {
+            for (const base::NodeId holder : holders) {
+                host_.ask_counting(group, holder, question_);
+            }
+        }
+    }
+}
+
+void DamageHealer::told_counting(
+    GroupId group, base::NodeId holder, uint64_t question, bool counts, Frontier frontier) {
+    const bool is_asking = phase_ == Phase::asking || phase_ == Phase::asking_again;
+    if (!is_asking || is_busy_ || question != question_ || !suspended_.contains(group.partition)) {
+        return;
+    }
+    if (!counts) {
+        STARLING_MARK(damage_healing_gives_way);
+        return back_off("another holder does not count either");
+    }
+    answers_[group][holder] = std::move(frontier);
+    if (!is_answered()) return;
+    if (phase_ == Phase::asking) {
+        phase_ = Phase::waiting;
+    } else {
+        hand_over();
+    }
+}
+
+bool DamageHealer::is_answered() const {
+    for (const base::PartitionId partition : suspended_) {
+        const auto givers = host_.givers(partition);
+        if (givers.empty()) return false;
+        for (const auto& [group, holders] : givers) {
+            const auto answers = answers_.find(group);
+            size_t count = 0;
+            for (const base::NodeId holder : holders) {
+                const bool is_there = answers != answers_.end() && answers->second.contains(holder);
+                count += is_there ? 1U : 0U;
+            }
+            if (count == 0 || count < SetBackGuard::wanted_of(group, holders.size())) return false;
+        }
+    }
+    return true;
+}
+
+void DamageHealer::hand_over() {
+    struct Pending {
+        size_t left = 0;
+        size_t unshared = 0;
+        absl::Status status;
+    };
+    auto pending = std::make_shared<Pending>();
+    pending->left = answers_.size();
+    is_busy_ = true;
+    for (const auto& [group, answers] : answers_) {
+        Frontier others;
+        for (const auto& [holder, frontier] : answers) {
+            others.unite(frontier);
+        }
+        host_.hand_over_unshared(
+            group, others, lifeline_.guard([this, pending](const absl::StatusOr<size_t>& unshared) {
+                pending->status.Update(unshared.status());
+                pending->unshared += unshared.value_or(0);
+                if (--pending->left > 0) return;
+                is_busy_ = false;
+                if (!pending->status.ok()) return back_off(pending->status);
+                // Asked again with the next tick.
+                if (pending->unshared > 0) {
+                    STARLING_MARK(damage_healing_hands_over_first);
+                    return;
+                }
+                phase_ = Phase::finding_again;
+                find();
+            }));
+    }
+}
+
+void DamageHealer::give_up_all() {
+    phase_ = Phase::giving_up;
+    is_busy_ = true;
+    std::set<base::PartitionId> all = marked_;
+    all.insert(suspended_.begin(), suspended_.end());
+    auto done = lifeline_.guard([this](const absl::Status& status) {
+        is_busy_ = false;
+        if (!status.ok()) {
+            STARLING_MARK(damage_not_given_up);
+            return back_off(status);
+        }
+        empty_next();
+    });
+    host_.mark(all, lifeline_.guard([this, all, done](const absl::Status& status) mutable {
+        if (!status.ok()) return done(status);
+        marked_ = all;
+        suspended_.clear();
+        host_.give_up(damage_.ranges, std::move(done));
+    }));
+}
+
+void DamageHealer::empty_next() {
+    if (marked_.empty()) {
+        host_.log("warning",
+                  fmt::format("what was damaged is given up; {} partitions are refilled",
+                              emptied_.size()));
+        phase_ = Phase::idle;
+        damage_ = {};
+        is_reported_ = false;
+        host_.damage_is_gone();
+        for (const base::PartitionId partition : std::exchange(emptied_, {})) {
+            host_.refill(partition);
+        }
+        return;
+    }
+    const base::PartitionId partition = *marked_.begin();
+    is_busy_ = true;
+    host_.empty(partition, lifeline_.guard([this, partition](const absl::Status& status) {
+        is_busy_ = false;
+        if (!status.ok()) {
+            STARLING_MARK(damaged_partition_not_emptied);
+            return back_off(status);
+        }
+        marked_.erase(partition);
+        emptied_.insert(partition);
+        empty_next();
+    }));
+}
+
+void DamageHealer::back_off(const absl::Status& status) {
+    back_off(std::string(status.message()));
+}
+
+// What is marked stays so, and is not looked at again before it is emptied.
+void DamageHealer::back_off(const std::string& why) {
+    host_.log("warning", fmt::format("damaged data is not given up now: {}", why));
+    for (const base::PartitionId partition : std::exchange(suspended_, {})) {
+        host_.resume(partition);
+    }
+    phase_ = Phase::idle;
+    const auto spread = static_cast<uint64_t>((rest_max - rest_min) / std::chrono::milliseconds(1));
+    rest_until_ = loop_.now() + rest_min + std::chrono::milliseconds(random_.next() % (spread + 1));
+}
+
+}  // namespace starling::node

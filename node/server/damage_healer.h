@@ -1,0 +1,161 @@
+#pragma once
+
+// Heals a shard whose disk has lost something: gives up what cannot be read, and has the partitions
+// concerned refilled from their other holders (R9 and R10 of docs/causality.md).
+//
+// A request that meets the damage fails, so nothing is wrong before this begins; from then on what
+// is still here of a partition goes, too, so each step makes sure that no other copy is missing:
+//
+// 1. It finds out what cannot be read, and of which partitions that is.
+// 2. These count no more. Then, and not before, enough of the other holders of each of their groups
+//    must say that they count: of two that are damaged one gives way.
+// 3. It waits until no request can be under way any more that has counted an answer of this node.
+// 4. They are asked again. What this node has seen and none of them has, as far as it can be read,
+//    is handed to them first.
+// 5. Durably: the data has a new epoch, and the partitions are marked. Only now are they emptied,
+//    what cannot be read is given up, and the guard refills them. A restart goes on here.
+//
+// Until step 5 it gives up at any doubt: the partitions count again, with all that they had, and it
+// tries again later.
+//
+// Owned by the shard's loop.
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+
+#include "base/ids.h"
+#include "env/event_loop.h"
+#include "env/random.h"
+#include "node/entropy/runtime.h"
+#include "node/replica/group.h"
+#include "node/version/frontier.h"
+#include "storage/engine.h"
+
+namespace starling::node {
+
+class DamageHealer {
+  public:
+    static constexpr base::Duration interval = std::chrono::seconds(1);
+    // For the others' answers, and for what is handed to them.
+    static constexpr base::Duration patience = std::chrono::seconds(20);
+    static constexpr base::Duration rest_min = std::chrono::seconds(2);
+    static constexpr base::Duration rest_max = std::chrono::seconds(10);
+
+    struct Damage {
+        std::vector<storage::KeyRange> ranges;
+        std::set<base::PartitionId> partitions;
+        bool empty() const { return ranges.empty() && partitions.empty(); }
+    };
+
+    class Host {
+      public:
+        using Done = absl::AnyInvocable<void(absl::Status)>;
+
+        // A read has met something that cannot be read since damage_is_gone().
+        virtual bool has_met_damage() const = 0;
+        virtual void find_damage(absl::AnyInvocable<void(absl::StatusOr<Damage>)> done) = 0;
+        virtual void damage_is_gone() = 0;
+
+        // As SetBackGuard::Host's. Nothing: this node holds no seat of the partition, or keeps a
+        // group of it whose other holders are not known.
+        virtual std::map<GroupId, std::vector<base::NodeId>> givers(
+            base::PartitionId partition) const = 0;
+        // The partition counts no more and no seat of it moves, until resume() or its refill.
+        // False: a seat of it is moving, or it does not count as it is.
+        virtual bool suspend(base::PartitionId partition) = 0;
+        virtual void resume(base::PartitionId partition) = 0;
+        // Asks for what leads to told_counting(). May be lost.
+        virtual void ask_counting(GroupId group, base::NodeId holder, uint64_t question) = 0;
+        // Brings what is here and not in `others` on its way to the other holders; how many writes
+        // that were.
+        virtual void hand_over_unshared(GroupId group,
+                                        const Frontier& others,
+                                        absl::AnyInvocable<void(absl::StatusOr<size_t>)> done) = 0;
+
+        // Step 5, each durable when done.
+        virtual void mark(const std::set<base::PartitionId>& partitions, Done done) = 0;
+        virtual void give_up(const std::vector<storage::KeyRange>& ranges, Done done) = 0;
+        virtual void empty(base::PartitionId partition, Done done) = 0;
+        virtual void refill(base::PartitionId partition) = 0;
+
+        virtual void log(std::string_view severity, std::string_view line) = 0;
+
+      protected:
+        ~Host() = default;
+    };
+
+    // No request is under way for longer than `request_max`.
+    DamageHealer(Host& host, env::EventLoop& loop, env::Random& random, base::Duration request_max);
+    ~DamageHealer() { stop(); }
+
+    // `marked`: partitions that an earlier life has marked.
+    void start(const std::set<base::PartitionId>& marked);
+    void told_counting(
+        GroupId group, base::NodeId holder, uint64_t question, bool counts, Frontier frontier);
+    void stop();
+
+    // No job of it is under way on the disk.
+    bool is_idle() const { return !is_busy_; }
+
+  private:
+    enum class Phase : uint8_t {
+        idle,
+        finding,
+        asking,
+        waiting,
+        asking_again,
+        finding_again,
+        giving_up,
+    };
+    using Answers = std::map<GroupId, std::map<base::NodeId, Frontier>>;
+
+    void tick();
+    void find();
+    void on_found(Damage damage);
+    // Step 2. False: not now.
+    bool suspend_all();
+    void begin_asking(Phase phase);
+    void ask();
+    bool is_answered() const;
+    void hand_over();
+    void give_up_all();
+    void empty_next();
+    void back_off(const std::string& why);
+    void back_off(const absl::Status& status);
+
+    // Constant after construction.
+    Host& host_;
+    env::EventLoop& loop_;
+    env::Random& random_;
+    const base::Duration request_max_;
+
+    Phase phase_ = Phase::idle;
+    bool is_busy_ = false;
+    // The damage is in the log.
+    bool is_reported_ = false;
+    Damage damage_;
+    // Suspended by this, not marked yet.
+    std::set<base::PartitionId> suspended_;
+    // Marked, not emptied yet.
+    std::set<base::PartitionId> marked_;
+    // Emptied by the present try.
+    std::set<base::PartitionId> emptied_;
+    uint64_t question_ = 0;
+    Answers answers_;
+    base::MonotonicTime suspended_at_{};
+    base::MonotonicTime asking_since_{};
+    base::MonotonicTime rest_until_{};
+    env::TimerId timer_ = 0;
+    bool is_stopped_ = false;
+    Lifeline lifeline_;
+};
+
+}  // namespace starling::node

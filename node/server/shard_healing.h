@@ -1,0 +1,132 @@
+#pragma once
+
+// What a shard does when its disk is damaged: finds out which partitions that concerns, keeps on
+// the disk which of them are being refilled (*marked*), and carries out what DamageHealer decides.
+// See there.
+//
+// What else the damage may have taken: facts of the node and frontiers of other groups, which are
+// in memory and written anew; hints, of which only what can be read remains, as if the disk had
+// been lost; and what owners have told, which they tell again.
+//
+// Owned by the shard's loop.
+
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+
+#include "node/handover/mover.h"
+#include "node/replica/hint_store.h"
+#include "node/replica/jobs.h"
+#include "node/replica/standing.h"
+#include "node/replica/store.h"
+#include "node/server/damage_healer.h"
+#include "node/server/set_back_guard.h"
+
+namespace starling::node {
+
+class ShardHealing final : private DamageHealer::Host {
+  public:
+    using Done = absl::AnyInvocable<void(absl::Status)>;
+
+    class Surroundings {
+      public:
+        // Of each group of the partition that this node holds a seat of, the other holders.
+        virtual std::map<GroupId, std::vector<base::NodeId>> other_holders(
+            base::PartitionId partition) const = 0;
+        // The nodes but this one by seat; none where that is not known.
+        virtual std::vector<base::NodeId> seats_of_others(GroupId group) const = 0;
+        virtual void ask_counting(GroupId group, base::NodeId holder, uint64_t question) = 0;
+        // What the disk has of the node itself and of its seats.
+        virtual void put_facts(storage::WriteBatch& batch) const = 0;
+        // Removes all data of the partition.
+        virtual void drop_all(base::PartitionId partition, Done done) = 0;
+        // stands_still() or is_marked() of the partition says something else now.
+        virtual void healing_changed(base::PartitionId partition) = 0;
+        virtual void log(std::string_view severity, std::string_view line) = 0;
+
+      protected:
+        ~Surroundings() = default;
+    };
+
+    // All borrowed.
+    struct Parts {
+        Surroundings& shard;
+        ReplicaStore& store;
+        HintStore& hints;
+        Standings& standings;
+        const Mover& mover;
+        SetBackGuard& guard;
+        env::EventLoop& loop;
+        env::Workers& workers;
+        env::Random& random;
+    };
+
+    ShardHealing(Parts parts, base::Duration request_max);
+
+    // Which partitions the disk says are marked. Blocks on it. data_loss when that does not decode.
+    static absl::StatusOr<std::set<base::PartitionId>> marked_in(storage::Engine& engine);
+    // As marked_in().
+    absl::Status load();
+    void start();
+    void stop() { healer_.stop(); }
+    bool is_idle() const { return jobs_.open() == 0 && healer_.is_idle(); }
+
+    void told_counting(
+        GroupId group, base::NodeId holder, uint64_t question, bool counts, Frontier frontier) {
+        healer_.told_counting(group, holder, question, counts, std::move(frontier));
+    }
+    // See SetBackGuard::Host.
+    void unmark(base::PartitionId partition, Done done);
+
+    // Its seats neither come nor go.
+    bool stands_still(base::PartitionId partition) const {
+        return suspended_.contains(partition) || is_marked(partition);
+    }
+    // Its data is given up and not refilled yet: it is compared with nobody, and nobody takes over
+    // what it has.
+    bool is_marked(base::PartitionId partition) const { return marked_.contains(partition); }
+    bool is_healing() const { return has_met_damage() || !suspended_.empty() || !marked_.empty(); }
+    // What was met and has not been given up; OK: nothing.
+    absl::Status damage() const;
+
+  private:
+    struct Finding;
+
+    bool has_met_damage() const override { return !damage().ok(); }
+    void find_damage(absl::AnyInvocable<void(absl::StatusOr<DamageHealer::Damage>)> done) override;
+    void damage_is_gone() override { parts_.store.damage_is_gone(); }
+    std::map<GroupId, std::vector<base::NodeId>> givers(base::PartitionId partition) const override;
+    bool suspend(base::PartitionId partition) override;
+    void resume(base::PartitionId partition) override;
+    void ask_counting(GroupId group, base::NodeId holder, uint64_t question) override {
+        parts_.shard.ask_counting(group, holder, question);
+    }
+    void hand_over_unshared(GroupId group,
+                            const Frontier& others,
+                            absl::AnyInvocable<void(absl::StatusOr<size_t>)> done) override;
+    void mark(const std::set<base::PartitionId>& partitions, Done done) override;
+    void give_up(const std::vector<storage::KeyRange>& ranges, Done done) override;
+    void empty(base::PartitionId partition, Done done) override;
+    void refill(base::PartitionId partition) override;
+    void log(std::string_view severity, std::string_view line) override {
+        parts_.shard.log(severity, line);
+    }
+
+    void check_groups(const std::shared_ptr<Finding>& finding);
+    void store_marks(std::set<base::PartitionId> marked, storage::WriteBatch batch, Done done);
+    void forget_lost_hints(std::vector<HintKey> hints, Done done);
+
+    const Parts parts_;
+    Jobs jobs_;
+    std::set<base::PartitionId> suspended_;
+    // As the disk has it.
+    std::set<base::PartitionId> marked_;
+    DamageHealer healer_;
+};
+
+}  // namespace starling::node

@@ -1,0 +1,225 @@
+// What the parts of a shard ask of it about owners: who they are, what they tell one another, and
+// how a partition is refilled from them.
+
+#include <utility>
+
+#include "base/codec.h"
+#include "base/hash.h"
+#include "base/mark.h"
+#include "node/server/shard.h"
+
+namespace starling::node {
+
+namespace {
+
+// Of one seat, in the order of seats.
+void put_tenure(std::string& out, uint8_t seat, const Epoch& epoch) {
+    base::put_u8(out, seat);
+    base::put_u64(out, epoch.claim.counter);
+    base::put_u64(out, epoch.claim.node.raw());
+    base::put_u64(out, epoch.moves);
+}
+
+}  // namespace
+
+std::optional<std::vector<Owner>> Shard::other_owners(GroupId group) const {
+    const SeatSet own = mover_->counts(group.partition);
+    if (own.below(group.replicas).empty()) {
+        return std::nullopt;
+    }
+    absl::btree_map<base::NodeId, std::string> tenures;
+    const std::span<const SeatView::Holder> holders = seats_->holders(group.partition);
+    for (uint8_t seat = 0; seat < group.replicas; ++seat) {
+        const SeatView::Holder& holder = holders[seat];
+        if (own.contains(base::SeatIndex(seat))) {
+            continue;
+        }
+        if (holder.node.is_none() || holder.node == identity_.node) {
+            return std::nullopt;
+        }
+        put_tenure(tenures[holder.node], seat, holder.epoch);
+    }
+    std::vector<Owner> owners;
+    for (const auto& [node, tenure] : tenures) {
+        owners.push_back({.node = node, .tenure = base::xxh3_64(tenure)});
+    }
+    return owners;
+}
+
+uint64_t Shard::own_tenure(GroupId group) const {
+    std::string tenure;
+    for (const HeldSeat& held : mover_->held(group.partition)) {
+        if (held.seat.raw() < group.replicas) {
+            put_tenure(tenure, held.seat.raw(), held.epoch);
+        }
+    }
+    return base::xxh3_64(tenure);
+}
+
+std::vector<base::NodeId> Shard::other_members() const {
+    std::vector<base::NodeId> members;
+    for (const auto& [node, peer] : view_->peers) {
+        if (node != identity_.node) {
+            members.push_back(node);
+        }
+    }
+    return members;
+}
+
+void Shard::ask_hints(GroupId group, base::NodeId member) {
+    entropy_->ask_hints(group, member);
+}
+
+void Shard::report(GroupId group, base::NodeId to, ReportDone done) {
+    standings_->report(
+        group, to, [done = std::move(done)](absl::StatusOr<OwnerReport> report) mutable {
+            if (!report.ok()) {
+                done(report.status());
+                return;
+            }
+            peer::EntropyReport out;
+            put_report(*report, out);
+            done(std::move(out));
+        });
+}
+
+void Shard::reported(GroupId group,
+                     base::NodeId from,
+                     const Frontier& frontier,
+                     const peer::EntropyReport& report) {
+    OwnerReport read = read_report(report);
+    read.known.frontier = frontier;
+    standings_->note_report(group, from, read);
+}
+
+void Shard::hints_gone(GroupId group, HintsGoneDone done) {
+    standings_->hints_gone(group, [done = std::move(done)](absl::StatusOr<Starts> gone) mutable {
+        if (!gone.ok()) {
+            done(gone.status());
+            return;
+        }
+        peer::EntropyHintsGone out;
+        put_starts(*gone, *out.mutable_before());
+        done(std::move(out));
+    });
+}
+
+void Shard::told_hints_gone(GroupId group,
+                            base::NodeId member,
+                            const peer::EntropyHintsGone& gone) {
+    standings_->note_hints_gone(group, member, read_starts(gone.before()));
+}
+
+peer::EntropyRemembered Shard::remembered(GroupId group, base::NodeId holder) {
+    const GroupStanding::Remembered remembered = standings_->remembered(group, holder);
+    peer::EntropyRemembered out;
+    out.set_epoch(remembered.epoch);
+    remembered.frontier.encode(*out.mutable_frontier());
+    return out;
+}
+
+void Shard::told_remembered(GroupId group,
+                            base::NodeId holder,
+                            const peer::EntropyRemembered& remembered) {
+    base::Reader in(remembered.frontier());
+    const Frontier frontier = Frontier::decode(in);
+    if (!in.finished() || remembered.epoch() == UINT64_MAX || !entropy_peers_.contains(group)) {
+        ++malformed_messages_;
+        return;
+    }
+    const bool is_void = remembered.epoch() < standings_->epoch();
+    guard_->told(
+        group, holder, remembered.epoch(), is_void || store_->frontier(group).contains(frontier));
+}
+
+std::map<GroupId, std::vector<base::NodeId>> Shard::other_holders(
+    base::PartitionId partition) const {
+    std::map<GroupId, std::vector<base::NodeId>> found;
+    for (auto entry = entropy_peers_.lower_bound({.partition = partition, .replicas = 0});
+         entry != entropy_peers_.end() && entry->first.partition == partition;
+         ++entry) {
+        found.insert(*entry);
+    }
+    return found;
+}
+
+void Shard::ask_remembered(GroupId group, base::NodeId holder) {
+    entropy_->ask_remembered(group, holder);
+}
+
+void Shard::begin_epoch_after(uint64_t told, absl::AnyInvocable<void(absl::Status)> done) {
+    standings_->begin_epoch_after(told, std::move(done));
+}
+
+void Shard::take_over(base::PartitionId partition,
+                      base::NodeId from,
+                      absl::AnyInvocable<void(absl::Status)> done) {
+    const SeatSet held = mover_->counts(partition);
+    if (held.empty()) {
+        environment_.loop.post([done = std::move(done)]() mutable {
+            done(absl::UnavailableError("the seat was given away"));
+        });
+        return;
+    }
+    entropy_->start_partition_sync({.partition = partition,
+                                    .from = from,
+                                    .seat = held.list().front(),
+                                    .is_copy = healing_->is_marked(partition),
+                                    .is_fill = true,
+                                    .tells_epoch = true},
+                                   std::move(done));
+}
+
+void Shard::counting(GroupId group, CountingDone done) {
+    const bool counts = !held_seats(group.partition).below(group.replicas).empty();
+    peer::EntropyCounting answer;
+    answer.set_counts(counts);
+    if (counts) store_->frontier(group).encode(*answer.mutable_frontier());
+    store_->commits().when_durable(
+        [answer = std::move(answer), done = std::move(done)](const absl::Status& status) mutable {
+            if (status.ok()) {
+                done(std::move(answer));
+            } else {
+                done(status);
+            }
+        });
+}
+
+void Shard::told_counting(GroupId group,
+                          base::NodeId holder,
+                          uint64_t question,
+                          const peer::EntropyCounting& counting) {
+    base::Reader in(counting.frontier());
+    Frontier frontier;
+    if (counting.counts()) frontier = Frontier::decode(in);
+    if (!in.finished()) {
+        ++malformed_messages_;
+        return;
+    }
+    healing_->told_counting(group, holder, question, counting.counts(), std::move(frontier));
+}
+
+std::vector<base::NodeId> Shard::seats_of_others(GroupId group) const {
+    std::vector<base::NodeId> nodes;
+    const SeatSet own = mover_->counts(group.partition);
+    for (uint8_t seat = 0; seat < group.replicas; ++seat) {
+        const bool is_own_seat = own.contains(base::SeatIndex(seat));
+        nodes.push_back(is_own_seat ? base::NodeId()
+                                    : view_->holder(group.partition, base::SeatIndex(seat)));
+    }
+    return nodes;
+}
+
+void Shard::ask_counting(GroupId group, base::NodeId holder, uint64_t question) {
+    entropy_->ask_counting(group, holder, question);
+}
+
+void Shard::put_facts(storage::WriteBatch& batch) const {
+    put_identity(batch, identity_);
+    if (!membership_.empty()) batch.put(storage_keys::meta(membership_name), membership_);
+    for (const auto& [partition, seats] : stored_seats_) {
+        batch.put(storage_keys::seats(partition), seats);
+    }
+}
+
+}  // namespace starling::node
