@@ -44,6 +44,7 @@ namespace starling::base {
     BUG(missing_directory_sync)         \
     BUG(manifest_not_synced)            \
     BUG(fsync_error_swallowed)          \
+    BUG(emptied_counts)                 \
     BUG(filter_false_negative)          \
     BUG(tree_not_updated_on_delete)     \
     BUG(tombstone_dropped_early)        \

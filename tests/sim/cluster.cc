@@ -197,6 +197,11 @@ void Cluster::start(Machine& machine) {
             verdict_.report(
                 "I9", fmt::format("{} does not start: {}", machine.name(), started.ToString()));
         }
+        if (machine.has_rotted() && absl::IsDataLoss(started)) {
+            // What a node cannot start without is its operator's to bring back.
+            ++counts_.rotten_disks_repaired;
+            machine.repair();
+        }
         start_later(machine, seconds(1));
         return;
     }

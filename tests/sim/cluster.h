@@ -24,6 +24,7 @@ class Cluster {
         uint64_t joins_refused = 0;
         uint64_t starts_refused = 0;
         uint64_t starts_on_damaged_logs = 0;
+        uint64_t rotten_disks_repaired = 0;
         uint64_t starts_with_wrong_configuration = 0;
         uint64_t stops = 0;
     };

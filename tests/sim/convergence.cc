@@ -154,6 +154,13 @@ std::string Convergence::check_status(Machine& machine, const node::StatusReport
     }
     if (report.read_only)
         return fmt::format("{} is read-only: {}", machine.name(), report.read_only_reason);
+    const double refilled = report.metrics.at("starling_partitions_refilled");
+    if (!report.damage.empty() || refilled > 0) {
+        return fmt::format("{} has damage ({}), and {} partitions to refill",
+                           machine.name(),
+                           report.damage,
+                           refilled);
+    }
     if (report.hints + report.seats_filling + report.seats_fenced + report.groups_dirty == 0)
         return "";
     return fmt::format("{} has {} hints, {} seats filling, {} fenced, {} groups not in step",

@@ -104,6 +104,12 @@ void DiskAudit::failed(const Machine& machine, const absl::Status& status) {
 }
 
 void DiskAudit::check_durable(const Promise& promise, Machine* first) {
+    // A disk that rots may lose a hint, and nobody brings that one back.
+    if (promise.receipt.seats_hinted > 0 &&
+        std::ranges::any_of(world_.cluster.machines(),
+                            [](const auto& machine) { return machine->has_rotted(); })) {
+        return;
+    }
     const node::GroupId group = group_of(promise.key);
     const std::string name =
         node::group_key(world_.name_space_of(promise.key), world_.oracle.key(promise.key).key);
@@ -129,11 +135,16 @@ void DiskAudit::check_durable(const Promise& promise, Machine* first) {
         const auto seats =
             disk->seats(group, cluster_, static_cast<uint8_t>(world_.options.node.seat_count));
         const auto frontier = disk->frontier(group);
-        for (const absl::Status& status :
-             {record.status(), copies.status(), seats.status(), frontier.status()}) {
+        const auto is_marked = disk->is_marked(group.partition);
+        for (const absl::Status& status : {record.status(),
+                                           copies.status(),
+                                           seats.status(),
+                                           frontier.status(),
+                                           is_marked.status()}) {
             if (!status.ok()) return failed(*machine, status);
         }
-        if (has_write(*record, promise.dot, request) ||
+        // What a disk has lost it has again when it counts again.
+        if (*is_marked || has_write(*record, promise.dot, request) ||
             (frontier->contains(promise.dot) && may_be_forgotten(promise))) {
             copies->merge(*seats);
         }
@@ -198,11 +209,13 @@ void DiskAudit::check_frontier(
     const auto frontier = disk.frontier(group);
     const auto seats =
         disk.seats(group, cluster_, static_cast<uint8_t>(world_.options.node.seat_count));
+    const auto is_marked = disk.is_marked(group.partition);
     status.Update(frontier.status());
     status.Update(seats.status());
+    status.Update(is_marked.status());
     if (!status.ok()) return failed(machine, status);
-    // Who fills a seat, or has given it away, answers for nothing.
-    if (seats->empty()) return;
+    // Who fills a seat, is refilled, or has given the seat away, answers for nothing.
+    if (seats->empty() || *is_marked) return;
     const auto is_ahead = [&](const node::Dot& dot, std::string_view why) {
         world_.verdict.report(
             "I9",

@@ -6,6 +6,7 @@
 
 #include "base/status_macros.h"
 #include "node/replica/wire.h"
+#include "node/server/shard_healing.h"
 #include "storage/open.h"
 #include "tests/unit/storage/manual_clock.h"
 
@@ -100,6 +101,12 @@ absl::StatusOr<node::SeatSet> DiskCopy::seats(node::GroupId group,
         }
     }
     return found;
+}
+
+absl::StatusOr<bool> DiskCopy::is_marked(base::PartitionId partition) {
+    STARLING_ASSIGN_OR_RETURN(const std::set<base::PartitionId> marked,
+                              node::ShardHealing::marked_in(*engine_));
+    return marked.contains(partition);
 }
 
 absl::StatusOr<node::SeatSet> DiskCopy::hinted(node::GroupId group,

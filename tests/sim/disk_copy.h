@@ -38,6 +38,8 @@ class DiskCopy {
     absl::StatusOr<node::SeatSet> seats(node::GroupId group,
                                         base::ClusterId cluster,
                                         uint8_t seat_count);
+    // It was given up there, and is being refilled.
+    absl::StatusOr<bool> is_marked(base::PartitionId partition);
     // The seats that whole copies of this write are kept for, as hints.
     absl::StatusOr<node::SeatSet> hinted(node::GroupId group,
                                          const std::string& group_key,

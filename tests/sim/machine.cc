@@ -97,6 +97,17 @@ void Machine::damage(FileDamage damage) {
     if (files_.flip_bit(damage.path, damage.offset, damage.bit).ok()) damage_ = std::move(damage);
 }
 
+void Machine::rot(FileDamage damage) {
+    if (is_healed()) damage_.reset();
+    this->damage(std::move(damage));
+    has_rotted_ = has_rotted_ || is_damaged();
+}
+
+bool Machine::is_healed() const {
+    // Asked of a copy: looking counts as no operation and meets no fault.
+    return damage_ && absl::IsNotFound(files_.clone()->file_size(damage_->path).status());
+}
+
 void Machine::repair() {
     repair(files_);
     damage_.reset();

@@ -63,6 +63,12 @@ class Machine {
     void damage(FileDamage damage);
     void repair();
     bool is_damaged() const { return damage_.has_value(); }
+    // It reads wrong for good: the node is to give up what is there. REQUIRES: not damaged, or
+    // healed().
+    void rot(FileDamage damage);
+    // The file that has rotted is gone.
+    bool is_healed() const;
+    bool has_rotted() const { return has_rotted_; }
     // In a copy of the disk. The file may be gone.
     void repair(env::SimFileSystem& copy) const;
 
@@ -108,6 +114,7 @@ class Machine {
     env::SimWallClock wall_clock_;
     env::SimFileSystem files_;
     std::optional<FileDamage> damage_;
+    bool has_rotted_ = false;
     // 0: never.
     uint64_t io_until_death_ = 0;
     env::CrashMode death_mode_ = env::CrashMode::lost;

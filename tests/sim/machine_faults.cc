@@ -241,14 +241,15 @@ class FailingIo final : public MachineFault {
     env::SimLife life_ = 0;
 };
 
-// A bit of a table reads wrong for a while; then the operator restarts the node.
+// A bit of a table reads wrong for a while; then the operator restarts the node, before that would
+// give anything up for it.
 class DamagedTable final : public MachineFault {
   public:
     using MachineFault::MachineFault;
     std::string_view name() const override { return "damaged table"; }
-    std::string begin(env::SimRandom& random, base::Duration) override {
-        hit_ = pick_to_take_down(random);
-        if (hit_ == nullptr) return "";
+    std::string begin(env::SimRandom& random, base::Duration length) override {
+        hit_ = length < world_.options.node.deadline_max ? pick_to_take_down(random) : nullptr;
+        if (hit_ == nullptr || hit_->is_damaged()) return "";
         const std::optional<FileDamage> damage =
             find_table_damage(hit_->files(), world_.options.shards, random);
         if (!damage) return "";
@@ -260,6 +261,29 @@ class DamagedTable final : public MachineFault {
         if (hit_->is_up()) {
             world_.cluster.crash(*hit_, env::CrashMode::process, milliseconds(100));
         }
+    }
+};
+
+// A bit of a table is wrong from now on. One disk at a time, and the next one only when all nodes
+// have everything again: what is acknowledged may lie on two.
+class RottenTable final : public MachineFault {
+  public:
+    using MachineFault::MachineFault;
+    std::string_view name() const override { return "rotten table"; }
+    std::string begin(env::SimRandom& random, base::Duration) override {
+        for (const auto& machine : world_.cluster.machines()) {
+            if (!machine->is_up() || (machine->is_damaged() && !machine->is_healed()) ||
+                machine->node().is_healing()) {
+                return "";
+            }
+        }
+        hit_ = pick_up(random);
+        if (hit_ == nullptr) return "";
+        const std::optional<FileDamage> damage =
+            find_table_damage(hit_->files(), world_.options.shards, random);
+        if (!damage) return "";
+        hit_->rot(*damage);
+        return fmt::format("{} at {} of {}", hit_->name(), damage->offset, damage->path);
     }
 };
 
@@ -306,6 +330,7 @@ void add_machine_faults(const FaultWorld& world, FaultList& faults) {
     if (on.failing_syncs) faults.push_back(std::make_unique<FailingSync>(world));
     if (on.failing_io) faults.push_back(std::make_unique<FailingIo>(world));
     if (on.damaged_tables) faults.push_back(std::make_unique<DamagedTable>(world));
+    if (on.rotten_tables) faults.push_back(std::make_unique<RottenTable>(world));
     if (on.stops) faults.push_back(std::make_unique<Stop>(world));
     if (on.absences) faults.push_back(std::make_unique<Absence>(world));
 }

@@ -194,7 +194,7 @@ void Operations::check_error(std::string_view what, KeyIndex key, const absl::St
     const bool clocks_fail =
         faults.clock_jumps || faults.clock_strobes || faults.drift_per_million_max > 0;
     // A coordinator whose own record does not read says so.
-    if (faults.damaged_tables && absl::IsDataLoss(status)) return;
+    if ((faults.damaged_tables || faults.rotten_tables) && absl::IsDataLoss(status)) return;
     const bool blames_clock = base::reason_of(status) == base::reason::clock_drift;
     if (blames_clock ? clocks_fail : is_honest_failure(status) || not_yet_known) return;
     world_.verdict.report("I19",

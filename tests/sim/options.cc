@@ -229,6 +229,7 @@ std::string describe_episodes(const FaultOptions& faults) {
                                    Named{faults.failing_io, "failing I/O"},
                                    Named{faults.damaged_logs, "damaged logs"},
                                    Named{faults.damaged_tables, "damaged tables"},
+                                   Named{faults.rotten_tables, "rotten tables"},
                                    Named{faults.stops, "stops"},
                                    Named{faults.wrong_configurations, "wrong configurations"},
                                    Named{faults.absences, "absences"}}) {
@@ -253,6 +254,12 @@ RunOptions draw_options(const Asked& asked) {
     draw_cluster(options, asked);
     draw_faults(options);
     draw_workload(options);
+    // A write that one replica alone acknowledged may rot with its disk, and so may all of a group
+    // that has but one.
+    options.faults.rotten_tables =
+        options.faults.any() && options.nodes >= 3 && options.node.seat_count >= 3 &&
+        options.workload.own_quorums == 0 && options.workload.second_namespace_replicas != 1 &&
+        Draw(options.seed, "options: rotten tables").chance(50);
     // A request must fit into what a shard may have under way: a quarter of its share.
     if (options.workload.nasty_keys) {
         options.node.memory_bytes_max =

@@ -40,6 +40,7 @@ struct FaultOptions {
     bool failing_syncs = false;         // 24
     bool damaged_logs = false;          // 25: in one start, then right again
     bool damaged_tables = false;        // 25: while the node runs, then right again
+    bool rotten_tables = false;         // 25: for good
     bool stops = false;                 // 19: in order, as for an upgrade
     bool wrong_configurations = false;  // 19: N or Q of another cluster, refused
     bool absences = false;              // 30: longer than all windows

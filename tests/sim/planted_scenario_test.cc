@@ -10,6 +10,7 @@
 
 #include "base/planted.h"
 #include "tests/sim/scenario.h"
+#include "tests/sim/table_damage.h"
 
 namespace starling::sim {
 namespace {
@@ -82,6 +83,7 @@ class Script : public Scenario {
     void a_node_is_cut_off_from_a_put_and_read();
     void a_coordinator_dies_before_all_have_its_put();
     void a_log_is_damaged_before_its_end();
+    void a_table_rots();
 
     // Members and seats.
     void a_cluster_grows_and_its_founder_is_cut_off();
@@ -396,6 +398,27 @@ void Script::a_node_crashes_while_it_stores_large_values() {
     }
 }
 
+// It is read through all the time, while its data is given up and taken over from the others.
+void Script::a_table_rots() {
+    settle(plain(3, 3));
+    put(1, "v", {.w = 3});
+    env::SimRandom random(1);
+    for (int hit = 0; hit < 20 && simulation_->verdict().ok(); ++hit) {
+        crash(3, env::CrashMode::process, milliseconds(10));
+        run_for(seconds(1));
+        machine(3).repair();
+        const auto damage = find_table_damage(machine(3).files(), 1, random);
+        if (!damage) continue;
+        machine(3).rot(*damage);
+        crash(3, env::CrashMode::process, milliseconds(10));
+        run_for(seconds(5));
+        for (int i = 0; i < 1000 && machine(3).node().is_healing(); ++i) {
+            read(3, 1);
+            run_for(milliseconds(100));
+        }
+    }
+}
+
 void Script::a_node_misses_a_write_and_takes_the_next() {
     settle(plain(3, 3));
     cut(1, 3);
@@ -628,6 +651,7 @@ constexpr auto all_scripts = std::to_array<Scripted>({
      &Script::a_hint_is_delivered_to_a_holder_that_dies},
     {PlantedBug::source_drops_before_comparison, "I13", &Script::a_cluster_grows},
     {PlantedBug::wal_replay_stops_silently, "I10", &Script::a_log_is_damaged_before_its_end},
+    {PlantedBug::emptied_counts, "I1", &Script::a_table_rots},
     {PlantedBug::missing_directory_sync, "I10", &Script::the_power_fails_after_many_flushes},
     {PlantedBug::manifest_not_synced, "I10", &Script::the_power_fails_after_many_flushes},
     {PlantedBug::fsync_error_swallowed, "I10", &Script::a_sync_fails},

@@ -744,5 +744,71 @@ TEST(InMemoryGiveUpTest, NothingIsEverDamaged) {
     EXPECT_TRUE(absl::IsFailedPrecondition(engine->find_damage().status()));
 }
 
+TEST_P(LsmGiveUpTest, AnUrgentWriteIsTakenWhereDamageHasStoppedMergingAndSoTheOthers) {
+    for (const std::string& path : data_paths()) {
+        if (path.ends_with(".table")) flip(disk, path, 20);
+    }
+    QueueWorkers workers;
+    open(workers);
+    absl::Status refused;
+    for (int i = 0; i < 10'000 && refused.ok(); ++i) {
+        refused = engine->write(put_of(fmt::format("new{:05}", i), std::string(100, 'n')));
+        workers.run_all();
+    }
+    EXPECT_TRUE(absl::IsUnavailable(refused)) << refused;
+    EXPECT_TRUE(absl::IsDataLoss(engine->damage())) << engine->damage();
+    EXPECT_TRUE(engine->write(put_of("urgent", "1"), {.sync = true, .urgent = true}).ok());
+    EXPECT_FALSE(engine->write(put_of("other", "1")).ok());
+    ASSERT_TRUE(engine->give_up(*engine->find_damage()).ok());
+    workers.run_all();
+    EXPECT_TRUE(engine->write(put_of("other", "1")).ok());
+    EXPECT_EQ(*engine->get("urgent"), "1");
+}
+
+// How many kinds of data one flipped bit of the table takes at most, unless it takes the whole
+// table.
+size_t kinds_lost_at_once(bool kinds_apart) {
+    EngineOptions options = small_options("lsm");
+    options.kinds_apart = kinds_apart;
+    std::vector<std::string> keys;
+    for (const char kind : {'f', 'm', 'r', 's'}) {
+        for (int i = 0; i < (kind == 'r' ? 60 : 3); ++i) {
+            keys.push_back(fmt::format("{}{:02}", kind, i));
+        }
+    }
+    env::SimFileSystem disk;
+    QueueWorkers workers;
+    auto engine = *open_engine("/data", options, environment(disk, workers));
+    for (const std::string& key : keys) {
+        EXPECT_TRUE(engine->write(put_of(key, std::string(20, 'v'))).ok());
+    }
+    EXPECT_TRUE(engine->close().ok());
+    std::string table;
+    const std::vector<std::string> names = *disk.list("/data");
+    for (const std::string& name : names) {
+        if (name.ends_with(".table")) table = "/data/" + name;
+    }
+    size_t most = 0;
+    for (uint64_t offset = 0; offset < *disk.file_size(table); offset += 8) {
+        auto files = disk.clone();
+        EXPECT_TRUE(files->flip_bit(table, offset, 1).ok());
+        auto damaged = *open_engine("/data", options, environment(*files, workers));
+        std::set<char> lost;
+        size_t keys_lost = 0;
+        for (const std::string& key : keys) {
+            if (damaged->get(key).ok()) continue;
+            lost.insert(key.front());
+            ++keys_lost;
+        }
+        if (keys_lost < keys.size()) most = std::max(most, lost.size());
+    }
+    return most;
+}
+
+TEST(KindsApartTest, DamageToOneKindOfDataTakesNoneOfAnother) {
+    EXPECT_GT(kinds_lost_at_once(false), 1u);
+    EXPECT_EQ(kinds_lost_at_once(true), 1u);
+}
+
 }  // namespace
 }  // namespace starling::storage

@@ -441,6 +441,65 @@ TEST_F(ReplicaStoreLoadTest, ADamagedRecordLeavesTheTreesUnreadyAndHoldsUpNoDrop
     EXPECT_TRUE(absl::IsDataLoss(read.status()));
 }
 
+TEST_F(ReplicaStoreLoadTest, WhatADamagedGroupHasLostIsKnownUntilItIsGone) {
+    put(storage_keys::record(group(1), key("damaged")), "nonsense");
+    rig.write(group(1), key("whole"), 1, "value");
+    rig.write(group(2), key("fine"), 1, "value");
+    rig.settle();
+    ASSERT_TRUE(store.load().ok());
+    rig.settle();
+    EXPECT_THAT(store.damaged_groups(), IsEmpty()) << "the trees are of all groups";
+    absl::StatusOr<Record> read;
+    store.read(group(1), key("damaged"), [&](auto found) { read = std::move(found); });
+    EXPECT_THAT(store.damaged_groups(), ElementsAre(group(1)));
+    absl::Status of_1;
+    absl::Status of_2 = absl::UnknownError("not called");
+    store.check(group(1), [&](absl::Status status) { of_1 = std::move(status); });
+    store.check(group(2), [&](absl::Status status) { of_2 = std::move(status); });
+    rig.settle();
+    EXPECT_TRUE(absl::IsDataLoss(of_1)) << of_1;
+    EXPECT_TRUE(of_2.ok()) << of_2;
+    store.drop(group(1), [](const absl::Status&) {});
+    rig.settle();
+    store.damage_is_gone();
+    EXPECT_FALSE(store.trees_ready());
+    rig.settle();
+    EXPECT_TRUE(store.trees_ready());
+    EXPECT_TRUE(store.damage().ok());
+    EXPECT_THAT(store.damaged_groups(), IsEmpty());
+    EXPECT_EQ(store.record_count(), 1u);
+    EXPECT_EQ(store.summary(group(2))->buckets, scan_buckets(rig.engine, group(2)));
+}
+
+TEST_F(ReplicaStoreLoadTest, AWriteIsUnsharedWhileItIsInItsRecordAndTheOthersHaveNotSeenIt) {
+    ASSERT_TRUE(store.load().ok());
+    rig.settle();
+    const auto write = [&](const char* name, uint64_t sequence) {
+        const Dot dot = rig.write(group(1), key(name), sequence, "value");
+        rig.settle();
+        return dot;
+    };
+    const Dot a = write("a", 1);
+    const Dot b = write("b", 2);
+    const auto unshared = [&](const Frontier& others) {
+        std::vector<Dot> dots;
+        store.unshared(group(1), others, 10, [&](const auto& found) {
+            ASSERT_TRUE(found.ok()) << found.status();
+            for (const IndexedDot& indexed : *found)
+                dots.push_back(indexed.dot);
+        });
+        rig.settle();
+        return dots;
+    };
+    EXPECT_THAT(unshared({}), UnorderedElementsAre(a, b));
+    Frontier others;
+    others.add(a);
+    EXPECT_THAT(unshared(others), ElementsAre(b));
+    put(storage_keys::record(group(1), key("b")), "nonsense");
+    rig.settle();
+    EXPECT_THAT(unshared(others), IsEmpty()) << "it cannot be read any more";
+}
+
 // The LSM on a disk that can lose power, with workers that take their time.
 struct LsmLife {
     LsmLife(env::SimProcess& process, env::SimFileSystem& files) : loop(process), workers(process) {

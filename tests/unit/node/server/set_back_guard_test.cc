@@ -36,6 +36,7 @@ class SetBackGuardTest : public testing::Test, private SetBackGuard::Host {
     std::map<GroupId, std::vector<base::NodeId>> holders_{{of_three, {b, c}}};
     std::vector<base::NodeId> givers_;
     std::vector<uint64_t> epochs_;
+    std::vector<base::PartitionId> unmarked_;
 
   private:
     std::map<GroupId, std::vector<base::NodeId>> other_holders(
@@ -49,6 +50,11 @@ class SetBackGuardTest : public testing::Test, private SetBackGuard::Host {
     }
     void take_over(base::PartitionId, base::NodeId from, Done done) override {
         givers_.push_back(from);
+        step_ = std::move(done);
+    }
+
+    void unmark(base::PartitionId partition, Done done) override {
+        unmarked_.push_back(partition);
         step_ = std::move(done);
     }
 
@@ -163,6 +169,54 @@ TEST_F(SetBackGuardTest, ItIsNoticedAfterPatienceToo) {
     EXPECT_TRUE(guard_.counts(here));
     guard_.told(of_three, b, 0, false);
     EXPECT_FALSE(guard_.counts(here));
+}
+
+TEST_F(SetBackGuardTest, WhatIsSuspendedCountsNoMoreUntilItIsResumed) {
+    guard_.suspend(here);
+    EXPECT_FALSE(guard_.counts(here));
+    EXPECT_EQ(guard_.waiting_count(), 1u);
+    guard_.resume(here);
+    EXPECT_TRUE(guard_.counts(here));
+    EXPECT_EQ(guard_.waiting_count(), 0u);
+}
+
+TEST_F(SetBackGuardTest, WhatWasEmptiedIsRefilledAndUnmarkedBeforeItCounts) {
+    guard_.suspend(here);
+    guard_.refill_emptied(here);
+    EXPECT_EQ(guard_.refilling_count(), 1u);
+    end_step();
+    EXPECT_THAT(givers_, ElementsAre(b, c));
+    EXPECT_THAT(unmarked_, IsEmpty());
+    end_step();
+    EXPECT_THAT(unmarked_, ElementsAre(here));
+    EXPECT_FALSE(guard_.counts(here));
+    end_step(absl::UnavailableError("the disk is full"));
+    EXPECT_FALSE(guard_.counts(here));
+    loop_.run_for(SetBackGuard::interval + milliseconds(1));
+    EXPECT_THAT(unmarked_, ElementsAre(here, here));
+    end_step();
+    EXPECT_TRUE(guard_.counts(here));
+    EXPECT_EQ(guard_.refilling_count(), 0u);
+    EXPECT_THAT(epochs_, IsEmpty()) << "that began with its mark";
+}
+
+TEST_F(SetBackGuardTest, WhatIsEmptiedWhileItIsRefilledTakesEverythingAnew) {
+    guard_.watch({here});
+    guard_.told(of_three, b, 4, false);
+    end_step();
+    EXPECT_THAT(givers_, ElementsAre(b));
+    end_step();
+    EXPECT_THAT(givers_, ElementsAre(b, c));
+    guard_.suspend(here);
+    guard_.refill_emptied(here);
+    end_step();
+    EXPECT_THAT(givers_, ElementsAre(b, c, b)) << "what came from c is gone";
+    end_step();
+    EXPECT_THAT(givers_, ElementsAre(b, c, b, c));
+    end_step();
+    EXPECT_THAT(unmarked_, ElementsAre(here));
+    end_step();
+    EXPECT_TRUE(guard_.counts(here));
 }
 
 }  // namespace

@@ -1,0 +1,184 @@
+// Scripted scenarios about disks that lose something for good, while the rest of them goes on.
+
+#include <gmock/gmock.h>
+
+#include "node/server/inspect.h"
+#include "tests/sim/scenario.h"
+#include "tests/sim/table_damage.h"
+
+namespace starling::sim {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+class DamageTest : public Scenario {
+  protected:
+    static constexpr size_t keys = 40;
+
+    static RunOptions with_keys() {
+        RunOptions options = plain(3, 3);
+        options.workload.keys = keys;
+        // Some of the hits are on a table that has only just been written.
+        options.node.entropy_interval = seconds(2);
+        return options;
+    }
+    static std::string value_of(size_t key, std::string_view name) {
+        // That do not compress, so that there are many blocks.
+        env::SimRandom random(key);
+        std::string value = fmt::format("{} of key {} ", name, key);
+        while (value.size() < 700)
+            value += static_cast<char>('!' + random.below(90));
+        return value;
+    }
+    // Each key has a value on all three nodes, and lies in a table there.
+    void fill(std::string_view name) {
+        for (size_t key = 0; key < keys; ++key) {
+            use_key(key);
+            ASSERT_TRUE(
+                put(static_cast<uint32_t>(1 + key % 3), value_of(key, name), {.w = 3}).status.ok());
+        }
+        for (const uint32_t number : {1u, 2u, 3u}) {
+            crash(number, env::CrashMode::process, milliseconds(10));
+            run_for(seconds(5));
+        }
+    }
+    void rot(uint32_t number, env::SimRandom& random) {
+        const std::optional<FileDamage> damage =
+            find_table_damage(machine(number).files(), 1, random);
+        ASSERT_TRUE(damage.has_value());
+        machine(number).rot(*damage);
+    }
+    // It reads its tables again, as it does at each start.
+    void restart(uint32_t number) {
+        crash(number, env::CrashMode::process, milliseconds(10));
+        run_for(seconds(1));
+    }
+    bool is_healed(uint32_t number) {
+        return machine(number).is_up() && machine(number).node().is_ready() &&
+               !machine(number).node().is_healing();
+    }
+    // For longer than wait_until() does: a node waits until no request is under way any more.
+    void await(const std::function<bool()>& condition) {
+        for (int i = 0; i < 600 && !condition() && simulation_->verdict().ok(); ++i)
+            run_for(milliseconds(500));
+        EXPECT_TRUE(condition() || !simulation_->verdict().ok()) << "the script waits in vain";
+    }
+    void expect_all(std::string_view name) {
+        for (size_t key = 0; key < keys; ++key) {
+            use_key(key);
+            for (const uint32_t node : {1u, 2u, 3u}) {
+                EXPECT_THAT(read(node, 1).values, ElementsAre(value_of(key, name)))
+                    << "key " << key << " through node " << node;
+            }
+        }
+    }
+};
+
+TEST_F(DamageTest, ADiskThatLosesABitHereAndThereIsRefilledEachTime) {
+    form(with_keys());
+    fill("value");
+    env::SimRandom random(11);
+    uint32_t healed = 0;
+    for (int hit = 0; hit < 12; ++hit) {
+        rot(3, random);
+        restart(3);
+        await([this] { return machine(3).is_up(); });
+        run_for(seconds(5));
+        const bool was_met = machine(3).is_up() && machine(3).node().is_healing();
+        await([this] { return is_healed(3); });
+        healed += was_met ? 1 : 0;
+        expect_all("value");
+    }
+    EXPECT_GE(healed, 4u);
+    EXPECT_EQ(metrics_of(3)["starling_shards_damaged"], 0);
+    finish();
+}
+
+TEST_F(DamageTest, OfTwoDisksThatAreDamagedAtOnceOneIsRefilledAfterTheOther) {
+    form(with_keys());
+    fill("value");
+    env::SimRandom random(5);
+    for (int hit = 0; hit < 4; ++hit) {
+        rot(2, random);
+        rot(3, random);
+        restart(2);
+        restart(3);
+        bool were_two_emptied = false;
+        await([&] {
+            const auto emptied = [this](uint32_t number) {
+                return machine(number).is_up() && machine(number).node().is_ready() &&
+                       metrics_of(number)["starling_partitions_refilled"] > 0;
+            };
+            were_two_emptied = were_two_emptied || (emptied(2) && emptied(3));
+            return is_healed(2) && is_healed(3);
+        });
+        EXPECT_FALSE(were_two_emptied);
+        expect_all("value");
+    }
+    finish();
+}
+
+TEST_F(DamageTest, ANodeThatDiesWhileItHealsGoesOnAfterItsStart) {
+    form(with_keys());
+    fill("value");
+    env::SimRandom random(3);
+    for (uint64_t n = 1; n < 80; n += 4) {
+        rot(3, random);
+        restart(3);
+        run_for(seconds(41));
+        if (machine(3).is_up()) machine(3).die_at_io(n, static_cast<env::CrashMode>(n / 4 % 4));
+        run_for(seconds(30));
+        machine(3).forget_death();
+        await([this] { return is_healed(3); });
+    }
+    expect_all("value");
+    finish();
+}
+
+// Nobody else has what was written at W=1 through the node whose disk is damaged elsewhere.
+TEST_F(DamageTest, WhatOnlyTheDamagedDiskHasAndCanBeReadIsHandedOverFirst) {
+    RunOptions options = with_keys();
+    options.node.hint_bytes_max = 1;
+    options.audit_interval = 1'000'000;
+    form(options);
+    fill("value");
+    env::SimRandom random(7);
+    isolate(3);
+    rot(3, random);
+    for (size_t key = 0; key < keys; key += 2) {
+        use_key(key);
+        put(3, value_of(key, "alone"), {.w = 1, .deadline = seconds(1)});
+    }
+    restart(3);
+    run_for(minutes(1));
+    heal();
+    await([this] { return is_healed(3); });
+    run_for(minutes(1));
+    finish();
+}
+
+TEST_F(DamageTest, AWriteThatComesWhileAPartitionIsRefilledIsKept) {
+    form(with_keys());
+    fill("value");
+    env::SimRandom random(11);
+    rot(3, random);
+    restart(3);
+    await([this] { return machine(3).is_up() && machine(3).node().is_healing(); });
+    for (int round = 0; round < 30 && !is_healed(3); ++round) {
+        for (size_t key = 0; key < keys; key += 5) {
+            use_key(key);
+            put(1 + static_cast<uint32_t>(round % 2),
+                value_of(key, fmt::format("round {}", round)));
+        }
+        run_for(seconds(2));
+    }
+    await([this] { return is_healed(3); });
+    finish();
+}
+
+}  // namespace
+}  // namespace starling::sim

@@ -1,0 +1,312 @@
+#include "node/server/damage_healer.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/node/entropy/fakes.h"
+
+namespace starling::node {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+constexpr base::PartitionId here(7);
+constexpr base::PartitionId there(9);
+constexpr base::NodeId b(2);
+constexpr base::NodeId c(3);
+constexpr base::Duration request_max = seconds(8);
+
+GroupId of_three(base::PartitionId partition) {
+    return {.partition = partition, .replicas = 3};
+}
+
+// Writes down what the healer asks for; the disk answers at once, the others when told to.
+class DamageHealerTest : public testing::Test, private DamageHealer::Host {
+  protected:
+    void damage(std::set<base::PartitionId> partitions) {
+        has_met_ = true;
+        found_ = {.ranges = {{.first = "a", .last = "b"}}, .partitions = std::move(partitions)};
+    }
+    void start(const std::set<base::PartitionId>& marked = {}) { healer_.start(marked); }
+    // To the last question.
+    void answer(base::PartitionId partition,
+                base::NodeId holder,
+                bool counts = true,
+                const Frontier& frontier = {}) {
+        healer_.told_counting(of_three(partition), holder, question_, counts, frontier);
+    }
+    void answer_both(base::PartitionId partition) {
+        answer(partition, b);
+        answer(partition, c);
+    }
+    // Until it asks for the second time.
+    void wait_for_requests() { loop_.run_for(request_max + request_max / 4 + seconds(1)); }
+
+    FakeLoop loop_;
+    FakeRandom random_{1};
+    absl::StatusOr<DamageHealer::Damage> found_ = DamageHealer::Damage();
+    bool has_met_ = false;
+    bool may_suspend_ = true;
+    std::map<base::PartitionId, std::vector<base::NodeId>> others_{{here, {b, c}}, {there, {b, c}}};
+    size_t unshared_ = 0;
+    absl::Status give_up_status_;
+    absl::Status empty_status_;
+
+    uint64_t question_ = 0;
+    Frontier handed_over_to_;
+    std::vector<std::string> steps_;
+
+  private:
+    void step(std::string_view name, base::PartitionId partition) {
+        steps_.push_back(fmt::format("{} {}", name, partition.raw()));
+    }
+    template <typename Callback, typename Result>
+    void later(Callback done, Result result) {
+        loop_.post(
+            [done = std::move(done), result = std::move(result)]() mutable { done(result); });
+    }
+
+    bool has_met_damage() const override { return has_met_; }
+    void find_damage(absl::AnyInvocable<void(absl::StatusOr<DamageHealer::Damage>)> done) override {
+        later(std::move(done), found_);
+    }
+    void damage_is_gone() override {
+        steps_.emplace_back("gone");
+        has_met_ = false;
+    }
+    std::map<GroupId, std::vector<base::NodeId>> givers(
+        base::PartitionId partition) const override {
+        const auto& others = others_.at(partition);
+        if (others.empty()) return {};
+        return {{of_three(partition), others}};
+    }
+    bool suspend(base::PartitionId partition) override {
+        step(may_suspend_ ? "suspend" : "not", partition);
+        return may_suspend_;
+    }
+    void resume(base::PartitionId partition) override { step("resume", partition); }
+    void ask_counting(GroupId, base::NodeId, uint64_t question) override { question_ = question; }
+    void hand_over_unshared(GroupId,
+                            const Frontier& others,
+                            absl::AnyInvocable<void(absl::StatusOr<size_t>)> done) override {
+        handed_over_to_ = others;
+        later(std::move(done), absl::StatusOr<size_t>(unshared_));
+    }
+    void mark(const std::set<base::PartitionId>& partitions, Done done) override {
+        for (const base::PartitionId partition : partitions) {
+            step("mark", partition);
+        }
+        later(std::move(done), absl::OkStatus());
+    }
+    void give_up(const std::vector<storage::KeyRange>&, Done done) override {
+        steps_.emplace_back("give up");
+        later(std::move(done), give_up_status_);
+    }
+    void empty(base::PartitionId partition, Done done) override {
+        step("empty", partition);
+        later(std::move(done), empty_status_);
+    }
+    void refill(base::PartitionId partition) override { step("refill", partition); }
+    void log(std::string_view, std::string_view) override {}
+
+  protected:
+    DamageHealer healer_{static_cast<DamageHealer::Host&>(*this), loop_, random_, request_max};
+};
+
+TEST_F(DamageHealerTest, NothingIsDoneWhileNothingIsDamaged) {
+    start();
+    loop_.run_for(seconds(60));
+    EXPECT_THAT(steps_, IsEmpty());
+}
+
+TEST_F(DamageHealerTest, APartitionIsEmptiedOnlyWhenTheOthersCountAndNoOldRequestIsUnderWay) {
+    start();
+    damage({here});
+    loop_.run_for(seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("suspend 7"));
+    answer_both(here);
+    loop_.run_for(request_max);
+    EXPECT_THAT(steps_, ElementsAre("suspend 7"));
+    loop_.run_for(seconds(4));
+    EXPECT_THAT(steps_, ElementsAre("suspend 7")) << "they have not answered anew";
+    answer_both(here);
+    loop_.run_for(milliseconds(1));
+    EXPECT_THAT(steps_,
+                ElementsAre("suspend 7", "mark 7", "give up", "empty 7", "gone", "refill 7"));
+}
+
+TEST_F(DamageHealerTest, OneOfTheOthersIsNotEnough) {
+    start();
+    damage({here});
+    loop_.run_for(seconds(1));
+    answer(here, b);
+    answer(here, b);
+    loop_.run_for(DamageHealer::patience + seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("suspend 7", "resume 7"));
+}
+
+TEST_F(DamageHealerTest, AnAnswerToAnEarlierQuestionIsNone) {
+    start();
+    damage({here});
+    loop_.run_for(seconds(1));
+    const uint64_t first = question_;
+    loop_.run_for(seconds(1));
+    ASSERT_NE(question_, first);
+    healer_.told_counting(of_three(here), b, first, true, {});
+    healer_.told_counting(of_three(here), c, first, true, {});
+    // Were they counted, it would wait now.
+    loop_.run_for(DamageHealer::patience);
+    EXPECT_THAT(steps_, ElementsAre("suspend 7", "resume 7"));
+}
+
+TEST_F(DamageHealerTest, WhoHearsThatAnotherDoesNotCountGivesWayAndTriesAgainLater) {
+    start();
+    damage({here});
+    loop_.run_for(seconds(1));
+    answer(here, b, /*counts=*/false);
+    EXPECT_THAT(steps_, ElementsAre("suspend 7", "resume 7"));
+    loop_.run_for(DamageHealer::rest_min - seconds(1));
+    EXPECT_EQ(steps_.size(), 2u);
+    loop_.run_for(DamageHealer::rest_max);
+    EXPECT_THAT(steps_, ElementsAre("suspend 7", "resume 7", "suspend 7"));
+}
+
+TEST_F(DamageHealerTest, WhoStopsCountingWhileThisNodeWaitsStopsIt) {
+    start();
+    damage({here});
+    loop_.run_for(seconds(1));
+    answer_both(here);
+    wait_for_requests();
+    answer(here, b);
+    answer(here, c, /*counts=*/false);
+    loop_.run_for(seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("suspend 7", "resume 7"));
+}
+
+TEST_F(DamageHealerTest, WhatNobodyElseHasIsHandedOverFirst) {
+    start();
+    damage({here});
+    loop_.run_for(seconds(1));
+    answer_both(here);
+    wait_for_requests();
+    unshared_ = 2;
+    Frontier of_b;
+    of_b.add({.actor = {.node = b, .start = 1, .random = 1}, .sequence = 1});
+    Frontier of_c;
+    of_c.add({.actor = {.node = c, .start = 1, .random = 1}, .sequence = 1});
+    answer(here, b, true, of_b);
+    answer(here, c, true, of_c);
+    loop_.run_for(milliseconds(1));
+    Frontier both = of_b;
+    both.unite(of_c);
+    EXPECT_EQ(handed_over_to_, both);
+    EXPECT_THAT(steps_, ElementsAre("suspend 7"));
+    unshared_ = 0;
+    loop_.run_for(seconds(1));
+    answer_both(here);
+    loop_.run_for(milliseconds(1));
+    EXPECT_THAT(steps_, testing::Contains("refill 7"));
+}
+
+TEST_F(DamageHealerTest, DamageThatHasPassedGivesNothingUp) {
+    start();
+    damage({here});
+    loop_.run_for(seconds(1));
+    answer_both(here);
+    wait_for_requests();
+    found_ = DamageHealer::Damage();
+    answer_both(here);
+    loop_.run_for(milliseconds(1));
+    EXPECT_THAT(steps_, ElementsAre("suspend 7", "resume 7", "gone"));
+}
+
+TEST_F(DamageHealerTest, OfTwoPartitionsTheOneThatCanBeReadAgainIsNotEmptied) {
+    start();
+    damage({here, there});
+    loop_.run_for(seconds(1));
+    answer_both(here);
+    answer_both(there);
+    wait_for_requests();
+    damage({there});
+    answer_both(here);
+    answer_both(there);
+    loop_.run_for(milliseconds(1));
+    EXPECT_THAT(steps_,
+                ElementsAre("suspend 7",
+                            "suspend 9",
+                            "resume 7",
+                            "mark 9",
+                            "give up",
+                            "empty 9",
+                            "gone",
+                            "refill 9"));
+}
+
+TEST_F(DamageHealerTest, DamageThatGrowsMeanwhileIsBegunAnew) {
+    start();
+    damage({here});
+    loop_.run_for(seconds(1));
+    answer_both(here);
+    wait_for_requests();
+    damage({here, there});
+    answer_both(here);
+    loop_.run_for(milliseconds(1));
+    EXPECT_THAT(steps_, ElementsAre("suspend 7", "resume 7"));
+    loop_.run_for(DamageHealer::rest_max + seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("suspend 7", "resume 7", "suspend 7", "suspend 9"));
+}
+
+TEST_F(DamageHealerTest, WhereOnePartitionCannotBeRefilledNoneIsEmptied) {
+    start();
+    others_[there] = {};
+    damage({here, there});
+    loop_.run_for(seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("suspend 7", "resume 7"));
+}
+
+TEST_F(DamageHealerTest, APartitionWhoseSeatMovesIsLeftForLater) {
+    start();
+    may_suspend_ = false;
+    damage({here});
+    loop_.run_for(seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("not 7"));
+    may_suspend_ = true;
+    loop_.run_for(DamageHealer::rest_max + seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("not 7", "suspend 7"));
+}
+
+TEST_F(DamageHealerTest, DamageOfNoPartitionIsGivenUpAtOnce) {
+    start();
+    damage({});
+    loop_.run_for(seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("give up", "gone"));
+}
+
+TEST_F(DamageHealerTest, WhatAnEarlierLifeHasMarkedIsEmptiedAndRefilled) {
+    start({here});
+    loop_.run_for(seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("mark 7", "give up", "empty 7", "gone", "refill 7"));
+}
+
+TEST_F(DamageHealerTest, WhatIsMarkedIsTriedAgainUntilItIsEmptied) {
+    start({here});
+    give_up_status_ = absl::ResourceExhaustedError("the disk is full");
+    loop_.run_for(seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("mark 7", "give up"));
+    give_up_status_ = absl::OkStatus();
+    empty_status_ = absl::UnavailableError("stalled");
+    steps_.clear();
+    loop_.run_for(DamageHealer::rest_max + seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("mark 7", "give up", "empty 7"));
+    empty_status_ = absl::OkStatus();
+    steps_.clear();
+    loop_.run_for(DamageHealer::rest_max + seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("mark 7", "give up", "empty 7", "gone", "refill 7"));
+}
+
+}  // namespace
+}  // namespace starling::node
