@@ -212,7 +212,10 @@ INSTANTIATE_TEST_SUITE_P(Engines,
                          [](const auto& tested) { return tested.param; });
 
 class BitcaskGiveUpTest : public EngineGiveUpTest {};
-INSTANTIATE_TEST_SUITE_P(Engines, BitcaskGiveUpTest, testing::Values("bitcask"));
+INSTANTIATE_TEST_SUITE_P(Engines,
+                         BitcaskGiveUpTest,
+                         testing::Values("bitcask"),
+                         [](const auto& tested) { return tested.param; });
 
 TEST_P(EngineGiveUpTest, WhereNothingIsDamagedNothingIsFoundAndNothingChanges) {
     QueueWorkers workers;
@@ -526,11 +529,15 @@ TEST_P(EngineGiveUpTest, DamageThatWasMetStaysUntilItIsGivenUp) {
 }
 
 TEST_P(LsmGiveUpTest, WhatHasStalledBehindDamageGoesOnOnceItIsGivenUp) {
-    for (const std::string& path : data_paths()) {
-        flip(disk, path, 45);
-    }
+    std::vector<std::string> tables = data_paths();
+    std::erase_if(tables, [](const std::string& path) { return !path.ends_with(".table"); });
     QueueWorkers workers;
     open(workers);
+    // Those of level 0, the last ones, are sound, and nothing of them is rewritten.
+    tables.resize(tables.size() - engine->statistics().levels[0].tables);
+    for (const std::string& path : tables) {
+        flip(disk, path, 45);
+    }
     absl::Status status;
     for (int i = 0; i < 10000 && status.ok(); ++i) {
         status = engine->write(put_of(fmt::format("new{}", i), std::string(90, 'n')));
@@ -540,6 +547,7 @@ TEST_P(LsmGiveUpTest, WhatHasStalledBehindDamageGoesOnOnceItIsGivenUp) {
     EXPECT_EQ(engine->write_pressure(), WritePressure::refusing);
     EXPECT_TRUE(absl::IsDataLoss(engine->damage())) << engine->damage();
     ASSERT_TRUE(engine->give_up(*engine->find_damage()).ok());
+    EXPECT_EQ(engine->write_pressure(), WritePressure::refusing);
     workers.run_all();
     EXPECT_EQ(engine->write_pressure(), WritePressure::none);
     EXPECT_TRUE(put(*engine, "new", "1").ok());
