@@ -228,6 +228,33 @@ TEST_F(BitcaskCorruptionTest, AMergeThatMeetsDamageGoesByTheHint) {
     EXPECT_TRUE(engine->compact().ok());
 }
 
+TEST_F(BitcaskCorruptionTest, AMergeThatGoesByTheHintWritesTheSameAndNothingTwice) {
+    const auto merged_bytes = [this](env::SimFileSystem& disk) {
+        QueueWorkers workers;
+        const auto engine = *open_engine("/data", options, environment(disk, workers));
+        const absl::Status status = engine->compact();
+        EXPECT_TRUE(status.ok() || absl::IsDataLoss(status)) << status;
+        return status.ok() ? engine->statistics().value_file_bytes : 0;
+    };
+    const uint64_t expected = merged_bytes(*files.clone());
+    size_t tried = 0;
+    for (const std::string& name : names()) {
+        const std::string path = "/data/" + name;
+        for (uint64_t at = 32;
+             name.ends_with(".data") && path != log && at < *files.file_size(path);
+             at += 29) {
+            const auto disk = files.clone();
+            ASSERT_TRUE(disk->flip_bit(path, at, 1).ok());
+            // A value that is needed may be what is damaged.
+            if (const uint64_t bytes = merged_bytes(*disk); bytes > 0) {
+                ASSERT_EQ(bytes, expected) << path << " at " << at;
+                ++tried;
+            }
+        }
+    }
+    EXPECT_GT(tried, 20u);
+}
+
 TEST_F(BitcaskCorruptionTest, DamageFoundByAMergeStopsMergingVisibly) {
     QueueWorkers workers;
     auto engine = *open_engine("/data", options, environment(files, workers));

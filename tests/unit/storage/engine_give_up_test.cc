@@ -40,11 +40,11 @@ class EngineGiveUpTest : public testing::TestWithParam<std::string> {
             model = after_batch(std::move(model), removals);
             workers.run_all();
         }
-        // Each of them flushes to level 0.
+        // Each of them flushes the same keys to level 0.
         for (int part = 4; part < 6; ++part) {
             EXPECT_TRUE(engine->close().ok());
             open(workers);
-            write(workers, part * 300, 17);
+            write(workers, part * key_count, 17);
         }
         EXPECT_TRUE(engine->close().ok());
         engine.reset();
@@ -211,6 +211,12 @@ INSTANTIATE_TEST_SUITE_P(Engines,
                          testing::Values("lsm_values"),
                          [](const auto& tested) { return tested.param; });
 
+class BitcaskGiveUpTest : public EngineGiveUpTest {};
+INSTANTIATE_TEST_SUITE_P(Engines,
+                         BitcaskGiveUpTest,
+                         testing::Values("bitcask"),
+                         [](const auto& tested) { return tested.param; });
+
 TEST_P(EngineGiveUpTest, WhereNothingIsDamagedNothingIsFoundAndNothingChanges) {
     QueueWorkers workers;
     open(workers);
@@ -236,7 +242,7 @@ TEST_P(EngineGiveUpTest, DamageAnywhereIsFoundAndGivenUp) {
     size_t cases = 0;
     for (const std::string& path : data_paths()) {
         const uint64_t size = *disk.file_size(path);
-        for (uint64_t offset = cases % 7; offset < size; offset += every(97, 5)) {
+        for (uint64_t offset = cases % 7; offset < size; offset += every(131, 5)) {
             const auto files = disk.clone();
             ASSERT_TRUE(files->flip_bit(path, offset, offset % 8).ok());
             SCOPED_TRACE(fmt::format("{} at {}", path, offset));
@@ -353,6 +359,32 @@ TEST_P(EngineGiveUpTest, WhatCachesHoldMasksNothing) {
     }
 }
 
+TEST_P(BitcaskGiveUpTest, ValuesInMemoryDoNotMaskWhatTheirFilesHaveLost) {
+    QueueWorkers workers;
+    engine = *open_engine("/new", options(), environment(disk, workers));
+    for (int i = 0; i < 60; ++i) {
+        ASSERT_TRUE(put(*engine, fmt::format("key{:02}", i), fmt::format("value{:02}", i)).ok());
+    }
+    ASSERT_TRUE(put(*engine, "large", std::string(3000, 'l')).ok());
+    ASSERT_TRUE(put(*engine, "last", "l").ok());
+    workers.run_all();
+    for (const std::string key : {"key07", "key41"}) {
+        const std::string value = "value" + key.substr(3);
+        ASSERT_EQ(*engine->get_from_memory(key), value);
+        size_t places = 0;
+        const std::vector<std::string> names = *disk.list("/new");
+        for (const std::string& name : names) {
+            const std::string content = *env::read_file(disk, "/new/" + name, 1 << 20);
+            if (const size_t at = content.find(value); at != std::string::npos) {
+                ASSERT_TRUE(disk.flip_bit("/new/" + name, at, 0).ok());
+                ++places;
+            }
+        }
+        EXPECT_EQ(places, 1u);
+    }
+    EXPECT_EQ(*engine->find_damage(), (Ranges{{"key07", "key07"}, {"key41", "key41"}}));
+}
+
 // ---- files that are missing, or are not whole
 
 TEST_P(LsmGiveUpTest, AMissingFileOrOneOfAnotherSizeIsOpenedOnDemandAndGivenUp) {
@@ -459,12 +491,53 @@ TEST_P(EngineGiveUpTest, AMergeThatMeetsDamageStopsMergingAndNothingElse) {
     }
 }
 
-TEST_P(LsmGiveUpTest, WhatHasStalledBehindDamageGoesOnOnceItIsGivenUp) {
+// A disk that reads right the next time.
+TEST_P(EngineGiveUpTest, DamageThatWasMetStaysUntilItIsGivenUp) {
+    const auto sound = disk.clone();
     for (const std::string& path : data_paths()) {
-        flip(disk, path, 45);
+        for (uint64_t offset = 45; offset < *disk.file_size(path); offset += 40) {
+            flip(disk, path, static_cast<int64_t>(offset));
+        }
     }
     QueueWorkers workers;
     open(workers);
+    for (int i = 0; i < 2000 && engine->damage().ok(); ++i) {
+        write(workers, 2000 + i, 1);
+        workers.run_all();
+    }
+    const absl::Status damage = engine->damage();
+    ASSERT_TRUE(absl::IsDataLoss(damage)) << damage;
+    const uint64_t merged = engine->statistics().compactions;
+    for (const std::string& path : data_paths()) {
+        if (*sound->exists(path)) {
+            ASSERT_TRUE(disk.damage(path, 0, *env::read_file(*sound, path, 1 << 20)).ok());
+        }
+    }
+    EXPECT_EQ(engine->compact(), damage);
+    for (int i = 0; i < 50; ++i) {
+        write(workers, 5000 + i, 1);
+        workers.run_all();
+    }
+    EXPECT_EQ(engine->damage(), damage);
+    EXPECT_EQ(engine->statistics().compactions, merged);
+    EXPECT_EQ(*engine->find_damage(), Ranges());
+    EXPECT_TRUE(engine->give_up({}).ok());
+    EXPECT_TRUE(engine->damage().ok());
+    workers.run_all();
+    EXPECT_TRUE(engine->compact().ok());
+    EXPECT_EQ(judge(*engine, {}), "");
+}
+
+TEST_P(LsmGiveUpTest, WhatHasStalledBehindDamageGoesOnOnceItIsGivenUp) {
+    std::vector<std::string> tables = data_paths();
+    std::erase_if(tables, [](const std::string& path) { return !path.ends_with(".table"); });
+    QueueWorkers workers;
+    open(workers);
+    // Those of level 0, the last ones, are sound, and nothing of them is rewritten.
+    tables.resize(tables.size() - engine->statistics().levels[0].tables);
+    for (const std::string& path : tables) {
+        flip(disk, path, 45);
+    }
     absl::Status status;
     for (int i = 0; i < 10000 && status.ok(); ++i) {
         status = engine->write(put_of(fmt::format("new{}", i), std::string(90, 'n')));
@@ -474,6 +547,7 @@ TEST_P(LsmGiveUpTest, WhatHasStalledBehindDamageGoesOnOnceItIsGivenUp) {
     EXPECT_EQ(engine->write_pressure(), WritePressure::refusing);
     EXPECT_TRUE(absl::IsDataLoss(engine->damage())) << engine->damage();
     ASSERT_TRUE(engine->give_up(*engine->find_damage()).ok());
+    EXPECT_EQ(engine->write_pressure(), WritePressure::refusing);
     workers.run_all();
     EXPECT_EQ(engine->write_pressure(), WritePressure::none);
     EXPECT_TRUE(put(*engine, "new", "1").ok());
@@ -548,6 +622,41 @@ TEST_P(EngineGiveUpTest, OpenSnapshotsAndIteratorsGoOn) {
     EXPECT_EQ(judge(*engine, ranges), "");
 }
 
+// ---- writers
+
+TEST_P(EngineGiveUpTest, AKeyThatIsWrittenMeanwhileHasItsNewValue) {
+    for (const std::string& path : data_paths()) {
+        flip(disk, path, 100);
+        flip(disk, path, 500);
+    }
+    QueueWorkers workers;
+    open(workers);
+    uint64_t reads = 0;
+    disk.faults().set_hook([&](env::FileOperation operation, const std::string&) {
+        reads += operation == env::FileOperation::read ? 1u : 0u;
+        return absl::OkStatus();
+    });
+    const Ranges ranges = *engine->find_damage();
+    ASSERT_FALSE(ranges.empty());
+    // When everything has been looked at, but for one place.
+    uint64_t count = 0;
+    disk.faults().set_hook([&](env::FileOperation operation, const std::string&) {
+        if (operation == env::FileOperation::read && ++count == reads) {
+            EXPECT_TRUE(put(*engine, ranges.front().first, "new").ok());
+        }
+        return absl::OkStatus();
+    });
+    ASSERT_TRUE(engine->give_up(ranges).ok());
+    disk.faults().set_hook(nullptr);
+    EXPECT_GE(count, reads);
+    EXPECT_EQ(read(*engine, ranges.front().first), "new");
+    EXPECT_TRUE(engine->sync().ok());
+    engine.reset();
+    workers.drop_all();
+    open(workers);
+    EXPECT_EQ(read(*engine, ranges.front().first), "new");
+}
+
 // ---- faults
 
 class EngineGiveUpFaultTest : public EngineGiveUpTest {
@@ -608,7 +717,7 @@ INSTANTIATE_TEST_SUITE_P(Engines,
 TEST_P(EngineGiveUpFaultTest, WhicheverOperationFailsItCanBeGivenUpAgain) {
     size_t failed = 0;
     for (const bool for_ever : {false, true}) {
-        for (uint64_t n = 1;; n += for_ever ? every(5) : every(2)) {
+        for (uint64_t n = 1;; n += for_ever ? every(13) : every(5)) {
             const auto files = disk.clone();
             QueueWorkers workers;
             auto opened = *open_engine("/data", options(), environment(*files, workers));
@@ -643,7 +752,7 @@ TEST_P(EngineGiveUpFaultTest, WhicheverOperationFailsItCanBeGivenUpAgain) {
 
 TEST_P(EngineGiveUpFaultTest, ACrashBeforeAnyOperationLosesNoOtherKeys) {
     uint64_t n = 1;
-    for (bool died = true; died; n += every(2)) {
+    for (bool died = true; died; n += every(5)) {
         for (const CrashMode mode :
              {CrashMode::process, CrashMode::lost, CrashMode::kept, CrashMode::torn}) {
             const auto files = disk.clone();
