@@ -191,6 +191,12 @@ void draw_workload(RunOptions& options) {
     if (draw.chance(30))
         workload.second_namespace_replicas = draw.between(1, options.node.seat_count);
     workload.policy_namespaces = Draw(options.seed, "options: policies").chance(30);
+    if (workload.policy_namespaces) {
+        Draw editors(options.seed, "options: editors");
+        workload.editors = editors.between(2, 4);
+        workload.documents = editors.between(1, 2);
+        workload.thought_mean = editors.between(milliseconds(300), seconds(2));
+    }
     Draw expiry(options.seed, "options: expiry");
     if (expiry.chance(60)) workload.expiring = expiry.between(5, 50);
     workload.lone_users = draw.between(0, 2);
@@ -349,7 +355,14 @@ std::string to_string(const RunOptions& options) {
             : fmt::format("; a second namespace with N={}", workload.second_namespace_replicas));
     if (workload.expiring > 0)
         out += fmt::format("  the values of {}% of the puts expire\n", workload.expiring);
-    if (workload.policy_namespaces) out += "  namespaces of last_write_wins and of reject_stale\n";
+    if (workload.policy_namespaces) {
+        out += fmt::format(
+            "  namespaces of last_write_wins and of reject_stale; {} editors of {} documents, "
+            "thinking for {:.1f} s\n",
+            workload.editors,
+            workload.documents,
+            in_seconds(workload.thought_mean));
+    }
     return out;
 }
 

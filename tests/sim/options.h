@@ -90,6 +90,11 @@ struct WorkloadOptions {
     uint32_t second_namespace_replicas = 0;
     // Two more namespaces, `last` and `strict`: of last_write_wins and of reject_stale.
     bool policy_namespaces = false;
+    // Clients that save documents of `strict` over what they have read, the time between their
+    // steps, and how many documents they share.
+    uint32_t editors = 0;
+    uint32_t documents = 0;
+    base::Duration thought_mean = std::chrono::seconds(1);
     uint32_t lone_users = 1;
     // Clients that read with R = 1 and their session's token.
     uint32_t session_users = 2;

@@ -81,6 +81,29 @@ std::string LastWrites::judge(const History& history,
     return "";
 }
 
+namespace {
+
+// May a write have replaced `lower`, which was acknowledged, by `now`? One with a context replaces
+// what that has seen and nothing else, whenever it is minted: a stale one excuses nobody.
+bool may_be_replaced(const History& history, WriteId id, WriteId lower, SimTime now) {
+    const auto is_possible = [&](const Write& write) {
+        return !write.refused && write.started <= now;
+    };
+    const bool has_successor =
+        !history
+             .find_superseder(
+                 lower,
+                 [&](WriteId upper) { return upper != id && is_possible(history.get(upper)); })
+             .is_none();
+    const SimTime since = history.get(lower).acknowledged;
+    return has_successor || any_other(history, {id, lower}, [&](WriteId, const Write& write) {
+               return write.replaces != Replaces::seen && is_possible(write) &&
+                      write.settled >= since;
+           });
+}
+
+}  // namespace
+
 WriteId unseen_by_accepted(const History& history,
                            WriteId id,
                            SimTime now,
@@ -92,11 +115,7 @@ WriteId unseen_by_accepted(const History& history,
             lower != id && !value.is_delete && !history.may_have_expired(lower, expired_by_ms) &&
             value.acknowledged < accepted.started && value.strength >= accepted.quorum;
         const bool was_seen = accepted.replaces == Replaces::seen && history.must_cover(id, lower);
-        if (!must_be_met || was_seen) continue;
-        const bool may_be_gone = any_other(history, {id, lower}, [&](WriteId, const Write& other) {
-            return !other.refused && other.started <= now && other.settled >= value.acknowledged;
-        });
-        if (!may_be_gone) return lower;
+        if (must_be_met && !was_seen && !may_be_replaced(history, id, lower, now)) return lower;
     }
     return WriteId();
 }

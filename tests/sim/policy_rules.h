@@ -11,7 +11,8 @@
 //
 // reject_stale (I25): an acknowledged write had seen each value that was acknowledged before it was
 // sent, by so many seats that its exchange met one of them, if nothing else can have replaced that
-// value meanwhile. That a refused write is never seen is I2.
+// value meanwhile: no write that has seen it, and none without context that may have been minted
+// since. That a refused write is never seen is I2.
 
 #include <compare>
 #include <functional>

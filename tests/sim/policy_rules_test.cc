@@ -143,6 +143,28 @@ TEST_F(PolicyRulesTest, WhatWasAcknowledgedMeanwhileOrMayBeReplacedMeanwhileNeed
     EXPECT_TRUE(unseen(later).is_none()) << "a delete is under way";
 }
 
+TEST_F(PolicyRulesTest, AStaleWriteThatMayStillBeMintedExcusesNobody) {
+    const WriteId first = send();
+    acknowledge(first);
+    const WriteId second = send({.replaces = Replaces::seen, .seen = {first}});
+    send({.replaces = Replaces::seen, .seen = {first}});
+    acknowledge(second);
+    const WriteId stale = send({.replaces = Replaces::seen, .seen = {first}});
+    EXPECT_EQ(unseen(stale), second);
+    const WriteId third = send({.replaces = Replaces::seen, .seen = {second}});
+    EXPECT_TRUE(unseen(stale).is_none()) << "the third may have replaced what it had not seen";
+    history_.refuse(third);
+    EXPECT_EQ(unseen(stale), second);
+}
+
+TEST_F(PolicyRulesTest, AWriteWithoutContextThatMayStillBeMintedExcusesOthers) {
+    const WriteId first = send();
+    acknowledge(first);
+    send();
+    const WriteId stale = send({.replaces = Replaces::seen});
+    EXPECT_TRUE(unseen(stale).is_none());
+}
+
 TEST_F(PolicyRulesTest, AnExpiredWriteIsAnAbsenceOfItsTime) {
     const WriteId earlier = write(10);
     const WriteId expired = expiring(20);

@@ -83,6 +83,7 @@ Simulation::~Simulation() {
     operations_.reset();
     workload_.reset();
     session_users_.reset();
+    editors_.reset();
 }
 
 bool Simulation::run_until(SimTime end) {
@@ -115,6 +116,10 @@ bool Simulation::form() {
             .scheduler = scheduler_, .random = random_, .options = options_, .oracle = oracle_},
         oracle_.key_count(),
         name_spaces_.front());
+    editors_ = std::make_unique<Editors>(
+        Editors::World{
+            .scheduler = scheduler_, .random = random_, .options = options_, .oracle = oracle_},
+        name_spaces_);
     audit_ = std::make_unique<DiskAudit>(DiskAudit::World{
         .cluster = *cluster_,
         .oracle = oracle_,
@@ -199,6 +204,7 @@ void Simulation::work() {
     faults_->begin();
     workload_->begin(*operations_);
     session_users_->begin(*operations_);
+    editors_->begin(*operations_);
     run_until(end);
     // Where the drawn faults keep the only holders away for most of the time, more time is needed
     // to prove as much.
@@ -207,6 +213,7 @@ void Simulation::work() {
     }
     workload_->end();
     session_users_->end();
+    editors_->end();
     cluster_->set_recovery_crashes(0);
     cluster_->set_damaged_logs(0);
     cluster_->set_wrong_configurations(0);

@@ -14,6 +14,7 @@
 #include "tests/sim/cluster.h"
 #include "tests/sim/convergence.h"
 #include "tests/sim/disk_audit.h"
+#include "tests/sim/editors.h"
 #include "tests/sim/faults.h"
 #include "tests/sim/operations.h"
 #include "tests/sim/session_users.h"
@@ -99,6 +100,7 @@ class Simulation {
     std::unique_ptr<FaultSchedule> faults_;
     std::unique_ptr<Workload> workload_;
     std::unique_ptr<SessionUsers> session_users_;
+    std::unique_ptr<Editors> editors_;
     std::unique_ptr<Operations> operations_;
     base::Duration convergence_{0};
 };
