@@ -85,10 +85,10 @@ void Entropy::ask_remembered(GroupId group, base::NodeId holder) {
     ask(group, holder, std::move(question));
 }
 
-void Entropy::ask_counting(GroupId group, base::NodeId holder, uint64_t number) {
+void Entropy::ask_counting(GroupId group, base::NodeId holder, uint64_t number, bool checks) {
     peer::EntropyMessage question;
     question.set_session(number);
-    question.mutable_counting_ask();
+    question.mutable_counting_ask()->set_checks(checks);
     ask(group, holder, std::move(question));
 }
 
@@ -118,6 +118,17 @@ uint64_t Entropy::start_partition_sync(const PartitionSyncRequest& request, Done
 
 void Entropy::cancel(uint64_t sync) {
     syncs_.erase(sync);
+}
+
+void Entropy::end_syncs(base::PartitionId partition, const absl::Status& status) {
+    std::vector<uint64_t> of_partition;
+    for (const auto& [id, sync] : syncs_) {
+        if (sync->partition() == partition) of_partition.push_back(id);
+    }
+    for (const uint64_t id : of_partition) {
+        // One may end another.
+        if (const auto sync = syncs_.find(id); sync != syncs_.end()) sync->second->end(status);
+    }
 }
 
 void Entropy::stop() {

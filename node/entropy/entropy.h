@@ -52,7 +52,7 @@ class Entropy {
     void ask_remembered(GroupId group, base::NodeId holder);
     // Asks a holder for what EntropyHost::told_counting() is told, with the question's number. May
     // be lost.
-    void ask_counting(GroupId group, base::NodeId holder, uint64_t number);
+    void ask_counting(GroupId group, base::NodeId holder, uint64_t number, bool checks);
     // Groups that are not known to be in step with each of their peers.
     size_t dirty_count() const { return scheduler_.dirty_count(); }
 
@@ -64,6 +64,8 @@ class Entropy {
     // cancelled: OK when all is durable here.
     uint64_t start_partition_sync(const PartitionSyncRequest& request, Done done);
     void cancel(uint64_t sync);
+    // All of the partition end with this error.
+    void end_syncs(base::PartitionId partition, const absl::Status& status);
 
     const EntropyCounters& counters() const { return runtime_.counters; }
     // Ends everything under way; no callback runs afterwards, and messages are ignored.

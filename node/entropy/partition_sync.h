@@ -42,6 +42,9 @@ class PartitionSync {
 
     // `done` runs once, unless this object is destroyed before; it may destroy it.
     void start();
+    // Ends it with an error.
+    void end(const absl::Status& status) { finish(status); }
+    base::PartitionId partition() const { return request_.partition; }
 
   private:
     void on_groups(const peer::EntropyGroups& groups);

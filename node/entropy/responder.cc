@@ -50,7 +50,7 @@ void Responder::on_question(base::NodeId from, const peer::EntropyMessage& quest
             *asker.answer.mutable_remembered() = runtime_.host.remembered(asker.group, asker.node);
             return reply(asker);
         case peer::EntropyMessage::kCountingAsk:
-            return on_counting_ask(std::move(asker));
+            return on_counting_ask(std::move(asker), question.counting_ask().checks());
         case peer::EntropyMessage::kSummaryAsk:
             return on_summary(std::move(asker));
         case peer::EntropyMessage::kBucketAsk:
@@ -128,10 +128,11 @@ void Responder::on_hints_ask(Asker asker) {
             }));
 }
 
-void Responder::on_counting_ask(Asker asker) {
+void Responder::on_counting_ask(Asker asker, bool checks) {
     const GroupId group = asker.group;
     runtime_.host.counting(
         group,
+        checks,
         lifeline_.guard(
             [this, asker = std::move(asker)](absl::StatusOr<peer::EntropyCounting> counts) mutable {
                 if (!counts.ok()) return fail(asker, counts.status());

@@ -41,7 +41,7 @@ class Responder {
     void on_check(Asker asker, const peer::EntropyCheck& check);
     void on_missing(Asker asker, const peer::EntropyMissingAsk& ask);
     void on_hints_ask(Asker asker);
-    void on_counting_ask(Asker asker);
+    void on_counting_ask(Asker asker, bool checks);
     void on_summary(Asker asker);
     void on_bucket(Asker asker, const peer::EntropyBucketAsk& ask);
     void on_fetch(Asker asker, const peer::EntropyFetch& fetch);

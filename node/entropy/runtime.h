@@ -52,7 +52,7 @@ class EntropyHost {
                                  const peer::EntropyRemembered& remembered) = 0;
     // The answer to EntropyCountingAsk; and what another holder answered to the question with this
     // number.
-    virtual void counting(GroupId group, CountingDone done) = 0;
+    virtual void counting(GroupId group, bool checks, CountingDone done) = 0;
     virtual void told_counting(GroupId group,
                                base::NodeId holder,
                                uint64_t question,

@@ -163,6 +163,8 @@ void MoveCore::decline_fills() {
 // The answer counts only if this node still holds the seat when all is here: what it has then
 // passes on with the seat, from giver to successor.
 void MoveCore::on_compare(base::NodeId from, const MoveMessage& message) {
+    // Nothing comes to a partition that stands still.
+    if (targets_.empty()) return;
     const SeatRecord& now = durable_[at(message.seat)];
     if (now.state == SeatState::holding && now.epoch > message.epoch &&
         !seats_[at(message.seat)].job) {

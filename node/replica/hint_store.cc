@@ -61,7 +61,9 @@ void HintStore::keep(HintKey key, std::string_view record, Done done) {
         }
         storage::WriteBatch batch;
         batch.put(storage_key, record);
-        if (absl::Status status = commits_.apply(batch); !status.ok()) {
+        // A reference is small, and may be what a damaged replica waits for (shard_healing.h).
+        const storage::WriteOptions options{.urgent = record.empty()};
+        if (absl::Status status = commits_.apply(batch, options); !status.ok()) {
             STARLING_MARK(hint_write_refused);
             done(std::move(status));
             return;

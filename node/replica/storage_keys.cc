@@ -1,5 +1,8 @@
 #include "node/replica/storage_keys.h"
 
+#include <algorithm>
+#include <array>
+
 #include "base/codec.h"
 #include "node/replica/seat_set.h"
 
@@ -106,6 +109,17 @@ std::string hints_begin() {
 }
 std::string hints_end() {
     return tag_end(hint_tag);
+}
+
+std::optional<GroupId> parse_group(std::string_view storage_key) {
+    constexpr std::array tags = {
+        frontier_tag, record_tag, indexed_dot_tag, tombstone_tag, expiry_tag};
+    const bool is_of_group = std::any_of(
+        tags.begin(), tags.end(), [&](char tag) { return strip_tag(storage_key, tag); });
+    if (!is_of_group) return std::nullopt;
+    base::Reader in(storage_key);
+    const GroupId group = read_group(in);
+    return in.failed() ? std::nullopt : std::optional(group);
 }
 
 std::string tombstones_begin() {

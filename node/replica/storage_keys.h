@@ -76,6 +76,9 @@ struct RecordKey {
 };
 std::optional<RecordKey> parse_record(std::string_view storage_key);
 std::optional<GroupId> parse_frontier(std::string_view storage_key);
+// The group whose frontier, record, dot, tombstone or expiry the entry is; none: it is none of
+// these.
+std::optional<GroupId> parse_group(std::string_view storage_key);
 std::string frontiers_begin();
 std::string frontiers_end();
 std::optional<base::PartitionId> parse_seats(std::string_view storage_key);

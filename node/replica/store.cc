@@ -184,6 +184,12 @@ std::vector<GroupId> ReplicaStore::damaged_groups() const {
     return groups;
 }
 
+bool ReplicaStore::has_data(GroupId group) const {
+    const auto found = groups_.find(group);
+    return found != groups_.end() &&
+           (!trees_ready() || found->second->record_count > 0 || !found->second->frontier.empty());
+}
+
 void ReplicaStore::put_frontier(storage::WriteBatch& batch, GroupId group) const {
     const Frontier& frontier = groups_.at(group)->frontier;
     if (frontier.empty()) return;

@@ -118,10 +118,14 @@ class ReplicaStore final : public GroupAccess {
     // Of which groups, as far as that is known.
     std::vector<GroupId> damaged_groups() const;
     void put_frontier(storage::WriteBatch& batch, GroupId group) const;
+    bool is_damaged(GroupId group) const { return damaged_groups_.contains(group); }
+    // Something is stored of the group, or may be.
+    bool has_data(GroupId group) const;
+    bool is_dropping(GroupId group) const { return dropping_.contains(group); }
     // To be called when what was damaged can be read again, or is gone. Rebuilds the trees that
     // could not be built.
     void damage_is_gone();
-    // Reads all that is stored of a damaged group once more. data_loss: it is still damaged.
+    // Reads all that is stored of the group. data_loss: it is damaged, which is noted.
     void check(GroupId group, Done done);
     // Up to `count_max` of the writes that were seen here and not by `others`, and are still in the
     // record of their key, as far as that can be read.

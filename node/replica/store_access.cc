@@ -129,11 +129,17 @@ void ReplicaStore::scan(GroupId group,
 }
 
 void ReplicaStore::check(GroupId group, Done done) {
+    const auto damaged = damaged_groups_.find(group);
+    std::vector<Frontier::Range> ranges;
+    if (damaged != damaged_groups_.end()) ranges = damaged->second;
     jobs_.run<absl::Status>(
-        [this, group, ranges = damaged_groups_[group]] {
+        [this, group, ranges = std::move(ranges)] {
             return group_reader::check(engine_, group, ranges);
         },
-        std::move(done));
+        [this, group, done = std::move(done)](absl::Status status) mutable {
+            note_damage(group, status);
+            done(std::move(status));
+        });
 }
 
 void ReplicaStore::unshared(GroupId group,

@@ -31,6 +31,7 @@ void DamageHealer::stop() {
     is_stopped_ = true;
     loop_.cancel(timer_);
     timer_ = 0;
+    is_busy_ = false;
     lifeline_ = {};
 }
 
@@ -92,9 +93,20 @@ void DamageHealer::on_found(Damage damage) {
     if (damage_.empty() && marked_.empty()) {
         STARLING_MARK(damage_was_passing);
         back_off("all can be read again");
-        is_reported_ = false;
-        host_.damage_is_gone();
+        is_busy_ = true;
+        // Nothing, but the engine may remember that it met some.
+        host_.give_up({}, lifeline_.guard([this](const absl::Status& status) {
+            is_busy_ = false;
+            if (!status.ok()) return;
+            is_reported_ = false;
+            host_.damage_is_gone();
+        }));
         return;
+    }
+    for (const base::PartitionId partition : damage_.partitions) {
+        if (!host_.is_refilling(partition)) continue;
+        STARLING_MARK(damage_met_while_refilling);
+        marked_.insert(partition);
     }
     if (phase_ == Phase::finding_again) return give_up_all();
     std::erase_if(damage_.partitions,
@@ -123,20 +135,23 @@ bool DamageHealer::suspend_all() {
     return true;
 }
 
+// Each time anew: what was answered before may be true no more.
 void DamageHealer::begin_asking(Phase phase) {
     phase_ = phase;
     asking_since_ = loop_.now();
+    ++question_;
+    answers_.clear();
     ask();
 }
 
-// Each time anew: what was answered before may be true no more.
 void DamageHealer::ask() {
-    ++question_;
-    answers_.clear();
+    size_t asked = 0;
     for (const base::PartitionId partition : suspended_) {
         for (const auto& [group, holders] : host_.givers(partition)) {
             for (const base::NodeId holder : holders) {
-                host_.ask_counting(group, holder, question_);
+                if (answers_[group].contains(holder) || asked >= asked_at_once_max) continue;
+                ++asked;
+                host_.ask_counting(group, holder, question_, phase_ == Phase::asking_again);
             }
         }
     }
@@ -153,6 +168,7 @@ void DamageHealer::told_counting(
         return back_off("another holder does not count either");
     }
     answers_[group][holder] = std::move(frontier);
+    asking_since_ = loop_.now();
     if (!is_answered()) return;
     if (phase_ == Phase::asking) {
         phase_ = Phase::waiting;
@@ -199,15 +215,25 @@ void DamageHealer::hand_over() {
                 if (--pending->left > 0) return;
                 is_busy_ = false;
                 if (!pending->status.ok()) return back_off(pending->status);
-                // Asked again with the next tick.
                 if (pending->unshared > 0) {
                     STARLING_MARK(damage_healing_hands_over_first);
-                    return;
+                    return hand_over_later();
                 }
                 phase_ = Phase::finding_again;
                 find();
             }));
     }
+}
+
+// For as long as it takes them to take what was handed over, and no longer than patience.
+void DamageHealer::hand_over_later() {
+    const base::MonotonicTime since = std::exchange(handing_over_since_, loop_.now());
+    if (since != base::MonotonicTime{}) handing_over_since_ = since;
+    if (loop_.now() >= handing_over_since_ + patience) {
+        STARLING_MARK(damage_healing_hands_over_in_vain);
+        return back_off("the other holders do not take what they lack");
+    }
+    phase_ = Phase::waiting;
 }
 
 void DamageHealer::give_up_all() {
@@ -232,19 +258,7 @@ void DamageHealer::give_up_all() {
 }
 
 void DamageHealer::empty_next() {
-    if (marked_.empty()) {
-        host_.log("warning",
-                  fmt::format("what was damaged is given up; {} partitions are refilled",
-                              emptied_.size()));
-        phase_ = Phase::idle;
-        damage_ = {};
-        is_reported_ = false;
-        host_.damage_is_gone();
-        for (const base::PartitionId partition : std::exchange(emptied_, {})) {
-            host_.refill(partition);
-        }
-        return;
-    }
+    if (marked_.empty()) return begin_refill();
     const base::PartitionId partition = *marked_.begin();
     is_busy_ = true;
     host_.empty(partition, lifeline_.guard([this, partition](const absl::Status& status) {
@@ -259,6 +273,31 @@ void DamageHealer::empty_next() {
     }));
 }
 
+// What was said in the old epoch spoke of data that is gone.
+void DamageHealer::begin_refill() {
+    is_busy_ = true;
+    host_.begin_epoch(lifeline_.guard([this](const absl::Status& status) {
+        is_busy_ = false;
+        if (!status.ok()) {
+            STARLING_MARK(damage_epoch_not_begun);
+            // They are empty; that is harmless to do again.
+            marked_ = std::exchange(emptied_, {});
+            return back_off(status);
+        }
+        host_.log("warning",
+                  fmt::format("what was damaged is given up; {} partitions are refilled",
+                              emptied_.size()));
+        phase_ = Phase::idle;
+        handing_over_since_ = {};
+        damage_ = {};
+        is_reported_ = false;
+        host_.damage_is_gone();
+        for (const base::PartitionId partition : std::exchange(emptied_, {})) {
+            host_.refill(partition);
+        }
+    }));
+}
+
 void DamageHealer::back_off(const absl::Status& status) {
     back_off(std::string(status.message()));
 }
@@ -270,6 +309,7 @@ void DamageHealer::back_off(const std::string& why) {
         host_.resume(partition);
     }
     phase_ = Phase::idle;
+    handing_over_since_ = {};
     const auto spread = static_cast<uint64_t>((rest_max - rest_min) / std::chrono::milliseconds(1));
     rest_until_ = loop_.now() + rest_min + std::chrono::milliseconds(random_.next() % (spread + 1));
 }

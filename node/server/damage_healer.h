@@ -10,10 +10,11 @@
 // 2. These count no more. Then, and not before, enough of the other holders of each of their groups
 //    must say that they count: of two that are damaged one gives way.
 // 3. It waits until no request can be under way any more that has counted an answer of this node.
-// 4. They are asked again. What this node has seen and none of them has, as far as it can be read,
-//    is handed to them first.
-// 5. Durably: the data has a new epoch, and the partitions are marked. Only now are they emptied,
-//    what cannot be read is given up, and the guard refills them. A restart goes on here.
+// 4. They are asked again, and read all that they have before they answer. What this node has seen
+//    and none of them has, as far as it can be read, is handed to them first.
+// 5. The partitions are marked, durably. Only now what cannot be read is given up, and they are
+//    emptied; then this node's data has a new epoch, durably, and the guard refills them. A restart
+//    goes on here.
 //
 // Until step 5 it gives up at any doubt: the partitions count again, with all that they had, and it
 // tries again later.
@@ -44,8 +45,10 @@ namespace starling::node {
 class DamageHealer {
   public:
     static constexpr base::Duration interval = std::chrono::seconds(1);
-    // For the others' answers, and for what is handed to them.
+    // For the next of the others' answers.
     static constexpr base::Duration patience = std::chrono::seconds(20);
+    // A holder answers so many questions at a time, not only of this node.
+    static constexpr size_t asked_at_once_max = 32;
     static constexpr base::Duration rest_min = std::chrono::seconds(2);
     static constexpr base::Duration rest_max = std::chrono::seconds(10);
 
@@ -68,12 +71,18 @@ class DamageHealer {
         // group of it whose other holders are not known.
         virtual std::map<GroupId, std::vector<base::NodeId>> givers(
             base::PartitionId partition) const = 0;
+        // It was emptied, and is not refilled yet.
+        virtual bool is_refilling(base::PartitionId partition) const = 0;
         // The partition counts no more and no seat of it moves, until resume() or its refill.
         // False: a seat of it is moving, or it does not count as it is.
         virtual bool suspend(base::PartitionId partition) = 0;
         virtual void resume(base::PartitionId partition) = 0;
-        // Asks for what leads to told_counting(). May be lost.
-        virtual void ask_counting(GroupId group, base::NodeId holder, uint64_t question) = 0;
+        // Asks for what leads to told_counting(), after a look at all that is stored there where it
+        // `checks`. May be lost.
+        virtual void ask_counting(GroupId group,
+                                  base::NodeId holder,
+                                  uint64_t question,
+                                  bool checks) = 0;
         // Brings what is here and not in `others` on its way to the other holders; how many writes
         // that were.
         virtual void hand_over_unshared(GroupId group,
@@ -84,6 +93,7 @@ class DamageHealer {
         virtual void mark(const std::set<base::PartitionId>& partitions, Done done) = 0;
         virtual void give_up(const std::vector<storage::KeyRange>& ranges, Done done) = 0;
         virtual void empty(base::PartitionId partition, Done done) = 0;
+        virtual void begin_epoch(Done done) = 0;
         virtual void refill(base::PartitionId partition) = 0;
 
         virtual void log(std::string_view severity, std::string_view line) = 0;
@@ -101,9 +111,6 @@ class DamageHealer {
     void told_counting(
         GroupId group, base::NodeId holder, uint64_t question, bool counts, Frontier frontier);
     void stop();
-
-    // No job of it is under way on the disk.
-    bool is_idle() const { return !is_busy_; }
 
   private:
     enum class Phase : uint8_t {
@@ -126,8 +133,10 @@ class DamageHealer {
     void ask();
     bool is_answered() const;
     void hand_over();
+    void hand_over_later();
     void give_up_all();
     void empty_next();
+    void begin_refill();
     void back_off(const std::string& why);
     void back_off(const absl::Status& status);
 
@@ -152,6 +161,8 @@ class DamageHealer {
     Answers answers_;
     base::MonotonicTime suspended_at_{};
     base::MonotonicTime asking_since_{};
+    // Zero: nothing had to be handed over yet.
+    base::MonotonicTime handing_over_since_{};
     base::MonotonicTime rest_until_{};
     env::TimerId timer_ = 0;
     bool is_stopped_ = false;

@@ -52,6 +52,9 @@ void Node::list_conflicts(ConflictQuery query, Callback<ConflictPage> done) {
 void Node::inspect(ShardInspection& out) {
     impl_->inspect(out);
 }
+bool Node::is_refilling(base::PartitionId partition) const {
+    return impl_->is_refilling(partition);
+}
 bool Node::is_healing() const {
     return impl_->is_healing();
 }

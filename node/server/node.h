@@ -75,6 +75,8 @@ class Node final : public KvService, public AdminService {
     void inspect(ShardInspection& out);
     // Null: this node holds no seat of the group, or is being refilled.
     const Frontier* owned_frontier(GroupId group);
+    // It takes over again what its disk has lost, and answers for nothing of it.
+    bool is_refilling(base::PartitionId partition) const;
     // Damage was met, and what it took has not all been refilled.
     bool is_healing() const;
 

@@ -43,6 +43,9 @@ class Node::Impl final : private ShardHost, private ClusterHost {
     void list_conflicts(ConflictQuery query, Callback<ConflictPage> done);
     void inspect(ShardInspection& out);
     const Frontier* owned_frontier(GroupId group);
+    bool is_refilling(base::PartitionId partition) const {
+        return shards_[partition.raw() % shards_.size()]->is_refilling(partition);
+    }
     bool is_healing() const;
 
     base::NodeId id() const { return node_id_; }

@@ -33,7 +33,6 @@ void SetBackGuard::stop() {
 
 void SetBackGuard::refill_emptied(base::PartitionId partition) {
     Watched& watched = watched_[partition];
-    if (watched.is_emptied) return;
     if (!watched.is_refilling) {
         watched.is_refilling = true;
         ++refilling_count_;
@@ -116,7 +115,10 @@ void SetBackGuard::arm() {
 
 void SetBackGuard::told(GroupId group, base::NodeId holder, uint64_t epoch, bool is_here) {
     const auto entry = watched_.find(group.partition);
-    if (entry == watched_.end() || entry->second.is_refilling) return;
+    if (entry == watched_.end() || entry->second.is_refilling ||
+        suspended_.contains(group.partition)) {
+        return;
+    }
     const auto groups = host_.other_holders(group.partition);
     const auto holders = groups.find(group);
     if (holders == groups.end() ||
@@ -152,13 +154,17 @@ void SetBackGuard::refill(base::PartitionId partition) {
         });
         return;
     }
+    const auto groups = host_.other_holders(partition);
+    // Of groups that have not come from enough holders yet.
     std::set<base::NodeId> holders;
-    size_t wanted = 1;
-    for (const auto& [group, others] : host_.other_holders(partition)) {
-        holders.insert(others.begin(), others.end());
-        wanted = std::max(wanted, wanted_of(group, others.size()));
+    for (const auto& [group, others] : groups) {
+        const auto taken = static_cast<size_t>(
+            std::count_if(others.begin(), others.end(), [&](base::NodeId holder) {
+                return watched.taken.contains(holder);
+            }));
+        if (taken < wanted_of(group, others.size())) holders.insert(others.begin(), others.end());
     }
-    if (watched.taken.size() >= wanted) {
+    if (!groups.empty() && holders.empty()) {
         end_refill(partition);
         return;
     }

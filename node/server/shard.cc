@@ -304,9 +304,10 @@ void Shard::update_entropy_peers() {
 
 void Shard::healing_changed(base::PartitionId partition) {
     update_targets(partition);
-    for (const auto& [group, peers] : other_holders(partition)) {
-        entropy_->set_peers(group, {});
-        entropy_peers_.erase(group);
+    auto entry = entropy_peers_.lower_bound({.partition = partition, .replicas = 0});
+    while (entry != entropy_peers_.end() && entry->first.partition == partition) {
+        entropy_->set_peers(entry->first, {});
+        entry = entropy_peers_.erase(entry);
     }
     update_entropy_peers();
 }
@@ -430,15 +431,6 @@ void Shard::drop(base::PartitionId partition, uint8_t replicas_max, HandoverHost
     drop_groups(std::move(groups), std::move(done));
 }
 
-// Also what a crash has left of a group that was being removed.
-void Shard::drop_all(base::PartitionId partition, ShardHealing::Done done) {
-    std::vector<GroupId> groups;
-    for (uint32_t replicas = 1; replicas <= identity_.cluster.seats; ++replicas) {
-        groups.push_back({.partition = partition, .replicas = static_cast<uint8_t>(replicas)});
-    }
-    drop_groups(std::move(groups), std::move(done));
-}
-
 void Shard::drop_groups(std::vector<GroupId> groups, HandoverHost::Done done) {
     struct Pending {
         size_t left = 0;
@@ -533,8 +525,7 @@ absl::Status Shard::close() {
 
 const Frontier* Shard::owned_frontier(GroupId group) {
     const bool is_owner = !mover_->counts(group.partition).below(group.replicas).empty() &&
-                          !guard_->is_refilling(group.partition) &&
-                          !healing_->is_marked(group.partition);
+                          !is_refilling(group.partition);
     return is_owner ? &store_->frontier(group) : nullptr;
 }
 

@@ -158,6 +158,9 @@ class Shard final : private ReplicaHost,
     // Inspection, for tests.
     void inspect(ShardInspection& out);
     const Frontier* owned_frontier(GroupId group);
+    bool is_refilling(base::PartitionId partition) const {
+        return guard_->is_refilling(partition) || healing_->is_marked(partition);
+    }
     bool is_healing() const { return healing_->is_healing(); }
 
   private:
@@ -192,12 +195,13 @@ class Shard final : private ReplicaHost,
     void told_remembered(GroupId group,
                          base::NodeId holder,
                          const peer::EntropyRemembered& remembered) override;
-    void counting(GroupId group, CountingDone done) override;
+    void counting(GroupId group, bool checks, CountingDone done) override;
     void told_counting(GroupId group,
                        base::NodeId holder,
                        uint64_t question,
                        const peer::EntropyCounting& counting) override;
-    // SetBackGuard::Host and ShardHealing::Surroundings
+    // SetBackGuard::Host and ShardHealing::Surroundings. Nothing while who holds a seat of a marked
+    // partition is not known.
     std::map<GroupId, std::vector<base::NodeId>> other_holders(
         base::PartitionId partition) const override;
     void ask_remembered(GroupId group, base::NodeId holder) override;
@@ -210,9 +214,16 @@ class Shard final : private ReplicaHost,
     }
     // ShardHealing::Surroundings
     std::vector<base::NodeId> seats_of_others(GroupId group) const override;
-    void ask_counting(GroupId group, base::NodeId holder, uint64_t question) override;
+    bool are_holders_known(GroupId group) const override { return other_owners(group).has_value(); }
+    void ask_counting(GroupId group, base::NodeId holder, uint64_t question, bool checks) override {
+        entropy_->ask_counting(group, holder, question, checks);
+    }
+    void end_syncs(base::PartitionId partition) override {
+        entropy_->end_syncs(partition, absl::UnavailableError("the partition is emptied"));
+    }
     void put_facts(storage::WriteBatch& batch) const override;
-    void drop_all(base::PartitionId partition, ShardHealing::Done done) override;
+    void drop_groups(std::vector<GroupId> groups, ShardHealing::Done done) override;
+    uint32_t replicas_max() const override { return identity_.cluster.seats; }
     void healing_changed(base::PartitionId partition) override;
     void log(std::string_view severity, std::string_view line) override {
         host_.log(severity, line);
@@ -225,10 +236,10 @@ class Shard final : private ReplicaHost,
 
     void make_parts();
     absl::Status load_seats();
-    void drop_groups(std::vector<GroupId> groups, HandoverHost::Done done);
     void send_envelope(base::NodeId to, peer::Envelope envelope);
     void note_what_tombstones_wait_for(ShardStatus& out) const;
     void update_targets(base::PartitionId partition);
+    void answer_counting(GroupId group, bool is_whole, CountingDone done);
     void update_entropy_peers();
     std::vector<base::PartitionId> own_partitions() const;
     bool is_own(uint32_t partition) const;

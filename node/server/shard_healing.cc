@@ -103,23 +103,24 @@ absl::Status ShardHealing::damage() const {
 void ShardHealing::find_damage(
     absl::AnyInvocable<void(absl::StatusOr<DamageHealer::Damage>)> done) {
     using Ranges = absl::StatusOr<std::vector<storage::KeyRange>>;
-    jobs_.run<Ranges>([this] { return parts_.store.engine().find_damage(); },
-                      [this, done = std::move(done)](Ranges ranges) mutable {
-                          if (!ranges.ok()) return done(ranges.status());
-                          auto finding = std::make_shared<Finding>();
-                          finding->damage.ranges = *std::move(ranges);
-                          finding->done = std::move(done);
-                          for (const GroupId group : parts_.store.groups()) {
-                              if (takes_from(finding->damage.ranges, group)) {
-                                  finding->damage.partitions.insert(group.partition);
-                              }
-                          }
-                          finding->groups = parts_.store.damaged_groups();
-                          if (finding->groups.empty() && finding->damage.empty()) {
-                              finding->groups = parts_.store.groups();
-                          }
-                          check_groups(finding);
-                      });
+    jobs_.run<Ranges>(
+        [this] { return parts_.store.engine().find_damage(); },
+        [this, done = std::move(done)](Ranges ranges) mutable {
+            if (!ranges.ok()) return done(ranges.status());
+            auto finding = std::make_shared<Finding>();
+            finding->damage.ranges = *std::move(ranges);
+            finding->done = std::move(done);
+            for (const GroupId group : parts_.store.groups()) {
+                if (parts_.store.has_data(group) && takes_from(finding->damage.ranges, group)) {
+                    finding->damage.partitions.insert(group.partition);
+                }
+            }
+            finding->groups = parts_.store.damaged_groups();
+            if (finding->groups.empty() && finding->damage.empty()) {
+                finding->groups = parts_.store.groups();
+            }
+            check_groups(finding);
+        });
 }
 
 // A checksum of the engine does not notice all that may be wrong with a group.
@@ -145,11 +146,13 @@ std::map<GroupId, std::vector<base::NodeId>> ShardHealing::givers(
     base::PartitionId partition) const {
     auto holders = parts_.shard.other_holders(partition);
     for (const GroupId group : parts_.store.groups_of(partition)) {
-        if (!holders.contains(group)) return {};
+        if (parts_.store.has_data(group) && !holders.contains(group)) return {};
     }
     for (const auto& [group, others] : holders) {
-        if (others.empty()) return {};
+        if (!parts_.shard.are_holders_known(group)) return {};
+        if (others.empty() && parts_.store.has_data(group)) return {};
     }
+    std::erase_if(holders, [](const auto& entry) { return entry.second.empty(); });
     return holders;
 }
 
@@ -210,30 +213,26 @@ void ShardHealing::store_marks(std::set<base::PartitionId> marked,
 }
 
 void ShardHealing::mark(const std::set<base::PartitionId>& partitions, Done done) {
-    parts_.standings.begin_epoch_after(
-        parts_.standings.epoch(),
-        [this, partitions, done = std::move(done)](absl::Status status) mutable {
-            if (!status.ok()) return done(std::move(status));
-            storage::WriteBatch batch;
-            parts_.shard.put_facts(batch);
-            parts_.standings.put_facts(batch);
-            for (const GroupId group : parts_.store.groups()) {
-                if (!partitions.contains(group.partition)) parts_.store.put_frontier(batch, group);
-            }
-            std::set<base::PartitionId> marked = marked_;
-            marked.insert(partitions.begin(), partitions.end());
-            store_marks(marked,
-                        std::move(batch),
-                        [this, partitions, done = std::move(done)](absl::Status stored) mutable {
-                            if (!stored.ok()) return done(std::move(stored));
-                            for (const base::PartitionId partition : partitions) {
-                                marked_.insert(partition);
-                                suspended_.erase(partition);
-                                parts_.shard.healing_changed(partition);
-                            }
-                            done(absl::OkStatus());
-                        });
-        });
+    storage::WriteBatch batch;
+    parts_.shard.put_facts(batch);
+    parts_.standings.put_facts(batch);
+    for (const GroupId group : parts_.store.groups()) {
+        if (!partitions.contains(group.partition)) parts_.store.put_frontier(batch, group);
+    }
+    std::set<base::PartitionId> marked = marked_;
+    marked.insert(partitions.begin(), partitions.end());
+    store_marks(std::move(marked),
+                std::move(batch),
+                [this, partitions, done = std::move(done)](absl::Status status) mutable {
+                    if (!status.ok()) return done(std::move(status));
+                    for (const base::PartitionId partition : partitions) {
+                        marked_.insert(partition);
+                        suspended_.erase(partition);
+                        parts_.guard.suspend(partition);
+                        parts_.shard.healing_changed(partition);
+                    }
+                    done(absl::OkStatus());
+                });
 }
 
 void ShardHealing::unmark(base::PartitionId partition, Done done) {
@@ -253,44 +252,81 @@ void ShardHealing::unmark(base::PartitionId partition, Done done) {
 }
 
 void ShardHealing::give_up(const std::vector<storage::KeyRange>& ranges, Done done) {
-    if (ranges.empty()) {
+    if (ranges.empty() && parts_.store.engine().damage().ok()) {
         parts_.loop.post([done = std::move(done)]() mutable { done(absl::OkStatus()); });
         return;
     }
-    std::vector<HintKey> hints =
-        parts_.hints.select([&](std::string_view key) { return contains(ranges, key); });
-    jobs_.run<absl::Status>(
-        [this, ranges] { return parts_.store.engine().give_up(ranges); },
-        [this, hints = std::move(hints), done = std::move(done)](absl::Status status) mutable {
-            if (!status.ok()) return done(std::move(status));
-            forget_lost_hints(std::move(hints), std::move(done));
-        });
-}
-
-void ShardHealing::forget_lost_hints(std::vector<HintKey> hints, Done done) {
-    using Lost = absl::StatusOr<std::vector<HintKey>>;
-    jobs_.run<Lost>(
-        [this, hints = std::move(hints)]() -> Lost {
-            std::vector<HintKey> lost;
-            for (const HintKey& hint : hints) {
-                STARLING_ASSIGN_OR_RETURN(const std::optional<std::string> stored,
-                                          parts_.store.engine().get(storage_keys::hint(hint)));
-                if (!stored.has_value()) lost.push_back(hint);
-            }
-            return lost;
+    jobs_.run<absl::StatusOr<Left>>(
+        [this, ranges]() -> absl::StatusOr<Left> {
+            STARLING_RETURN_IF_ERROR(parts_.store.engine().give_up(ranges));
+            return look_for_what_is_left(parts_.store.engine(), ranges);
         },
-        [this, done = std::move(done)](const Lost& lost) mutable {
-            if (!lost.ok()) return done(lost.status());
-            for (const HintKey& hint : *lost) {
-                STARLING_MARK(hint_was_damaged);
-                parts_.hints.remove(hint);
-            }
-            done(absl::OkStatus());
+        [this,
+         hints = parts_.hints.select([&](std::string_view key) { return contains(ranges, key); }),
+         done = std::move(done)](const absl::StatusOr<Left>& left) mutable {
+            if (!left.ok()) return done(left.status());
+            settle(*left, hints, std::move(done));
         });
 }
 
+absl::StatusOr<ShardHealing::Left> ShardHealing::look_for_what_is_left(
+    storage::Engine& engine, const std::vector<storage::KeyRange>& ranges) {
+    Left left;
+    for (const storage::KeyRange& range : ranges) {
+        const auto iterator = engine.new_iterator({.lower = range.first, .upper = {}});
+        for (iterator->seek_to_first(); iterator->valid() && iterator->key() <= range.last;
+             iterator->next()) {
+            if (const auto group = storage_keys::parse_group(iterator->key())) {
+                left.groups.insert(*group);
+            } else if (storage_keys::parse_hint(iterator->key()).has_value()) {
+                left.hints.emplace(iterator->key());
+            }
+        }
+        STARLING_RETURN_IF_ERROR(iterator->status());
+    }
+    return left;
+}
+
+void ShardHealing::settle(const Left& left, const std::vector<HintKey>& hints, Done done) {
+    for (const HintKey& hint : hints) {
+        if (left.hints.contains(storage_keys::hint(hint))) continue;
+        STARLING_MARK(hint_was_damaged);
+        parts_.hints.remove(hint);
+    }
+    storage::WriteBatch batch;
+    for (const std::string& key : left.hints) {
+        const auto hint = storage_keys::parse_hint(key);
+        if (hint.has_value() && parts_.hints.contains(*hint)) continue;
+        STARLING_MARK(hint_shows_again);
+        batch.remove(key);
+    }
+    if (!batch.empty()) {
+        if (absl::Status status = parts_.store.commits().apply(batch); !status.ok()) {
+            return done(std::move(status));
+        }
+    }
+    std::vector<GroupId> groups;
+    const std::vector<GroupId> known = parts_.store.groups();
+    for (const GroupId group : left.groups) {
+        if (std::binary_search(known.begin(), known.end(), group) ||
+            parts_.store.is_dropping(group)) {
+            continue;
+        }
+        STARLING_MARK(dropped_group_shows_again);
+        groups.push_back(group);
+    }
+    parts_.shard.drop_groups(std::move(groups), std::move(done));
+}
+
+// Also what a crash has left of a group that was being removed.
 void ShardHealing::empty(base::PartitionId partition, Done done) {
-    parts_.shard.drop_all(partition, std::move(done));
+    std::vector<GroupId> groups;
+    for (uint32_t replicas = 1; replicas <= parts_.shard.replicas_max(); ++replicas) {
+        groups.push_back({.partition = partition, .replicas = static_cast<uint8_t>(replicas)});
+    }
+    parts_.shard.drop_groups(std::move(groups), std::move(done));
+    // What they have begun to take over is of no use to what is empty now.
+    parts_.shard.end_syncs(partition);
 }
 
 void ShardHealing::refill(base::PartitionId partition) {

@@ -6,7 +6,8 @@
 //
 // What else the damage may have taken: facts of the node and frontiers of other groups, which are
 // in memory and written anew; hints, of which only what can be read remains, as if the disk had
-// been lost; and what owners have told, which they tell again.
+// been lost; and what owners have told, which they tell again. And it may have taken removals: what
+// shows again of groups and hints that were gone is removed anew.
 //
 // Owned by the shard's loop.
 
@@ -40,11 +41,18 @@ class ShardHealing final : private DamageHealer::Host {
             base::PartitionId partition) const = 0;
         // The nodes but this one by seat; none where that is not known.
         virtual std::vector<base::NodeId> seats_of_others(GroupId group) const = 0;
-        virtual void ask_counting(GroupId group, base::NodeId holder, uint64_t question) = 0;
+        virtual bool are_holders_known(GroupId group) const = 0;
+        virtual void ask_counting(GroupId group,
+                                  base::NodeId holder,
+                                  uint64_t question,
+                                  bool checks) = 0;
+        // Whatever is being taken over of the partition is not.
+        virtual void end_syncs(base::PartitionId partition) = 0;
         // What the disk has of the node itself and of its seats.
         virtual void put_facts(storage::WriteBatch& batch) const = 0;
-        // Removes all data of the partition.
-        virtual void drop_all(base::PartitionId partition, Done done) = 0;
+        // Removes all data of the groups.
+        virtual void drop_groups(std::vector<GroupId> groups, Done done) = 0;
+        virtual uint32_t replicas_max() const = 0;
         // stands_still() or is_marked() of the partition says something else now.
         virtual void healing_changed(base::PartitionId partition) = 0;
         virtual void log(std::string_view severity, std::string_view line) = 0;
@@ -74,7 +82,7 @@ class ShardHealing final : private DamageHealer::Host {
     absl::Status load();
     void start();
     void stop() { healer_.stop(); }
-    bool is_idle() const { return jobs_.open() == 0 && healer_.is_idle(); }
+    bool is_idle() const { return jobs_.open() == 0; }
 
     void told_counting(
         GroupId group, base::NodeId holder, uint64_t question, bool counts, Frontier frontier) {
@@ -96,6 +104,11 @@ class ShardHealing final : private DamageHealer::Host {
 
   private:
     struct Finding;
+    // What is there of the ranges after they were given up.
+    struct Left {
+        std::set<GroupId> groups;
+        std::set<std::string> hints;
+    };
 
     bool has_met_damage() const override { return !damage().ok(); }
     void find_damage(absl::AnyInvocable<void(absl::StatusOr<DamageHealer::Damage>)> done) override;
@@ -103,8 +116,9 @@ class ShardHealing final : private DamageHealer::Host {
     std::map<GroupId, std::vector<base::NodeId>> givers(base::PartitionId partition) const override;
     bool suspend(base::PartitionId partition) override;
     void resume(base::PartitionId partition) override;
-    void ask_counting(GroupId group, base::NodeId holder, uint64_t question) override {
-        parts_.shard.ask_counting(group, holder, question);
+    bool is_refilling(base::PartitionId partition) const override { return is_marked(partition); }
+    void ask_counting(GroupId group, base::NodeId holder, uint64_t question, bool checks) override {
+        parts_.shard.ask_counting(group, holder, question, checks);
     }
     void hand_over_unshared(GroupId group,
                             const Frontier& others,
@@ -112,6 +126,9 @@ class ShardHealing final : private DamageHealer::Host {
     void mark(const std::set<base::PartitionId>& partitions, Done done) override;
     void give_up(const std::vector<storage::KeyRange>& ranges, Done done) override;
     void empty(base::PartitionId partition, Done done) override;
+    void begin_epoch(Done done) override {
+        parts_.standings.begin_epoch_after(parts_.standings.epoch(), std::move(done));
+    }
     void refill(base::PartitionId partition) override;
     void log(std::string_view severity, std::string_view line) override {
         parts_.shard.log(severity, line);
@@ -119,7 +136,10 @@ class ShardHealing final : private DamageHealer::Host {
 
     void check_groups(const std::shared_ptr<Finding>& finding);
     void store_marks(std::set<base::PartitionId> marked, storage::WriteBatch batch, Done done);
-    void forget_lost_hints(std::vector<HintKey> hints, Done done);
+    static absl::StatusOr<Left> look_for_what_is_left(storage::Engine& engine,
+                                                      const std::vector<storage::KeyRange>& ranges);
+    // `hints`: which there were in the ranges before.
+    void settle(const Left& left, const std::vector<HintKey>& hints, Done done);
 
     const Parts parts_;
     Jobs jobs_;

@@ -138,6 +138,7 @@ std::map<GroupId, std::vector<base::NodeId>> Shard::other_holders(
     for (auto entry = entropy_peers_.lower_bound({.partition = partition, .replicas = 0});
          entry != entropy_peers_.end() && entry->first.partition == partition;
          ++entry) {
+        if (healing_->is_marked(partition) && !are_holders_known(entry->first)) return {};
         found.insert(*entry);
     }
     return found;
@@ -170,8 +171,18 @@ void Shard::take_over(base::PartitionId partition,
                                    std::move(done));
 }
 
-void Shard::counting(GroupId group, CountingDone done) {
-    const bool counts = !held_seats(group.partition).below(group.replicas).empty();
+// Who is asked to vouch for what it has looks at it first.
+void Shard::counting(GroupId group, bool checks, CountingDone done) {
+    const bool is_whole = !store_->is_damaged(group) && store_->trees_ready();
+    if (!checks || !is_whole) return answer_counting(group, is_whole, std::move(done));
+    store_->check(group, [this, group, done = std::move(done)](const absl::Status& status) mutable {
+        if (!status.ok() && !absl::IsDataLoss(status)) return done(status);
+        answer_counting(group, status.ok(), std::move(done));
+    });
+}
+
+void Shard::answer_counting(GroupId group, bool is_whole, CountingDone done) {
+    const bool counts = is_whole && !held_seats(group.partition).below(group.replicas).empty();
     peer::EntropyCounting answer;
     answer.set_counts(counts);
     if (counts) store_->frontier(group).encode(*answer.mutable_frontier());
@@ -208,10 +219,6 @@ std::vector<base::NodeId> Shard::seats_of_others(GroupId group) const {
                                     : view_->holder(group.partition, base::SeatIndex(seat)));
     }
     return nodes;
-}
-
-void Shard::ask_counting(GroupId group, base::NodeId holder, uint64_t question) {
-    entropy_->ask_counting(group, holder, question);
 }
 
 void Shard::put_facts(storage::WriteBatch& batch) const {

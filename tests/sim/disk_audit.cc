@@ -144,7 +144,9 @@ void DiskAudit::check_durable(const Promise& promise, Machine* first) {
             if (!status.ok()) return failed(*machine, status);
         }
         // What a disk has lost it has again when it counts again.
-        if (*is_marked || has_write(*record, promise.dot, request) ||
+        const bool is_refilling =
+            *is_marked || (machine->is_up() && machine->node().is_refilling(group.partition));
+        if (is_refilling || has_write(*record, promise.dot, request) ||
             (frontier->contains(promise.dot) && may_be_forgotten(promise))) {
             copies->merge(*seats);
         }

@@ -85,7 +85,7 @@ class PlainEntropyHost : public EntropyHost {
     void told_hints_gone(GroupId, base::NodeId, const peer::EntropyHintsGone&) override {}
     peer::EntropyRemembered remembered(GroupId, base::NodeId) override { return {}; }
     void told_remembered(GroupId, base::NodeId, const peer::EntropyRemembered&) override {}
-    void counting(GroupId, CountingDone done) override { done(peer::EntropyCounting()); }
+    void counting(GroupId, bool, CountingDone done) override { done(peer::EntropyCounting()); }
     void told_counting(GroupId, base::NodeId, uint64_t, const peer::EntropyCounting&) override {}
 
     bool clients_wait = false;

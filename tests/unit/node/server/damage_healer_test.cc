@@ -55,6 +55,9 @@ class DamageHealerTest : public testing::Test, private DamageHealer::Host {
     size_t unshared_ = 0;
     absl::Status give_up_status_;
     absl::Status empty_status_;
+    absl::Status epoch_status_;
+    std::set<base::PartitionId> refilling_;
+    bool was_to_check_ = false;
 
     uint64_t question_ = 0;
     Frontier handed_over_to_;
@@ -89,7 +92,17 @@ class DamageHealerTest : public testing::Test, private DamageHealer::Host {
         return may_suspend_;
     }
     void resume(base::PartitionId partition) override { step("resume", partition); }
-    void ask_counting(GroupId, base::NodeId, uint64_t question) override { question_ = question; }
+    bool is_refilling(base::PartitionId partition) const override {
+        return refilling_.contains(partition);
+    }
+    void ask_counting(GroupId, base::NodeId, uint64_t question, bool checks) override {
+        question_ = question;
+        was_to_check_ = checks;
+    }
+    void begin_epoch(Done done) override {
+        steps_.emplace_back("epoch");
+        later(std::move(done), epoch_status_);
+    }
     void hand_over_unshared(GroupId,
                             const Frontier& others,
                             absl::AnyInvocable<void(absl::StatusOr<size_t>)> done) override {
@@ -128,15 +141,18 @@ TEST_F(DamageHealerTest, APartitionIsEmptiedOnlyWhenTheOthersCountAndNoOldReques
     damage({here});
     loop_.run_for(seconds(1));
     EXPECT_THAT(steps_, ElementsAre("suspend 7"));
+    EXPECT_FALSE(was_to_check_);
     answer_both(here);
     loop_.run_for(request_max);
     EXPECT_THAT(steps_, ElementsAre("suspend 7"));
     loop_.run_for(seconds(4));
     EXPECT_THAT(steps_, ElementsAre("suspend 7")) << "they have not answered anew";
+    EXPECT_TRUE(was_to_check_);
     answer_both(here);
     loop_.run_for(milliseconds(1));
-    EXPECT_THAT(steps_,
-                ElementsAre("suspend 7", "mark 7", "give up", "empty 7", "gone", "refill 7"));
+    EXPECT_THAT(
+        steps_,
+        ElementsAre("suspend 7", "mark 7", "give up", "empty 7", "epoch", "gone", "refill 7"));
 }
 
 TEST_F(DamageHealerTest, OneOfTheOthersIsNotEnough) {
@@ -154,13 +170,46 @@ TEST_F(DamageHealerTest, AnAnswerToAnEarlierQuestionIsNone) {
     damage({here});
     loop_.run_for(seconds(1));
     const uint64_t first = question_;
-    loop_.run_for(seconds(1));
+    answer_both(here);
+    wait_for_requests();
     ASSERT_NE(question_, first);
     healer_.told_counting(of_three(here), b, first, true, {});
     healer_.told_counting(of_three(here), c, first, true, {});
-    // Were they counted, it would wait now.
-    loop_.run_for(DamageHealer::patience);
-    EXPECT_THAT(steps_, ElementsAre("suspend 7", "resume 7"));
+    loop_.run_for(seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("suspend 7"));
+}
+
+TEST_F(DamageHealerTest, WhoHasNotAnsweredIsAskedAgainAndWhatWasAnsweredStays) {
+    start();
+    damage({here});
+    loop_.run_for(seconds(1));
+    answer(here, b);
+    const uint64_t first = question_;
+    question_ = 0;
+    loop_.run_for(seconds(1));
+    EXPECT_EQ(question_, first);
+    answer(here, c);
+    wait_for_requests();
+    EXPECT_NE(question_, first) << "it asks for the second time";
+}
+
+TEST_F(DamageHealerTest, WhatIsMetInAPartitionThatIsBeingRefilledIsGivenUpAtOnce) {
+    start();
+    refilling_ = {here};
+    damage({here});
+    loop_.run_for(seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("mark 7", "give up", "empty 7", "epoch", "gone", "refill 7"));
+}
+
+TEST_F(DamageHealerTest, WithoutANewEpochNothingIsRefilled) {
+    start({here});
+    epoch_status_ = absl::UnavailableError("stalled");
+    loop_.run_for(seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("mark 7", "give up", "empty 7", "epoch"));
+    epoch_status_ = absl::OkStatus();
+    steps_.clear();
+    loop_.run_for(DamageHealer::rest_max + seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("mark 7", "give up", "empty 7", "epoch", "gone", "refill 7"));
 }
 
 TEST_F(DamageHealerTest, WhoHearsThatAnotherDoesNotCountGivesWayAndTriesAgainLater) {
@@ -221,7 +270,7 @@ TEST_F(DamageHealerTest, DamageThatHasPassedGivesNothingUp) {
     found_ = DamageHealer::Damage();
     answer_both(here);
     loop_.run_for(milliseconds(1));
-    EXPECT_THAT(steps_, ElementsAre("suspend 7", "resume 7", "gone"));
+    EXPECT_THAT(steps_, ElementsAre("suspend 7", "resume 7", "give up", "gone"));
 }
 
 TEST_F(DamageHealerTest, OfTwoPartitionsTheOneThatCanBeReadAgainIsNotEmptied) {
@@ -242,6 +291,7 @@ TEST_F(DamageHealerTest, OfTwoPartitionsTheOneThatCanBeReadAgainIsNotEmptied) {
                             "mark 9",
                             "give up",
                             "empty 9",
+                            "epoch",
                             "gone",
                             "refill 9"));
 }
@@ -283,13 +333,13 @@ TEST_F(DamageHealerTest, DamageOfNoPartitionIsGivenUpAtOnce) {
     start();
     damage({});
     loop_.run_for(seconds(1));
-    EXPECT_THAT(steps_, ElementsAre("give up", "gone"));
+    EXPECT_THAT(steps_, ElementsAre("give up", "epoch", "gone"));
 }
 
 TEST_F(DamageHealerTest, WhatAnEarlierLifeHasMarkedIsEmptiedAndRefilled) {
     start({here});
     loop_.run_for(seconds(1));
-    EXPECT_THAT(steps_, ElementsAre("mark 7", "give up", "empty 7", "gone", "refill 7"));
+    EXPECT_THAT(steps_, ElementsAre("mark 7", "give up", "empty 7", "epoch", "gone", "refill 7"));
 }
 
 TEST_F(DamageHealerTest, WhatIsMarkedIsTriedAgainUntilItIsEmptied) {
@@ -305,7 +355,7 @@ TEST_F(DamageHealerTest, WhatIsMarkedIsTriedAgainUntilItIsEmptied) {
     empty_status_ = absl::OkStatus();
     steps_.clear();
     loop_.run_for(DamageHealer::rest_max + seconds(1));
-    EXPECT_THAT(steps_, ElementsAre("mark 7", "give up", "empty 7", "gone", "refill 7"));
+    EXPECT_THAT(steps_, ElementsAre("mark 7", "give up", "empty 7", "epoch", "gone", "refill 7"));
 }
 
 }  // namespace
