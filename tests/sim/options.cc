@@ -206,6 +206,19 @@ void draw_workload(RunOptions& options) {
     if (draw.chance(50)) workload.link_duplicates_per_million = draw.between(1'000, 100'000);
 }
 
+// Much that is missed at once, and nobody but the comparison of replicas to bring it: in many
+// pages, some of which are lost on the way. Drawn together, as each alone is harmless.
+void draw_imports(RunOptions& options) {
+    Draw draw(options.seed, "options: imports");
+    if (!draw.chance(40)) return;
+    options.workload.imported_keys = draw.between(20, 80);
+    if (!options.faults.any() || !draw.chance(60)) return;
+    options.node.hint_bytes_max = 0;
+    options.node.entropy_page_bytes = draw.one_of(std::array<size_t, 3>{1, 200, 1000});
+    uint32_t& loss = options.faults.weather.loss_per_million;
+    loss = std::max(loss, draw.between(10'000, 100'000));
+}
+
 double in_seconds(base::Duration duration) {
     return static_cast<double>(duration.count()) * 1e-9;
 }
@@ -260,12 +273,16 @@ RunOptions draw_options(const Asked& asked) {
     draw_cluster(options, asked);
     draw_faults(options);
     draw_workload(options);
+<<<<<<< HEAD
     // A write that one replica alone acknowledged may rot with its disk, and so may all of a group
     // that has but one.
     options.faults.rotten_tables =
         options.faults.any() && options.nodes >= 3 && options.node.seat_count >= 3 &&
         options.workload.own_quorums == 0 && options.workload.second_namespace_replicas != 1 &&
         Draw(options.seed, "options: rotten tables").chance(50);
+=======
+    draw_imports(options);
+>>>>>>> stale
     // A request must fit into what a shard may have under way: a quarter of its share.
     if (options.workload.nasty_keys) {
         options.node.memory_bytes_max =
@@ -355,6 +372,8 @@ std::string to_string(const RunOptions& options) {
             : fmt::format("; a second namespace with N={}", workload.second_namespace_replicas));
     if (workload.expiring > 0)
         out += fmt::format("  the values of {}% of the puts expire\n", workload.expiring);
+    if (workload.imported_keys > 0)
+        out += fmt::format("  {} keys are imported at once\n", workload.imported_keys);
     if (workload.policy_namespaces) {
         out += fmt::format(
             "  namespaces of last_write_wins and of reject_stale; {} editors of {} documents, "

@@ -95,6 +95,8 @@ struct WorkloadOptions {
     uint32_t editors = 0;
     uint32_t documents = 0;
     base::Duration thought_mean = std::chrono::seconds(1);
+    // Keys that one client writes, reads and deletes all at once; 0: there is no such client.
+    uint32_t imported_keys = 0;
     uint32_t lone_users = 1;
     // Clients that read with R = 1 and their session's token.
     uint32_t session_users = 2;

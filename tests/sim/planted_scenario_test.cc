@@ -84,6 +84,7 @@ class Script : public Scenario {
     void a_coordinator_dies_before_all_have_its_put();
     void a_log_is_damaged_before_its_end();
     void a_table_rots();
+    void deletes_are_pulled_over_a_bad_link();
 
     // Members and seats.
     void a_cluster_grows_and_its_founder_is_cut_off();
@@ -547,6 +548,34 @@ void Script::a_log_is_damaged_before_its_end() {
     heal();
 }
 
+// One page for each delete; by then the others may forget what all have seen.
+void Script::deletes_are_pulled_over_a_bad_link() {
+    constexpr size_t keys = 40;
+    RunOptions options = unaudited(plain(3, 3));
+    options.workload.keys = keys;
+    options.node.hint_bytes_max = 0;
+    options.node.entropy_page_bytes = 1;
+    settle(options);
+    for (size_t key = 0; key < keys; ++key) {
+        use_key(key);
+        put(1, "deleted", {.w = 3});
+    }
+    isolate(3);
+    for (size_t key = 0; key < keys; ++key) {
+        use_key(key);
+        remove(1);
+    }
+    run_for(seconds(60));
+    simulation_->network().set_faults({.loss_per_million = 100'000});
+    heal();
+    run_for(seconds(60));
+    simulation_->network().set_faults({});
+    for (size_t key = 0; key < keys; ++key) {
+        use_key(key);
+        read(3, 2);
+    }
+}
+
 void Script::a_cluster_grows_and_its_founder_is_cut_off() {
     form(plain(3, 1));
     put(1, "v", {.w = 3});
@@ -668,6 +697,7 @@ constexpr auto all_scripts = std::to_array<Scripted>({
     {PlantedBug::hint_dropped_when_seen_alive, "I10", &Script::a_stand_in_meets_the_holder_again},
     {PlantedBug::removal_ends_above_bottom, "I13", &Script::deleted_keys_are_compacted},
     {PlantedBug::session_token_ignored, "I17", &Script::a_session_reads_where_its_write_is_missing},
+    {PlantedBug::page_counts_when_sent, "I3", &Script::deletes_are_pulled_over_a_bad_link},
     {PlantedBug::mints_over_own_replica, "I15", &Script::a_node_that_missed_a_put_gets_the_next},
 });
 

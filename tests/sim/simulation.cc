@@ -84,6 +84,7 @@ Simulation::~Simulation() {
     workload_.reset();
     session_users_.reset();
     editors_.reset();
+    importer_.reset();
 }
 
 bool Simulation::run_until(SimTime end) {
@@ -120,6 +121,10 @@ bool Simulation::form() {
         Editors::World{
             .scheduler = scheduler_, .random = random_, .options = options_, .oracle = oracle_},
         name_spaces_);
+    importer_ = std::make_unique<Importer>(
+        Importer::World{
+            .scheduler = scheduler_, .random = random_, .options = options_, .oracle = oracle_},
+        name_spaces_.front());
     audit_ = std::make_unique<DiskAudit>(DiskAudit::World{
         .cluster = *cluster_,
         .oracle = oracle_,
@@ -205,6 +210,7 @@ void Simulation::work() {
     workload_->begin(*operations_);
     session_users_->begin(*operations_);
     editors_->begin(*operations_);
+    importer_->begin(*operations_);
     run_until(end);
     // Where the drawn faults keep the only holders away for most of the time, more time is needed
     // to prove as much.
@@ -214,6 +220,7 @@ void Simulation::work() {
     workload_->end();
     session_users_->end();
     editors_->end();
+    importer_->end();
     cluster_->set_recovery_crashes(0);
     cluster_->set_damaged_logs(0);
     cluster_->set_wrong_configurations(0);

@@ -16,6 +16,7 @@
 #include "tests/sim/disk_audit.h"
 #include "tests/sim/editors.h"
 #include "tests/sim/faults.h"
+#include "tests/sim/importer.h"
 #include "tests/sim/operations.h"
 #include "tests/sim/session_users.h"
 #include "tests/sim/workload.h"
@@ -101,6 +102,7 @@ class Simulation {
     std::unique_ptr<Workload> workload_;
     std::unique_ptr<SessionUsers> session_users_;
     std::unique_ptr<Editors> editors_;
+    std::unique_ptr<Importer> importer_;
     std::unique_ptr<Operations> operations_;
     base::Duration convergence_{0};
 };
