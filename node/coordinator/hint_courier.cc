@@ -111,6 +111,7 @@ void HintCourier::load_hint(const HintKey& hint,
             context_.loop.post(
                 [this, loaded = std::move(loaded), done = std::move(done)]() mutable {
                     if (!stopped_) {
+                        context_.store.note_damage(loaded.status());
                         done(loaded.ok() ? *std::move(loaded) : std::nullopt);
                     }
                 });

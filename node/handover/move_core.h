@@ -125,6 +125,8 @@ class MoveCore {
     bool stores(uint32_t replicas) const;
     const SeatRecords& durable() const { return durable_; }
     size_t count_of(SeatState state) const;
+    // It fills or holds a seat, or has fenced one whose data it keeps.
+    bool is_active() const { return lowest_active_seat() < seat_count_max; }
     // No seat is on its way from here or to here, and none is offered.
     bool is_at_rest() const;
 

@@ -203,6 +203,11 @@ std::vector<HeldSeat> Mover::held(base::PartitionId partition) const {
     return seats;
 }
 
+bool Mover::is_active(base::PartitionId partition) const {
+    const Shell* shell = find(partition);
+    return shell != nullptr && shell->core->is_active();
+}
+
 bool Mover::is_at_rest(base::PartitionId partition) const {
     const Shell* shell = find(partition);
     return shell != nullptr && shell->core->is_at_rest();

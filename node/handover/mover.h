@@ -109,6 +109,8 @@ class Mover {
     // Those of one partition.
     std::vector<HeldSeat> held(base::PartitionId partition) const;
     size_t count_of(SeatState state) const;
+    // This node fills or holds a seat of the partition, or has fenced one whose data it keeps.
+    bool is_active(base::PartitionId partition) const;
     // No seat of the partition is on its way from here or to here. It stays so while its targets
     // are unknown (set_targets() with none).
     bool is_at_rest(base::PartitionId partition) const;

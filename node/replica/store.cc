@@ -514,6 +514,7 @@ void ReplicaStore::read_index(GroupId id, Group& group, const Frontier& stable) 
         [this, id, drops = drop_count(id), stable](const absl::Status& status) {
             const auto found = groups_.find(id);
             if (drops != drop_count(id) || found == groups_.end()) return;
+            note_damage(id, status);
             found->second->index_is_read = false;
             if (status.ok()) {
                 found->second->stable = stable;
@@ -598,6 +599,7 @@ void ReplicaStore::drop_page(GroupId group, Done done) {
         },
         [this, group, done = std::move(done)](
             absl::StatusOr<std::vector<std::string>> keys) mutable {
+            note_damage(group, keys.status());
             if (!keys.ok() || keys->empty()) {
                 done(keys.status());
                 return;

@@ -118,6 +118,10 @@ class ReplicaStore final : public GroupAccess {
     // Of which groups, as far as that is known.
     std::vector<GroupId> damaged_groups() const;
     void put_frontier(storage::WriteBatch& batch, GroupId group) const;
+    // Something else of the engine could not be read.
+    void note_damage(const absl::Status& status) {
+        if (absl::IsDataLoss(status)) damage_.Update(status);
+    }
     bool is_damaged(GroupId group) const { return damaged_groups_.contains(group); }
     // Something is stored of the group, or may be.
     bool has_data(GroupId group) const;

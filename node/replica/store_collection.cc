@@ -50,6 +50,7 @@ void ReplicaStore::collect_page(std::shared_ptr<Collection> collection) {
             return group_reader::tombstones_page(engine_, group, before, next, tombstones_per_page);
         },
         [this, collection = std::move(collection)](Page page) mutable {
+            note_damage(collection->group, page.status());
             if (!page.ok()) {
                 collection->done(page.status());
             } else if (page->empty()) {

@@ -103,24 +103,25 @@ absl::Status ShardHealing::damage() const {
 void ShardHealing::find_damage(
     absl::AnyInvocable<void(absl::StatusOr<DamageHealer::Damage>)> done) {
     using Ranges = absl::StatusOr<std::vector<storage::KeyRange>>;
-    jobs_.run<Ranges>(
-        [this] { return parts_.store.engine().find_damage(); },
-        [this, done = std::move(done)](Ranges ranges) mutable {
-            if (!ranges.ok()) return done(ranges.status());
-            auto finding = std::make_shared<Finding>();
-            finding->damage.ranges = *std::move(ranges);
-            finding->done = std::move(done);
-            for (const GroupId group : parts_.store.groups()) {
-                if (parts_.store.has_data(group) && takes_from(finding->damage.ranges, group)) {
-                    finding->damage.partitions.insert(group.partition);
-                }
-            }
-            finding->groups = parts_.store.damaged_groups();
-            if (finding->groups.empty() && finding->damage.empty()) {
-                finding->groups = parts_.store.groups();
-            }
-            check_groups(finding);
-        });
+    jobs_.run<Ranges>([this] { return parts_.store.engine().find_damage(); },
+                      [this, done = std::move(done)](Ranges ranges) mutable {
+                          if (!ranges.ok()) return done(ranges.status());
+                          auto finding = std::make_shared<Finding>();
+                          finding->damage.ranges = *std::move(ranges);
+                          finding->done = std::move(done);
+                          for (const GroupId group : parts_.store.groups()) {
+                              if (parts_.mover.is_active(group.partition) &&
+                                  parts_.store.has_data(group) &&
+                                  takes_from(finding->damage.ranges, group)) {
+                                  finding->damage.partitions.insert(group.partition);
+                              }
+                          }
+                          finding->groups = parts_.store.damaged_groups();
+                          if (finding->groups.empty() && finding->damage.empty()) {
+                              finding->groups = parts_.store.groups();
+                          }
+                          check_groups(finding);
+                      });
 }
 
 // A checksum of the engine does not notice all that may be wrong with a group.
@@ -133,7 +134,10 @@ void ShardHealing::check_groups(const std::shared_ptr<Finding>& finding) {
     finding->groups.pop_back();
     parts_.store.check(group, [this, finding, group](const absl::Status& status) {
         if (absl::IsDataLoss(status)) {
-            finding->damage.partitions.insert(group.partition);
+            // What is left of a seat that was given away is removed as far as it is there.
+            if (parts_.mover.is_active(group.partition)) {
+                finding->damage.partitions.insert(group.partition);
+            }
         } else if (!status.ok()) {
             finding->done(status);
             return;

@@ -273,16 +273,13 @@ RunOptions draw_options(const Asked& asked) {
     draw_cluster(options, asked);
     draw_faults(options);
     draw_workload(options);
-<<<<<<< HEAD
+    draw_imports(options);
     // A write that one replica alone acknowledged may rot with its disk, and so may all of a group
     // that has but one.
     options.faults.rotten_tables =
         options.faults.any() && options.nodes >= 3 && options.node.seat_count >= 3 &&
         options.workload.own_quorums == 0 && options.workload.second_namespace_replicas != 1 &&
         Draw(options.seed, "options: rotten tables").chance(50);
-=======
-    draw_imports(options);
->>>>>>> stale
     // A request must fit into what a shard may have under way: a quarter of its share.
     if (options.workload.nasty_keys) {
         options.node.memory_bytes_max =

@@ -471,16 +471,38 @@ TEST_F(ReplicaStoreLoadTest, WhatADamagedGroupHasLostIsKnownUntilItIsGone) {
     EXPECT_EQ(store.summary(group(2))->buckets, scan_buckets(rig.engine, group(2)));
 }
 
-TEST_F(ReplicaStoreLoadTest, AWriteIsUnsharedWhileItIsInItsRecordAndTheOthersHaveNotSeenIt) {
+// Without it tombstones stayed for ever where a block of the index had rotted.
+TEST_F(ReplicaStoreLoadTest, DamageOfTheIndexAndOfTheListOfTombstonesIsMetByWhoReadsThem) {
+    const Dot seen = rig.write(group(1), key("a"), 1, "value");
+    rig.write(group(2), key("b"), 1, "value");
+    put(storage_keys::indexed_dots_prefix(group(1)) + "nonsense", "a");
+    put(storage_keys::tombstones_prefix(group(2)) + "nonsense", "b");
+    rig.settle();
     ASSERT_TRUE(store.load().ok());
     rig.settle();
-    const auto write = [&](const char* name, uint64_t sequence) {
-        const Dot dot = rig.write(group(1), key(name), sequence, "value");
-        rig.settle();
-        return dot;
-    };
-    const Dot a = write("a", 1);
-    const Dot b = write("b", 2);
+    EXPECT_THAT(store.damaged_groups(), IsEmpty());
+    Frontier stable;
+    stable.add(seen);
+    store.set_stable(group(1), stable);
+    rig.settle();
+    EXPECT_THAT(store.damaged_groups(), ElementsAre(group(1)));
+    absl::Status collected;
+    store.collect(
+        group(2),
+        UINT64_MAX,
+        [](base::NamespaceId) { return std::optional<bool>(false); },
+        [&](const auto& result) { collected = result.status(); });
+    rig.settle();
+    EXPECT_TRUE(absl::IsDataLoss(collected)) << collected;
+    EXPECT_THAT(store.damaged_groups(), ElementsAre(group(1), group(2)));
+}
+
+TEST_F(ReplicaStoreLoadTest, AWriteIsUnsharedWhileItIsInItsRecordAndTheOthersHaveNotSeenIt) {
+    const Dot a = rig.write(group(1), key("a"), 1, "value");
+    const Dot b = rig.write(group(1), key("b"), 2, "value");
+    rig.settle();
+    ASSERT_TRUE(store.load().ok());
+    rig.settle();
     const auto unshared = [&](const Frontier& others) {
         std::vector<Dot> dots;
         store.unshared(group(1), others, 10, [&](const auto& found) {
