@@ -64,7 +64,8 @@ void PartitionSync::tell(GroupId group) {
             Frontier().encode(*question.mutable_check()->mutable_frontier());
             question.mutable_check()->set_root_hash(root_hash(own->buckets));
             *question.mutable_check()->mutable_report() = *std::move(report);
-            exchange_.ask(group,
+            telling_ = std::make_unique<Exchange>(runtime_, request_.from);
+            telling_->ask(group,
                           std::move(question),
                           peer::EntropyMessage::kChecked,
                           [this, group](const absl::Status& status, const peer::EntropyMessage*) {

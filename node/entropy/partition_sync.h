@@ -63,6 +63,9 @@ class PartitionSync {
     Done done_;
     // Still to do, last first.
     std::vector<GroupId> groups_;
+    // Of one group: what the peer says of the partition, and of another group, is of another
+    // instance.
+    std::unique_ptr<Exchange> telling_;
     std::unique_ptr<BulkCopy> copy_;
     std::unique_ptr<SyncSession> session_;
     Lifeline lifeline_;

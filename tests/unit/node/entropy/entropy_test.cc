@@ -213,6 +213,27 @@ TEST_F(EntropyTest, AnInterruptedSessionUnitesNothingAndTheNextOneCompletes) {
     EXPECT_TRUE(are_equal());
 }
 
+// A node was refilled from such a one for ever, in vain.
+TEST_F(EntropyTest, WhoTellsItsEpochTakesOverFromOneThatOnceDroppedTheGroup) {
+    make(2, 5);
+    for (int i = 0; i < 20; ++i) {
+        const std::string key = group_key(base::default_namespace_id, "k" + std::to_string(i));
+        written_.emplace_back(
+            key, replicas_[1]->groups.write(group_a, key, replicas_[1]->actor(), "v", false));
+    }
+    replicas_[1]->groups.drops[group_a] = 3;
+    absl::Status outcome = absl::UnknownError("not ended");
+    replicas_[0]->entropy.start_partition_sync({.partition = group_a.partition,
+                                                .from = replicas_[1]->self,
+                                                .is_copy = true,
+                                                .is_fill = true,
+                                                .tells_epoch = true},
+                                               [&](absl::Status status) { outcome = status; });
+    loop_.run_for(seconds(20));
+    EXPECT_TRUE(outcome.ok()) << outcome;
+    EXPECT_TRUE(are_equal());
+}
+
 // A pull of 100 keys during which `meanwhile` happens to the peer, after the third records.
 struct EntropyPeerTest : EntropyTest {
     absl::Status pull(const std::function<void()>& meanwhile) {
