@@ -58,8 +58,7 @@ namespace starling::base {
     BUG(expired_value_shown)            \
     BUG(hint_replaces_another)          \
     BUG(hint_dropped_when_seen_alive)   \
-    BUG(removal_ends_above_bottom)      \
-    BUG(page_counts_when_sent)
+    BUG(removal_ends_above_bottom)
 
 enum class PlantedBug {
     none,

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/mark.h"
-#include "base/planted.h"
 
 namespace starling::node {
 
@@ -27,17 +26,15 @@ RecordFingerprints SentRecords::take(const Question& question) {
     std::rotate(session, session + 1, sessions_.end());
     Session& known = sessions_.back();
     if (question.request < known.last.request) return {};
-    const bool is_repeat = question.request == known.last.request;
-    const bool was_merged = known.is_single && question.request == known.last.request + 1;
-    if (was_merged || STARLING_PLANTED(page_counts_when_sent)) {
-        for (const absl::uint128& fingerprint : known.page) {
-            if (known.merged.size() < records_max) known.merged.insert(fingerprint);
-        }
-    }
-    if (is_repeat) {
+    if (question.request == known.last.request) {
         STARLING_MARK(entropy_page_asked_for_again);
         known.is_single = false;
         return std::exchange(known.merged, {});
+    }
+    if (known.is_single && question.request == known.last.request + 1) {
+        for (const absl::uint128& fingerprint : known.page) {
+            if (known.merged.size() < records_max) known.merged.insert(fingerprint);
+        }
     }
     known.last = question;
     known.is_single = true;

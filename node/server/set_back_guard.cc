@@ -41,6 +41,7 @@ void SetBackGuard::refill_emptied(base::PartitionId partition) {
     ++watched.round;
     watched.taken.clear();
     suspended_.erase(partition);
+    if (STARLING_PLANTED(emptied_counts)) return end_refill(partition);
     if (!watched.is_busy) refill(partition);
     arm();
 }
@@ -58,7 +59,6 @@ bool SetBackGuard::counts(base::PartitionId partition) const {
     if (suspended_.contains(partition)) return false;
     const auto watched = watched_.find(partition);
     if (watched == watched_.end()) return true;
-    if (watched->second.is_emptied && STARLING_PLANTED(emptied_counts)) return true;
     return !watched->second.is_refilling && !is_patient();
 }
 
