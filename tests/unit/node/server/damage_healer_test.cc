@@ -144,7 +144,7 @@ TEST_F(DamageHealerTest, APartitionIsEmptiedOnlyWhenTheOthersCountAndNoOldReques
     EXPECT_FALSE(was_to_check_);
     answer_both(here);
     loop_.run_for(request_max);
-    EXPECT_THAT(steps_, ElementsAre("suspend 7"));
+    EXPECT_FALSE(was_to_check_) << "a request may be under way still";
     loop_.run_for(seconds(4));
     EXPECT_THAT(steps_, ElementsAre("suspend 7")) << "they have not answered anew";
     EXPECT_TRUE(was_to_check_);
