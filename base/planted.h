@@ -58,7 +58,8 @@ namespace starling::base {
     BUG(expired_value_shown)            \
     BUG(hint_replaces_another)          \
     BUG(hint_dropped_when_seen_alive)   \
-    BUG(removal_ends_above_bottom)
+    BUG(removal_ends_above_bottom)      \
+    BUG(scrub_reads_no_blocks)
 
 enum class PlantedBug {
     none,

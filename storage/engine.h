@@ -16,8 +16,9 @@
 //    full disk writes get `resource_exhausted`, and the engine heals when space returns. Damage
 //    that background work meets stops merging, and nothing else, until give_up() (see damage()).
 // 4. Damaged data is never returned: `data_loss`, naming file and offset. Damage of tables and
-//    values, not of logs, is healed in place: find_damage() says which keys are lost, give_up()
-//    makes do without them, and who has them elsewhere puts them again.
+//    values, not of logs, is healed in place: scrub() meets it before it is needed, find_damage()
+//    says which keys are lost, give_up() makes do without them, and who has them elsewhere puts
+//    them again.
 //
 // 5. A value may carry an expiry, an absolute time. From then on it is absent: for get(), for
 //    iterators, for the conditions of write_if(). What has been seen to expire stays expired while
@@ -206,6 +207,13 @@ struct KeyRange {
     friend bool operator==(const KeyRange&, const KeyRange&) = default;
 };
 
+struct ScrubStep {
+    // Read from the disk.
+    uint64_t bytes = 0;
+    // The round is complete.
+    bool is_last = false;
+};
+
 class Engine {
   public:
     virtual ~Engine() = default;
@@ -246,6 +254,13 @@ class Engine {
     // hold keys that can be read, and keys that were never there. Errors of the disk that are no
     // damage are returned as they are. cancelled: close() came between.
     virtual absl::StatusOr<std::vector<KeyRange>> find_damage() = 0;
+    // Looks for damage piece by piece, before somebody needs what is there: reads on where the last
+    // call stopped, as find_damage() does, until it has read `bytes` (at least one block or value),
+    // or has come to the end of a round. In a round all is read that was there at its beginning and
+    // still is; the next call begins another. data_loss: it met damage; damage() says so from then
+    // on. cancelled, and errors of the disk, as find_damage(). After an error the next call goes on
+    // behind what could not be read.
+    virtual absl::StatusOr<ScrubStep> scrub(uint64_t bytes) = 0;
     // Gives up what cannot be read in `ranges`, which find_damage() returned: from then on a key
     // there may be absent, or hold what it held at some earlier time; all others are as they were.
     // Iterators that are open go on to meet the damage. Durable once OK, and then damage() is OK.
@@ -257,7 +272,8 @@ class Engine {
     // one of compact() is; cancelled, as above. Of `ranges` some may be given up then; all is once
     // a later call is OK.
     virtual absl::Status give_up(std::span<const KeyRange> ranges) = 0;
-    // The first damage that background work met: nothing is merged any more until give_up(). Writes
+    // The first damage that background work or scrub() met: nothing is merged any more until
+    // give_up(). Writes
     // are taken for as long as there is room for what is not merged. OK: none was met.
     virtual absl::Status damage() const = 0;
     // Of the disk (of memory, where nothing else is) that the keys in [begin, end) take, without

@@ -42,8 +42,9 @@ class ReadOnlyEngine final : public Engine {
     absl::Status checkpoint(const std::string&) override { return refused(); }
     absl::Status compact() override { return refused(); }
     absl::StatusOr<std::vector<KeyRange>> find_damage() override { return engine_->find_damage(); }
+    absl::StatusOr<ScrubStep> scrub(uint64_t bytes) override { return engine_->scrub(bytes); }
     absl::Status give_up(std::span<const KeyRange>) override { return refused(); }
-    absl::Status damage() const override { return absl::OkStatus(); }
+    absl::Status damage() const override { return engine_->damage(); }
     uint64_t approximate_bytes(std::string_view begin, std::string_view end) const override {
         return engine_->approximate_bytes(begin, end);
     }

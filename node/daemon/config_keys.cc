@@ -362,6 +362,10 @@ void add_time_keys(std::vector<ConfigKey>& keys) {
         STARLING_MEMBER(base::Duration, node.entropy_pause_latency),
         milliseconds(1),
         minutes(1));
+    add("scrub_period",
+        STARLING_MEMBER(base::Duration, node.scrub_period),
+        minutes(1),
+        hours(8760));
     add("gossip_probe_interval",
         STARLING_MEMBER(base::Duration, node.gossip_probe_interval),
         milliseconds(50),

@@ -73,6 +73,9 @@ struct NodeOptions {
     base::Duration entropy_pause_latency = std::chrono::milliseconds(100);
     // Of one answer to a question for data.
     size_t entropy_page_bytes = EntropyOptions().batch_bytes_max;
+    // In which everything on the disk is read once, to find damage before it is needed. More often
+    // where there is little (Scrubber).
+    base::Duration scrub_period = std::chrono::hours(168);
     // As the detector was measured: within 10 s all of 50 nodes know of a dead one, at 5 % loss.
     base::Duration gossip_probe_interval = gossip::SwimOptions().probe_interval;
     uint32_t fills_at_once = 8;

@@ -149,6 +149,11 @@ void Shard::make_parts() {
                             .workers = environment_.workers,
                             .random = random_},
         options_.deadline_max);
+    scrubber_ = std::make_unique<Scrubber>(static_cast<Scrubber::Host&>(*this),
+                                           *engine_,
+                                           loop,
+                                           environment_.workers,
+                                           options_.scrub_period);
 }
 
 absl::Status Shard::load(const Identity& identity) {
@@ -192,6 +197,7 @@ void Shard::start() {
     }
     guard_->watch(held);
     healing_->start();
+    scrubber_->start();
 }
 
 std::vector<base::PartitionId> Shard::own_partitions() const {
@@ -479,6 +485,7 @@ ShardStatus Shard::status() const {
     out.background_error = engine_->background_error();
     out.damage = healing_->damage();
     out.engine = engine_->statistics();
+    out.scrub = scrubber_->counts();
     out.entropy = entropy_->counters();
     out.malformed_messages = malformed_messages_ + mover_->malformed_messages();
     // A shard without requests looks at its clock here.
@@ -506,7 +513,8 @@ void Shard::note_what_tombstones_wait_for(ShardStatus& out) const {
 }
 
 bool Shard::is_idle() const {
-    return coordinator_->operation_count() == 0 && store_->is_idle() && healing_->is_idle();
+    return coordinator_->operation_count() == 0 && store_->is_idle() && healing_->is_idle() &&
+           scrubber_->is_idle();
 }
 
 void Shard::stop_background() {
@@ -514,6 +522,7 @@ void Shard::stop_background() {
     collector_->stop();
     expiry_sweep_->stop();
     mover_->stop();
+    scrubber_->stop();
     healing_->stop();
     guard_->stop();
     entropy_->stop();

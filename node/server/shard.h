@@ -29,6 +29,7 @@
 #include "node/server/inspect.h"
 #include "node/server/options.h"
 #include "node/server/replica_inspector.h"
+#include "node/server/scrubber.h"
 #include "node/server/set_back_guard.h"
 #include "node/server/shard_healing.h"
 #include "node/server/shard_random.h"
@@ -84,6 +85,7 @@ struct ShardStatus {
     // data_loss: something on the disk cannot be read, and was not given up yet.
     absl::Status damage;
     storage::EngineStatistics engine;
+    Scrubber::Counts scrub;
     EntropyCounters entropy;
     uint64_t malformed_messages = 0;
     // See RequestClock.
@@ -99,7 +101,8 @@ class Shard final : private ReplicaHost,
                     private EntropyHost,
                     private StandingHost,
                     private SetBackGuard::Host,
-                    private ShardHealing::Surroundings {
+                    private ShardHealing::Surroundings,
+                    private Scrubber::Host {
   public:
     Shard(uint32_t index,
           uint32_t shard_count,
@@ -225,6 +228,11 @@ class Shard final : private ReplicaHost,
     void drop_groups(std::vector<GroupId> groups, ShardHealing::Done done) override;
     uint32_t replicas_max() const override { return identity_.cluster.seats; }
     void healing_changed(base::PartitionId partition) override;
+    // Scrubber::Host
+    bool may_scrub() override {
+        return !healing_->is_healing() && !latency_.do_clients_wait(environment_.loop.now());
+    }
+    // Of several parts.
     void log(std::string_view severity, std::string_view line) override {
         host_.log(severity, line);
     }
@@ -289,6 +297,7 @@ class Shard final : private ReplicaHost,
     std::unique_ptr<Mover> mover_;
     std::unique_ptr<SetBackGuard> guard_;
     std::unique_ptr<ShardHealing> healing_;
+    std::unique_ptr<Scrubber> scrubber_;
 };
 
 }  // namespace starling::node

@@ -74,6 +74,9 @@ void add_shard(StatusReport& report, const ShardStatus& shard) {
     add("starling_engine_syncs_total", shard.engine.syncs);
     add("starling_block_cache_hits_total", shard.engine.block_cache_hits);
     add("starling_block_cache_misses_total", shard.engine.block_cache_misses);
+    add("starling_scrub_bytes_total", shard.scrub.bytes);
+    add("starling_scrub_rounds_total", shard.scrub.rounds);
+    add("starling_scrub_failures_total", shard.scrub.failed);
     add("starling_entropy_checks_total", shard.entropy.checks);
     add("starling_entropy_checks_equal_total", shard.entropy.checks_equal);
     add("starling_entropy_sessions_total", shard.entropy.sessions);

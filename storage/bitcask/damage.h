@@ -3,6 +3,8 @@
 // Which values cannot be read from their files any more. A hint stands in for what else is damaged
 // in a complete file (merge.h); damage to the log shows at the next start.
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +14,8 @@
 
 #include "env/file_system.h"
 #include "storage/bitcask/key_directory.h"
+#include "storage/bitcask/value_reader.h"
+#include "storage/engine.h"
 
 namespace starling::storage::bitcask {
 
@@ -23,12 +27,58 @@ struct LostValue {
     absl::Status error;
 };
 
-// Reads the value of every key from its file, opened anew; of the log those alone that are not in
-// memory. Ascending by key. Errors that are no damage are returned as they are. cancelled:
-// `should_stop` said so; it is asked once for each key.
+// Reads the newest value of every key from its file, opened anew, ascending by key; of the log
+// those alone that are not in memory. Errors that are no damage are returned as they are.
+// cancelled: `should_stop` said so; it is asked once for each key.
+class ValueSearch {
+  public:
+    // Behind this key; nullopt: from the first one on. Everything is borrowed.
+    ValueSearch(env::FileSystem& files,
+                const std::string& directory,
+                const KeyDirectory& keys,
+                std::optional<std::string> behind,
+                absl::FunctionRef<bool()> should_stop);
+
+    // The next one; false: there is none.
+    absl::StatusOr<bool> next();
+    // Where it has come to.
+    const std::optional<std::string>& behind() const { return behind_; }
+    // Read by the last next().
+    uint64_t bytes() const { return bytes_; }
+    // The last next() has found this; nullopt: nothing is lost there.
+    const std::optional<LostValue>& lost() const { return lost_; }
+
+  private:
+    const KeyDirectory& keys_;
+    const absl::FunctionRef<bool()> should_stop_;
+    ValueReader values_;
+    std::optional<std::string> behind_;
+    uint64_t bytes_ = 0;
+    std::optional<LostValue> lost_;
+};
+
+// All of them.
 absl::StatusOr<std::vector<LostValue>> find_lost_values(env::FileSystem& files,
                                                         const std::string& directory,
                                                         const KeyDirectory& keys,
                                                         absl::FunctionRef<bool()> should_stop);
+
+// Goes through the values again and again, and in pieces.
+class Scrub {
+  public:
+    // All borrowed.
+    Scrub(env::FileSystem& files, const std::string& directory, const KeyDirectory& keys)
+        : files_(files), directory_(directory), keys_(keys) {}
+
+    // As Engine::scrub(). A key that comes meanwhile belongs to the round when it lies ahead.
+    absl::StatusOr<ScrubStep> read_on(uint64_t bytes, absl::FunctionRef<bool()> should_stop);
+
+  private:
+    env::FileSystem& files_;
+    const std::string& directory_;
+    const KeyDirectory& keys_;
+    // The last key that was looked at; nullopt: no round is under way.
+    std::optional<std::string> behind_;
+};
 
 }  // namespace starling::storage::bitcask

@@ -37,7 +37,11 @@ Maintenance::Maintenance(std::string directory,
                          const EngineOptions& options,
                          Parts parts,
                          FileList list)
-    : directory_(std::move(directory)), options_(options), parts_(parts), list_(std::move(list)) {}
+    : directory_(std::move(directory)),
+      options_(options),
+      parts_(parts),
+      list_(std::move(list)),
+      scrub_(parts_.files, directory_, parts_.keys) {}
 
 void Maintenance::schedule_if_due() {
     if (parts_.keys.is_stale(options_.bitcask_stale_bytes_max) && damage().ok()) {
@@ -157,8 +161,7 @@ absl::Status Maintenance::merge(const std::vector<ListedFile>& inputs) {
         merge_files(parts_.files, parts_.keys, inputs, std::move(options));
     if (absl::IsDataLoss(made.status())) {
         STARLING_MARK(bitcask_merge_met_damage);
-        absl::MutexLock lock(&error_mutex_);
-        damage_ = made.status();
+        met_damage(made.status());
     }
     STARLING_ASSIGN_OR_RETURN(const Merged merged, std::move(made));
 
@@ -284,6 +287,19 @@ absl::StatusOr<std::vector<KeyRange>> Maintenance::find_damage() {
     return united(std::move(ranges));
 }
 
+absl::StatusOr<ScrubStep> Maintenance::scrub(uint64_t bytes) {
+    if (!gate_->enter()) {
+        return closing();
+    }
+    const absl::Cleanup leave = [this] { gate_->leave(); };
+    absl::MutexLock lock(&scrub_mutex_);
+    auto step = scrub_.read_on(bytes, [this] { return gate_->shut(); });
+    if (absl::IsDataLoss(step.status())) {
+        met_damage(step.status());
+    }
+    return step;
+}
+
 absl::Status Maintenance::give_up(std::span<const KeyRange> ranges) {
     if (!gate_->enter()) {
         return closing();
@@ -366,6 +382,11 @@ absl::Status Maintenance::note(absl::Status status) {
         set_error(status);
     }
     return status;
+}
+
+void Maintenance::met_damage(const absl::Status& damage) {
+    absl::MutexLock lock(&error_mutex_);
+    damage_.Update(damage);
 }
 
 absl::Status Maintenance::damage() const {

@@ -5,8 +5,8 @@
 // for compact(), checkpoint() and give_up(), on the caller's thread.
 //
 // After an error other than a full disk nothing is done any more. After a full disk the work is
-// tried again at the next schedule(). After a merge has met damage there is none until give_up() is
-// OK. Thread-safe.
+// tried again at the next schedule(). After a merge or scrub() has met damage there is none until
+// give_up() is OK. Thread-safe.
 
 #include <atomic>
 #include <cstdint>
@@ -66,8 +66,9 @@ class Maintenance {
     void remove_unused_files();
     // As Engine's, on this thread.
     absl::StatusOr<std::vector<KeyRange>> find_damage();
+    absl::StatusOr<ScrubStep> scrub(uint64_t bytes);
     absl::Status give_up(std::span<const KeyRange> ranges);
-    // The first that a merge met since give_up(); OK: none.
+    // The first that a merge or scrub() met since give_up(); OK: none.
     absl::Status damage() const;
 
     // The first error; OK: none.
@@ -94,6 +95,7 @@ class Maintenance {
     absl::StatusOr<uint64_t> room() const;
     absl::Status fill_checkpoint(const std::string& directory, const FileList& list) const;
     absl::Status note(absl::Status status);
+    void met_damage(const absl::Status& damage);
 
     // Constant after construction.
     const std::string directory_;
@@ -117,6 +119,9 @@ class Maintenance {
     // The list on the disk may name them or not, since replacing it failed; the next one that is
     // written does not.
     std::vector<DataFilePtr> unsettled_ ABSL_GUARDED_BY(work_mutex_);
+
+    absl::Mutex scrub_mutex_;
+    Scrub scrub_ ABSL_GUARDED_BY(scrub_mutex_);
 
     mutable absl::Mutex error_mutex_;
     absl::Status error_ ABSL_GUARDED_BY(error_mutex_);

@@ -195,6 +195,12 @@ class InMemoryEngine final : public Engine {
         }
         return std::vector<KeyRange>();
     }
+    absl::StatusOr<ScrubStep> scrub(uint64_t) override {
+        if (closed_) {
+            return closed_error();
+        }
+        return ScrubStep{.bytes = 0, .is_last = true};
+    }
     absl::Status give_up(std::span<const KeyRange>) override {
         return closed_ ? closed_error() : absl::OkStatus();
     }

@@ -49,6 +49,7 @@ Background::Background(std::string directory, const EngineOptions& options, Part
       options_(options),
       parts_(parts),
       pace_(options.compaction_bytes_per_second),
+      scrub_(parts_.files, directory_, parts_.tables),
       picker_(options) {}
 
 Background::~Background() = default;
@@ -356,6 +357,18 @@ absl::StatusOr<std::vector<KeyRange>> Background::find_damage() {
     const absl::Cleanup leave = [this] { gate_->leave(); };
     STARLING_ASSIGN_OR_RETURN(const Damage damage, look_for_damage());
     return damage.ranges();
+}
+
+absl::StatusOr<ScrubStep> Background::scrub(uint64_t bytes) {
+    if (!gate_->enter()) {
+        return closing();
+    }
+    const absl::Cleanup leave = [this] { gate_->leave(); };
+    absl::MutexLock lock(&scrub_mutex_);
+    const auto version = parts_.catalog.version();
+    auto step = scrub_.read_on(*version, bytes, [this] { return gate_->shut(); });
+    met_damage(step.status());
+    return step;
 }
 
 absl::StatusOr<Damage> Background::look_for_damage() {
@@ -694,7 +707,7 @@ bool Background::met_damage(const absl::Status& status) {
     if (!absl::IsDataLoss(status)) {
         return false;
     }
-    STARLING_MARK(compaction_met_damage);
+    STARLING_MARK(damage_stops_merging);
     absl::MutexLock lock(&mutex_);
     if (damage_.ok()) {
         damage_ = status;

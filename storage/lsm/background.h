@@ -3,7 +3,7 @@
 // Flushes full memtables into tables and merges tables, as jobs on the workers: at most one flush
 // and one compaction at a time, and the two side by side. After an error other than a full disk
 // nothing is done any more. After a full disk the work is tried again at the next schedule(). After
-// a merge has met damage none begins until give_up() is OK; flushes go on.
+// a merge or scrub() has met damage none begins until give_up() is OK; flushes go on.
 //
 // Under a rate limit a compaction is *idle* (none is due), *submitted* (a job is queued or runs) or
 // *waiting* (a delayed job will begin it, or go on with it). It waits between its steps and, for
@@ -35,6 +35,7 @@
 #include "storage/lsm/damage.h"
 #include "storage/lsm/read_view.h"
 #include "storage/lsm/reclaim.h"
+#include "storage/lsm/scrub.h"
 #include "storage/lsm/snapshot_list.h"
 #include "storage/lsm/table_cache.h"
 #include "storage/lsm/table_writer.h"
@@ -74,13 +75,14 @@ class Background {
     // As Engine's, on this thread. What fails but for want of room, once the damage is known, is
     // error() too.
     absl::StatusOr<std::vector<KeyRange>> find_damage();
+    absl::StatusOr<ScrubStep> scrub(uint64_t bytes);
     absl::Status give_up(std::span<const KeyRange> ranges);
 
     // The first error; OK: none.
     absl::Status error() const;
     bool has_error() const { return has_error_.load(std::memory_order_acquire); }
     void set_error(const absl::Status& status);
-    // The first that a merge met since give_up(); OK: none.
+    // The first that a merge or scrub() met since give_up(); OK: none.
     absl::Status damage() const;
     // The last job found no room.
     bool disk_full() const { return disk_full_.load(std::memory_order_relaxed); }
@@ -138,7 +140,7 @@ class Background {
                                                        const Damage* given_up = nullptr);
     // All of it in one step.
     absl::Status complete(Merge& merge);
-    // Whether that is damage of a merge's inputs, which is remembered.
+    // Whether that is damage, which is remembered.
     bool met_damage(const absl::Status& status);
     absl::Status finish(Merge& merge);
     absl::Status replace(const Compaction& compaction, VersionEdit edit);
@@ -171,6 +173,8 @@ class Background {
     uint64_t hits_at_flush_ ABSL_GUARDED_BY(flush_mutex_) = 0;
     // Null: no compaction is between its steps.
     std::unique_ptr<Merge> merge_ ABSL_GUARDED_BY(compaction_mutex_);
+    absl::Mutex scrub_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
+    Scrub scrub_ ABSL_GUARDED_BY(scrub_mutex_);
 
     mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(compaction_mutex_);
     absl::Status error_ ABSL_GUARDED_BY(mutex_);

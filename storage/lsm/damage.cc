@@ -2,14 +2,12 @@
 
 #include <algorithm>
 
-#include "absl/container/flat_hash_map.h"
 #include <fmt/format.h>
 
 #include "base/mark.h"
 #include "base/status_macros.h"
 #include "storage/key_ranges.h"
 #include "storage/lsm/file_names.h"
-#include "storage/lsm/value_file.h"
 
 namespace starling::storage::lsm {
 
@@ -31,125 +29,6 @@ EntryShape shape_of(std::string_view internal_key, std::string_view stored) {
     }
     return view->is_separate ? EntryShape::separate : EntryShape::plain;
 }
-
-class Search {
-  public:
-    Search(env::FileSystem& files,
-           const std::string& directory,
-           TableCache& tables,
-           absl::FunctionRef<bool()> should_stop)
-        : files_(files),
-          directory_(directory),
-          tables_(tables),
-          should_stop_(should_stop),
-          values_(files, directory, value_files_open_max) {}
-
-    absl::Status run(const Version& version) {
-        for (const Version::ValueFile& file : version.value_files()) {
-            STARLING_RETURN_IF_ERROR(check_value_file(file));
-        }
-        for (size_t level = 0; level < level_count; ++level) {
-            for (const TablePtr& table : version.level(level)) {
-                STARLING_RETURN_IF_ERROR(check_table(*table));
-            }
-        }
-        return absl::OkStatus();
-    }
-
-    Damage take() { return std::move(damage_); }
-
-  private:
-    absl::Status check_value_file(const Version::ValueFile& file) {
-        const std::string path = value_file_path(directory_, file.number);
-        const auto size = files_.file_size(path);
-        if (absl::IsNotFound(size.status())) {
-            unfit_value_files_.emplace(file.number, missing_file(path));
-            return absl::OkStatus();
-        }
-        STARLING_RETURN_IF_ERROR(size.status());
-        if (*size != file.file_bytes) {
-            unfit_value_files_.emplace(file.number, wrong_size(path, *size, file.file_bytes));
-        }
-        return absl::OkStatus();
-    }
-
-    absl::Status check_table(const TableMetadata& table) {
-        const auto opened = tables_.open_anew(table);
-        if (absl::IsDataLoss(opened.status())) {
-            STARLING_MARK(damage_takes_a_table);
-            damage_.lose_table(table, opened.status());
-            return absl::OkStatus();
-        }
-        STARLING_RETURN_IF_ERROR(opened.status());
-        for (size_t index = 0; index < (*opened)->block_count(); ++index) {
-            STARLING_RETURN_IF_ERROR(admit_read());
-            const auto block = (*opened)->read_from_file(index);
-            if (absl::IsDataLoss(block.status())) {
-                STARLING_MARK(damage_takes_a_block);
-                const std::string_view before =
-                    index == 0 ? std::string_view(table.smallest) : (*opened)->last_key(index - 1);
-                damage_.lose_block(table,
-                                   (*opened)->block_offset(index),
-                                   {.first = std::string(user_key_of(before)),
-                                    .last = std::string(user_key_of((*opened)->last_key(index)))},
-                                   block.status());
-                continue;
-            }
-            STARLING_RETURN_IF_ERROR(block.status());
-            STARLING_RETURN_IF_ERROR(check_entries(table, *block));
-        }
-        return absl::OkStatus();
-    }
-
-    absl::Status check_entries(const TableMetadata& table, const BlockPtr& block) {
-        BlockIterator entry(block);
-        for (entry.seek_to_first(); entry.valid(); entry.next()) {
-            const EntryShape shape = shape_of(entry.key(), entry.value());
-            if (shape == EntryShape::plain) {
-                continue;
-            }
-            std::optional<ValuePointer> pointer;
-            absl::Status status;
-            if (shape == EntryShape::separate) {
-                pointer = decode_value_pointer(entry.value());
-                status = check_value(*pointer);
-            } else {
-                status = absl::DataLossError(fmt::format("{}: a value is not what its kind says",
-                                                         table_path(directory_, table.number)));
-            }
-            if (absl::IsDataLoss(status)) {
-                STARLING_MARK(damage_takes_a_value);
-                damage_.lose_entry(table, user_key_of(entry.key()), pointer, std::move(status));
-                continue;
-            }
-            STARLING_RETURN_IF_ERROR(status);
-        }
-        return absl::OkStatus();
-    }
-
-    absl::Status check_value(const ValuePointer& pointer) {
-        const auto unfit = unfit_value_files_.find(pointer.file);
-        if (unfit != unfit_value_files_.end()) {
-            return unfit->second;
-        }
-        STARLING_RETURN_IF_ERROR(admit_read());
-        return values_.read(pointer).status();
-    }
-
-    absl::Status admit_read() {
-        return should_stop_() ? absl::CancelledError("the engine is closing") : absl::OkStatus();
-    }
-
-    env::FileSystem& files_;
-    const std::string& directory_;
-    TableCache& tables_;
-    const absl::FunctionRef<bool()> should_stop_;
-    // Opened anew.
-    ValueFiles values_;
-    // Missing or of another size, and the error that says so.
-    absl::flat_hash_map<uint64_t, absl::Status> unfit_value_files_;
-    Damage damage_;
-};
 
 }  // namespace
 
@@ -215,13 +94,127 @@ void Damage::lose_entry(const TableMetadata& table,
                       .error = std::move(error)});
 }
 
+DamageSearch::DamageSearch(env::FileSystem& files,
+                           const std::string& directory,
+                           TableCache& tables,
+                           const Version& version,
+                           absl::FunctionRef<bool()> should_stop)
+    : files_(files),
+      directory_(directory),
+      tables_(tables),
+      version_(version),
+      should_stop_(should_stop),
+      values_(files, directory, value_files_open_max) {}
+
+absl::StatusOr<std::shared_ptr<const Table>> DamageSearch::open(const TableMetadata& table) {
+    STARLING_RETURN_IF_ERROR(admit_read());
+    auto opened = tables_.open_anew(table);
+    if (absl::IsDataLoss(opened.status())) {
+        STARLING_MARK(damage_takes_a_table);
+        damage_.lose_table(table, opened.status());
+        return nullptr;
+    }
+    return opened;
+}
+
+absl::StatusOr<uint64_t> DamageSearch::check_block(const TableMetadata& table,
+                                                   const Table& opened,
+                                                   size_t index) {
+    STARLING_RETURN_IF_ERROR(admit_read());
+    const auto block = opened.read_from_file(index);
+    if (absl::IsDataLoss(block.status())) {
+        STARLING_MARK(damage_takes_a_block);
+        const std::string_view before =
+            index == 0 ? std::string_view(table.smallest) : opened.last_key(index - 1);
+        damage_.lose_block(table,
+                           opened.block_offset(index),
+                           {.first = std::string(user_key_of(before)),
+                            .last = std::string(user_key_of(opened.last_key(index)))},
+                           block.status());
+        return opened.block_bytes(index);
+    }
+    STARLING_RETURN_IF_ERROR(block.status());
+    STARLING_ASSIGN_OR_RETURN(const uint64_t value_bytes, check_entries(table, *block));
+    return opened.block_bytes(index) + value_bytes;
+}
+
+absl::StatusOr<uint64_t> DamageSearch::check_entries(const TableMetadata& table,
+                                                     const BlockPtr& block) {
+    uint64_t bytes = 0;
+    BlockIterator entry(block);
+    for (entry.seek_to_first(); entry.valid(); entry.next()) {
+        const EntryShape shape = shape_of(entry.key(), entry.value());
+        if (shape == EntryShape::plain) {
+            continue;
+        }
+        std::optional<ValuePointer> pointer;
+        absl::Status status;
+        if (shape == EntryShape::separate) {
+            pointer = decode_value_pointer(entry.value());
+            status = check_value(*pointer);
+            bytes += pointer->record_bytes();
+        } else {
+            status = absl::DataLossError(fmt::format("{}: a value is not what its kind says",
+                                                     table_path(directory_, table.number)));
+        }
+        if (absl::IsDataLoss(status)) {
+            STARLING_MARK(damage_takes_a_value);
+            damage_.lose_entry(table, user_key_of(entry.key()), pointer, std::move(status));
+            continue;
+        }
+        STARLING_RETURN_IF_ERROR(status);
+    }
+    return bytes;
+}
+
+absl::Status DamageSearch::check_value(const ValuePointer& pointer) {
+    STARLING_RETURN_IF_ERROR(check_value_file(pointer.file));
+    STARLING_RETURN_IF_ERROR(admit_read());
+    return values_.read(pointer).status();
+}
+
+absl::Status DamageSearch::check_value_file(uint64_t number) {
+    const auto known = value_files_.find(number);
+    if (known != value_files_.end()) {
+        return known->second;
+    }
+    const std::string path = value_file_path(directory_, number);
+    const auto size = files_.file_size(path);
+    absl::Status fits;
+    if (absl::IsNotFound(size.status())) {
+        fits = missing_file(path);
+    } else {
+        STARLING_RETURN_IF_ERROR(size.status());
+        const auto& files = version_.value_files();
+        const auto file = std::find_if(files.begin(), files.end(), [number](const auto& each) {
+            return each.number == number;
+        });
+        if (file != files.end() && *size != file->file_bytes) {
+            fits = wrong_size(path, *size, file->file_bytes);
+        }
+    }
+    return value_files_.emplace(number, std::move(fits)).first->second;
+}
+
+absl::Status DamageSearch::admit_read() const {
+    return should_stop_() ? absl::CancelledError("the engine is closing") : absl::OkStatus();
+}
+
 absl::StatusOr<Damage> find_damage(env::FileSystem& files,
                                    const std::string& directory,
                                    TableCache& tables,
                                    const Version& version,
                                    absl::FunctionRef<bool()> should_stop) {
-    Search search(files, directory, tables, should_stop);
-    STARLING_RETURN_IF_ERROR(search.run(version));
+    DamageSearch search(files, directory, tables, version, should_stop);
+    for (size_t level = 0; level < level_count; ++level) {
+        for (const TablePtr& table : version.level(level)) {
+            STARLING_ASSIGN_OR_RETURN(const auto opened, search.open(*table));
+            const size_t blocks = opened == nullptr ? 0 : opened->block_count();
+            for (size_t index = 0; index < blocks; ++index) {
+                STARLING_RETURN_IF_ERROR(search.check_block(*table, *opened, index).status());
+            }
+        }
+    }
     return search.take();
 }
 

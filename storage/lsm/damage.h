@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -30,6 +31,7 @@
 #include "storage/engine.h"
 #include "storage/lsm/compaction_picker.h"
 #include "storage/lsm/table_cache.h"
+#include "storage/lsm/value_file.h"
 #include "storage/lsm/version.h"
 
 namespace starling::storage::lsm {
@@ -75,8 +77,46 @@ class Damage {
     absl::flat_hash_set<Place> lost_values_;
 };
 
-// Reads all tables, and all values that they point to. Errors that are no damage are returned as
-// they are. cancelled: `should_stop` said so, which is asked before each read.
+// Looks at the tables of a version, one after the other. Everything is borrowed. Errors that are no
+// damage are returned as they are. cancelled: `should_stop` said so, which is asked before each
+// read.
+class DamageSearch {
+  public:
+    DamageSearch(env::FileSystem& files,
+                 const std::string& directory,
+                 TableCache& tables,
+                 const Version& version,
+                 absl::FunctionRef<bool()> should_stop);
+
+    // Null: it is lost.
+    absl::StatusOr<std::shared_ptr<const Table>> open(const TableMetadata& table);
+    // Reads a block, and the values that it points to; how many bytes that were on the disk.
+    absl::StatusOr<uint64_t> check_block(const TableMetadata& table,
+                                         const Table& opened,
+                                         size_t index);
+    // What was found.
+    const Damage& damage() const { return damage_; }
+    Damage take() { return std::move(damage_); }
+
+  private:
+    absl::StatusOr<uint64_t> check_entries(const TableMetadata& table, const BlockPtr& block);
+    absl::Status check_value(const ValuePointer& pointer);
+    absl::Status check_value_file(uint64_t number);
+    absl::Status admit_read() const;
+
+    env::FileSystem& files_;
+    const std::string& directory_;
+    TableCache& tables_;
+    const Version& version_;
+    const absl::FunctionRef<bool()> should_stop_;
+    // Opened anew.
+    ValueFiles values_;
+    // Of value files that were looked at: data_loss where they are missing or have another size.
+    absl::flat_hash_map<uint64_t, absl::Status> value_files_;
+    Damage damage_;
+};
+
+// Reads all tables, and all values that they point to. Errors as of DamageSearch.
 absl::StatusOr<Damage> find_damage(env::FileSystem& files,
                                    const std::string& directory,
                                    TableCache& tables,

@@ -61,6 +61,7 @@ class LsmEngine final : public Engine {
     absl::Status checkpoint(const std::string& directory) noexcept override;
     absl::Status compact() noexcept override;
     absl::StatusOr<std::vector<KeyRange>> find_damage() noexcept override;
+    absl::StatusOr<ScrubStep> scrub(uint64_t bytes) noexcept override;
     absl::Status give_up(std::span<const KeyRange> ranges) noexcept override;
     absl::Status damage() const override { return background_.damage(); }
     uint64_t approximate_bytes(std::string_view begin, std::string_view end) const override {
@@ -558,6 +559,13 @@ absl::StatusOr<std::vector<KeyRange>> LsmEngine::find_damage() noexcept {
         return closed_error();
     }
     return background_.find_damage();
+}
+
+absl::StatusOr<ScrubStep> LsmEngine::scrub(uint64_t bytes) noexcept {
+    if (closed_.load(std::memory_order_acquire)) {
+        return closed_error();
+    }
+    return background_.scrub(bytes);
 }
 
 absl::Status LsmEngine::give_up(std::span<const KeyRange> ranges) noexcept {

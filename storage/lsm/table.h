@@ -66,6 +66,8 @@ class Table {
     // For who goes through the file itself: its blocks, in the order of their keys.
     size_t block_count() const { return index_.block_count(); }
     uint64_t block_offset(size_t index) const { return index_.handle(index).offset; }
+    // On the disk.
+    uint64_t block_bytes(size_t index) const { return index_.handle(index).size; }
     // The internal key that block `index` ends with.
     std::string_view last_key(size_t index) const { return index_.last_key(index); }
     // Past the cache. data_loss, naming file and offset.

@@ -10,6 +10,7 @@
 #include "node/replica/group_access.h"
 #include "node/server/inspect.h"
 #include "node/version/expiry.h"
+#include "tests/sim/disk_copy.h"
 
 namespace starling::sim {
 
@@ -161,6 +162,7 @@ std::string Convergence::check_status(Machine& machine, const node::StatusReport
                            report.damage,
                            refilled);
     }
+    if (std::string why_not = check_disk(machine); !why_not.empty()) return why_not;
     if (report.hints + report.seats_filling + report.seats_fenced + report.groups_dirty == 0)
         return "";
     return fmt::format("{} has {} hints, {} seats filling, {} fenced, {} groups not in step",
@@ -169,6 +171,20 @@ std::string Convergence::check_status(Machine& machine, const node::StatusReport
                        report.seats_filling,
                        report.seats_fenced,
                        report.groups_dirty);
+}
+
+// Nobody may have met what has rotted, but the node itself is to look for it.
+std::string Convergence::check_disk(Machine& machine) {
+    if (!machine.is_damaged() || machine.is_healed()) return "";
+    for (uint32_t shard = 0; shard < options_.shards; ++shard) {
+        const absl::Status status = DiskCopy::check_readable(machine, shard);
+        if (absl::IsDataLoss(status)) {
+            return fmt::format("{} has not noticed that its disk is damaged: {}",
+                               machine.name(),
+                               std::string(status.message()));
+        }
+    }
+    return "";
 }
 
 std::string Convergence::check_rings() {

@@ -2,9 +2,10 @@
 
 // Asks, again and again after all faults have ended, whether the cluster has come to rest: every
 // node knows every node as a living member (I21), every seat is held by the node that placement
-// wants there, no hint waits, and the replicas of each group are equal to the byte: records,
-// frontier, hash tree, and the tree equal to one computed from the records (I13). When it is at
-// rest, what each owner holds on its disk goes to the oracle (I1, I3).
+// wants there, no hint waits, what has rotted on a disk was given up, and the replicas of each
+// group are equal to the byte: records, frontier, hash tree, and the tree equal to one computed
+// from the records (I13). When it is at rest, what each owner holds on its disk goes to the oracle
+// (I1, I3).
 
 #include <functional>
 #include <map>
@@ -34,6 +35,7 @@ class Convergence {
   private:
     std::string check();
     std::string check_status(Machine& machine, const node::StatusReport& report);
+    std::string check_disk(Machine& machine);
     std::string check_rings();
     std::string check_replicas();
     // For people.

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "node/server/inspect.h"
+#include "tests/sim/disk_copy.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/table_damage.h"
 
@@ -95,6 +96,27 @@ TEST_F(DamageTest, ADiskThatLosesABitHereAndThereIsRefilledEachTime) {
     }
     EXPECT_GE(healed, 4u);
     EXPECT_EQ(metrics_of(3)["starling_shards_damaged"], 0);
+    finish();
+}
+
+// Nobody reads it, nothing is merged, and no node is restarted.
+TEST_F(DamageTest, WhatRotsUnnoticedIsFoundByTheNodeItself) {
+    RunOptions options = with_keys();
+    options.node.scrub_period = minutes(2);
+    form(options);
+    fill("value");
+    env::SimRandom random(13);
+    double found = 0;
+    for (int hit = 0; hit < 6; ++hit) {
+        const double before = metrics_of(3)["starling_scrub_failures_total"];
+        rot(3, random);
+        run_for(minutes(3));
+        await([this] { return is_healed(3); });
+        found += metrics_of(3)["starling_scrub_failures_total"] - before;
+        EXPECT_TRUE(DiskCopy::check_readable(machine(3), 0).ok());
+    }
+    EXPECT_GE(found, 4);
+    expect_all("value");
     finish();
 }
 

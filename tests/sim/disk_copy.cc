@@ -19,17 +19,32 @@ class DiskCopy::NoWorkers final : public env::Workers {
     void submit_after(base::Duration, env::Task) override {}
 };
 
-DiskCopy::DiskCopy() : workers_(std::make_unique<NoWorkers>()) {}
+DiskCopy::DiskCopy(Machine& machine)
+    : files_(machine.files().clone_after_crash()), workers_(std::make_unique<NoWorkers>()) {
+    // Recovery needs room, which a full disk would give it later.
+    files_->set_capacity(uint64_t{1} << 40);
+}
 DiskCopy::~DiskCopy() = default;
 
 absl::StatusOr<std::unique_ptr<DiskCopy>> DiskCopy::open(Machine& machine, uint32_t shard) {
-    const std::string directory = fmt::format("{}/shard-{}", Machine::data_directory, shard);
-    std::unique_ptr<DiskCopy> copy(new DiskCopy);
-    copy->files_ = machine.files().clone_after_crash();
+    std::unique_ptr<DiskCopy> copy(new DiskCopy(machine));
     machine.repair(*copy->files_);
-    // Recovery needs room, which a full disk would give it later.
-    copy->files_->set_capacity(uint64_t{1} << 40);
-    STARLING_ASSIGN_OR_RETURN(const bool is_there, copy->files_->exists(directory + "/CURRENT"));
+    STARLING_RETURN_IF_ERROR(copy->open_engine(shard));
+    return copy;
+}
+
+absl::Status DiskCopy::check_readable(Machine& machine, uint32_t shard) {
+    DiskCopy copy(machine);
+    STARLING_RETURN_IF_ERROR(copy.open_engine(shard));
+    STARLING_ASSIGN_OR_RETURN(const std::vector<storage::KeyRange> lost,
+                              copy.engine_->find_damage());
+    return lost.empty() ? absl::OkStatus()
+                        : absl::DataLossError(fmt::format("{} ranges of keys", lost.size()));
+}
+
+absl::Status DiskCopy::open_engine(uint32_t shard) {
+    const std::string directory = fmt::format("{}/shard-{}", Machine::data_directory, shard);
+    STARLING_ASSIGN_OR_RETURN(const bool is_there, files_->exists(directory + "/CURRENT"));
     if (!is_there) return absl::NotFoundError(directory);
     // Each is read once: a cache would take longer to make than it saves, and so would tables of
     // what the log holds.
@@ -37,10 +52,9 @@ absl::StatusOr<std::unique_ptr<DiskCopy>> DiskCopy::open(Machine& machine, uint3
     options.block_cache_bytes = 64u << 10;
     options.read_only = true;
     STARLING_ASSIGN_OR_RETURN(
-        copy->engine_,
-        storage::open_engine(
-            directory, options, storage::environment(*copy->files_, *copy->workers_)));
-    return copy;
+        engine_,
+        storage::open_engine(directory, options, storage::environment(*files_, *workers_)));
+    return absl::OkStatus();
 }
 
 absl::StatusOr<node::Record> DiskCopy::record(node::GroupId group, const std::string& group_key) {

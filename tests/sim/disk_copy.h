@@ -22,8 +22,11 @@ namespace starling::sim {
 
 class DiskCopy {
   public:
-    // not_found: there is no such shard on the disk. Else as storage::open_engine().
+    // Without what has rotted on the disk. not_found: there is no such shard on it. Else as
+    // storage::open_engine().
     static absl::StatusOr<std::unique_ptr<DiskCopy>> open(Machine& machine, uint32_t shard);
+    // data_loss: something on the disk cannot be read, as it is.
+    static absl::Status check_readable(Machine& machine, uint32_t shard);
 
     // An empty record for an absent key.
     absl::StatusOr<node::Record> record(node::GroupId group, const std::string& group_key);
@@ -48,7 +51,8 @@ class DiskCopy {
   private:
     class NoWorkers;
 
-    DiskCopy();
+    explicit DiskCopy(Machine& machine);
+    absl::Status open_engine(uint32_t shard);
 
   public:
     ~DiskCopy();

@@ -88,6 +88,7 @@ void draw_cluster(RunOptions& options, const Asked& asked) {
     if (storage.chance(15)) {
         node.block_cache_bytes = node::MemoryDivision::block_cache_most(node.memory_bytes_max);
     }
+    node.scrub_period = Draw(asked.seed, "options: scrub").between(seconds(20), seconds(100));
     // So that a stop gives up what is under way, now and then.
     node.drain_max = storage.between(milliseconds(1), seconds(4));
 }
@@ -304,8 +305,8 @@ std::string to_string(const RunOptions& options) {
         in_seconds(options.duration));
     out += fmt::format(
         "  node: hint budget {} B, memory {} KiB, compaction {} KiB/s, siblings {}, hints after "
-        "{:.3f} s, entropy every {:.1f} s, {} KiB/s in pages of {} B, probe every {:.2f} s, {} "
-        "fills at once\n",
+        "{:.3f} s, entropy every {:.1f} s, {} KiB/s in pages of {} B, scrubbed in {:.0f} s, probe "
+        "every {:.2f} s, {} fills at once\n",
         node.hint_bytes_max,
         node.memory_bytes_max >> 10,
         node.compaction_bytes_per_second >> 10,
@@ -314,6 +315,7 @@ std::string to_string(const RunOptions& options) {
         in_seconds(node.entropy_interval),
         node.entropy_bytes_per_second >> 10,
         node.entropy_page_bytes,
+        in_seconds(node.scrub_period),
         in_seconds(node.gossip_probe_interval),
         node.fills_at_once);
     out += fmt::format(

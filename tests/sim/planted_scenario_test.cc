@@ -84,6 +84,7 @@ class Script : public Scenario {
     void a_coordinator_dies_before_all_have_its_put();
     void a_log_is_damaged_before_its_end();
     void a_table_rots();
+    void a_table_rots_and_nobody_looks();
 
     // Members and seats.
     void a_cluster_grows_and_its_founder_is_cut_off();
@@ -441,6 +442,28 @@ void Script::a_node_misses_a_write_and_takes_the_next() {
     put(1, "b", {.replaces = nothing_seen, .w = 3});
 }
 
+// Most of the disk is values, which nobody reads.
+void Script::a_table_rots_and_nobody_looks() {
+    constexpr size_t keys = 40;
+    RunOptions options = plain(3, 3);
+    options.workload.keys = keys;
+    options.node.scrub_period = seconds(30);
+    settle(options);
+    env::SimRandom random(1);
+    for (size_t key = 0; key < keys; ++key) {
+        use_key(key);
+        std::string value;
+        while (value.size() < 700)
+            value += static_cast<char>('!' + random.below(90));
+        put(1, value, {.w = 3});
+    }
+    crash(3, env::CrashMode::process, milliseconds(10));
+    run_for(seconds(5));
+    const auto damage = find_table_damage(machine(3).files(), 1, random);
+    if (damage) machine(3).rot(*damage);
+    simulation_->come_to_rest();
+}
+
 // What the others do not tell it of by a message it learns by comparison, or nobody does.
 void Script::a_node_is_cut_off_from_a_put_and_read() {
     RunOptions options = unaudited(plain(3, 3));
@@ -665,6 +688,7 @@ constexpr auto all_scripts = std::to_array<Scripted>({
     {PlantedBug::source_drops_before_comparison, "I13", &Script::a_cluster_grows},
     {PlantedBug::wal_replay_stops_silently, "I10", &Script::a_log_is_damaged_before_its_end},
     {PlantedBug::emptied_counts, "I1", &Script::a_table_rots},
+    {PlantedBug::scrub_reads_no_blocks, "I13", &Script::a_table_rots_and_nobody_looks},
     {PlantedBug::missing_directory_sync, "I10", &Script::the_power_fails_after_many_flushes},
     {PlantedBug::manifest_not_synced, "I10", &Script::the_power_fails_after_many_flushes},
     {PlantedBug::fsync_error_swallowed, "I10", &Script::a_sync_fails},

@@ -147,6 +147,14 @@ TEST_P(EngineThreadsTest, WhileFilesAreMergedNoneOfThemIsTakenForDamage) {
             wrong += !engine->give_up({}).ok();
         }
     });
+    std::vector<std::thread> scrubbers;
+    for (int thread = 0; thread < 2; ++thread) {
+        scrubbers.emplace_back([&] {
+            while (!done) {
+                wrong += !engine->scrub(1000).ok();
+            }
+        });
+    }
     for (int i = 0; i < 2000; ++i) {
         WriteBatch batch;
         batch.put(fmt::format("{}", i % 50), std::string(300, 'v'));
@@ -154,6 +162,9 @@ TEST_P(EngineThreadsTest, WhileFilesAreMergedNoneOfThemIsTakenForDamage) {
     }
     done = true;
     searcher.join();
+    for (std::thread& scrubber : scrubbers) {
+        scrubber.join();
+    }
     EXPECT_EQ(wrong, 0);
     EXPECT_EQ(contents(*engine)->size(), 50u);
     ASSERT_TRUE(engine->close().ok());

@@ -188,6 +188,30 @@ class EngineGiveUpTest : public testing::TestWithParam<std::string> {
         return *ranges;
     }
 
+    // What the steps of one round say.
+    struct Round {
+        size_t steps = 0;
+        uint64_t bytes = 0;
+        std::vector<absl::Status> errors;
+    };
+    static Round scrub(Engine& scrubbed, uint64_t step_bytes) {
+        Round round;
+        while (round.steps < 10'000) {
+            ++round.steps;
+            const auto step = scrubbed.scrub(step_bytes);
+            if (!step.ok()) {
+                round.errors.push_back(step.status());
+                continue;
+            }
+            round.bytes += step->bytes;
+            if (step->is_last) {
+                break;
+            }
+        }
+        EXPECT_LT(round.steps, 10'000u) << "a round has no end";
+        return round;
+    }
+
     env::SimFileSystem disk{{.append_buffer_bytes = 0}};
     std::unique_ptr<Engine> engine;
     Model model;

@@ -47,6 +47,7 @@ class InterceptedEngine final : public Engine {
     }
     absl::Status compact() override { return engine_->compact(); }
     absl::StatusOr<std::vector<KeyRange>> find_damage() override { return engine_->find_damage(); }
+    absl::StatusOr<ScrubStep> scrub(uint64_t bytes) override { return engine_->scrub(bytes); }
     absl::Status give_up(std::span<const KeyRange> ranges) override {
         return engine_->give_up(ranges);
     }

@@ -57,7 +57,7 @@ inline const env::WallClock& still_clock() {
 }
 
 // Passes everything on to another engine, unless told otherwise.
-class ScriptedEngine final : public storage::Engine {
+class ScriptedEngine : public storage::Engine {
   public:
     explicit ScriptedEngine(std::unique_ptr<storage::Engine> engine) : engine_(std::move(engine)) {}
 
@@ -87,6 +87,9 @@ class ScriptedEngine final : public storage::Engine {
     absl::Status compact() override { return engine_->compact(); }
     absl::StatusOr<std::vector<storage::KeyRange>> find_damage() override {
         return engine_->find_damage();
+    }
+    absl::StatusOr<storage::ScrubStep> scrub(uint64_t bytes) override {
+        return engine_->scrub(bytes);
     }
     absl::Status give_up(std::span<const storage::KeyRange> ranges) override {
         return engine_->give_up(ranges);

@@ -1,0 +1,174 @@
+// An engine that reads through its files piece by piece meets what cannot be read any more, all of
+// it, before anybody asks for it.
+
+#include <gmock/gmock.h>
+
+#include "tests/unit/storage/engine_give_up.h"
+
+namespace starling::storage {
+namespace {
+
+using testing::IsEmpty;
+
+class EngineScrubTest : public EngineGiveUpTest {
+  protected:
+    static constexpr uint64_t all_at_once = uint64_t{1} << 40;
+
+    uint64_t bytes_on_disk() {
+        uint64_t bytes = 0;
+        for (const std::string& path : data_paths()) {
+            bytes += *disk.file_size(path);
+        }
+        return bytes;
+    }
+};
+INSTANTIATE_TEST_SUITE_P(Engines,
+                         EngineScrubTest,
+                         testing::Values("lsm", "lsm_values", "bitcask"),
+                         [](const auto& tested) { return tested.param; });
+
+TEST_P(EngineScrubTest, ARoundReadsAllThatIsInUseAndChangesNothing) {
+    QueueWorkers workers;
+    open(workers);
+    const auto before = bytes_of(disk);
+    const Round at_once = scrub(*engine, all_at_once);
+    EXPECT_EQ(at_once.steps, 1u);
+    EXPECT_LE(at_once.bytes, bytes_on_disk());
+    EXPECT_GT(at_once.bytes, bytes_on_disk() / 4);
+    const Round in_pieces = scrub(*engine, 1);
+    EXPECT_EQ(in_pieces.bytes, at_once.bytes);
+    EXPECT_GT(in_pieces.steps, 100u);
+    const Round again = scrub(*engine, 500);
+    EXPECT_EQ(again.bytes, at_once.bytes);
+    EXPECT_LE(again.steps, at_once.bytes / 500 + 1);
+    EXPECT_THAT(at_once.errors, IsEmpty());
+    EXPECT_THAT(in_pieces.errors, IsEmpty());
+    EXPECT_EQ(bytes_of(disk), before);
+    EXPECT_TRUE(engine->damage().ok());
+}
+
+TEST_P(EngineScrubTest, ARoundMeetsWhatASearchFindsAndNothingElse) {
+    size_t with_damage = 0;
+    size_t cases = 0;
+    const uint64_t step = every(is_lsm() ? 131 : 509, 5);
+    for (const std::string& path : data_paths()) {
+        const uint64_t size = *disk.file_size(path);
+        for (uint64_t offset = cases % 7; offset < size; offset += step) {
+            const auto files = disk.clone();
+            ASSERT_TRUE(files->flip_bit(path, offset, offset % 8).ok());
+            SCOPED_TRACE(fmt::format("{} at {}", path, offset));
+            QueueWorkers workers;
+            const auto damaged = *open_engine("/data", options(), environment(*files, workers));
+            const KeyRanges ranges = *damaged->find_damage();
+            EXPECT_TRUE(damaged->damage().ok());
+            const Round round = scrub(*damaged, 1 + cases % 3 * 400);
+            EXPECT_EQ(round.errors.empty(), ranges.empty());
+            for (const absl::Status& error : round.errors) {
+                EXPECT_TRUE(absl::IsDataLoss(error)) << error;
+            }
+            EXPECT_EQ(damaged->damage(),
+                      round.errors.empty() ? absl::OkStatus() : round.errors.front());
+            ASSERT_TRUE(damaged->give_up(ranges).ok());
+            EXPECT_TRUE(damaged->damage().ok());
+            EXPECT_THAT(scrub(*damaged, 1000).errors, IsEmpty());
+            ASSERT_FALSE(HasFailure());
+            with_damage += ranges.empty() ? 0u : 1u;
+            ++cases;
+        }
+    }
+    EXPECT_GT(with_damage, is_lsm() ? cases * 2 / 3 : cases / 4);
+}
+
+TEST_P(EngineScrubTest, ItGoesOnBehindWhatCannotBeRead) {
+    const std::vector<std::string> paths = data_paths();
+    for (const std::string& path : paths) {
+        ASSERT_TRUE(disk.flip_bit(path, *disk.file_size(path) / 3, 3).ok());
+    }
+    QueueWorkers workers;
+    open(workers);
+    const KeyRanges ranges = *engine->find_damage();
+    ASSERT_GT(ranges.size(), 3u);
+    const Round round = scrub(*engine, all_at_once);
+    EXPECT_GE(round.errors.size(), ranges.size());
+    EXPECT_EQ(round.steps, round.errors.size() + 1);
+    EXPECT_EQ(scrub(*engine, 1).errors, round.errors);
+}
+
+TEST_P(EngineScrubTest, AMergeBesideItIsNoDamageAndARoundEnds) {
+    QueueWorkers workers;
+    open(workers);
+    size_t rounds = 0;
+    for (int i = 0; i < 3000; ++i) {
+        write(workers, 10'000 + i, 1);
+        if (i % 5 == 0) {
+            workers.run_all();
+        }
+        const auto step = engine->scrub(300);
+        ASSERT_TRUE(step.ok()) << step.status();
+        rounds += step->is_last ? 1u : 0u;
+    }
+    EXPECT_GE(rounds, 5u);
+    EXPECT_GT(engine->statistics().compactions, 10u);
+    EXPECT_EQ(judge(*engine, {}), "");
+}
+
+TEST_P(EngineScrubTest, AnErrorOfTheDiskIsReturnedAndIsNoDamage) {
+    QueueWorkers workers;
+    open(workers);
+    uint64_t failed = 0;
+    for (uint64_t n = 1;; ++n) {
+        const uint64_t before = disk.faults().operation_count();
+        disk.faults().fail_nth(n, false);
+        const Round round = scrub(*engine, all_at_once);
+        const bool reached = disk.faults().operation_count() - before >= n;
+        disk.faults().clear();
+        if (!reached) {
+            break;
+        }
+        ASSERT_EQ(round.errors.size(), 1u) << n;
+        ASSERT_FALSE(absl::IsDataLoss(round.errors.front())) << round.errors.front();
+        ++failed;
+    }
+    EXPECT_GT(failed, 20u);
+    EXPECT_TRUE(engine->damage().ok());
+    EXPECT_TRUE(engine->background_error().ok());
+}
+
+TEST_P(EngineScrubTest, AReadOnlyEngineIsReadThroughToo) {
+    const std::vector<std::string> paths = data_paths();
+    for (const std::string& path : paths) {
+        ASSERT_TRUE(disk.flip_bit(path, *disk.file_size(path) / 3, 3).ok());
+    }
+    EngineOptions read_only = options();
+    read_only.read_only = true;
+    QueueWorkers workers;
+    engine = *open_engine("/data", read_only, environment(disk, workers));
+    const Round round = scrub(*engine, 1000);
+    ASSERT_FALSE(round.errors.empty());
+    EXPECT_EQ(engine->damage(), round.errors.front());
+}
+
+TEST_P(EngineScrubTest, AClosedEngineRefuses) {
+    QueueWorkers workers;
+    open(workers);
+    EXPECT_TRUE(engine->scrub(1).ok());
+    EXPECT_TRUE(engine->close().ok());
+    EXPECT_TRUE(absl::IsFailedPrecondition(engine->scrub(1).status()));
+}
+
+TEST(InMemoryScrubTest, ThereIsNothingToRead) {
+    env::SimFileSystem files;
+    QueueWorkers workers;
+    const auto engine =
+        *open_engine("/data", small_options("in_memory"), environment(files, workers));
+    ASSERT_TRUE(put(*engine, "key", "v").ok());
+    const auto step = engine->scrub(1000);
+    ASSERT_TRUE(step.ok());
+    EXPECT_EQ(step->bytes, 0u);
+    EXPECT_TRUE(step->is_last);
+    EXPECT_TRUE(engine->close().ok());
+    EXPECT_TRUE(absl::IsFailedPrecondition(engine->scrub(1000).status()));
+}
+
+}  // namespace
+}  // namespace starling::storage
