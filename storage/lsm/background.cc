@@ -1,17 +1,11 @@
 #include "storage/lsm/background.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
-#include <fmt/format.h>
 
-#include "base/error.h"
 #include "base/mark.h"
 #include "base/status_macros.h"
-#include "storage/lsm/file_names.h"
-#include "storage/lsm/merging_iterator.h"
-#include "storage/lsm/salvage_iterator.h"
 
 namespace starling::storage::lsm {
 
@@ -23,36 +17,18 @@ absl::Status closing() {
 
 }  // namespace
 
-struct Background::Merge {
-    explicit Merge(BlockCache& cache) : warm(cache) {}
-
-    Picked picked;
-    base::MonotonicTime begin;
-    // That the inputs are of.
-    std::shared_ptr<const Version> version;
-    uint64_t entry_count = 0;
-    WarmBlocks warm;
-    std::unique_ptr<InternalIterator> entries;
-    std::unique_ptr<TableWriter> writer;
-
-    // Read and written so far; at the end all of it.
-    uint64_t traffic_bytes() const {
-        const double part =
-            static_cast<double>(writer->entries_read()) / static_cast<double>(entry_count);
-        return writer->written_bytes() +
-               static_cast<uint64_t>(static_cast<double>(picked.compaction.input_bytes()) * part);
-    }
-};
-
-Background::Background(std::string directory, const EngineOptions& options, Parts parts)
+Background::Background(std::string directory,
+                       const EngineOptions& options,
+                       TableJobs::Parts parts,
+                       env::Workers& workers)
     : directory_(std::move(directory)),
       options_(options),
       parts_(parts),
+      workers_(workers),
       pace_(options.compaction_bytes_per_second),
+      jobs_(directory_, options, parts, [gate = gate_] { return gate->shut(); }),
       scrub_(parts_.files, directory_, parts_.tables),
       picker_(options) {}
-
-Background::~Background() = default;
 
 void Background::schedule() {
     if (has_error() || gate_->shut()) {
@@ -93,28 +69,8 @@ bool Background::is_urgent(const Version& version) const {
     return version.level(0).size() >= urgent;
 }
 
-void Background::note_written(uint32_t level, const WrittenTables& written) {
-    uint64_t bytes = 0;
-    for (const TableMetadata& table : written.tables) {
-        bytes += table.file_bytes;
-    }
-    for (const ValueFileMetadata& file : written.value_files) {
-        bytes += file.file_bytes;
-    }
-    traffic_[level].written.fetch_add(bytes, std::memory_order_relaxed);
-}
-
-Compression Background::compression_of(const Version& version, uint32_t level) const {
-    for (uint32_t deeper = level + 1; deeper < level_count; ++deeper) {
-        if (!version.level(deeper).empty()) {
-            return options_.compression;
-        }
-    }
-    return options_.deepest_compression.value_or(options_.compression);
-}
-
 void Background::submit_flush() {
-    parts_.workers.submit([gate = gate_, this]() noexcept {
+    workers_.submit([gate = gate_, this]() noexcept {
         if (gate->enter()) {
             flush_job();
             gate->leave();
@@ -123,7 +79,7 @@ void Background::submit_flush() {
 }
 
 void Background::submit_compaction(base::Duration delay, uint64_t ticket) {
-    parts_.workers.submit_after(delay, [gate = gate_, this, ticket]() noexcept {
+    workers_.submit_after(delay, [gate = gate_, this, ticket]() noexcept {
         if (gate->enter()) {
             compaction_job(ticket);
             gate->leave();
@@ -141,7 +97,7 @@ void Background::flush_job() {
     absl::Status status;
     {
         absl::MutexLock one_at_a_time(&flush_mutex_);
-        status = flush_oldest();
+        status = jobs_.flush_oldest();
     }
     {
         absl::MutexLock lock(&mutex_);
@@ -195,7 +151,7 @@ absl::StatusOr<Background::Pause> Background::compact_what_is_due() {
     if (merge_ == nullptr) {
         const auto version = parts_.catalog.version();
         if (can_reclaim(*version)) {
-            STARLING_RETURN_IF_ERROR(remove_dead_tables(*version));
+            STARLING_RETURN_IF_ERROR(jobs_.remove_dead_tables(*version, reclaim_state()));
         }
         std::optional<Picked> picked = pick();
         if (!picked.has_value()) {
@@ -203,11 +159,14 @@ absl::StatusOr<Background::Pause> Background::compact_what_is_due() {
         }
         if (picked->compaction.is_move()) {
             STARLING_MARK(compaction_only_moves);
-            STARLING_RETURN_IF_ERROR(move(picked->compaction));
-            note_turn(*picked);
+            STARLING_RETURN_IF_ERROR(jobs_.move(picked->compaction));
+            if (picked->in_turn) {
+                note_turn(picked->compaction);
+            }
             return Pause();
         }
-        STARLING_ASSIGN_OR_RETURN(merge_, begin_merge(*std::move(picked)));
+        merge_is_in_turn_ = picked->in_turn;
+        STARLING_ASSIGN_OR_RETURN(merge_, jobs_.begin_merge(std::move(picked->compaction)));
     }
     absl::StatusOr<Pause> pause = go_on();
     if (!pause.ok()) {
@@ -233,18 +192,16 @@ std::optional<Background::Picked> Background::pick() {
                                : std::nullopt;
 }
 
-void Background::note_turn(const Picked& picked) {
-    if (picked.in_turn) {
-        absl::MutexLock lock(&mutex_);
-        picker_.done(picked.compaction);
-    }
+void Background::note_turn(const Compaction& compaction) {
+    absl::MutexLock lock(&mutex_);
+    picker_.done(compaction);
 }
 
 absl::StatusOr<Background::Pause> Background::go_on() {
-    Merge& merge = *merge_;
+    TableJobs::Merge& merge = *merge_;
     for (;;) {
         const uint64_t step_end = merge.traffic_bytes() + pace_.step_bytes();
-        const absl::StatusOr<bool> done = merge.writer->run(*merge.entries, [&] {
+        const absl::StatusOr<bool> done = merge.run([&] {
             return pace_.is_limited() && merge.traffic_bytes() >= step_end;
         });
         if (met_damage(done.status())) {
@@ -256,26 +213,28 @@ absl::StatusOr<Background::Pause> Background::go_on() {
             break;
         }
         const base::Duration delay =
-            pace_.paid_at(merge.begin, merge.traffic_bytes()) - parts_.clock.now();
+            pace_.paid_at(merge.begin(), merge.traffic_bytes()) - parts_.clock.now();
         if (delay > base::Duration::zero() && !is_urgent(*parts_.catalog.version())) {
             STARLING_MARK(compaction_paused);
             return Pause(delay);
         }
     }
-    const std::unique_ptr<Merge> finished = std::move(merge_);
+    const std::unique_ptr<TableJobs::Merge> finished = std::move(merge_);
     const uint64_t bytes = finished->traffic_bytes();
-    STARLING_RETURN_IF_ERROR(finish(*finished));
-    note_turn(finished->picked);
+    STARLING_RETURN_IF_ERROR(jobs_.finish(*finished));
+    if (merge_is_in_turn_) {
+        note_turn(finished->compaction());
+    }
     if (pace_.is_limited()) {
         absl::MutexLock lock(&mutex_);
-        paid_at_ = pace_.paid_at(finished->begin, bytes);
+        paid_at_ = pace_.paid_at(finished->begin(), bytes);
     }
     return Pause();
 }
 
 void Background::abandon() {
     if (merge_ != nullptr) {
-        merge_->writer->remove();
+        merge_->abandon();
         merge_.reset();
     }
 }
@@ -291,28 +250,17 @@ bool Background::can_reclaim(const Version& version) const {
            pick_value_compaction(version).has_value();
 }
 
-absl::Status Background::remove_dead_tables(const Version& version) {
-    VersionEdit edit = removal_of_dead_tables(version, reclaim_state());
-    if (edit.removed.empty()) {
-        return absl::OkStatus();
-    }
-    STARLING_RETURN_IF_ERROR(parts_.catalog.settle());
-    STARLING_RETURN_IF_ERROR(commit(std::move(edit)));
-    parts_.view.compacted([this] { return parts_.catalog.version(); });
-    return absl::OkStatus();
-}
-
 // What the end of a job means for the engine.
 void Background::conclude(const absl::Status& status) {
     if (status.ok()) {
         disk_full_.store(false, std::memory_order_relaxed);
-        remove_unused_files();
+        jobs_.remove_unused_files();
         schedule();
     } else if (absl::IsResourceExhausted(status)) {
         STARLING_MARK(background_disk_full);
         disk_full_.store(true, std::memory_order_relaxed);
         // What a failed job left behind takes the space that the next try needs.
-        remove_unused_files();
+        jobs_.remove_unused_files();
     } else if (!absl::IsCancelled(status)) {
         STARLING_MARK(background_error);
         set_error(status);
@@ -322,9 +270,9 @@ void Background::conclude(const absl::Status& status) {
 absl::Status Background::flush_all() {
     absl::MutexLock one_at_a_time(&flush_mutex_);
     while (!has_error() && !parts_.view.get()->immutable.empty()) {
-        STARLING_RETURN_IF_ERROR(flush_oldest());
+        STARLING_RETURN_IF_ERROR(jobs_.flush_oldest());
     }
-    remove_unused_files();
+    jobs_.remove_unused_files();
     return error();
 }
 
@@ -343,7 +291,7 @@ absl::Status Background::compact_everything() {
         }
     }
     if (status.ok()) {
-        remove_unused_files();
+        jobs_.remove_unused_files();
         // Who asks for this wants the disk back.
         parts_.log.remove_spares();
     }
@@ -393,7 +341,7 @@ absl::Status Background::give_up(std::span<const KeyRange> ranges) {
     }
     if (status.ok()) {
         STARLING_MARK(damage_given_up);
-        remove_unused_files();
+        jobs_.remove_unused_files();
         schedule();
     } else if (!absl::IsResourceExhausted(status) && !absl::IsCancelled(status) &&
                !absl::IsDataLoss(status)) {
@@ -405,7 +353,7 @@ absl::Status Background::give_up(std::span<const KeyRange> ranges) {
 absl::Status Background::repair(const Damage& damage) {
     while (auto compaction = pick_repair(*parts_.catalog.version(), damage)) {
         STARLING_ASSIGN_OR_RETURN(const auto merge,
-                                  begin_merge({.compaction = *std::move(compaction)}, &damage));
+                                  jobs_.begin_merge(*std::move(compaction), &damage));
         STARLING_RETURN_IF_ERROR(complete(*merge));
     }
     absl::MutexLock lock(&mutex_);
@@ -414,7 +362,8 @@ absl::Status Background::repair(const Damage& damage) {
 }
 
 absl::Status Background::compact_all_levels() {
-    STARLING_RETURN_IF_ERROR(remove_dead_tables(*parts_.catalog.version()));
+    STARLING_RETURN_IF_ERROR(
+        jobs_.remove_dead_tables(*parts_.catalog.version(), reclaim_state()));
     const uint64_t first_new = parts_.catalog.next_file_number();
     const auto before = parts_.catalog.version();
     uint32_t deepest = level_count - 1;
@@ -441,248 +390,22 @@ absl::Status Background::compact_all_levels() {
     return absl::OkStatus();
 }
 
-absl::Status Background::flush_oldest() {
-    const auto view = parts_.view.get();
-    if (view->immutable.empty()) {
-        return absl::OkStatus();
-    }
-    const std::shared_ptr<Memtable>& memtable = view->immutable.back();
-    const Memtable& next =
-        view->immutable.size() > 1 ? *view->immutable[view->immutable.size() - 2] : *view->active;
-    STARLING_RETURN_IF_ERROR(check_space(memtable->used_bytes()));
-    STARLING_RETURN_IF_ERROR(parts_.catalog.settle());
-    TableWriterOptions writer = writer_options();
-    writer.is_bottom = [](std::string_view) { return false; };
-    // close() flushes after the gate is shut; a flush is short enough to be always finished.
-    writer.should_stop = [] { return false; };
-    const auto entries = memtable->new_iterator();
-    // Were more blocks found in the cache since the last flush than this one writes?
-    BlockCache& cache = parts_.tables.blocks();
-    const uint64_t hits = cache.hits();
-    WarmBlocks warm(cache, hits - hits_at_flush_ > memtable->used_bytes() / options_.block_bytes);
-    hits_at_flush_ = hits;
-    writer.warm = &warm;
-    STARLING_ASSIGN_OR_RETURN(WrittenTables written,
-                              write_tables(parts_.files, *entries, std::move(writer)));
-    note_written(0, written);
-    VersionEdit edit;
-    for (TableMetadata& table : written.tables) {
-        edit.added.push_back({.level = 0, .table = std::move(table)});
-    }
-    edit.value_files = std::move(written.value_files);
-    edit.range_removals = memtable->range_removals();
-    // The manifest will name the log that follows, so it has to be there.
-    absl::Status status = parts_.log.make_files();
-    if (status.ok()) {
-        edit.log = LogStart{.number = next.log_number(),
-                            .position = parts_.log.position_of(next.log_number()),
-                            .flushed = memtable->last_sequence()};
-        status = commit(edit);
-    } else {
-        STARLING_MARK(flush_finds_no_next_log);
-        retire_new_files(edit);
-    }
-    STARLING_RETURN_IF_ERROR(status);
-    parts_.view.flushed([this] { return parts_.catalog.version(); });
-    parts_.log.forget_before(next.log_number());
-    parts_.catalog.retire_log(memtable->log_number());
-    flush_count_.fetch_add(1, std::memory_order_relaxed);
-    return absl::OkStatus();
-}
-
 absl::Status Background::compact(Compaction compaction) {
     if (compaction.is_move()) {
-        return move(compaction);
+        return jobs_.move(compaction);
     }
-    STARLING_ASSIGN_OR_RETURN(const auto merge, begin_merge({.compaction = std::move(compaction)}));
+    STARLING_ASSIGN_OR_RETURN(const auto merge, jobs_.begin_merge(std::move(compaction)));
     return complete(*merge);
 }
 
-absl::Status Background::complete(Merge& merge) {
-    const auto done = merge.writer->run(*merge.entries, [] { return false; });
+absl::Status Background::complete(TableJobs::Merge& merge) {
+    const auto done = merge.run([] { return false; });
     if (!done.ok()) {
         met_damage(done.status());
-        merge.writer->remove();
+        merge.abandon();
         return done.status();
     }
-    return finish(merge);
-}
-
-absl::Status Background::move(const Compaction& compaction) {
-    STARLING_RETURN_IF_ERROR(parts_.catalog.settle());
-    VersionEdit edit;
-    for (const TablePtr& table : compaction.upper) {
-        edit.added.push_back({.level = compaction.output_level, .table = *table});
-    }
-    return replace(compaction, std::move(edit));
-}
-
-absl::StatusOr<std::unique_ptr<Background::Merge>> Background::begin_merge(Picked picked,
-                                                                           const Damage* given_up) {
-    STARLING_RETURN_IF_ERROR(parts_.catalog.settle());
-    STARLING_RETURN_IF_ERROR(check_space(picked.compaction.input_bytes()));
-    auto merge = std::make_unique<Merge>(parts_.tables.blocks());
-    merge->picked = std::move(picked);
-    merge->begin = parts_.clock.now();
-    merge->version = parts_.catalog.version();
-    const Compaction& inputs = merge->picked.compaction;
-    for (const TableList* tables : {&inputs.upper, &inputs.lower}) {
-        for (const TablePtr& table : *tables) {
-            merge->entry_count += table->entry_count;
-        }
-    }
-    const auto entries_of = [&](std::span<const TablePtr> tables) {
-        return given_up == nullptr
-                   ? new_level_iterator(
-                         parts_.tables, tables, ReadMode::once, &merge->warm.inputs())
-                   : new_salvage_iterator(parts_.tables, tables, *given_up);
-    };
-    std::vector<std::unique_ptr<InternalIterator>> sources;
-    const std::span<const TablePtr> upper(inputs.upper);
-    // Tables of level 0 overlap.
-    const size_t together = inputs.level == 0 ? 1 : upper.size();
-    for (size_t i = 0; i < upper.size(); i += together) {
-        sources.push_back(entries_of(upper.subspan(i, together)));
-    }
-    sources.push_back(entries_of(inputs.lower));
-    merge->entries = new_merging_iterator(std::move(sources));
-
-    const uint32_t output_level = inputs.output_level;
-    TableWriterOptions writer = writer_options();
-    writer.table_bytes_max = options_.table_bytes;
-    writer.engine.compression = compression_of(*merge->version, output_level);
-    writer.range_removals = merge->version->shared_range_removals();
-    writer.bounds = find_bounds(*merge->version, inputs);
-    writer.now = parts_.expiry_clock.now();
-    writer.value_files_to_leave = inputs.value_files_to_leave;
-    writer.values = &parts_.values;
-    writer.warm = &merge->warm;
-    writer.is_bottom = [version = merge->version, output_level](std::string_view user_key) {
-        for (size_t level = output_level + 1; level < level_count; ++level) {
-            if (version->covers(level, user_key)) {
-                return false;
-            }
-        }
-        return true;
-    };
-    STARLING_MARK(compaction_merges);
-    writer.should_stop = [this] { return gate_->shut(); };
-    merge->writer = std::make_unique<TableWriter>(parts_.files, std::move(writer));
-    return merge;
-}
-
-// REQUIRES: its writer is done.
-absl::Status Background::finish(Merge& merge) {
-    WrittenTables written = merge.writer->take();
-    const uint32_t level = merge.picked.compaction.output_level;
-    traffic_[level].read.fetch_add(merge.picked.compaction.input_bytes(),
-                                   std::memory_order_relaxed);
-    note_written(level, written);
-    VersionEdit edit;
-    edit.expired_until = written.expired_until;
-    edit.value_files = std::move(written.value_files);
-    for (TableMetadata& table : written.tables) {
-        edit.added.push_back({.level = level, .table = std::move(table)});
-    }
-    return replace(merge.picked.compaction, std::move(edit));
-}
-
-absl::Status Background::replace(const Compaction& compaction, VersionEdit edit) {
-    for (const TablePtr& table : compaction.upper) {
-        edit.removed.push_back({.level = compaction.level, .number = table->number});
-    }
-    for (const TablePtr& table : compaction.lower) {
-        edit.removed.push_back({.level = compaction.output_level, .number = table->number});
-    }
-    STARLING_RETURN_IF_ERROR(commit(std::move(edit)));
-    parts_.view.compacted([this] { return parts_.catalog.version(); });
-    compaction_count_.fetch_add(1, std::memory_order_relaxed);
-    return absl::OkStatus();
-}
-
-absl::Status Background::commit(VersionEdit edit) {
-    if (!parts_.catalog.version()->range_removals().empty() || !edit.range_removals.empty()) {
-        STARLING_ASSIGN_OR_RETURN(const auto next, parts_.catalog.version()->apply(edit));
-        edit.range_removals_gone = find_finished_removals(*next);
-    }
-    absl::Status status = parts_.catalog.commit(edit);
-    if (!status.ok()) {
-        STARLING_MARK(manifest_commit_failed);
-        // A restart may find the edit or not. Once a later manifest counts, its new files are of no
-        // use.
-        retire_new_files(edit);
-    }
-    return status;
-}
-
-void Background::retire_new_files(const VersionEdit& edit) {
-    for (const VersionEdit::Added& added : edit.added) {
-        const bool moved =
-            std::any_of(edit.removed.begin(), edit.removed.end(), [&](const auto& removed) {
-                return removed.number == added.table.number;
-            });
-        if (!moved) {
-            parts_.catalog.retire(table_path(directory_, added.table.number));
-        }
-    }
-    for (const ValueFileMetadata& file : edit.value_files) {
-        parts_.catalog.retire(value_file_path(directory_, file.number));
-    }
-}
-
-TableWriterOptions Background::writer_options() {
-    TableWriterOptions options;
-    options.directory = directory_;
-    options.engine = options_;
-    options.snapshots = parts_.snapshots.list();
-    options.next_file_number = [this] { return parts_.catalog.next_file_number(); };
-    return options;
-}
-
-absl::Status Background::check_space(uint64_t bytes) {
-    auto free = parts_.files.free_bytes(directory_);
-    if (free.ok() && *free < bytes + options_.disk_reserve_bytes && parts_.log.remove_spares()) {
-        STARLING_MARK(background_spares_make_room);
-        free = parts_.files.free_bytes(directory_);
-    }
-    // Whether the answer was wrong, or could not be had, shows when writing.
-    if (!free.ok() || *free >= bytes + options_.disk_reserve_bytes) {
-        return absl::OkStatus();
-    }
-    STARLING_MARK(background_finds_no_room);
-    return base::make_error(absl::StatusCode::kResourceExhausted,
-                            base::reason::disk_full,
-                            fmt::format("{}: {} bytes are free, {} are needed",
-                                        directory_,
-                                        *free,
-                                        bytes + options_.disk_reserve_bytes));
-}
-
-void Background::remove_unused_files() {
-    for (const FileName& file : parts_.catalog.remove_unused_files()) {
-        switch (file.kind) {
-            case FileKind::table:
-                parts_.tables.forget(file.number);
-                break;
-            case FileKind::log:
-                if (!parts_.log.keep_as_spare(file.number)) {
-                    STARLING_MARK(log_removed);
-                    remove_log(file.number);
-                }
-                break;
-            default:
-                parts_.values.forget(file.number);
-        }
-    }
-}
-
-void Background::remove_log(uint64_t number) {
-    std::string path = log_path(directory_, number);
-    const absl::Status status = parts_.files.remove(path);
-    if (!status.ok() && !absl::IsNotFound(status)) {
-        STARLING_MARK(log_not_removed);
-        parts_.catalog.retire(std::move(path));
-    }
+    return jobs_.finish(merge);
 }
 
 absl::Status Background::error() const {

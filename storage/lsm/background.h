@@ -1,7 +1,7 @@
 #pragma once
 
-// Flushes full memtables into tables and merges tables, as jobs on the workers: at most one flush
-// and one compaction at a time, and the two side by side. After an error other than a full disk
+// Decides when full memtables are flushed and tables are merged, as jobs on the workers: at most one
+// flush and one compaction at a time, and the two side by side. TableJobs carries them out. After an error other than a full disk
 // nothing is done any more. After a full disk the work is tried again at the next schedule(). After
 // a merge or scrub() has met damage none begins until give_up() is OK; flushes go on.
 //
@@ -12,7 +12,6 @@
 //
 // Thread-safe. Holds no lock while it works on files, and calls submit() with none.
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -25,42 +24,24 @@
 #include "absl/synchronization/mutex.h"
 
 #include "env/event_loop.h"
-#include "env/file_system.h"
-#include "storage/expiry_clock.h"
 #include "storage/job_gate.h"
-#include "storage/log/log.h"
-#include "storage/lsm/catalog.h"
 #include "storage/lsm/compaction_pace.h"
 #include "storage/lsm/compaction_picker.h"
 #include "storage/lsm/damage.h"
-#include "storage/lsm/read_view.h"
 #include "storage/lsm/reclaim.h"
 #include "storage/lsm/scrub.h"
-#include "storage/lsm/snapshot_list.h"
-#include "storage/lsm/table_cache.h"
-#include "storage/lsm/table_writer.h"
+#include "storage/lsm/table_jobs.h"
 #include "storage/options.h"
 
 namespace starling::storage::lsm {
 
 class Background {
   public:
-    // What it works on; all borrowed.
-    struct Parts {
-        env::FileSystem& files;
-        env::Workers& workers;
-        Catalog& catalog;
-        Log& log;
-        TableCache& tables;
-        ValueFiles& values;
-        CurrentView& view;
-        const SnapshotList& snapshots;
-        const ExpiryClock& expiry_clock;
-        const env::Clock& clock;
-    };
-
-    Background(std::string directory, const EngineOptions& options, Parts parts);
-    ~Background();
+    // Borrows the parts and the workers.
+    Background(std::string directory,
+               const EngineOptions& options,
+               TableJobs::Parts parts,
+               env::Workers& workers);
 
     // Submits the jobs that are due and not under way.
     void schedule();
@@ -86,93 +67,59 @@ class Background {
     absl::Status damage() const;
     // The last job found no room.
     bool disk_full() const { return disk_full_.load(std::memory_order_relaxed); }
-    uint64_t flush_count() const { return flush_count_.load(std::memory_order_relaxed); }
-    uint64_t compaction_count() const { return compaction_count_.load(std::memory_order_relaxed); }
-    // What compactions into a level (flushes, of level 0) read and wrote.
-    uint64_t read_bytes(uint32_t level) const {
-        return traffic_[level].read.load(std::memory_order_relaxed);
-    }
-    uint64_t written_bytes(uint32_t level) const {
-        return traffic_[level].written.load(std::memory_order_relaxed);
-    }
+    // What was done; to be asked for numbers only.
+    const TableJobs& jobs() const { return jobs_; }
 
   private:
-    struct Traffic {
-        std::atomic<uint64_t> read = 0;
-        std::atomic<uint64_t> written = 0;
-    };
-
     enum class CompactionState { idle, waiting, submitted };
     struct Picked {
         Compaction compaction;
         // By its level's size: the next pick goes on behind it.
         bool in_turn = false;
     };
-    // A merge that has begun; where it is, its parts point to each other.
-    struct Merge;
     // How long the job must wait before it goes on; nullopt: it is done.
     using Pause = std::optional<base::Duration>;
 
     void submit_flush();
     void submit_compaction(base::Duration delay, uint64_t ticket);
     bool is_urgent(const Version& version) const;
-    void note_written(uint32_t level, const WrittenTables& written);
-    Compression compression_of(const Version& version, uint32_t level) const;
     void flush_job();
     void compaction_job(uint64_t ticket);
     absl::StatusOr<Pause> compact_what_is_due() ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
     std::optional<Picked> pick() ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
     absl::StatusOr<Pause> go_on() ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
-    void note_turn(const Picked& picked);
+    void note_turn(const Compaction& compaction);
     void abandon() ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
-    absl::Status remove_dead_tables(const Version& version)
-        ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
     bool can_reclaim(const Version& version) const;
     ReclaimState reclaim_state() const;
-    absl::Status flush_oldest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(flush_mutex_);
     absl::Status compact_all_levels() ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
     absl::Status compact(Compaction compaction) ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
     absl::StatusOr<Damage> look_for_damage();
     absl::Status repair(const Damage& damage) ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
-    absl::Status move(const Compaction& compaction);
-    // Without what `given_up` takes, where it is not null.
-    absl::StatusOr<std::unique_ptr<Merge>> begin_merge(Picked picked,
-                                                       const Damage* given_up = nullptr);
     // All of it in one step.
-    absl::Status complete(Merge& merge);
+    absl::Status complete(TableJobs::Merge& merge);
     // Whether that is damage, which is remembered.
     bool met_damage(const absl::Status& status);
-    absl::Status finish(Merge& merge);
-    absl::Status replace(const Compaction& compaction, VersionEdit edit);
-    absl::Status commit(VersionEdit edit);
-    // Of an edit that does not count, or may not.
-    void retire_new_files(const VersionEdit& edit);
     void conclude(const absl::Status& status);
-    absl::Status check_space(uint64_t bytes);
-    TableWriterOptions writer_options();
-    void remove_unused_files();
-    void remove_log(uint64_t number);
 
     // Constant after construction.
     const std::string directory_;
     const EngineOptions options_;
-    const Parts parts_;
+    const TableJobs::Parts parts_;
+    env::Workers& workers_;
     const CompactionPace pace_;
     // Shared with jobs that are still queued.
     const std::shared_ptr<JobGate> gate_ = std::make_shared<JobGate>();
 
+    TableJobs jobs_;
     std::atomic<bool> has_error_ = false;
     std::atomic<bool> disk_full_ = false;
-    std::atomic<uint64_t> flush_count_ = 0;
-    std::atomic<uint64_t> compaction_count_ = 0;
-    std::array<Traffic, level_count> traffic_;
     // Held for as long as a flush or a compaction takes; taken before mutex_, and not together.
     absl::Mutex flush_mutex_;
     absl::Mutex compaction_mutex_;
-    // Of the block cache.
-    uint64_t hits_at_flush_ ABSL_GUARDED_BY(flush_mutex_) = 0;
     // Null: no compaction is between its steps.
-    std::unique_ptr<Merge> merge_ ABSL_GUARDED_BY(compaction_mutex_);
+    std::unique_ptr<TableJobs::Merge> merge_ ABSL_GUARDED_BY(compaction_mutex_);
+    bool merge_is_in_turn_ ABSL_GUARDED_BY(compaction_mutex_) = false;
     absl::Mutex scrub_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
     Scrub scrub_ ABSL_GUARDED_BY(scrub_mutex_);
 

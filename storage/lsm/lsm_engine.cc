@@ -167,7 +167,6 @@ LsmEngine::LsmEngine(const std::string& directory,
       background_(directory,
                   options,
                   {.files = environment.files,
-                   .workers = environment.workers,
                    .catalog = *catalog_,
                    .log = *log_,
                    .tables = tables_,
@@ -175,7 +174,8 @@ LsmEngine::LsmEngine(const std::string& directory,
                    .view = view_,
                    .snapshots = *snapshots_,
                    .expiry_clock = expiry_clock_,
-                   .clock = environment.clock}),
+                   .clock = environment.clock},
+                  environment.workers),
       last_sequence_(recovered.last_sequence),
       active_(recovered.memtables.back().get()) {
     for (size_t i = 0; i < recovered.memtables.size(); ++i) {
@@ -624,16 +624,16 @@ EngineStatistics LsmEngine::statistics() const {
     for (uint32_t level = 0; level < level_count; ++level) {
         statistics.levels.push_back({.tables = view->version->level(level).size(),
                                      .bytes = view->version->level_bytes(level),
-                                     .read_bytes = background_.read_bytes(level),
-                                     .written_bytes = background_.written_bytes(level)});
+                                     .read_bytes = background_.jobs().read_bytes(level),
+                                     .written_bytes = background_.jobs().written_bytes(level)});
         statistics.disk_written_bytes += statistics.levels.back().written_bytes;
     }
     statistics.stalls = stalls_.load(std::memory_order_relaxed);
     statistics.stall_time = base::Duration(stall_time_.load(std::memory_order_relaxed));
     statistics.snapshots = live_snapshots_.value();
     statistics.iterators = live_iterators_.value();
-    statistics.flushes = background_.flush_count();
-    statistics.compactions = background_.compaction_count();
+    statistics.flushes = background_.jobs().flush_count();
+    statistics.compactions = background_.jobs().compaction_count();
     statistics.syncs = log_->sync_count();
     statistics.block_cache_hits = blocks_.hits();
     statistics.block_cache_misses = blocks_.misses();
