@@ -202,6 +202,11 @@ uint64_t GetOperation::result_digest() const {
 }
 
 void GetOperation::after_answer() {
+    // Who answered first may have given up its data since, and counts again (damage_healer.h).
+    if (time_left() <= base::Duration::zero()) {
+        STARLING_MARK(get_answered_after_deadline);
+        return;
+    }
     if (!core_.is_reached()) {
         return;
     }

@@ -329,11 +329,11 @@ void add_time_keys(std::vector<ConfigKey>& keys) {
     add("deadline_default",
         STARLING_MEMBER(base::Duration, node.deadline_default),
         milliseconds(10),
-        minutes(10));
+        NodeOptions().deadline_limit);
     add("deadline_max",
         STARLING_MEMBER(base::Duration, node.deadline_max),
         milliseconds(10),
-        hours(1));
+        NodeOptions().deadline_limit);
     add("hint_after",
         STARLING_MEMBER(base::Duration, node.hint_after),
         milliseconds(1),

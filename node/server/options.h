@@ -56,6 +56,10 @@ struct NodeOptions {
 
     base::Duration deadline_default = std::chrono::seconds(2);
     base::Duration deadline_max = std::chrono::seconds(30);
+    // No node of a cluster lets a request take longer, whatever its deadline_max, so that others
+    // know until when an answer of theirs may be counted (DamageHealer). The same on all nodes, so
+    // not in the configuration.
+    base::Duration deadline_limit = std::chrono::minutes(1);
     // How long a replica may be silent before a stand-in takes its write as a hint.
     base::Duration hint_after = std::chrono::milliseconds(250);
     // How often waiting hints are tried.

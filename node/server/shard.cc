@@ -26,7 +26,7 @@ CoordinatorOptions coordinator_options(const NodeOptions& options, uint32_t shar
     out.value_bytes_max = options.value_bytes_max;
     out.inflight_bytes_max = MemoryDivision(options).requests / shard_count;
     out.deadline_default = options.deadline_default;
-    out.deadline_max = options.deadline_max;
+    out.deadline_max = std::min(options.deadline_max, options.deadline_limit);
     out.hint_after = options.hint_after;
     out.request_window = options.request_window;
     out.clock_drift_max = options.clock_drift_max;
@@ -148,7 +148,7 @@ void Shard::make_parts() {
                             .loop = loop,
                             .workers = environment_.workers,
                             .random = random_},
-        options_.deadline_max);
+        options_.deadline_limit);
     scrubber_ = std::make_unique<Scrubber>(static_cast<Scrubber::Host&>(*this),
                                            *engine_,
                                            loop,

@@ -67,6 +67,7 @@ void draw_cluster(RunOptions& options, const Asked& asked) {
     constexpr std::array<uint64_t, 5> memories = {
         256u << 10, 1u << 20, 2u << 20, 8u << 20, 64u << 20};
     node.memory_bytes_max = draw.one_of(memories) * options.shards;
+    node.deadline_limit = node.deadline_max;
     node.hint_after = draw.between(milliseconds(20), milliseconds(400));
     node.hint_interval = draw.between(milliseconds(100), seconds(2));
     node.entropy_interval = draw.between(seconds(1), seconds(15));

@@ -21,6 +21,7 @@ RunOptions Scenario::plain(uint32_t nodes, uint32_t nodes_at_start) {
     options.node.cluster_secret = "a secret of the simulation only";
     options.node.partition_count = 1;
     options.node.entropy_interval = seconds(5);
+    options.node.deadline_limit = options.node.deadline_max;
     options.workload.clients = 1;
     options.workload.keys = 2;
     options.workload.lone_users = 0;

@@ -199,6 +199,21 @@ TEST_F(GetOperationTest, SilentHoldersAreAskedAgainAndTheDeadlineEndsIt) {
     EXPECT_EQ(rig.coordinator.operation_count(), 0u);
 }
 
+// The timer is late.
+TEST_F(GetOperationTest, AnAnswerThatComesAfterTheDeadlineDoesNotCount) {
+    const auto outcome = rig.get("k");
+    rig.settle();
+    const auto question = rig.only(rig.take_sent(), rig.holder(1), Kind::kRead);
+    rig.store_rig.process.pause();
+    rig.store_rig.scheduler.run_for(std::chrono::seconds(3));
+    rig.answer_read(rig.holder(1), question, rig.seat(1), {});
+    EXPECT_FALSE(outcome->result.has_value());
+    rig.store_rig.process.resume();
+    rig.settle();
+    ASSERT_TRUE(outcome->result.has_value());
+    EXPECT_EQ(base::reason_of(outcome->result->status()), base::reason::quorum_not_reached);
+}
+
 TEST_F(GetOperationTest, AHolderThatTheViewBringsMidWayIsAskedToo) {
     const auto outcome = rig.get("k");
     rig.settle();

@@ -324,6 +324,21 @@ TEST_F(PutOperationTest, TheDeadlineLeavesTheOutcomeOpenAndSaysSoOnce) {
     EXPECT_EQ(outcome->calls, 1);
 }
 
+// The timer is late.
+TEST_F(PutOperationTest, AnAnswerThatComesAfterTheDeadlineDoesNotCount) {
+    const auto outcome = rig.put_blind("k", "value");
+    rig.settle();
+    const auto write = rig.only(rig.take_sent(), rig.holder(1), Kind::kWrite);
+    rig.store_rig.process.pause();
+    rig.store_rig.scheduler.run_for(std::chrono::seconds(3));
+    rig.acknowledge(rig.holder(1), write, rig.seat(1));
+    EXPECT_FALSE(outcome->result.has_value());
+    rig.store_rig.process.resume();
+    rig.settle();
+    ASSERT_TRUE(outcome->result.has_value());
+    EXPECT_EQ(outcome->result->status().code(), absl::StatusCode::kDeadlineExceeded);
+}
+
 TEST_F(PutOperationTest, ADeadlineWhileTheDiskIsReadMintsNothingAfterwards) {
     rig.store_rig.engine.is_cold = true;
     const auto outcome = rig.put_blind("k", "value");
