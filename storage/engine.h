@@ -27,8 +27,9 @@
 // 6. No call throws: memory that cannot be had ends the process, which is a crash without power
 // loss.
 //
-// Thread-safe. No call but compact(), checkpoint() and give_up() waits for background work: when
-// writes outrun it, write() answers `unavailable` ("stalled"), and the caller tries again later.
+// Thread-safe. No call but compact(), checkpoint(), give_up() and scrub() waits for background
+// work: when writes outrun it, write() answers `unavailable` ("stalled"), and the caller tries
+// again later.
 
 #include <cstdint>
 #include <memory>
@@ -208,7 +209,7 @@ struct KeyRange {
 };
 
 struct ScrubStep {
-    // Read from the disk.
+    // What was looked at takes so many on the disk.
     uint64_t bytes = 0;
     // The round is complete.
     bool is_last = false;
@@ -255,11 +256,12 @@ class Engine {
     // damage are returned as they are. cancelled: close() came between.
     virtual absl::StatusOr<std::vector<KeyRange>> find_damage() = 0;
     // Looks for damage piece by piece, before somebody needs what is there: reads on where the last
-    // call stopped, as find_damage() does, until it has read `bytes` (at least one block or value),
-    // or has come to the end of a round. In a round all is read that was there at its beginning and
-    // still is; the next call begins another. data_loss: it met damage; damage() says so from then
-    // on. cancelled, and errors of the disk, as find_damage(). After an error the next call goes on
-    // behind what could not be read.
+    // call stopped, as find_damage() does, until it has read about `bytes`, or many small pieces
+    // (at least one value, or one block with its values), or has come to the end of a round. In a
+    // round all is read that was there at its beginning and still is; the next call begins another.
+    // data_loss: it met damage; damage() says so from then on, and merges go on all the same until
+    // they meet some. cancelled, and errors of the disk, as find_damage(). After an error the next
+    // call goes on behind what could not be read. Waits for give_up().
     virtual absl::StatusOr<ScrubStep> scrub(uint64_t bytes) = 0;
     // Gives up what cannot be read in `ranges`, which find_damage() returned: from then on a key
     // there may be absent, or hold what it held at some earlier time; all others are as they were.
@@ -272,9 +274,9 @@ class Engine {
     // one of compact() is; cancelled, as above. Of `ranges` some may be given up then; all is once
     // a later call is OK.
     virtual absl::Status give_up(std::span<const KeyRange> ranges) = 0;
-    // The first damage that background work or scrub() met: nothing is merged any more until
-    // give_up(). Writes
-    // are taken for as long as there is room for what is not merged. OK: none was met.
+    // The first damage that a merge has met since the last give_up(), else the first that scrub()
+    // has. After a merge has met some nothing is merged any more until give_up(); writes are taken
+    // for as long as there is room for what is not merged. OK: none was met.
     virtual absl::Status damage() const = 0;
     // Of the disk (of memory, where nothing else is) that the keys in [begin, end) take, without
     // reading it. An empty end means to the end.

@@ -1,5 +1,6 @@
 #include "node/server/damage_healer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -41,8 +42,9 @@ void DamageHealer::tick() {
     if (is_busy_) return;
     switch (phase_) {
         case Phase::idle:
-            if (loop_.now() >= rest_until_ && (host_.has_met_damage() || !marked_.empty())) find();
-            return;
+            if (loop_.now() < rest_until_ || (!host_.has_met_damage() && marked_.empty())) return;
+            if (waits_for_ && marked_.empty() && !has_enough_givers(*waits_for_)) return;
+            return find();
         case Phase::waiting:
             // A quarter more, for clocks that do not go at the same rate.
             if (loop_.now() >= suspended_at_ + request_max_ + request_max_ / 4) {
@@ -63,6 +65,7 @@ void DamageHealer::tick() {
 
 void DamageHealer::find() {
     if (phase_ == Phase::idle) phase_ = Phase::finding;
+    waits_for_.reset();
     is_busy_ = true;
     host_.find_damage(lifeline_.guard([this](absl::StatusOr<Damage> found) {
         is_busy_ = false;
@@ -99,6 +102,7 @@ void DamageHealer::on_found(Damage damage) {
             is_busy_ = false;
             if (!status.ok()) return;
             is_reported_ = false;
+            tries_in_vain_ = 0;
             host_.damage_is_gone();
         }));
         return;
@@ -119,16 +123,32 @@ void DamageHealer::on_found(Damage damage) {
                         damage_.partitions.size()));
     }
     if (damage_.partitions.empty()) return give_up_all();
+    for (const base::PartitionId partition : damage_.partitions) {
+        if (has_enough_givers(partition)) continue;
+        STARLING_MARK(damage_healing_waits_for_givers);
+        waits_for_ = partition;
+        return back_off("too few of the other holders are there");
+    }
     if (!suspend_all()) {
         STARLING_MARK(damage_healing_put_off);
-        return back_off("a partition is moving, or nobody else has enough of it");
+        return back_off("a partition is moving");
     }
     begin_asking(Phase::asking);
 }
 
+bool DamageHealer::has_enough_givers(base::PartitionId partition) const {
+    const auto givers = host_.givers(partition);
+    return !givers.empty() && std::ranges::all_of(givers, [this](const auto& entry) {
+        const auto& [group, holders] = entry;
+        const auto alive = static_cast<size_t>(std::ranges::count_if(
+            holders, [this](base::NodeId holder) { return host_.is_alive(holder); }));
+        return alive > 0 && alive >= SetBackGuard::wanted_of(group, holders.size());
+    });
+}
+
 bool DamageHealer::suspend_all() {
     for (const base::PartitionId partition : damage_.partitions) {
-        if (host_.givers(partition).empty() || !host_.suspend(partition)) return false;
+        if (!host_.suspend(partition)) return false;
         suspended_.insert(partition);
     }
     suspended_at_ = loop_.now();
@@ -291,6 +311,7 @@ void DamageHealer::begin_refill() {
         handing_over_since_ = {};
         damage_ = {};
         is_reported_ = false;
+        tries_in_vain_ = 0;
         host_.damage_is_gone();
         for (const base::PartitionId partition : std::exchange(emptied_, {})) {
             host_.refill(partition);
@@ -311,7 +332,10 @@ void DamageHealer::back_off(const std::string& why) {
     phase_ = Phase::idle;
     handing_over_since_ = {};
     const auto spread = static_cast<uint64_t>((rest_max - rest_min) / std::chrono::milliseconds(1));
-    rest_until_ = loop_.now() + rest_min + std::chrono::milliseconds(random_.next() % (spread + 1));
+    const base::Duration rest = rest_min + std::chrono::milliseconds(random_.next() % (spread + 1));
+    // What is marked counts no more until it is emptied and refilled.
+    tries_in_vain_ = marked_.empty() ? std::min(tries_in_vain_ + 1, rest_factor_max) : 1;
+    rest_until_ = loop_.now() + tries_in_vain_ * rest;
 }
 
 }  // namespace starling::node

@@ -17,13 +17,14 @@
 //    goes on here.
 //
 // Until step 5 it gives up at any doubt: the partitions count again, with all that they had, and it
-// tries again later.
+// tries again later, and later each time. Nothing is begun while too few other holders are alive.
 //
 // Owned by the shard's loop.
 
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -51,6 +52,9 @@ class DamageHealer {
     static constexpr size_t asked_at_once_max = 32;
     static constexpr base::Duration rest_min = std::chrono::seconds(2);
     static constexpr base::Duration rest_max = std::chrono::seconds(10);
+    // Each try reads the disk: a rest is as many times longer as there were tries before it, at the
+    // most.
+    static constexpr uint32_t rest_factor_max = 8;
 
     struct Damage {
         std::vector<storage::KeyRange> ranges;
@@ -71,6 +75,7 @@ class DamageHealer {
         // group of it whose other holders are not known.
         virtual std::map<GroupId, std::vector<base::NodeId>> givers(
             base::PartitionId partition) const = 0;
+        virtual bool is_alive(base::NodeId holder) const = 0;
         // It was emptied, and is not refilled yet.
         virtual bool is_refilling(base::PartitionId partition) const = 0;
         // The partition counts no more and no seat of it moves, until resume() or its refill.
@@ -127,6 +132,8 @@ class DamageHealer {
     void tick();
     void find();
     void on_found(Damage damage);
+    // As far as is known without asking them.
+    bool has_enough_givers(base::PartitionId partition) const;
     // Step 2. False: not now.
     bool suspend_all();
     void begin_asking(Phase phase);
@@ -164,6 +171,10 @@ class DamageHealer {
     // Zero: nothing had to be handed over yet.
     base::MonotonicTime handing_over_since_{};
     base::MonotonicTime rest_until_{};
+    // In a row.
+    uint32_t tries_in_vain_ = 0;
+    // Which had too few givers when it was tried.
+    std::optional<base::PartitionId> waits_for_;
     env::TimerId timer_ = 0;
     bool is_stopped_ = false;
     Lifeline lifeline_;

@@ -26,8 +26,11 @@ void Scrubber::stop() {
 void Scrubber::rest(uint64_t bytes) {
     const uint64_t all = std::max<uint64_t>(engine_.statistics().disk_bytes, 1);
     const double share = std::min(1.0, static_cast<double>(bytes) / static_cast<double>(all));
-    const std::chrono::duration<double> rest = std::chrono::duration<double>(period_) * share;
-    arm_timer(std::min(rest_max, std::chrono::duration_cast<base::Duration>(rest)));
+    const base::Duration rest = std::min(
+        rest_max,
+        std::chrono::duration_cast<base::Duration>(std::chrono::duration<double>(period_) * share));
+    put_off_until_ = loop_.now() + 2 * rest;
+    arm_timer(rest);
 }
 
 void Scrubber::arm_timer(base::Duration delay) {
@@ -37,7 +40,8 @@ void Scrubber::arm_timer(base::Duration delay) {
 
 void Scrubber::tick() {
     timer_ = 0;
-    if (!host_.may_scrub()) {
+    if (host_.is_healing()) return arm_timer(put_off);
+    if (host_.do_clients_wait() && loop_.now() < put_off_until_) {
         STARLING_MARK(scrub_put_off);
         return arm_timer(put_off);
     }
@@ -51,14 +55,18 @@ void Scrubber::done(const absl::StatusOr<storage::ScrubStep>& step) {
     if (!step.ok()) {
         STARLING_MARK(scrub_failed);
         ++counts_.failed;
-        host_.log("error",
-                  fmt::format("something on the disk cannot be read: {}",
-                              std::string(step.status().message())));
+        if (!std::exchange(is_reported_, true)) {
+            host_.log("error",
+                      fmt::format("something on the disk cannot be read: {}",
+                                  std::string(step.status().message())));
+        }
         return rest(step_bytes);
     }
     counts_.bytes += step->bytes;
-    counts_.rounds += step->is_last ? 1U : 0U;
-    rest(std::max<uint64_t>(step->bytes, 1));
+    if (!step->is_last) return rest(std::max<uint64_t>(step->bytes, 1));
+    ++counts_.rounds;
+    is_reported_ = false;
+    rest(step_bytes);
 }
 
 }  // namespace starling::node

@@ -5,8 +5,9 @@
 // the engine remembers, and DamageHealer gives up and refills.
 //
 // After each step it rests for as long as the step may take of the period in which everything is to
-// be read once. It puts a step off while clients wait, and while damage is being healed, which
-// reads everything anyway.
+// be read once. While clients wait it rests up to twice as long, so everything is read once in two
+// periods at the latest, but for the time in which damage is being healed, which reads everything
+// anyway. Each life of the engine begins at another place.
 //
 // Owned by the shard's loop.
 
@@ -32,7 +33,8 @@ class Scrubber {
 
     class Host {
       public:
-        virtual bool may_scrub() = 0;
+        virtual bool is_healing() const = 0;
+        virtual bool do_clients_wait() = 0;
         virtual void log(std::string_view severity, std::string_view line) = 0;
 
       protected:
@@ -74,6 +76,10 @@ class Scrubber {
     const base::Duration period_;
     Jobs jobs_;
     Counts counts_;
+    // What failed in this round is in the log.
+    bool is_reported_ = false;
+    // The step that is due is not put off any more from then on.
+    base::MonotonicTime put_off_until_{};
     env::TimerId timer_ = 0;
     bool is_stopped_ = false;
 };

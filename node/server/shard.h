@@ -164,7 +164,7 @@ class Shard final : private ReplicaHost,
     bool is_refilling(base::PartitionId partition) const {
         return guard_->is_refilling(partition) || healing_->is_marked(partition);
     }
-    bool is_healing() const { return healing_->is_healing(); }
+    bool is_healing() const override { return healing_->is_healing(); }
 
   private:
     // ReplicaHost
@@ -182,7 +182,7 @@ class Shard final : private ReplicaHost,
     void send(base::NodeId to, peer::HandoverMessage message) override;
     void seats_changed() override;
     void drop(base::PartitionId partition, uint8_t replicas_max, HandoverHost::Done done) override;
-    // EntropyHost
+    // EntropyHost; Scrubber::Host's, too
     bool do_clients_wait() override { return latency_.do_clients_wait(environment_.loop.now()); }
     void send(base::NodeId to, peer::EntropyMessage message) override;
     void report(GroupId group, base::NodeId to, ReportDone done) override;
@@ -218,6 +218,7 @@ class Shard final : private ReplicaHost,
     // ShardHealing::Surroundings
     std::vector<base::NodeId> seats_of_others(GroupId group) const override;
     bool are_holders_known(GroupId group) const override { return other_owners(group).has_value(); }
+    bool is_alive(base::NodeId holder) const override { return view_->is_alive(holder); }
     void ask_counting(GroupId group, base::NodeId holder, uint64_t question, bool checks) override {
         entropy_->ask_counting(group, holder, question, checks);
     }
@@ -228,11 +229,7 @@ class Shard final : private ReplicaHost,
     void drop_groups(std::vector<GroupId> groups, ShardHealing::Done done) override;
     uint32_t replicas_max() const override { return identity_.cluster.seats; }
     void healing_changed(base::PartitionId partition) override;
-    // Scrubber::Host
-    bool may_scrub() override {
-        return !healing_->is_healing() && !latency_.do_clients_wait(environment_.loop.now());
-    }
-    // Of several parts.
+    // ShardHealing::Surroundings and Scrubber::Host
     void log(std::string_view severity, std::string_view line) override {
         host_.log(severity, line);
     }

@@ -42,6 +42,7 @@ class ShardHealing final : private DamageHealer::Host {
         // The nodes but this one by seat; none where that is not known.
         virtual std::vector<base::NodeId> seats_of_others(GroupId group) const = 0;
         virtual bool are_holders_known(GroupId group) const = 0;
+        virtual bool is_alive(base::NodeId holder) const = 0;
         virtual void ask_counting(GroupId group,
                                   base::NodeId holder,
                                   uint64_t question,
@@ -114,6 +115,7 @@ class ShardHealing final : private DamageHealer::Host {
     void find_damage(absl::AnyInvocable<void(absl::StatusOr<DamageHealer::Damage>)> done) override;
     void damage_is_gone() override { parts_.store.damage_is_gone(); }
     std::map<GroupId, std::vector<base::NodeId>> givers(base::PartitionId partition) const override;
+    bool is_alive(base::NodeId holder) const override { return parts_.shard.is_alive(holder); }
     bool suspend(base::PartitionId partition) override;
     void resume(base::PartitionId partition) override;
     bool is_refilling(base::PartitionId partition) const override { return is_marked(partition); }

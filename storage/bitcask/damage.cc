@@ -11,6 +11,8 @@ namespace {
 
 constexpr size_t open_files_max = 16;
 constexpr Expiry with_expired = 0;
+// What a value takes beside itself and its key, or about that.
+constexpr uint64_t record_bytes = 40;
 
 }  // namespace
 
@@ -26,6 +28,7 @@ ValueSearch::ValueSearch(env::FileSystem& files,
 
 absl::StatusOr<bool> ValueSearch::next() {
     bytes_ = 0;
+    has_read_ = false;
     lost_.reset();
     auto found = keys_.first_from(
         behind_.value_or(""), behind_.has_value(), "", keys_.sequence(), with_expired);
@@ -36,10 +39,11 @@ absl::StatusOr<bool> ValueSearch::next() {
         return absl::CancelledError("the engine is closing");
     }
     behind_ = std::move(found->key);
+    bytes_ = record_bytes + behind_->size() + found->location.size;
     if (found->recent != nullptr && !found->complete) {
         return true;
     }
-    bytes_ = found->location.size;
+    has_read_ = true;
     absl::Status status = values_.read(*behind_, found->location).status();
     if (absl::IsDataLoss(status)) {
         STARLING_MARK(bitcask_damage_takes_a_value);
@@ -71,6 +75,7 @@ absl::StatusOr<ScrubStep> Scrub::read_on(uint64_t bytes, absl::FunctionRef<bool(
     ValueSearch search(
         files_, directory_, keys_, std::exchange(behind_, std::nullopt), should_stop);
     ScrubStep step;
+    size_t reads = 0;
     do {
         const auto is_there = search.next();
         behind_ = search.behind();
@@ -81,11 +86,12 @@ absl::StatusOr<ScrubStep> Scrub::read_on(uint64_t bytes, absl::FunctionRef<bool(
             break;
         }
         step.bytes += search.bytes();
+        reads += search.has_read() ? 1U : 0U;
         if (search.lost().has_value()) {
             STARLING_MARK(bitcask_scrub_met_damage);
             return search.lost()->error;
         }
-    } while (step.bytes < bytes);
+    } while (step.bytes < bytes && reads < reads_per_step_max);
     return step;
 }
 

@@ -43,8 +43,9 @@ class ValueSearch {
     absl::StatusOr<bool> next();
     // Where it has come to.
     const std::optional<std::string>& behind() const { return behind_; }
-    // Read by the last next().
+    // Of the disk that what the last next() looked at takes; and whether it read it.
     uint64_t bytes() const { return bytes_; }
+    bool has_read() const { return has_read_; }
     // The last next() has found this; nullopt: nothing is lost there.
     const std::optional<LostValue>& lost() const { return lost_; }
 
@@ -54,6 +55,7 @@ class ValueSearch {
     ValueReader values_;
     std::optional<std::string> behind_;
     uint64_t bytes_ = 0;
+    bool has_read_ = false;
     std::optional<LostValue> lost_;
 };
 
@@ -69,6 +71,9 @@ class Scrub {
     // All borrowed.
     Scrub(env::FileSystem& files, const std::string& directory, const KeyDirectory& keys)
         : files_(files), directory_(directory), keys_(keys) {}
+
+    // Each is a read of its own, so a step of small values ends before it has read all its bytes.
+    static constexpr size_t reads_per_step_max = 256;
 
     // As Engine::scrub(). A key that comes meanwhile belongs to the round when it lies ahead.
     absl::StatusOr<ScrubStep> read_on(uint64_t bytes, absl::FunctionRef<bool()> should_stop);

@@ -44,7 +44,7 @@ Maintenance::Maintenance(std::string directory,
       scrub_(parts_.files, directory_, parts_.keys) {}
 
 void Maintenance::schedule_if_due() {
-    if (parts_.keys.is_stale(options_.bitcask_stale_bytes_max) && damage().ok()) {
+    if (parts_.keys.is_stale(options_.bitcask_stale_bytes_max) && !stands_still()) {
         schedule();
     }
 }
@@ -88,8 +88,8 @@ void Maintenance::job() {
 
 absl::Status Maintenance::work(bool& again) {
     const auto is_due = [this] {
-        return damage().ok() && (parts_.keys.is_stale(options_.bitcask_stale_bytes_max) ||
-                                 parts_.keys.is_scattered(options_.bitcask_file_bytes));
+        return !stands_still() && (parts_.keys.is_stale(options_.bitcask_stale_bytes_max) ||
+                                   parts_.keys.is_scattered(options_.bitcask_file_bytes));
     };
     if (is_due() && parts_.keys.is_stale(options_.bitcask_stale_bytes_max) &&
         parts_.keys.active_is_stale()) {
@@ -108,7 +108,7 @@ absl::Status Maintenance::work(bool& again) {
     const uint64_t stale_before = parts_.keys.sizes().stale_bytes;
     const size_t files_before = list_.files.size();
     if (absl::Status status = merge(inputs); !status.ok()) {
-        return damage().ok() ? status : absl::OkStatus();
+        return stands_still() && absl::IsDataLoss(status) ? absl::OkStatus() : status;
     }
     // One that got no further would be followed by the same for ever; the next write asks again.
     again = is_due() &&
@@ -161,7 +161,8 @@ absl::Status Maintenance::merge(const std::vector<ListedFile>& inputs) {
         merge_files(parts_.files, parts_.keys, inputs, std::move(options));
     if (absl::IsDataLoss(made.status())) {
         STARLING_MARK(bitcask_merge_met_damage);
-        met_damage(made.status());
+        absl::MutexLock lock(&error_mutex_);
+        damage_.Update(made.status());
     }
     STARLING_ASSIGN_OR_RETURN(const Merged merged, std::move(made));
 
@@ -270,7 +271,7 @@ absl::Status Maintenance::compact() {
                                             free));
     }
     absl::Status status = merge(std::vector<ListedFile>(list_.files));
-    return damage().ok() ? note(std::move(status)) : status;
+    return stands_still() && absl::IsDataLoss(status) ? status : note(std::move(status));
 }
 
 absl::StatusOr<std::vector<KeyRange>> Maintenance::find_damage() {
@@ -292,10 +293,11 @@ absl::StatusOr<ScrubStep> Maintenance::scrub(uint64_t bytes) {
         return closing();
     }
     const absl::Cleanup leave = [this] { gate_->leave(); };
-    absl::MutexLock lock(&scrub_mutex_);
+    absl::MutexLock one_at_a_time(&scrub_mutex_);
     auto step = scrub_.read_on(bytes, [this] { return gate_->shut(); });
     if (absl::IsDataLoss(step.status())) {
-        met_damage(step.status());
+        absl::MutexLock lock(&error_mutex_);
+        scrubbed_damage_.Update(step.status());
     }
     return step;
 }
@@ -306,6 +308,8 @@ absl::Status Maintenance::give_up(std::span<const KeyRange> ranges) {
     }
     const absl::Cleanup leave = [this] { gate_->leave(); };
     {
+        // What is given up is not met again by a step that began before.
+        absl::MutexLock no_scrub(&scrub_mutex_);
         absl::MutexLock one_at_a_time(&work_mutex_);
         STARLING_ASSIGN_OR_RETURN(const std::vector<LostValue> lost, look_for_damage());
         const std::vector<KeyRange> given = united({ranges.begin(), ranges.end()});
@@ -317,6 +321,7 @@ absl::Status Maintenance::give_up(std::span<const KeyRange> ranges) {
         STARLING_RETURN_IF_ERROR(note(remove(lost)));
         absl::MutexLock lock(&error_mutex_);
         damage_ = absl::OkStatus();
+        scrubbed_damage_ = absl::OkStatus();
     }
     schedule();
     return absl::OkStatus();
@@ -384,14 +389,14 @@ absl::Status Maintenance::note(absl::Status status) {
     return status;
 }
 
-void Maintenance::met_damage(const absl::Status& damage) {
-    absl::MutexLock lock(&error_mutex_);
-    damage_.Update(damage);
-}
-
 absl::Status Maintenance::damage() const {
     absl::MutexLock lock(&error_mutex_);
-    return damage_;
+    return damage_.ok() ? scrubbed_damage_ : damage_;
+}
+
+bool Maintenance::stands_still() const {
+    absl::MutexLock lock(&error_mutex_);
+    return !damage_.ok();
 }
 
 absl::Status Maintenance::error() const {

@@ -5,8 +5,8 @@
 // for compact(), checkpoint() and give_up(), on the caller's thread.
 //
 // After an error other than a full disk nothing is done any more. After a full disk the work is
-// tried again at the next schedule(). After a merge or scrub() has met damage there is none until
-// give_up() is OK. Thread-safe.
+// tried again at the next schedule(). After a merge has met damage there is none until give_up() is
+// OK. Thread-safe.
 
 #include <atomic>
 #include <cstdint>
@@ -68,7 +68,6 @@ class Maintenance {
     absl::StatusOr<std::vector<KeyRange>> find_damage();
     absl::StatusOr<ScrubStep> scrub(uint64_t bytes);
     absl::Status give_up(std::span<const KeyRange> ranges);
-    // The first that a merge or scrub() met since give_up(); OK: none.
     absl::Status damage() const;
 
     // The first error; OK: none.
@@ -95,7 +94,8 @@ class Maintenance {
     absl::StatusOr<uint64_t> room() const;
     absl::Status fill_checkpoint(const std::string& directory, const FileList& list) const;
     absl::Status note(absl::Status status);
-    void met_damage(const absl::Status& damage);
+    // A merge has met damage.
+    bool stands_still() const;
 
     // Constant after construction.
     const std::string directory_;
@@ -120,12 +120,15 @@ class Maintenance {
     // written does not.
     std::vector<DataFilePtr> unsettled_ ABSL_GUARDED_BY(work_mutex_);
 
+    // Taken before work_mutex_.
     absl::Mutex scrub_mutex_;
     Scrub scrub_ ABSL_GUARDED_BY(scrub_mutex_);
 
     mutable absl::Mutex error_mutex_;
     absl::Status error_ ABSL_GUARDED_BY(error_mutex_);
+    // Met by a merge, and by scrub().
     absl::Status damage_ ABSL_GUARDED_BY(error_mutex_);
+    absl::Status scrubbed_damage_ ABSL_GUARDED_BY(error_mutex_);
 };
 
 }  // namespace starling::storage::bitcask

@@ -15,6 +15,11 @@ absl::Status closing() {
     return absl::CancelledError("the engine is closing");
 }
 
+// Each opening takes a few numbers.
+uint64_t scattered(uint64_t number) {
+    return number * 0x9E3779B97F4A7C15u;
+}
+
 }  // namespace
 
 Background::Background(std::string directory,
@@ -27,7 +32,7 @@ Background::Background(std::string directory,
       workers_(workers),
       pace_(options.compaction_bytes_per_second),
       jobs_(directory_, options, parts, [gate = gate_] { return gate->shut(); }),
-      scrub_(parts_.files, directory_, parts_.tables),
+      scrub_(parts_.files, directory_, parts_.tables, scattered(parts_.catalog.file_numbers_end())),
       picker_(options) {}
 
 void Background::schedule() {
@@ -89,6 +94,10 @@ void Background::submit_compaction(base::Duration delay, uint64_t ticket) {
 
 void Background::stop() {
     gate_->close();
+    {
+        absl::MutexLock lock(&scrub_mutex_);
+        scrub_.close_file();
+    }
     absl::MutexLock one_at_a_time(&compaction_mutex_);
     abandon();
 }
@@ -143,7 +152,7 @@ absl::StatusOr<Background::Pause> Background::compact_what_is_due() {
         abandon();
         return Pause();
     }
-    if (!damage().ok()) {
+    if (stands_still()) {
         STARLING_MARK(compaction_stands_still_for_damage);
         abandon();
         return Pause();
@@ -201,9 +210,8 @@ absl::StatusOr<Background::Pause> Background::go_on() {
     TableJobs::Merge& merge = *merge_;
     for (;;) {
         const uint64_t step_end = merge.traffic_bytes() + pace_.step_bytes();
-        const absl::StatusOr<bool> done = merge.run([&] {
-            return pace_.is_limited() && merge.traffic_bytes() >= step_end;
-        });
+        const absl::StatusOr<bool> done =
+            merge.run([&] { return pace_.is_limited() && merge.traffic_bytes() >= step_end; });
         if (met_damage(done.status())) {
             abandon();
             return Pause();
@@ -285,6 +293,7 @@ absl::Status Background::compact_everything() {
     if (status.ok()) {
         absl::MutexLock one_at_a_time(&compaction_mutex_);
         abandon();
+        // A compaction of everything meets what scrub() has met.
         status = damage();
         if (status.ok()) {
             status = compact_all_levels();
@@ -312,10 +321,13 @@ absl::StatusOr<ScrubStep> Background::scrub(uint64_t bytes) {
         return closing();
     }
     const absl::Cleanup leave = [this] { gate_->leave(); };
-    absl::MutexLock lock(&scrub_mutex_);
+    absl::MutexLock one_at_a_time(&scrub_mutex_);
     const auto version = parts_.catalog.version();
     auto step = scrub_.read_on(*version, bytes, [this] { return gate_->shut(); });
-    met_damage(step.status());
+    if (absl::IsDataLoss(step.status())) {
+        absl::MutexLock lock(&mutex_);
+        scrubbed_damage_.Update(step.status());
+    }
     return step;
 }
 
@@ -333,6 +345,8 @@ absl::Status Background::give_up(std::span<const KeyRange> ranges) {
     const absl::Cleanup leave = [this] { gate_->leave(); };
     absl::Status status;
     {
+        // What is given up is not met again by a step that began before.
+        absl::MutexLock no_scrub(&scrub_mutex_);
         absl::MutexLock one_at_a_time(&compaction_mutex_);
         abandon();
         STARLING_ASSIGN_OR_RETURN(const Damage found, look_for_damage());
@@ -358,12 +372,12 @@ absl::Status Background::repair(const Damage& damage) {
     }
     absl::MutexLock lock(&mutex_);
     damage_ = absl::OkStatus();
+    scrubbed_damage_ = absl::OkStatus();
     return absl::OkStatus();
 }
 
 absl::Status Background::compact_all_levels() {
-    STARLING_RETURN_IF_ERROR(
-        jobs_.remove_dead_tables(*parts_.catalog.version(), reclaim_state()));
+    STARLING_RETURN_IF_ERROR(jobs_.remove_dead_tables(*parts_.catalog.version(), reclaim_state()));
     const uint64_t first_new = parts_.catalog.next_file_number();
     const auto before = parts_.catalog.version();
     uint32_t deepest = level_count - 1;
@@ -423,18 +437,21 @@ void Background::set_error(const absl::Status& status) {
 
 absl::Status Background::damage() const {
     absl::MutexLock lock(&mutex_);
-    return damage_;
+    return damage_.ok() ? scrubbed_damage_ : damage_;
+}
+
+bool Background::stands_still() const {
+    absl::MutexLock lock(&mutex_);
+    return !damage_.ok();
 }
 
 bool Background::met_damage(const absl::Status& status) {
     if (!absl::IsDataLoss(status)) {
         return false;
     }
-    STARLING_MARK(damage_stops_merging);
+    STARLING_MARK(compaction_met_damage);
     absl::MutexLock lock(&mutex_);
-    if (damage_.ok()) {
-        damage_ = status;
-    }
+    damage_.Update(status);
     return true;
 }
 

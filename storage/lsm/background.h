@@ -1,9 +1,10 @@
 #pragma once
 
-// Decides when full memtables are flushed and tables are merged, as jobs on the workers: at most one
-// flush and one compaction at a time, and the two side by side. TableJobs carries them out. After an error other than a full disk
-// nothing is done any more. After a full disk the work is tried again at the next schedule(). After
-// a merge or scrub() has met damage none begins until give_up() is OK; flushes go on.
+// Decides when full memtables are flushed and tables are merged, as jobs on the workers: at most
+// one flush and one compaction at a time, and the two side by side. TableJobs carries them out.
+// After an error other than a full disk nothing is done any more. After a full disk the work is
+// tried again at the next schedule(). After a merge has met damage none begins until give_up() is
+// OK; flushes go on.
 //
 // Under a rate limit a compaction is *idle* (none is due), *submitted* (a job is queued or runs) or
 // *waiting* (a delayed job will begin it, or go on with it). It waits between its steps and, for
@@ -63,7 +64,7 @@ class Background {
     absl::Status error() const;
     bool has_error() const { return has_error_.load(std::memory_order_acquire); }
     void set_error(const absl::Status& status);
-    // The first that a merge or scrub() met since give_up(); OK: none.
+    // As Engine's.
     absl::Status damage() const;
     // The last job found no room.
     bool disk_full() const { return disk_full_.load(std::memory_order_relaxed); }
@@ -98,8 +99,10 @@ class Background {
     absl::Status repair(const Damage& damage) ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
     // All of it in one step.
     absl::Status complete(TableJobs::Merge& merge);
-    // Whether that is damage, which is remembered.
+    // Whether that is damage of a merge's inputs, which is remembered.
     bool met_damage(const absl::Status& status);
+    // A merge has met damage.
+    bool stands_still() const;
     void conclude(const absl::Status& status);
 
     // Constant after construction.
@@ -120,12 +123,15 @@ class Background {
     // Null: no compaction is between its steps.
     std::unique_ptr<TableJobs::Merge> merge_ ABSL_GUARDED_BY(compaction_mutex_);
     bool merge_is_in_turn_ ABSL_GUARDED_BY(compaction_mutex_) = false;
-    absl::Mutex scrub_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
+    // Taken before compaction_mutex_.
+    absl::Mutex scrub_mutex_;
     Scrub scrub_ ABSL_GUARDED_BY(scrub_mutex_);
 
     mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(compaction_mutex_);
     absl::Status error_ ABSL_GUARDED_BY(mutex_);
+    // Met by a merge, and by scrub().
     absl::Status damage_ ABSL_GUARDED_BY(mutex_);
+    absl::Status scrubbed_damage_ ABSL_GUARDED_BY(mutex_);
     bool flush_under_way_ ABSL_GUARDED_BY(mutex_) = false;
     CompactionState compaction_state_ ABSL_GUARDED_BY(mutex_) = CompactionState::idle;
     // A compaction job with another one comes too late: a later job took its place.

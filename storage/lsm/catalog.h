@@ -58,6 +58,8 @@ class Catalog {
     uint64_t next_file_number() {
         return next_file_number_.fetch_add(1, std::memory_order_relaxed);
     }
+    // Of all files that there are.
+    uint64_t file_numbers_end() const { return next_file_number_.load(std::memory_order_relaxed); }
     std::shared_ptr<const Version> version() const;
     CatalogState state();
     uint64_t manifest_bytes() const;

@@ -141,6 +141,8 @@ absl::StatusOr<uint64_t> DamageSearch::check_block(const TableMetadata& table,
 absl::StatusOr<uint64_t> DamageSearch::check_entries(const TableMetadata& table,
                                                      const BlockPtr& block) {
     uint64_t bytes = 0;
+    // What follows is looked at all the same.
+    absl::Status error;
     BlockIterator entry(block);
     for (entry.seek_to_first(); entry.valid(); entry.next()) {
         const EntryShape shape = shape_of(entry.key(), entry.value());
@@ -162,8 +164,12 @@ absl::StatusOr<uint64_t> DamageSearch::check_entries(const TableMetadata& table,
             damage_.lose_entry(table, user_key_of(entry.key()), pointer, std::move(status));
             continue;
         }
-        STARLING_RETURN_IF_ERROR(status);
+        error.Update(status);
+        if (absl::IsCancelled(status)) {
+            break;
+        }
     }
+    STARLING_RETURN_IF_ERROR(error);
     return bytes;
 }
 
@@ -180,9 +186,9 @@ absl::Status DamageSearch::check_value_file(uint64_t number) {
     }
     const std::string path = value_file_path(directory_, number);
     const auto size = files_.file_size(path);
-    absl::Status fits;
+    absl::Status misfit;
     if (absl::IsNotFound(size.status())) {
-        fits = missing_file(path);
+        misfit = missing_file(path);
     } else {
         STARLING_RETURN_IF_ERROR(size.status());
         const auto& files = version_.value_files();
@@ -190,10 +196,10 @@ absl::Status DamageSearch::check_value_file(uint64_t number) {
             return each.number == number;
         });
         if (file != files.end() && *size != file->file_bytes) {
-            fits = wrong_size(path, *size, file->file_bytes);
+            misfit = wrong_size(path, *size, file->file_bytes);
         }
     }
-    return value_files_.emplace(number, std::move(fits)).first->second;
+    return value_files_.emplace(number, std::move(misfit)).first->second;
 }
 
 absl::Status DamageSearch::admit_read() const {

@@ -39,6 +39,8 @@ namespace starling::storage::lsm {
 class Damage {
   public:
     bool empty() const { return parts_.empty(); }
+    // data_loss, naming file and offset. REQUIRES: not empty.
+    const absl::Status& first_error() const { return parts_.front().error; }
     // Where keys cannot be read; united.
     std::vector<KeyRange> ranges() const;
     // data_loss, naming file and offset: there is more of it than in `ranges`.
@@ -77,9 +79,10 @@ class Damage {
     absl::flat_hash_set<Place> lost_values_;
 };
 
-// Looks at the tables of a version, one after the other. Everything is borrowed. Errors that are no
-// damage are returned as they are. cancelled: `should_stop` said so, which is asked before each
-// read.
+// Looks at the tables of a version, one after the other, past the caches of the engine and, but for
+// value files, of the system. Everything is borrowed. Errors that are no damage are returned as
+// they are, after all that the call is about was looked at. cancelled: `should_stop` said so, which
+// is asked before each read.
 class DamageSearch {
   public:
     DamageSearch(env::FileSystem& files,

@@ -547,7 +547,8 @@ absl::Status LsmEngine::compact() noexcept {
     if (absl::IsCancelled(status)) {
         return closed_error();
     }
-    if (!status.ok() && !absl::IsResourceExhausted(status) && background_.damage().ok()) {
+    const bool met_damage = absl::IsDataLoss(status) && !background_.damage().ok();
+    if (!status.ok() && !absl::IsResourceExhausted(status) && !met_damage) {
         background_.set_error(status);
         return refused();
     }

@@ -12,13 +12,14 @@ namespace starling::storage::lsm {
 
 namespace {
 
-// The one with the lowest number that is not below `number`; null: none.
-TablePtr first_from(const Version& version, uint64_t number) {
+// The one with the lowest number in [begin, end); null: none.
+TablePtr first_within(const Version& version, uint64_t begin, uint64_t end) {
     TablePtr first;
     for (size_t level = 0; level < level_count; ++level) {
         for (const TablePtr& table : version.level(level)) {
-            if (table->number >= number && (first == nullptr || table->number < first->number)) {
+            if (table->number >= begin && table->number < end) {
                 first = table;
+                end = table->number;
             }
         }
     }
@@ -35,7 +36,7 @@ uint64_t highest_number(const Version& version) {
     return highest;
 }
 
-// Which opening it reads.
+// Of index, filter and footer.
 uint64_t bytes_behind_blocks(const TableMetadata& table, const Table& opened) {
     const size_t blocks = opened.block_count();
     const uint64_t end =
@@ -48,45 +49,63 @@ uint64_t bytes_behind_blocks(const TableMetadata& table, const Table& opened) {
 absl::StatusOr<ScrubStep> Scrub::read_on(const Version& version,
                                          uint64_t bytes,
                                          absl::FunctionRef<bool()> should_stop) {
-    if (last_of_round_ == between_rounds) {
-        last_of_round_ = highest_number(version);
-        go_to(1);
-    }
     DamageSearch search(files_, directory_, tables_, version, should_stop);
     ScrubStep step;
-    do {
-        const TablePtr table = first_from(version, table_);
-        if (table == nullptr || table->number > last_of_round_) {
-            last_of_round_ = between_rounds;
-            opened_.reset();
-            step.is_last = true;
-            break;
-        }
-        if (table->number != table_) {
-            go_to(table->number);
-        }
+    TablePtr table = next_table(version);
+    while (table != nullptr) {
+        absl::Status error;
         if (opened_ == nullptr) {
-            // An error leads behind it.
-            go_to(table->number + 1);
-            STARLING_ASSIGN_OR_RETURN(auto opened, search.open(*table));
-            if (opened != nullptr) {
-                go_to(table->number);
-                step.bytes += bytes_behind_blocks(*table, *opened);
-                opened_ = std::move(opened);
+            auto opened = search.open(*table);
+            if (opened.ok() && *opened != nullptr) {
+                step.bytes += bytes_behind_blocks(*table, **opened);
+                opened_ = *std::move(opened);
+            } else {
+                error = opened.status();
+                go_to(table->number + 1);
             }
-        } else if (block_ == opened_->block_count() || STARLING_PLANTED(scrub_reads_no_blocks)) {
-            go_to(table->number + 1);
+        } else if (block_ < opened_->block_count() && !STARLING_PLANTED(scrub_reads_no_blocks)) {
+            const auto read = search.check_block(*table, *opened_, block_++);
+            error = read.status();
+            step.bytes += read.value_or(0);
         } else {
-            STARLING_ASSIGN_OR_RETURN(const uint64_t read,
-                                      search.check_block(*table, *opened_, block_++));
-            step.bytes += read;
+            go_to(table->number + 1);
         }
         if (!search.damage().empty()) {
             STARLING_MARK(scrub_met_damage);
-            return search.damage().check_within({});
+            return search.damage().first_error();
         }
-    } while (step.bytes < bytes);
+        STARLING_RETURN_IF_ERROR(error);
+        if (step.bytes >= bytes) {
+            return step;
+        }
+        if (table->number != table_) {
+            table = next_table(version);
+        }
+    }
+    step.is_last = true;
     return step;
+}
+
+TablePtr Scrub::next_table(const Version& version) {
+    if (part_ == Part::between_rounds) {
+        part_ = Part::from_start;
+        end_of_part_ = highest_number(version) + 1;
+        go_to(end_of_part_ == 1 ? 0 : start_ % end_of_part_);
+    }
+    TablePtr table = first_within(version, table_, end_of_part_);
+    if (table == nullptr && part_ == Part::from_start) {
+        part_ = Part::up_to_start;
+        end_of_part_ = start_ % end_of_part_;
+        go_to(0);
+        table = first_within(version, table_, end_of_part_);
+    }
+    if (table == nullptr) {
+        part_ = Part::between_rounds;
+        opened_.reset();
+    } else if (table->number != table_) {
+        go_to(table->number);
+    }
+    return table;
 }
 
 void Scrub::go_to(uint64_t table) {

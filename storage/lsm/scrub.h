@@ -1,8 +1,9 @@
 #pragma once
 
 // Goes through all tables, and the values that they point to, again and again and in pieces, so
-// that damage is met while others still have what it takes. Table by table in the order of their
-// numbers: what a merge writes meanwhile has a higher number and belongs to the next round.
+// that damage is met while others still have what it takes. A round is table by table in the order
+// of their numbers, from `start` to the highest that there is when it begins, and then from the
+// lowest one to `start`. What is written meanwhile belongs to it or to the next.
 
 #include <cstddef>
 #include <cstdint>
@@ -21,28 +22,35 @@ namespace starling::storage::lsm {
 
 class Scrub {
   public:
-    // All borrowed.
-    Scrub(env::FileSystem& files, const std::string& directory, TableCache& tables)
-        : files_(files), directory_(directory), tables_(tables) {}
+    // Borrows all but the number. `start`: another one in each life of the engine, or one that is
+    // opened again and again would always begin with the same tables.
+    Scrub(env::FileSystem& files, const std::string& directory, TableCache& tables, uint64_t start)
+        : files_(files), directory_(directory), tables_(tables), start_(start) {}
 
     // As Engine::scrub(). `version`: the present one. cancelled: `should_stop` said so.
     absl::StatusOr<ScrubStep> read_on(const Version& version,
                                       uint64_t bytes,
                                       absl::FunctionRef<bool()> should_stop);
+    // Closes the file that is open between two calls.
+    void close_file() { opened_.reset(); }
 
   private:
-    // Numbers of files begin with 1.
-    static constexpr uint64_t between_rounds = 0;
+    enum class Part { between_rounds, from_start, up_to_start };
 
+    // Of the round; null: it is complete.
+    TablePtr next_table(const Version& version);
     void go_to(uint64_t table);
 
     env::FileSystem& files_;
     const std::string& directory_;
     TableCache& tables_;
+    const uint64_t start_;
 
-    // The highest number of a table that there was when the round began.
-    uint64_t last_of_round_ = between_rounds;
-    // All tables with lower numbers were read, and of this one all blocks before `block_`.
+    Part part_ = Part::between_rounds;
+    // No table with a number that is not below this belongs to the part.
+    uint64_t end_of_part_ = 0;
+    // Of this part all tables with lower numbers were read, and of this one all blocks before
+    // `block_`.
     uint64_t table_ = 0;
     size_t block_ = 0;
     // That table; null: it is not open.

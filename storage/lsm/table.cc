@@ -196,7 +196,8 @@ absl::StatusOr<bool> Table::get(const LookupKey& key, ReadMode mode, FoundEntry&
 }
 
 absl::StatusOr<BlockPtr> Table::read_from_file(size_t index) const {
-    return read_data_block(*file_, path_, number_, index_.handle(index));
+    return read_data_block(
+        direct_file_ == nullptr ? *file_ : *direct_file_, path_, number_, index_.handle(index));
 }
 
 uint64_t Table::approximate_offset(std::string_view user_key) const {

@@ -49,8 +49,8 @@ struct ReadTally {
 
 class Table {
   public:
-    // `direct_reads`: get() reads the file past the cache of pages. data_loss: missing, or not the
-    // table that `metadata` describes.
+    // `direct_reads`: get() and read_from_file() read past the cache of pages. data_loss: missing,
+    // or not the table that `metadata` describes.
     static absl::StatusOr<std::shared_ptr<const Table>> open(env::FileSystem& files,
                                                              const std::string& directory,
                                                              const TableMetadata& metadata,

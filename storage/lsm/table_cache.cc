@@ -62,7 +62,7 @@ absl::StatusOr<TableCache::TablePointer> TableCache::open(const TableMetadata& m
 }
 
 absl::StatusOr<std::shared_ptr<const Table>> TableCache::open_anew(const TableMetadata& metadata) {
-    return Table::open(files_, directory_, metadata, blocks_);
+    return Table::open(files_, directory_, metadata, blocks_, true);
 }
 
 void TableCache::forget(uint64_t number) {

@@ -147,8 +147,7 @@ absl::StatusOr<std::unique_ptr<TableJobs::Merge>> TableJobs::begin_merge(Compact
 absl::Status TableJobs::finish(Merge& merge) {
     WrittenTables written = merge.writer_->take();
     const uint32_t level = merge.compaction_.output_level;
-    traffic_[level].read.fetch_add(merge.compaction_.input_bytes(),
-                                   std::memory_order_relaxed);
+    traffic_[level].read.fetch_add(merge.compaction_.input_bytes(), std::memory_order_relaxed);
     note_written(level, written);
     VersionEdit edit;
     edit.expired_until = written.expired_until;

@@ -178,8 +178,8 @@ std::string Convergence::check_disk(Machine& machine) {
     if (!machine.is_damaged() || machine.is_healed()) return "";
     for (uint32_t shard = 0; shard < options_.shards; ++shard) {
         const absl::Status status = DiskCopy::check_readable(machine, shard);
-        if (absl::IsDataLoss(status)) {
-            return fmt::format("{} has not noticed that its disk is damaged: {}",
+        if (!status.ok() && !absl::IsNotFound(status)) {
+            return fmt::format("{} has not noticed what is wrong with its disk: {}",
                                machine.name(),
                                std::string(status.message()));
         }

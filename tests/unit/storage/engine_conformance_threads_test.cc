@@ -1,6 +1,7 @@
 // Real threads, real workers, a real file system: every engine.
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
@@ -171,7 +172,11 @@ TEST_P(EngineThreadsTest, WhileFilesAreMergedNoneOfThemIsTakenForDamage) {
 }
 
 TEST_P(EngineThreadsTest, ACloseEndsTheSearchForDamage) {
-    for (const bool gives_up : {false, true}) {
+    const std::array<absl::Status (*)(Engine&), 3> searches = {
+        [](Engine& engine) { return engine.find_damage().status(); },
+        [](Engine& engine) { return engine.give_up({}); },
+        [](Engine& engine) { return engine.scrub(uint64_t{1} << 30).status(); }};
+    for (const auto search : searches) {
         auto engine = open();
         for (int i = 0; i < 500; ++i) {
             WriteBatch batch;
@@ -183,7 +188,7 @@ TEST_P(EngineThreadsTest, ACloseEndsTheSearchForDamage) {
         std::thread searcher([&] {
             while (status.ok()) {
                 begun = true;
-                status = gives_up ? engine->give_up({}) : engine->find_damage().status();
+                status = search(*engine);
             }
         });
         while (!begun) {
@@ -236,6 +241,11 @@ TEST_P(LsmThreadsTest, DamageIsGivenUpAgainAndAgainWhileOthersWriteAndRead) {
             wrong += !is_served(iterator->status());
         }
     });
+    std::thread scrubber([&] {
+        while (!done) {
+            wrong += !is_served(engine->scrub(10'000).status());
+        }
+    });
     // Overwrites a byte of some table, now and then.
     std::thread damager([&] {
         for (int i = 0; !done; ++i) {
@@ -260,11 +270,13 @@ TEST_P(LsmThreadsTest, DamageIsGivenUpAgainAndAgainWhileOthersWriteAndRead) {
     }
     healer.join();
     reader.join();
+    scrubber.join();
     damager.join();
     EXPECT_EQ(wrong, 0);
     EXPECT_GE(healed, 10);
     while (!heal() && wrong == 0) {
     }
+    EXPECT_TRUE(engine->damage().ok()) << engine->damage();
     for (int i = 0; i < 200; ++i) {
         WriteBatch batch;
         batch.put(fmt::format("{}", i), std::string(300, 'w'));

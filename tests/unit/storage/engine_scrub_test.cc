@@ -112,6 +112,35 @@ TEST_P(EngineScrubTest, AMergeBesideItIsNoDamageAndARoundEnds) {
     EXPECT_EQ(judge(*engine, {}), "");
 }
 
+TEST_P(EngineScrubTest, MergesGoOnAfterItHasMetDamageUntilTheyMeetSome) {
+    // Of one key alone; what is written below is of others.
+    QueueWorkers workers;
+    open(workers);
+    ASSERT_TRUE(put(*engine, "zzz", std::string(200, 'z')).ok());
+    ASSERT_TRUE(engine->compact().ok());
+    const std::vector<std::string> paths = data_paths();
+    for (const std::string& path : paths) {
+        const std::string content = *env::read_file(disk, path, 1 << 20);
+        if (const size_t at = content.find("zzz"); at != std::string::npos) {
+            ASSERT_TRUE(disk.flip_bit(path, at + 1, 1).ok());
+        }
+    }
+    const Round round = scrub(*engine, 1000);
+    ASSERT_FALSE(round.errors.empty());
+    EXPECT_EQ(engine->damage(), round.errors.front());
+    const uint64_t before = engine->statistics().compactions;
+    for (int i = 0; i < 300; ++i) {
+        ASSERT_TRUE(write_patiently(*engine,
+                                    workers,
+                                    put_of(fmt::format("key{:03}", i % 7), std::string(100, 'n')))
+                        .ok());
+    }
+    workers.run_all();
+    EXPECT_GT(engine->statistics().compactions, before);
+    EXPECT_TRUE(engine->background_error().ok());
+    EXPECT_TRUE(absl::IsDataLoss(engine->damage()));
+}
+
 TEST_P(EngineScrubTest, AnErrorOfTheDiskIsReturnedAndIsNoDamage) {
     QueueWorkers workers;
     open(workers);
@@ -154,6 +183,46 @@ TEST_P(EngineScrubTest, AClosedEngineRefuses) {
     EXPECT_TRUE(engine->scrub(1).ok());
     EXPECT_TRUE(engine->close().ok());
     EXPECT_TRUE(absl::IsFailedPrecondition(engine->scrub(1).status()));
+}
+
+class LsmScrubTest : public EngineScrubTest {};
+INSTANTIATE_TEST_SUITE_P(Engines, LsmScrubTest, testing::Values("lsm"));
+
+// Who is restarted again and again in the middle of a round would else never come to its end.
+TEST_P(LsmScrubTest, LivesBeginAtDifferentPlaces) {
+    const std::vector<std::string> paths = data_paths();
+    std::set<std::string> met_first;
+    for (const std::string& path : paths) {
+        ASSERT_TRUE(disk.flip_bit(path, *disk.file_size(path) / 3, 3).ok());
+    }
+    for (int life = 0; life < 12; ++life) {
+        QueueWorkers workers;
+        open(workers);
+        const Round round = scrub(*engine, 1000);
+        EXPECT_EQ(round.errors.size(), paths.size());
+        met_first.insert(std::string(round.errors.front().message()));
+        EXPECT_TRUE(engine->close().ok());
+    }
+    EXPECT_GT(met_first.size(), 4u);
+}
+
+TEST_P(LsmScrubTest, AnErrorOfTheDiskHidesNoDamageBehindIt) {
+    QueueWorkers workers;
+    open(workers);
+    const std::vector<std::string> paths = data_paths();
+    ASSERT_TRUE(disk.flip_bit(paths.back(), *disk.file_size(paths.back()) / 3, 3).ok());
+    uint64_t failed = 0;
+    for (uint64_t n = 1; failed < 20; ++n) {
+        disk.faults().fail_nth(n, false);
+        const Round round = scrub(*engine, uint64_t{1} << 40);
+        disk.faults().clear();
+        if (round.errors.size() == 2) {
+            ++failed;
+            EXPECT_TRUE(absl::IsDataLoss(engine->damage()));
+            ASSERT_TRUE(engine->give_up({}).code() == absl::StatusCode::kDataLoss);
+        }
+        ASSERT_LT(n, 1000u);
+    }
 }
 
 TEST(InMemoryScrubTest, ThereIsNothingToRead) {

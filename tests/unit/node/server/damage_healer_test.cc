@@ -10,6 +10,7 @@ namespace starling::node {
 namespace {
 
 using std::chrono::milliseconds;
+using std::chrono::minutes;
 using std::chrono::seconds;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
@@ -57,6 +58,8 @@ class DamageHealerTest : public testing::Test, private DamageHealer::Host {
     absl::Status empty_status_;
     absl::Status epoch_status_;
     std::set<base::PartitionId> refilling_;
+    std::set<base::NodeId> dead_;
+    int searches_ = 0;
     bool was_to_check_ = false;
 
     uint64_t question_ = 0;
@@ -75,6 +78,7 @@ class DamageHealerTest : public testing::Test, private DamageHealer::Host {
 
     bool has_met_damage() const override { return has_met_; }
     void find_damage(absl::AnyInvocable<void(absl::StatusOr<DamageHealer::Damage>)> done) override {
+        ++searches_;
         later(std::move(done), found_);
     }
     void damage_is_gone() override {
@@ -87,6 +91,7 @@ class DamageHealerTest : public testing::Test, private DamageHealer::Host {
         if (others.empty()) return {};
         return {{of_three(partition), others}};
     }
+    bool is_alive(base::NodeId holder) const override { return !dead_.contains(holder); }
     bool suspend(base::PartitionId partition) override {
         step(may_suspend_ ? "suspend" : "not", partition);
         return may_suspend_;
@@ -314,8 +319,54 @@ TEST_F(DamageHealerTest, WhereOnePartitionCannotBeRefilledNoneIsEmptied) {
     start();
     others_[there] = {};
     damage({here, there});
+    loop_.run_for(seconds(60));
+    EXPECT_THAT(steps_, IsEmpty());
+    EXPECT_EQ(searches_, 1) << "nothing has changed, so there is nothing to look for";
+    others_[there] = {b, c};
     loop_.run_for(seconds(1));
-    EXPECT_THAT(steps_, ElementsAre("suspend 7", "resume 7"));
+    EXPECT_THAT(steps_, ElementsAre("suspend 7", "suspend 9"));
+}
+
+TEST_F(DamageHealerTest, WhileTooFewOfTheOthersAreAliveThePartitionGoesOnCounting) {
+    start();
+    dead_ = {c};
+    damage({here});
+    loop_.run_for(seconds(60));
+    EXPECT_THAT(steps_, IsEmpty());
+    EXPECT_EQ(searches_, 1);
+    dead_ = {};
+    loop_.run_for(seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("suspend 7"));
+}
+
+TEST_F(DamageHealerTest, ItRestsLongerAfterEachTryInVainUpToALimit) {
+    start();
+    damage({here});
+    base::Duration last{};
+    for (uint32_t tries = 1; tries <= 12; ++tries) {
+        ASSERT_TRUE(loop_.run_until([&] { return steps_.size() == 1; }, minutes(2)));
+        answer(here, b, /*counts=*/false);
+        const base::MonotonicTime begin = loop_.now();
+        steps_.clear();
+        ASSERT_TRUE(loop_.run_until([&] { return !steps_.empty(); }, minutes(2)));
+        last = loop_.now() - begin;
+        const uint32_t factor = std::min(tries, DamageHealer::rest_factor_max);
+        EXPECT_GE(last, DamageHealer::rest_min * factor);
+        EXPECT_LE(last, DamageHealer::rest_max * factor + DamageHealer::interval);
+    }
+    // It heals, and then the next time is the first one again.
+    answer_both(here);
+    wait_for_requests();
+    answer_both(here);
+    loop_.run_for(milliseconds(1));
+    ASSERT_EQ(steps_.back(), "refill 7");
+    steps_.clear();
+    damage({here});
+    ASSERT_TRUE(loop_.run_until([&] { return steps_.size() == 1; }, seconds(2)));
+    answer(here, b, /*counts=*/false);
+    steps_.clear();
+    EXPECT_TRUE(loop_.run_until([&] { return !steps_.empty(); },
+                                DamageHealer::rest_max + DamageHealer::interval));
 }
 
 TEST_F(DamageHealerTest, APartitionWhoseSeatMovesIsLeftForLater) {

@@ -34,11 +34,13 @@ class SizedEngine final : public node::testing::ScriptedEngine {
     }
     storage::EngineStatistics statistics() const override {
         storage::EngineStatistics out;
-        out.disk_bytes = size;
+        out.disk_bytes = size + log_bytes;
         return out;
     }
 
     uint64_t size = 0;
+    // Which nobody reads.
+    uint64_t log_bytes = 0;
     uint64_t position = 0;
     uint64_t steps = 0;
     absl::Status error;
@@ -66,13 +68,15 @@ class ScrubberTest : public ::testing::Test, private Scrubber::Host {
 
     FakeLoop loop_;
     node::testing::HeldWorkers workers_;
-    bool may_scrub_ = true;
+    bool is_healing_ = false;
+    bool do_clients_wait_ = false;
     std::vector<std::string> lines_;
     SizedEngine engine_;
     Scrubber scrubber_{static_cast<Scrubber::Host&>(*this), engine_, loop_, workers_, period};
 
   private:
-    bool may_scrub() override { return may_scrub_; }
+    bool is_healing() const override { return is_healing_; }
+    bool do_clients_wait() override { return do_clients_wait_; }
     void log(std::string_view severity, std::string_view line) override {
         lines_.push_back(fmt::format("{}: {}", severity, line));
     }
@@ -119,26 +123,53 @@ TEST_F(ScrubberTest, AnEmptyDiskIsLookedAtNowAndThen) {
     EXPECT_EQ(engine_.steps, 3u);
 }
 
-TEST_F(ScrubberTest, NothingIsReadWhileOthersNeedTheDisk) {
+TEST_F(ScrubberTest, WhereOnlyALogTakesRoomItLooksNowAndThen) {
+    engine_.log_bytes = 64 << 20;
+    scrubber_.start();
+    run_for(period / 4);
+    EXPECT_GE(engine_.steps, 1u);
+    EXPECT_LE(engine_.steps, engine_.log_bytes / Scrubber::step_bytes / 4 + 1);
+}
+
+TEST_F(ScrubberTest, WhileClientsWaitItReadsHalfAsMuch) {
+    engine_.size = 1000 * Scrubber::step_bytes;
+    scrubber_.start();
+    const uint64_t before = bytes_in(minutes(10));
+    do_clients_wait_ = true;
+    EXPECT_NEAR(static_cast<double>(bytes_in(minutes(10))),
+                static_cast<double>(before) / 2,
+                static_cast<double>(before) / 10);
+    do_clients_wait_ = false;
+    EXPECT_NEAR(static_cast<double>(bytes_in(minutes(10))),
+                static_cast<double>(before),
+                static_cast<double>(before) / 10);
+}
+
+TEST_F(ScrubberTest, NothingIsReadWhileDamageIsHealed) {
     engine_.size = 1000 * Scrubber::step_bytes;
     scrubber_.start();
     run_for(minutes(1));
-    may_scrub_ = false;
+    is_healing_ = true;
     EXPECT_EQ(bytes_in(minutes(30)), 0u);
-    may_scrub_ = true;
+    is_healing_ = false;
     EXPECT_GT(bytes_in(minutes(1)), 0u);
 }
 
-TEST_F(ScrubberTest, AfterAnErrorItSaysSoAndGoesOn) {
-    engine_.size = 1000 * Scrubber::step_bytes;
+TEST_F(ScrubberTest, AfterAnErrorItGoesOnAndSaysSoOnceInARound) {
+    engine_.size = 100 * Scrubber::step_bytes;
     engine_.error = absl::DataLossError("t7.table: at offset 12: damaged");
     scrubber_.start();
-    run_for(period / 1000 + seconds(1));
-    EXPECT_EQ(scrubber_.counts().failed, 1u);
+    run_for(period / 10 + seconds(1));
+    EXPECT_EQ(scrubber_.counts().failed, 10u);
     ASSERT_EQ(lines_.size(), 1u);
     EXPECT_THAT(lines_.front(), ::testing::HasSubstr("t7.table: at offset 12"));
     engine_.error = absl::OkStatus();
-    EXPECT_GT(bytes_in(minutes(1)), 0u);
+    run_for(period + minutes(2));
+    EXPECT_EQ(scrubber_.counts().rounds, 1u);
+    EXPECT_EQ(lines_.size(), 1u);
+    engine_.error = absl::UnavailableError("an error of the disk");
+    run_for(period / 10);
+    EXPECT_EQ(lines_.size(), 2u);
 }
 
 TEST_F(ScrubberTest, OnceStoppedItReadsNothingAndIsIdleWhenItsStepHasEnded) {
