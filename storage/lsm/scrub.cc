@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "base/mark.h"
 #include "base/planted.h"
@@ -26,14 +27,15 @@ TablePtr first_within(const Version& version, uint64_t begin, uint64_t end) {
     return first;
 }
 
-uint64_t highest_number(const Version& version) {
-    uint64_t highest = 0;
+std::vector<uint64_t> numbers_of(const Version& version) {
+    std::vector<uint64_t> numbers;
     for (size_t level = 0; level < level_count; ++level) {
         for (const TablePtr& table : version.level(level)) {
-            highest = std::max(highest, table->number);
+            numbers.push_back(table->number);
         }
     }
-    return highest;
+    std::sort(numbers.begin(), numbers.end());
+    return numbers;
 }
 
 // Of index, filter and footer.
@@ -88,14 +90,19 @@ absl::StatusOr<ScrubStep> Scrub::read_on(const Version& version,
 
 TablePtr Scrub::next_table(const Version& version) {
     if (part_ == Part::between_rounds) {
-        part_ = Part::from_start;
-        end_of_part_ = highest_number(version) + 1;
-        go_to(end_of_part_ == 1 ? 0 : start_ % end_of_part_);
+        const std::vector<uint64_t> numbers = numbers_of(version);
+        if (numbers.empty()) {
+            return nullptr;
+        }
+        part_ = Part::from_first;
+        first_ = numbers[seed_ % numbers.size()];
+        end_of_part_ = numbers.back() + 1;
+        go_to(first_);
     }
     TablePtr table = first_within(version, table_, end_of_part_);
-    if (table == nullptr && part_ == Part::from_start) {
-        part_ = Part::up_to_start;
-        end_of_part_ = start_ % end_of_part_;
+    if (table == nullptr && part_ == Part::from_first) {
+        part_ = Part::up_to_first;
+        end_of_part_ = first_;
         go_to(0);
         table = first_within(version, table_, end_of_part_);
     }

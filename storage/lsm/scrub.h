@@ -2,8 +2,8 @@
 
 // Goes through all tables, and the values that they point to, again and again and in pieces, so
 // that damage is met while others still have what it takes. A round is table by table in the order
-// of their numbers, from `start` to the highest that there is when it begins, and then from the
-// lowest one to `start`. What is written meanwhile belongs to it or to the next.
+// of their numbers, from any of them to the highest that there is when it begins, and then from the
+// lowest on. What is written meanwhile belongs to it or to the next.
 
 #include <cstddef>
 #include <cstdint>
@@ -22,10 +22,10 @@ namespace starling::storage::lsm {
 
 class Scrub {
   public:
-    // Borrows all but the number. `start`: another one in each life of the engine, or one that is
-    // opened again and again would always begin with the same tables.
-    Scrub(env::FileSystem& files, const std::string& directory, TableCache& tables, uint64_t start)
-        : files_(files), directory_(directory), tables_(tables), start_(start) {}
+    // Borrows all but the number. `seed` says where rounds begin: another one in each life of the
+    // engine, or one that is opened again and again would never come to the last tables.
+    Scrub(env::FileSystem& files, const std::string& directory, TableCache& tables, uint64_t seed)
+        : files_(files), directory_(directory), tables_(tables), seed_(seed) {}
 
     // As Engine::scrub(). `version`: the present one. cancelled: `should_stop` said so.
     absl::StatusOr<ScrubStep> read_on(const Version& version,
@@ -35,7 +35,7 @@ class Scrub {
     void close_file() { opened_.reset(); }
 
   private:
-    enum class Part { between_rounds, from_start, up_to_start };
+    enum class Part { between_rounds, from_first, up_to_first };
 
     // Of the round; null: it is complete.
     TablePtr next_table(const Version& version);
@@ -44,9 +44,11 @@ class Scrub {
     env::FileSystem& files_;
     const std::string& directory_;
     TableCache& tables_;
-    const uint64_t start_;
+    const uint64_t seed_;
 
     Part part_ = Part::between_rounds;
+    // Where the round began.
+    uint64_t first_ = 0;
     // No table with a number that is not below this belongs to the part.
     uint64_t end_of_part_ = 0;
     // Of this part all tables with lower numbers were read, and of this one all blocks before

@@ -89,7 +89,7 @@ void draw_cluster(RunOptions& options, const Asked& asked) {
     if (storage.chance(15)) {
         node.block_cache_bytes = node::MemoryDivision::block_cache_most(node.memory_bytes_max);
     }
-    node.scrub_period = Draw(asked.seed, "options: scrub").between(seconds(20), seconds(100));
+    node.scrub_period = Draw(asked.seed, "options: scrub").between(seconds(20), seconds(60));
     // So that a stop gives up what is under way, now and then.
     node.drain_max = storage.between(milliseconds(1), seconds(4));
 }

@@ -32,7 +32,7 @@ TEST_P(EngineScrubTest, ARoundReadsAllThatIsInUseAndChangesNothing) {
     open(workers);
     const auto before = bytes_of(disk);
     const Round at_once = scrub(*engine, all_at_once);
-    EXPECT_EQ(at_once.steps, 1u);
+    EXPECT_EQ(at_once.steps, is_lsm() ? 1u : 2u) << "single values are read a few at a time";
     EXPECT_LE(at_once.bytes, bytes_on_disk());
     EXPECT_GT(at_once.bytes, bytes_on_disk() / 4);
     const Round in_pieces = scrub(*engine, 1);
@@ -90,7 +90,7 @@ TEST_P(EngineScrubTest, ItGoesOnBehindWhatCannotBeRead) {
     ASSERT_GT(ranges.size(), 3u);
     const Round round = scrub(*engine, all_at_once);
     EXPECT_GE(round.errors.size(), ranges.size());
-    EXPECT_EQ(round.steps, round.errors.size() + 1);
+    EXPECT_LE(round.steps, round.errors.size() + 2);
     EXPECT_EQ(scrub(*engine, 1).errors, round.errors);
 }
 
@@ -118,11 +118,11 @@ TEST_P(EngineScrubTest, MergesGoOnAfterItHasMetDamageUntilTheyMeetSome) {
     open(workers);
     ASSERT_TRUE(put(*engine, "zzz", std::string(200, 'z')).ok());
     ASSERT_TRUE(engine->compact().ok());
-    const std::vector<std::string> paths = data_paths();
-    for (const std::string& path : paths) {
-        const std::string content = *env::read_file(disk, path, 1 << 20);
-        if (const size_t at = content.find("zzz"); at != std::string::npos) {
-            ASSERT_TRUE(disk.flip_bit(path, at + 1, 1).ok());
+    for (const auto& [name, content] : bytes_of(disk)) {
+        // Of bitcask, in the value: its hint has the key alone.
+        const size_t at = content.find(is_lsm() ? "zzz" : std::string(150, 'z'));
+        if (at != std::string::npos) {
+            ASSERT_TRUE(disk.flip_bit("/data/" + name, at + 1, 1).ok());
         }
     }
     const Round round = scrub(*engine, 1000);
@@ -203,7 +203,7 @@ TEST_P(LsmScrubTest, LivesBeginAtDifferentPlaces) {
         met_first.insert(std::string(round.errors.front().message()));
         EXPECT_TRUE(engine->close().ok());
     }
-    EXPECT_GT(met_first.size(), 4u);
+    EXPECT_GT(met_first.size(), 5u);
 }
 
 TEST_P(LsmScrubTest, AnErrorOfTheDiskHidesNoDamageBehindIt) {
