@@ -56,6 +56,9 @@ class RandomAccessFile {
     // Returns how many were read.
     virtual absl::StatusOr<size_t> read(uint64_t offset, size_t count, char* scratch) const = 0;
     virtual absl::StatusOr<uint64_t> size() const = 0;
+    // What is read next comes from the disk, not from the cache of pages, as far as the system lets
+    // it. For files that are not being written.
+    virtual void forget_pages() const {}
 };
 
 // Held until destroyed.

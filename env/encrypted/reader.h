@@ -24,6 +24,7 @@ class EncryptedRandomAccessFile final : public RandomAccessFile {
 
     absl::StatusOr<size_t> read(uint64_t offset, size_t count, char* scratch) const override;
     absl::StatusOr<uint64_t> size() const override { return layout_.plain_size(); }
+    void forget_pages() const override { base_->forget_pages(); }
 
   private:
     class Borrowed;

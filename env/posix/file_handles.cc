@@ -204,6 +204,7 @@ class PosixRandomAccessFile final : public RandomAccessFile {
         return done;
     }
     absl::StatusOr<uint64_t> size() const override { return size_of(file_, path_); }
+    void forget_pages() const override { ::posix_fadvise(file_.get(), 0, 0, POSIX_FADV_DONTNEED); }
 
   private:
     const std::string path_;

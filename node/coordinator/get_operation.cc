@@ -202,8 +202,9 @@ uint64_t GetOperation::result_digest() const {
 }
 
 void GetOperation::after_answer() {
-    // Who answered first may have given up its data since, and counts again (damage_healer.h).
-    if (time_left() <= base::Duration::zero()) {
+    // Who answered first may have given up its data since, and counts again (damage_healer.h). Of
+    // fewer answers than a majority no other read expects anything.
+    if (time_left() <= base::Duration::zero() && 2 * plan_.answers_wanted > group_.replicas) {
         STARLING_MARK(get_answered_after_deadline);
         return;
     }

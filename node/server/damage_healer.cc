@@ -43,9 +43,12 @@ void DamageHealer::tick() {
     switch (phase_) {
         case Phase::idle:
             if (loop_.now() < rest_until_ || (!host_.has_met_damage() && marked_.empty())) return;
-            if (waits_for_ && marked_.empty() && !has_enough_givers(*waits_for_)) return;
-            return find();
+            return waits_for_givers() ? void() : find();
         case Phase::waiting:
+            if (!std::ranges::all_of(suspended_, [this](auto p) { return has_enough_givers(p); })) {
+                STARLING_MARK(damage_healing_loses_givers);
+                return back_off("too few of the other holders are left");
+            }
             // A quarter more, for clocks that do not go at the same rate.
             if (loop_.now() >= suspended_at_ + request_max_ + request_max_ / 4) {
                 begin_asking(Phase::asking_again);
@@ -65,7 +68,7 @@ void DamageHealer::tick() {
 
 void DamageHealer::find() {
     if (phase_ == Phase::idle) phase_ = Phase::finding;
-    waits_for_.reset();
+    waits_for_.clear();
     is_busy_ = true;
     host_.find_damage(lifeline_.guard([this](absl::StatusOr<Damage> found) {
         is_busy_ = false;
@@ -124,35 +127,47 @@ void DamageHealer::on_found(Damage damage) {
     }
     if (damage_.partitions.empty()) return give_up_all();
     for (const base::PartitionId partition : damage_.partitions) {
-        if (has_enough_givers(partition)) continue;
+        if (!host_.is_settled(partition)) {
+            STARLING_MARK(damage_healing_put_off);
+            return back_off("a partition is moving");
+        }
+        if (!has_enough_givers(partition)) waits_for_.insert(partition);
+    }
+    if (!waits_for_.empty()) {
         STARLING_MARK(damage_healing_waits_for_givers);
-        waits_for_ = partition;
+        waits_until_ = loop_.now() + look_again_after;
         return back_off("too few of the other holders are there");
     }
-    if (!suspend_all()) {
-        STARLING_MARK(damage_healing_put_off);
-        return back_off("a partition is moving");
-    }
+    suspend_all();
     begin_asking(Phase::asking);
+}
+
+bool DamageHealer::waits_for_givers() const {
+    return marked_.empty() && loop_.now() < waits_until_ &&
+           std::ranges::any_of(
+               waits_for_,
+               [this](base::PartitionId partition) {
+                   return host_.is_settled(partition) && !has_enough_givers(partition);
+               });
 }
 
 bool DamageHealer::has_enough_givers(base::PartitionId partition) const {
     const auto givers = host_.givers(partition);
     return !givers.empty() && std::ranges::all_of(givers, [this](const auto& entry) {
         const auto& [group, holders] = entry;
-        const auto alive = static_cast<size_t>(std::ranges::count_if(
-            holders, [this](base::NodeId holder) { return host_.is_alive(holder); }));
-        return alive > 0 && alive >= SetBackGuard::wanted_of(group, holders.size());
+        const auto dead = static_cast<size_t>(std::ranges::count_if(
+            holders, [this](base::NodeId holder) { return host_.is_dead(holder); }));
+        const size_t left = holders.size() - dead;
+        return left > 0 && left >= SetBackGuard::wanted_of(group, holders.size());
     });
 }
 
-bool DamageHealer::suspend_all() {
+void DamageHealer::suspend_all() {
     for (const base::PartitionId partition : damage_.partitions) {
-        if (!host_.suspend(partition)) return false;
+        host_.suspend(partition);
         suspended_.insert(partition);
     }
     suspended_at_ = loop_.now();
-    return true;
 }
 
 // Each time anew: what was answered before may be true no more.

@@ -24,7 +24,6 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -55,6 +54,8 @@ class DamageHealer {
     // Each try reads the disk: a rest is as many times longer as there were tries before it, at the
     // most.
     static constexpr uint32_t rest_factor_max = 8;
+    // Where there were too few givers, it looks again when there are enough, or then.
+    static constexpr base::Duration look_again_after = std::chrono::minutes(10);
 
     struct Damage {
         std::vector<storage::KeyRange> ranges;
@@ -75,12 +76,14 @@ class DamageHealer {
         // group of it whose other holders are not known.
         virtual std::map<GroupId, std::vector<base::NodeId>> givers(
             base::PartitionId partition) const = 0;
-        virtual bool is_alive(base::NodeId holder) const = 0;
+        virtual bool is_dead(base::NodeId holder) const = 0;
+        // It counts as it is, and no seat of it moves.
+        virtual bool is_settled(base::PartitionId partition) const = 0;
         // It was emptied, and is not refilled yet.
         virtual bool is_refilling(base::PartitionId partition) const = 0;
         // The partition counts no more and no seat of it moves, until resume() or its refill.
-        // False: a seat of it is moving, or it does not count as it is.
-        virtual bool suspend(base::PartitionId partition) = 0;
+        // False: it is not settled.
+        virtual void suspend(base::PartitionId partition) = 0;
         virtual void resume(base::PartitionId partition) = 0;
         // Asks for what leads to told_counting(), after a look at all that is stored there where it
         // `checks`. May be lost.
@@ -117,6 +120,9 @@ class DamageHealer {
         GroupId group, base::NodeId holder, uint64_t question, bool counts, Frontier frontier);
     void stop();
 
+    // It does not only wait for a better time.
+    bool is_at_work() const { return is_busy_ || phase_ != Phase::idle || !marked_.empty(); }
+
   private:
     enum class Phase : uint8_t {
         idle,
@@ -134,8 +140,9 @@ class DamageHealer {
     void on_found(Damage damage);
     // As far as is known without asking them.
     bool has_enough_givers(base::PartitionId partition) const;
-    // Step 2. False: not now.
-    bool suspend_all();
+    bool waits_for_givers() const;
+    // Step 2.
+    void suspend_all();
     void begin_asking(Phase phase);
     void ask();
     bool is_answered() const;
@@ -173,8 +180,10 @@ class DamageHealer {
     base::MonotonicTime rest_until_{};
     // In a row.
     uint32_t tries_in_vain_ = 0;
-    // Which had too few givers when it was tried.
-    std::optional<base::PartitionId> waits_for_;
+    // Those that had too few givers when all was looked at; and until when that is not done again
+    // for want of them.
+    std::set<base::PartitionId> waits_for_;
+    base::MonotonicTime waits_until_{};
     env::TimerId timer_ = 0;
     bool is_stopped_ = false;
     Lifeline lifeline_;

@@ -40,10 +40,10 @@ void Scrubber::arm_timer(base::Duration delay) {
 
 void Scrubber::tick() {
     timer_ = 0;
-    if (host_.is_healing()) return arm_timer(put_off);
+    if (host_.is_disk_being_searched()) return arm_timer(put_off);
     if (host_.do_clients_wait() && loop_.now() < put_off_until_) {
         STARLING_MARK(scrub_put_off);
-        return arm_timer(put_off);
+        return arm_timer(std::min(put_off, put_off_until_ - loop_.now()));
     }
     using Step = absl::StatusOr<storage::ScrubStep>;
     jobs_.run<Step>([this] { return engine_.scrub(step_bytes); },

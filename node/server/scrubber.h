@@ -6,8 +6,8 @@
 //
 // After each step it rests for as long as the step may take of the period in which everything is to
 // be read once. While clients wait it rests up to twice as long, so everything is read once in two
-// periods at the latest, but for the time in which damage is being healed, which reads everything
-// anyway. Each life of the engine begins at another place.
+// periods at the latest, but for the time in which the disk is searched for damage anyway. Each
+// life of an lsm engine begins at another place.
 //
 // Owned by the shard's loop.
 
@@ -33,7 +33,8 @@ class Scrubber {
 
     class Host {
       public:
-        virtual bool is_healing() const = 0;
+        // For damage, which reads all of it.
+        virtual bool is_disk_being_searched() const = 0;
         virtual bool do_clients_wait() = 0;
         virtual void log(std::string_view severity, std::string_view line) = 0;
 

@@ -164,7 +164,7 @@ class Shard final : private ReplicaHost,
     bool is_refilling(base::PartitionId partition) const {
         return guard_->is_refilling(partition) || healing_->is_marked(partition);
     }
-    bool is_healing() const override { return healing_->is_healing(); }
+    bool is_healing() const { return healing_->is_healing(); }
 
   private:
     // ReplicaHost
@@ -218,7 +218,10 @@ class Shard final : private ReplicaHost,
     // ShardHealing::Surroundings
     std::vector<base::NodeId> seats_of_others(GroupId group) const override;
     bool are_holders_known(GroupId group) const override { return other_owners(group).has_value(); }
-    bool is_alive(base::NodeId holder) const override { return view_->is_alive(holder); }
+    bool is_dead(base::NodeId holder) const override {
+        const auto peer = view_->peers.find(holder);
+        return peer == view_->peers.end() || peer->second.health == PeerHealth::dead;
+    }
     void ask_counting(GroupId group, base::NodeId holder, uint64_t question, bool checks) override {
         entropy_->ask_counting(group, holder, question, checks);
     }
@@ -229,7 +232,9 @@ class Shard final : private ReplicaHost,
     void drop_groups(std::vector<GroupId> groups, ShardHealing::Done done) override;
     uint32_t replicas_max() const override { return identity_.cluster.seats; }
     void healing_changed(base::PartitionId partition) override;
-    // ShardHealing::Surroundings and Scrubber::Host
+    // Scrubber::Host
+    bool is_disk_being_searched() const override { return healing_->is_at_work(); }
+    // ShardHealing::Surroundings, too
     void log(std::string_view severity, std::string_view line) override {
         host_.log(severity, line);
     }

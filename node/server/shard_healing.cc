@@ -160,15 +160,10 @@ std::map<GroupId, std::vector<base::NodeId>> ShardHealing::givers(
     return holders;
 }
 
-bool ShardHealing::suspend(base::PartitionId partition) {
-    if (!parts_.guard.counts(partition) || parts_.mover.counts(partition).empty() ||
-        !parts_.mover.is_at_rest(partition)) {
-        return false;
-    }
+void ShardHealing::suspend(base::PartitionId partition) {
     parts_.guard.suspend(partition);
     suspended_.insert(partition);
     parts_.shard.healing_changed(partition);
-    return true;
 }
 
 void ShardHealing::resume(base::PartitionId partition) {

@@ -42,7 +42,7 @@ class ShardHealing final : private DamageHealer::Host {
         // The nodes but this one by seat; none where that is not known.
         virtual std::vector<base::NodeId> seats_of_others(GroupId group) const = 0;
         virtual bool are_holders_known(GroupId group) const = 0;
-        virtual bool is_alive(base::NodeId holder) const = 0;
+        virtual bool is_dead(base::NodeId holder) const = 0;
         virtual void ask_counting(GroupId group,
                                   base::NodeId holder,
                                   uint64_t question,
@@ -99,6 +99,8 @@ class ShardHealing final : private DamageHealer::Host {
     // Its data is given up and not refilled yet: it is compared with nobody, and nobody takes over
     // what it has.
     bool is_marked(base::PartitionId partition) const { return marked_.contains(partition); }
+    // It reads all of the disk, or is about to.
+    bool is_at_work() const { return healer_.is_at_work(); }
     bool is_healing() const { return has_met_damage() || !suspended_.empty() || !marked_.empty(); }
     // What was met and has not been given up; OK: nothing.
     absl::Status damage() const;
@@ -115,8 +117,12 @@ class ShardHealing final : private DamageHealer::Host {
     void find_damage(absl::AnyInvocable<void(absl::StatusOr<DamageHealer::Damage>)> done) override;
     void damage_is_gone() override { parts_.store.damage_is_gone(); }
     std::map<GroupId, std::vector<base::NodeId>> givers(base::PartitionId partition) const override;
-    bool is_alive(base::NodeId holder) const override { return parts_.shard.is_alive(holder); }
-    bool suspend(base::PartitionId partition) override;
+    bool is_dead(base::NodeId holder) const override { return parts_.shard.is_dead(holder); }
+    bool is_settled(base::PartitionId partition) const override {
+        return parts_.guard.counts(partition) && !parts_.mover.counts(partition).empty() &&
+               parts_.mover.is_at_rest(partition);
+    }
+    void suspend(base::PartitionId partition) override;
     void resume(base::PartitionId partition) override;
     bool is_refilling(base::PartitionId partition) const override { return is_marked(partition); }
     void ask_counting(GroupId group, base::NodeId holder, uint64_t question, bool checks) override {

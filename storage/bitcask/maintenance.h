@@ -120,8 +120,7 @@ class Maintenance {
     // written does not.
     std::vector<DataFilePtr> unsettled_ ABSL_GUARDED_BY(work_mutex_);
 
-    // Taken before work_mutex_.
-    absl::Mutex scrub_mutex_;
+    absl::Mutex scrub_mutex_ ABSL_ACQUIRED_BEFORE(work_mutex_);
     Scrub scrub_ ABSL_GUARDED_BY(scrub_mutex_);
 
     mutable absl::Mutex error_mutex_;

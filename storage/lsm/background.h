@@ -123,8 +123,7 @@ class Background {
     // Null: no compaction is between its steps.
     std::unique_ptr<TableJobs::Merge> merge_ ABSL_GUARDED_BY(compaction_mutex_);
     bool merge_is_in_turn_ ABSL_GUARDED_BY(compaction_mutex_) = false;
-    // Taken before compaction_mutex_.
-    absl::Mutex scrub_mutex_;
+    absl::Mutex scrub_mutex_ ABSL_ACQUIRED_BEFORE(compaction_mutex_, mutex_);
     Scrub scrub_ ABSL_GUARDED_BY(scrub_mutex_);
 
     mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(compaction_mutex_);

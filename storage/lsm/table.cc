@@ -102,7 +102,7 @@ absl::StatusOr<std::shared_ptr<const Table>> Table::open(env::FileSystem& files,
                                                          const std::string& directory,
                                                          const TableMetadata& metadata,
                                                          BlockCache& cache,
-                                                         bool direct_reads) {
+                                                         FileReads reads) {
     const std::string path = table_path(directory, metadata.number);
     auto opened = files.open_for_read(path);
     if (absl::IsNotFound(opened.status())) {
@@ -110,6 +110,9 @@ absl::StatusOr<std::shared_ptr<const Table>> Table::open(env::FileSystem& files,
         return missing_file(path);
     }
     STARLING_ASSIGN_OR_RETURN(auto file, std::move(opened));
+    if (reads == FileReads::anew) {
+        file->forget_pages();
+    }
     STARLING_ASSIGN_OR_RETURN(const uint64_t size, file->size());
     if (size != metadata.file_bytes || size < table_footer_bytes) {
         return wrong_size(path, size, metadata.file_bytes);
@@ -139,7 +142,7 @@ absl::StatusOr<std::shared_ptr<const Table>> Table::open(env::FileSystem& files,
         filter = buffers.content;
     }
     std::unique_ptr<env::RandomAccessFile> direct_file;
-    if (direct_reads) {
+    if (reads == FileReads::direct) {
         STARLING_ASSIGN_OR_RETURN(direct_file, files.open_for_direct_read(path));
     }
     return std::shared_ptr<const Table>(new Table(std::move(file),
@@ -196,8 +199,7 @@ absl::StatusOr<bool> Table::get(const LookupKey& key, ReadMode mode, FoundEntry&
 }
 
 absl::StatusOr<BlockPtr> Table::read_from_file(size_t index) const {
-    return read_data_block(
-        direct_file_ == nullptr ? *file_ : *direct_file_, path_, number_, index_.handle(index));
+    return read_data_block(*file_, path_, number_, index_.handle(index));
 }
 
 uint64_t Table::approximate_offset(std::string_view user_key) const {

@@ -47,15 +47,23 @@ struct ReadTally {
     uint64_t read = 0;
 };
 
+enum class FileReads {
+    // Through the system's cache of pages.
+    cached,
+    // get() past it.
+    direct,
+    // As `cached`, but what it holds of the file is dropped first: for who asks what the disk says.
+    anew,
+};
+
 class Table {
   public:
-    // `direct_reads`: get() and read_from_file() read past the cache of pages. data_loss: missing,
-    // or not the table that `metadata` describes.
+    // data_loss: missing, or not the table that `metadata` describes.
     static absl::StatusOr<std::shared_ptr<const Table>> open(env::FileSystem& files,
                                                              const std::string& directory,
                                                              const TableMetadata& metadata,
                                                              BlockCache& cache,
-                                                             bool direct_reads = false);
+                                                             FileReads reads = FileReads::cached);
 
     // The newest change of the key that the lookup may see; false: none.
     absl::StatusOr<bool> get(const LookupKey& key, ReadMode mode, FoundEntry& found) const;

@@ -23,7 +23,7 @@ TableCache::TableCache(env::FileSystem& files,
                        const EngineOptions& options)
     : files_(files),
       directory_(std::move(directory)),
-      direct_reads_(options.direct_reads),
+      reads_(options.direct_reads ? FileReads::direct : FileReads::cached),
       blocks_(blocks),
       tables_(tables_max(options), tables_max(options)) {}
 
@@ -56,13 +56,13 @@ absl::StatusOr<TableCache::TablePointer> TableCache::open(const TableMetadata& m
     }
     // Two threads may open one table at the same time; the second copy then goes away.
     STARLING_ASSIGN_OR_RETURN(auto table,
-                              Table::open(files_, directory_, metadata, blocks_, direct_reads_));
+                              Table::open(files_, directory_, metadata, blocks_, reads_));
     tables_.insert({.first = metadata.number}, table);
     return table;
 }
 
 absl::StatusOr<std::shared_ptr<const Table>> TableCache::open_anew(const TableMetadata& metadata) {
-    return Table::open(files_, directory_, metadata, blocks_, true);
+    return Table::open(files_, directory_, metadata, blocks_, FileReads::anew);
 }
 
 void TableCache::forget(uint64_t number) {

@@ -31,7 +31,7 @@ class TableCache {
                              const LookupKey& key,
                              ReadMode mode,
                              FoundEntry& found);
-    // As from now on it would be found without this cache, which neither gives nor keeps it.
+    // As the disk has it, past this cache, which neither gives nor keeps it, and the system's.
     absl::StatusOr<std::shared_ptr<const Table>> open_anew(const TableMetadata& metadata);
     // Of a table that is gone: closes its file, once nobody reads it, and gives the memory of its
     // blocks back, to those of tables that are there. (Blocks of one that was not open any more
@@ -52,7 +52,7 @@ class TableCache {
     // Constant after construction.
     env::FileSystem& files_;
     const std::string directory_;
-    const bool direct_reads_;
+    const FileReads reads_;
     BlockCache& blocks_;
 
     ClockCache<TablePointer, One> tables_;

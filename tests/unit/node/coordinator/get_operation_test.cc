@@ -84,6 +84,19 @@ TEST_F(GetOperationTest, AReadOfOneAnswerTakesOneThatIsBehindWhenNoOtherComes) {
     EXPECT_THAT(found(*outcome), ElementsAre("value"));
 }
 
+TEST_F(GetOperationTest, AReadOfOneAnswerTakesOneThatIsBehindAtItsDeadlineAtTheLatest) {
+    CoordinatorOptions options;
+    options.deadline_max = options.hint_after / 2;
+    CoordinatorRig hasty(3, true, options);
+    hasty.put_everywhere("k", "value");
+    hasty.peers.behind = true;
+    const auto outcome = hasty.get("k", 1);
+    hasty.settle();
+    EXPECT_FALSE(outcome->result.has_value());
+    hasty.pass(options.deadline_max);
+    EXPECT_THAT(found(*outcome), ElementsAre("value"));
+}
+
 TEST_F(GetOperationTest, AReplicaTellsWhetherItIsBehind) {
     rig.peers.behind = true;
     peer::ReplicaMessage question;

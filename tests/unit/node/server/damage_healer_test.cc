@@ -51,7 +51,7 @@ class DamageHealerTest : public testing::Test, private DamageHealer::Host {
     FakeRandom random_{1};
     absl::StatusOr<DamageHealer::Damage> found_ = DamageHealer::Damage();
     bool has_met_ = false;
-    bool may_suspend_ = true;
+    std::set<base::PartitionId> moving_;
     std::map<base::PartitionId, std::vector<base::NodeId>> others_{{here, {b, c}}, {there, {b, c}}};
     size_t unshared_ = 0;
     absl::Status give_up_status_;
@@ -91,11 +91,11 @@ class DamageHealerTest : public testing::Test, private DamageHealer::Host {
         if (others.empty()) return {};
         return {{of_three(partition), others}};
     }
-    bool is_alive(base::NodeId holder) const override { return !dead_.contains(holder); }
-    bool suspend(base::PartitionId partition) override {
-        step(may_suspend_ ? "suspend" : "not", partition);
-        return may_suspend_;
+    bool is_dead(base::NodeId holder) const override { return dead_.contains(holder); }
+    bool is_settled(base::PartitionId partition) const override {
+        return !moving_.contains(partition);
     }
+    void suspend(base::PartitionId partition) override { step("suspend", partition); }
     void resume(base::PartitionId partition) override { step("resume", partition); }
     bool is_refilling(base::PartitionId partition) const override {
         return refilling_.contains(partition);
@@ -371,13 +371,39 @@ TEST_F(DamageHealerTest, ItRestsLongerAfterEachTryInVainUpToALimit) {
 
 TEST_F(DamageHealerTest, APartitionWhoseSeatMovesIsLeftForLater) {
     start();
-    may_suspend_ = false;
+    moving_ = {here};
     damage({here});
     loop_.run_for(seconds(1));
-    EXPECT_THAT(steps_, ElementsAre("not 7"));
-    may_suspend_ = true;
+    EXPECT_THAT(steps_, IsEmpty());
+    moving_ = {};
     loop_.run_for(DamageHealer::rest_max + seconds(1));
-    EXPECT_THAT(steps_, ElementsAre("not 7", "suspend 7"));
+    EXPECT_THAT(steps_, ElementsAre("suspend 7"));
+}
+
+TEST_F(DamageHealerTest, WhoWaitsForHoldersLooksAgainWhenThePartitionMovesOrSomeTimeHasPassed) {
+    start();
+    dead_ = {b, c};
+    damage({here});
+    loop_.run_for(minutes(1));
+    EXPECT_EQ(searches_, 1);
+    moving_ = {here};
+    loop_.run_for(seconds(1));
+    EXPECT_EQ(searches_, 2);
+    // It is not here any more.
+    moving_ = {};
+    found_ = {.ranges = {{.first = "a", .last = "b"}}, .partitions = {}};
+    loop_.run_for(DamageHealer::look_again_after + DamageHealer::rest_max * 3);
+    EXPECT_THAT(steps_, ElementsAre("give up", "epoch", "gone"));
+}
+
+TEST_F(DamageHealerTest, WhenAHolderDiesWhileItWaitsThePartitionCountsAgain) {
+    start();
+    damage({here});
+    loop_.run_for(seconds(1));
+    answer_both(here);
+    dead_ = {c};
+    loop_.run_for(seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("suspend 7", "resume 7"));
 }
 
 TEST_F(DamageHealerTest, DamageOfNoPartitionIsGivenUpAtOnce) {

@@ -68,14 +68,14 @@ class ScrubberTest : public ::testing::Test, private Scrubber::Host {
 
     FakeLoop loop_;
     node::testing::HeldWorkers workers_;
-    bool is_healing_ = false;
+    bool is_being_searched_ = false;
     bool do_clients_wait_ = false;
     std::vector<std::string> lines_;
     SizedEngine engine_;
     Scrubber scrubber_{static_cast<Scrubber::Host&>(*this), engine_, loop_, workers_, period};
 
   private:
-    bool is_healing() const override { return is_healing_; }
+    bool is_disk_being_searched() const override { return is_being_searched_; }
     bool do_clients_wait() override { return do_clients_wait_; }
     void log(std::string_view severity, std::string_view line) override {
         lines_.push_back(fmt::format("{}: {}", severity, line));
@@ -145,13 +145,24 @@ TEST_F(ScrubberTest, WhileClientsWaitItReadsHalfAsMuch) {
                 static_cast<double>(before) / 10);
 }
 
-TEST_F(ScrubberTest, NothingIsReadWhileDamageIsHealed) {
+TEST_F(ScrubberTest, WhileClientsWaitItReadsHalfAsMuchOfALargeDiskToo) {
+    // With rests that are shorter than a second.
+    engine_.size = 24'000 * Scrubber::step_bytes;
+    scrubber_.start();
+    const uint64_t before = bytes_in(minutes(2));
+    do_clients_wait_ = true;
+    EXPECT_NEAR(static_cast<double>(bytes_in(minutes(2))),
+                static_cast<double>(before) / 2,
+                static_cast<double>(before) / 5);
+}
+
+TEST_F(ScrubberTest, NothingIsReadWhileTheDiskIsBeingSearchedForDamage) {
     engine_.size = 1000 * Scrubber::step_bytes;
     scrubber_.start();
     run_for(minutes(1));
-    is_healing_ = true;
+    is_being_searched_ = true;
     EXPECT_EQ(bytes_in(minutes(30)), 0u);
-    is_healing_ = false;
+    is_being_searched_ = false;
     EXPECT_GT(bytes_in(minutes(1)), 0u);
 }
 
