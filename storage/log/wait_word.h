@@ -33,7 +33,7 @@ class WaitWord {
     // No longer than that, and what the kernel takes to notice.
     void wait_at_most(uint32_t seen, uint32_t microseconds) {
         const timespec limit{.tv_sec = microseconds / 1'000'000,
-                             .tv_nsec = microseconds % 1'000'000 * 1000};
+                             .tv_nsec = int64_t{microseconds % 1'000'000} * 1000};
         futex(FUTEX_WAIT_PRIVATE, seen, &limit);
     }
     void wake_one() { futex(FUTEX_WAKE_PRIVATE, 1, nullptr); }
