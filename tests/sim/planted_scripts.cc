@@ -50,6 +50,16 @@ void Script::power_cut() {
     run_for(seconds(10));
 }
 
+void Script::put_on_all(size_t keys, env::SimRandom& random) {
+    for (size_t key = 0; key < keys; ++key) {
+        use_key(key);
+        std::string value;
+        while (value.size() < 700)
+            value += static_cast<char>('!' + random.below(90));
+        put(1, value, {.w = 3});
+    }
+}
+
 void Script::a_put_is_acknowledged_by_three_nodes() {
     settle(plain(3, 3));
     for (uint32_t node = 1; node <= 3; ++node)
@@ -311,14 +321,7 @@ void Script::a_table_rots() {
     options.node.entropy_bytes_per_second = 20'000;
     settle(options);
     env::SimRandom random(1);
-    for (size_t key = 0; key < keys; ++key) {
-        use_key(key);
-        // That does not compress, so that most of the disk is values.
-        std::string value;
-        while (value.size() < 700)
-            value += static_cast<char>('!' + random.below(90));
-        put(1, value, {.w = 3});
-    }
+    put_on_all(keys, random);
     for (int hit = 0; hit < 8 && simulation_->verdict().ok(); ++hit) {
         crash(3, env::CrashMode::process, milliseconds(10));
         run_for(seconds(1));
@@ -353,13 +356,7 @@ void Script::a_table_rots_and_nobody_looks() {
     options.node.scrub_period = seconds(30);
     settle(options);
     env::SimRandom random(1);
-    for (size_t key = 0; key < keys; ++key) {
-        use_key(key);
-        std::string value;
-        while (value.size() < 700)
-            value += static_cast<char>('!' + random.below(90));
-        put(1, value, {.w = 3});
-    }
+    put_on_all(keys, random);
     crash(3, env::CrashMode::process, milliseconds(10));
     run_for(seconds(5));
     const auto damage = find_table_damage(machine(3).files(), 1, random);

@@ -102,6 +102,8 @@ class Script : public Scenario {
         isolate(number);
     }
     void power_cut();
+    // Large values that do not compress, so that most of each disk is values.
+    void put_on_all(size_t keys, env::SimRandom& random);
 };
 
 }  // namespace starling::sim
