@@ -561,6 +561,7 @@ void ReplicaStore::drop(GroupId group, Done done) {
     }
 }
 
+// Urgent: a move ends with it, and damage that has stopped merging is given up only after that.
 void ReplicaStore::drop_now(GroupId group, Done done) {
     storage::WriteBatch batch;
     batch.remove(storage_keys::frontier(group));
@@ -569,7 +570,7 @@ void ReplicaStore::drop_now(GroupId group, Done done) {
                                       storage_keys::expiries_prefix(group)}) {
         batch.remove_range(prefix, storage_keys::prefix_end(prefix));
     }
-    if (absl::Status status = commits_.apply(batch); !status.ok()) {
+    if (absl::Status status = commits_.apply(batch, {.urgent = true}); !status.ok()) {
         done(std::move(status));
         return;
     }
@@ -608,7 +609,7 @@ void ReplicaStore::drop_page(GroupId group, Done done) {
             for (const std::string& key : *keys) {
                 batch.remove(key);
             }
-            if (absl::Status status = commits_.apply(batch); !status.ok()) {
+            if (absl::Status status = commits_.apply(batch, {.urgent = true}); !status.ok()) {
                 done(std::move(status));
                 return;
             }

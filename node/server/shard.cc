@@ -405,7 +405,8 @@ void Shard::send_envelope(base::NodeId to, peer::Envelope envelope) {
 void Shard::persist_seats(base::PartitionId partition, std::string value, HandoverHost::Done done) {
     storage::WriteBatch batch;
     batch.put(storage_keys::seats(partition), value);
-    if (absl::Status status = store_->commits().apply(batch); !status.ok()) {
+    // Damage stops merging until it is given up, which waits for moves to end.
+    if (absl::Status status = store_->commits().apply(batch, {.urgent = true}); !status.ok()) {
         done(std::move(status));
         return;
     }
@@ -419,7 +420,7 @@ void Shard::store_membership(std::string membership,
     storage::WriteBatch batch;
     batch.put(storage_keys::meta(membership_name), membership);
     if (identity != nullptr) put_identity(batch, *identity);
-    if (absl::Status status = store_->commits().apply(batch); !status.ok()) {
+    if (absl::Status status = store_->commits().apply(batch, {.urgent = true}); !status.ok()) {
         done(std::move(status));
         return;
     }

@@ -103,6 +103,9 @@ class ScriptedEngine : public storage::Engine {
         if (!write_error.ok()) {
             return write_error;
         }
+        if (is_stalled && !options.urgent) {
+            return absl::UnavailableError("stalled");
+        }
         batches.emplace_back(batch);
         // What was just written is in memory.
         is_cold = false;
@@ -122,6 +125,8 @@ class ScriptedEngine : public storage::Engine {
 
     // Reads need the disk, until the next write.
     bool is_cold = false;
+    // As where damage has stopped merging: urgent writes only.
+    bool is_stalled = false;
     absl::Status write_error;
     absl::Status sync_error;
     size_t gets = 0;

@@ -544,6 +544,22 @@ struct LsmLife {
     std::unique_ptr<ReplicaStore> store;
 };
 
+// Damage has stopped merging, and is given up only when no seat moves any more.
+TEST(ReplicaStoreDropTest, AGroupIsDroppedWhileTablesWaitToBeMerged) {
+    testing::StoreRig rig;
+    rig.write(group(1), key("a"), 7, "value");
+    rig.settle();
+    rig.engine.is_stalled = true;
+    absl::Status dropped = absl::UnknownError("no answer");
+    rig.store.drop(group(1), [&](const absl::Status& status) { dropped = status; });
+    rig.settle();
+    EXPECT_TRUE(dropped.ok()) << dropped;
+    rig.engine.is_stalled = false;
+    const auto found = rig.read(group(1), key("a"));
+    ASSERT_TRUE(found.ok());
+    EXPECT_TRUE(found->siblings.empty());
+}
+
 TEST(ReplicaStoreLsmTest, TreesFrontiersAndRecordsAgreeAfterRandomChangesAndPowerLosses) {
     constexpr uint16_t group_count = 3;
     constexpr int key_count = 40;
