@@ -43,7 +43,8 @@ void DamageHealer::tick() {
     switch (phase_) {
         case Phase::idle:
             if (loop_.now() < rest_until_ || (!host_.has_met_damage() && marked_.empty())) return;
-            return waits_for_givers() ? void() : find();
+            if (!waits_for_givers()) find();
+            return;
         case Phase::waiting:
             if (!std::ranges::all_of(suspended_, [this](auto p) { return has_enough_givers(p); })) {
                 STARLING_MARK(damage_healing_loses_givers);

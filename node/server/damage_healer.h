@@ -17,7 +17,7 @@
 //    goes on here.
 //
 // Until step 5 it gives up at any doubt: the partitions count again, with all that they had, and it
-// tries again later, and later each time. Nothing is begun while too few other holders are alive.
+// tries again later, and later each time. Nothing is begun while too many other holders are dead.
 //
 // Owned by the shard's loop.
 
@@ -82,7 +82,7 @@ class DamageHealer {
         // It was emptied, and is not refilled yet.
         virtual bool is_refilling(base::PartitionId partition) const = 0;
         // The partition counts no more and no seat of it moves, until resume() or its refill.
-        // False: it is not settled.
+        // REQUIRES: it is settled.
         virtual void suspend(base::PartitionId partition) = 0;
         virtual void resume(base::PartitionId partition) = 0;
         // Asks for what leads to told_counting(), after a look at all that is stored there where it
