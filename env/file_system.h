@@ -13,8 +13,9 @@
 // file up.
 //
 // Thread-safe; a single file object is used from one thread at a time, but for RandomAccessFile,
-// which any number of threads may read.
+// which any number of threads may read if open_streamed() did not make it.
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -71,6 +72,12 @@ class FileSystem {
   public:
     // An empty file, whatever was there before.
     virtual absl::StatusOr<std::unique_ptr<WritableFile>> create(const std::string& path) = 0;
+    // As create(), for who writes much: past the cache of pages, and while the caller prepares what
+    // comes next, so that an append may answer with the error of an earlier one. A file system that
+    // cannot do that writes as always.
+    virtual absl::StatusOr<std::unique_ptr<WritableFile>> create_streamed(const std::string& path) {
+        return create(path);
+    }
     // Appends to an existing file, or an empty one.
     virtual absl::StatusOr<std::unique_ptr<WritableFile>> open_for_append(
         const std::string& path) = 0;
@@ -86,6 +93,15 @@ class FileSystem {
     // back to the rest by chance only. A file system that cannot do that reads as always.
     virtual absl::StatusOr<std::unique_ptr<RandomAccessFile>> open_for_direct_read(
         const std::string& path) {
+        return open_for_read(path);
+    }
+    // As open_for_read(), for who goes from the beginning to the end, one thread at a time: past
+    // the cache of pages, and ahead of the caller in pieces of `piece_bytes`, a multiple of 4096,
+    // two of which are in memory. A read may fail for what lies near the bytes that it asks for.
+    // Other ways of reading are as right, and slower. A file system that cannot do that reads as
+    // always.
+    virtual absl::StatusOr<std::unique_ptr<RandomAccessFile>> open_streamed(
+        const std::string& path, [[maybe_unused]] size_t piece_bytes) {
         return open_for_read(path);
     }
     virtual absl::StatusOr<bool> exists(const std::string& path) = 0;

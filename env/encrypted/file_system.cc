@@ -64,6 +64,13 @@ absl::StatusOr<std::unique_ptr<WritableFile>> EncryptedFileSystem::create(const 
     return begin(std::move(file), path);
 }
 
+absl::StatusOr<std::unique_ptr<WritableFile>> EncryptedFileSystem::create_streamed(
+    const std::string& path) {
+    STARLING_RETURN_IF_ERROR(refuse_key_file(path));
+    STARLING_ASSIGN_OR_RETURN(auto file, base_.create_streamed(path));
+    return begin(std::move(file), path);
+}
+
 absl::StatusOr<std::unique_ptr<WritableFile>> EncryptedFileSystem::recycle(const std::string& from,
                                                                            const std::string& to) {
     STARLING_RETURN_IF_ERROR(refuse_key_file(to));
@@ -118,6 +125,18 @@ absl::StatusOr<std::unique_ptr<WritableFile>> EncryptedFileSystem::open_for_appe
 absl::StatusOr<std::unique_ptr<RandomAccessFile>> EncryptedFileSystem::open_for_read(
     const std::string& path) {
     STARLING_ASSIGN_OR_RETURN(OpenedFile opened, open(path));
+    return reader_of(std::move(opened), path);
+}
+
+absl::StatusOr<std::unique_ptr<RandomAccessFile>> EncryptedFileSystem::open_streamed(
+    const std::string& path, size_t piece_bytes) {
+    STARLING_ASSIGN_OR_RETURN(OpenedFile opened, open(path));
+    STARLING_ASSIGN_OR_RETURN(opened.file, base_.open_streamed(path, piece_bytes));
+    return reader_of(std::move(opened), path);
+}
+
+std::unique_ptr<RandomAccessFile> EncryptedFileSystem::reader_of(OpenedFile opened,
+                                                                 const std::string& path) {
     // Nothing is read of a file without content, so any key does.
     const FileKey key = opened.key.value_or(
         FileKey{.id = {}, .data_key = SecretKey(std::string(secret_key_bytes, '\0'))});

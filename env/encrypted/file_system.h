@@ -37,9 +37,12 @@ class EncryptedFileSystem final : public FileSystem {
     EncryptedFileSystem& operator=(const EncryptedFileSystem&) = delete;
 
     absl::StatusOr<std::unique_ptr<WritableFile>> create(const std::string& path) override;
+    absl::StatusOr<std::unique_ptr<WritableFile>> create_streamed(const std::string& path) override;
     absl::StatusOr<std::unique_ptr<WritableFile>> open_for_append(const std::string& path) override;
     absl::StatusOr<std::unique_ptr<RandomAccessFile>> open_for_read(
         const std::string& path) override;
+    absl::StatusOr<std::unique_ptr<RandomAccessFile>> open_streamed(const std::string& path,
+                                                                    size_t piece_bytes) override;
     absl::StatusOr<bool> exists(const std::string& path) override;
     absl::StatusOr<uint64_t> file_size(const std::string& path) override;
     absl::StatusOr<std::vector<std::string>> list(const std::string& directory) override;
@@ -79,6 +82,7 @@ class EncryptedFileSystem final : public FileSystem {
     struct OpenedFile;
 
     absl::StatusOr<OpenedFile> open(const std::string& path);
+    static std::unique_ptr<RandomAccessFile> reader_of(OpenedFile opened, const std::string& path);
     absl::StatusOr<std::unique_ptr<WritableFile>> begin(std::unique_ptr<WritableFile> base,
                                                         const std::string& path);
     absl::StatusOr<std::unique_ptr<EncryptedWritableFile>> continue_at(const std::string& path,

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <utility>
 
@@ -16,22 +14,13 @@
 
 #include "base/status_macros.h"
 #include "env/posix/file_error.h"
+#include "env/posix/retry.h"
 
 namespace starling::env {
 
 namespace {
 
 constexpr size_t buffer_bytes_max = size_t{64} << 10;
-
-template <typename Call>
-auto retry_interrupted(Call call) {
-    for (;;) {
-        const auto result = call();
-        if (result >= 0 || errno != EINTR) {
-            return result;
-        }
-    }
-}
 
 class PosixWritableFile final : public WritableFile {
   public:
@@ -173,14 +162,6 @@ absl::Status PosixWritableFile::close() {
     return status;
 }
 
-absl::StatusOr<uint64_t> size_of(const FileDescriptor& file, const std::string& path) {
-    struct stat status{};
-    if (::fstat(file.get(), &status) != 0) {
-        return file_error(errno, "stat", path);
-    }
-    return static_cast<uint64_t>(status.st_size);
-}
-
 class PosixRandomAccessFile final : public RandomAccessFile {
   public:
     PosixRandomAccessFile(FileDescriptor file, std::string path)
@@ -207,97 +188,6 @@ class PosixRandomAccessFile final : public RandomAccessFile {
     void forget_pages() const override { ::posix_fadvise(file_.get(), 0, 0, POSIX_FADV_DONTNEED); }
 
   private:
-    const std::string path_;
-    const FileDescriptor file_;
-};
-
-// What lies in whole sectors of the disk, and in memory as aligned as they are.
-class SectorBuffer {
-  public:
-    // No disk wants more.
-    static constexpr size_t sector_bytes = 4096;
-
-    // Room for `count` bytes, a multiple of the sector; what was in it is gone.
-    char* make_room(size_t count) {
-        if (count > capacity_) {
-            memory_.reset(static_cast<char*>(std::aligned_alloc(sector_bytes, count)));
-            capacity_ = memory_ == nullptr ? 0 : count;
-        }
-        return memory_.get();
-    }
-    void shrink_to(size_t count) {
-        if (capacity_ > count) {
-            memory_.reset();
-            capacity_ = 0;
-        }
-    }
-
-  private:
-    struct Free {
-        void operator()(char* memory) const { std::free(memory); }
-    };
-    std::unique_ptr<char, Free> memory_;
-    size_t capacity_ = 0;
-};
-
-class PosixDirectFile final : public RandomAccessFile {
-  public:
-    PosixDirectFile(FileDescriptor file, std::string path)
-        : path_(std::move(path)), file_(std::move(file)) {}
-
-    absl::StatusOr<size_t> read(uint64_t offset, size_t count, char* scratch) const override {
-        if (count == 0) {
-            return 0;
-        }
-        constexpr uint64_t sector = SectorBuffer::sector_bytes;
-        // A thread keeps what a block needs.
-        constexpr size_t kept_bytes_max = size_t{64} << 10;
-        thread_local SectorBuffer buffer;
-        const uint64_t begin = offset / sector * sector;
-        const uint64_t end = (offset + count + sector - 1) / sector * sector;
-        char* const sectors = buffer.make_room(end - begin);
-        if (sectors == nullptr) {
-            return absl::ResourceExhaustedError(
-                fmt::format("{}: no memory to read {} bytes", path_, end - begin));
-        }
-        const auto got = read_sectors(begin, end - begin, sectors);
-        size_t copied = 0;
-        if (got.ok() && *got > offset - begin) {
-            copied = std::min<size_t>(count, *got - (offset - begin));
-            std::memcpy(scratch, sectors + (offset - begin), copied);
-        }
-        buffer.shrink_to(kept_bytes_max);
-        STARLING_RETURN_IF_ERROR(got.status());
-        return copied;
-    }
-    absl::StatusOr<uint64_t> size() const override { return size_of(file_, path_); }
-
-  private:
-    // After a short read it goes on with a whole sector.
-    absl::StatusOr<size_t> read_sectors(uint64_t offset, size_t count, char* into) const {
-        size_t done = 0;
-        while (done < count) {
-            const ssize_t got = retry_interrupted([&] {
-                return ::pread(
-                    file_.get(), into + done, count - done, static_cast<off_t>(offset + done));
-            });
-            if (got < 0) {
-                return file_error(errno, "read", path_, offset + done);
-            }
-            if (got == 0) {
-                break;
-            }
-            const size_t whole =
-                static_cast<size_t>(got) / SectorBuffer::sector_bytes * SectorBuffer::sector_bytes;
-            // Less than a sector is there at the end of the file only.
-            if (whole == 0) {
-                return done + static_cast<size_t>(got);
-            }
-            done += whole;
-        }
-        return done;
-    }
-
     const std::string path_;
     const FileDescriptor file_;
 };
@@ -340,6 +230,14 @@ absl::StatusOr<FileDescriptor> open_regular_file(const std::string& path, int fl
     return file;
 }
 
+absl::StatusOr<uint64_t> size_of(const FileDescriptor& file, const std::string& path) {
+    struct stat status{};
+    if (::fstat(file.get(), &status) != 0) {
+        return file_error(errno, "stat", path);
+    }
+    return static_cast<uint64_t>(status.st_size);
+}
+
 std::unique_ptr<WritableFile> make_posix_writable(FileDescriptor file,
                                                   std::string path,
                                                   WritableExtent extent) {
@@ -348,11 +246,6 @@ std::unique_ptr<WritableFile> make_posix_writable(FileDescriptor file,
 
 std::unique_ptr<RandomAccessFile> make_posix_readable(FileDescriptor file, std::string path) {
     return std::make_unique<PosixRandomAccessFile>(std::move(file), std::move(path));
-}
-
-std::unique_ptr<RandomAccessFile> make_posix_direct_readable(FileDescriptor file,
-                                                             std::string path) {
-    return std::make_unique<PosixDirectFile>(std::move(file), std::move(path));
 }
 
 absl::StatusOr<std::unique_ptr<FileLock>> lock_file(FileDescriptor file,

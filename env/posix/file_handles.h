@@ -47,8 +47,8 @@ std::unique_ptr<WritableFile> make_posix_writable(FileDescriptor file,
                                                   std::string path,
                                                   WritableExtent extent);
 std::unique_ptr<RandomAccessFile> make_posix_readable(FileDescriptor file, std::string path);
-// REQUIRES: opened with O_DIRECT.
-std::unique_ptr<RandomAccessFile> make_posix_direct_readable(FileDescriptor file, std::string path);
+
+absl::StatusOr<uint64_t> size_of(const FileDescriptor& file, const std::string& path);
 
 enum class LockKind { exclusive, shared };
 

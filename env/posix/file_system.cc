@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/status_macros.h"
+#include "env/posix/direct_files.h"
 #include "env/posix/file_error.h"
 #include "env/posix/file_handles.h"
 
@@ -23,12 +24,29 @@ struct CloseDirectory {
     void operator()(DIR* directory) const { ::closedir(directory); }
 };
 
+// What a file system says to O_DIRECT that knows only the cache of pages. (Where the path itself is
+// wrong, opening it once more says so again.)
+bool has_no_direct_way(const absl::Status& opened) {
+    return absl::IsInvalidArgument(opened);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<WritableFile>> PosixFileSystem::create(const std::string& path) {
     STARLING_ASSIGN_OR_RETURN(FileDescriptor file,
                               open_regular_file(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW));
     return make_posix_writable(std::move(file), path, {});
+}
+
+absl::StatusOr<std::unique_ptr<WritableFile>> PosixFileSystem::create_streamed(
+    const std::string& path) {
+    absl::StatusOr<FileDescriptor> file =
+        open_regular_file(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_DIRECT);
+    if (has_no_direct_way(file.status())) {
+        return create(path);
+    }
+    STARLING_RETURN_IF_ERROR(file.status());
+    return make_posix_streamed_writable(*std::move(file), path);
 }
 
 absl::StatusOr<std::unique_ptr<WritableFile>> PosixFileSystem::open_for_append(
@@ -64,12 +82,21 @@ absl::StatusOr<std::unique_ptr<RandomAccessFile>> PosixFileSystem::open_for_read
 absl::StatusOr<std::unique_ptr<RandomAccessFile>> PosixFileSystem::open_for_direct_read(
     const std::string& path) {
     absl::StatusOr<FileDescriptor> file = open_regular_file(path, O_RDONLY | O_DIRECT);
-    // What a file system says that has no such way.
-    if (absl::IsInvalidArgument(file.status())) {
+    if (has_no_direct_way(file.status())) {
         return open_for_read(path);
     }
     STARLING_RETURN_IF_ERROR(file.status());
     return make_posix_direct_readable(*std::move(file), path);
+}
+
+absl::StatusOr<std::unique_ptr<RandomAccessFile>> PosixFileSystem::open_streamed(
+    const std::string& path, size_t piece_bytes) {
+    absl::StatusOr<FileDescriptor> file = open_regular_file(path, O_RDONLY | O_DIRECT);
+    if (has_no_direct_way(file.status())) {
+        return open_for_read(path);
+    }
+    STARLING_RETURN_IF_ERROR(file.status());
+    return make_posix_streamed_readable(*std::move(file), path, piece_bytes);
 }
 
 absl::StatusOr<bool> PosixFileSystem::exists(const std::string& path) {

@@ -14,6 +14,7 @@ namespace starling::env {
 class PosixFileSystem final : public FileSystem {
   public:
     absl::StatusOr<std::unique_ptr<WritableFile>> create(const std::string& path) override;
+    absl::StatusOr<std::unique_ptr<WritableFile>> create_streamed(const std::string& path) override;
     absl::StatusOr<std::unique_ptr<WritableFile>> open_for_append(const std::string& path) override;
     absl::StatusOr<std::unique_ptr<WritableFile>> recycle(const std::string& from,
                                                           const std::string& to) override;
@@ -21,6 +22,8 @@ class PosixFileSystem final : public FileSystem {
         const std::string& path) override;
     absl::StatusOr<std::unique_ptr<RandomAccessFile>> open_for_direct_read(
         const std::string& path) override;
+    absl::StatusOr<std::unique_ptr<RandomAccessFile>> open_streamed(const std::string& path,
+                                                                    size_t piece_bytes) override;
     absl::StatusOr<bool> exists(const std::string& path) override;
     absl::StatusOr<uint64_t> file_size(const std::string& path) override;
     absl::StatusOr<std::vector<std::string>> list(const std::string& directory) override;

@@ -40,6 +40,16 @@ struct EncryptedWorld {
     std::string root = below.root;
 };
 
+// Of so many bytes, and nowhere the same.
+std::string numbers_of(size_t size) {
+    std::string content;
+    for (uint32_t i = 0; content.size() < size; ++i) {
+        content += std::to_string(i * 2654435761U);
+    }
+    content.resize(size);
+    return content;
+}
+
 template <typename World>
 class FileConformanceTest : public ::testing::Test {
   protected:
@@ -245,10 +255,7 @@ TYPED_TEST(FileConformanceTest, ReadsAreExactAndShortOnlyAtTheEnd) {
 }
 
 TYPED_TEST(FileConformanceTest, DirectReadsAreAsExactWhereverTheyBeginAndEnd) {
-    std::string content;
-    for (uint32_t i = 0; content.size() < 300'001; ++i) {
-        content += std::to_string(i * 2654435761U);
-    }
+    const std::string content = numbers_of(300'001);
     EXPECT_OK(write_file(this->files(), this->path("table"), content));
     auto file = this->files().open_for_direct_read(this->path("table"));
     ASSERT_OK(file);
@@ -267,6 +274,81 @@ TYPED_TEST(FileConformanceTest, DirectReadsAreAsExactWhereverTheyBeginAndEnd) {
     EXPECT_EQ(*(*file)->read(content.size(), 1, scratch.data()), 0U);
     EXPECT_EQ(*(*file)->read(content.size() + 9000, 1, scratch.data()), 0U);
     EXPECT_TRUE(absl::IsNotFound(this->files().open_for_direct_read(this->path("gone")).status()));
+}
+
+TYPED_TEST(FileConformanceTest, WhatIsStreamedComesBackWhereverItEnds) {
+    for (const size_t size : {0U, 1U, 4095U, 4096U, 4097U, 524287U, 524288U, 524289U, 1700007U}) {
+        for (const bool synced : {true, false}) {
+            SCOPED_TRACE(std::to_string(size) + (synced ? ", synced" : ""));
+            const std::string expected = numbers_of(size);
+            auto file = this->files().create_streamed(this->path("table"));
+            ASSERT_OK(file);
+            for (size_t at = 0; at < size; at += 77'777) {
+                ASSERT_OK((*file)->append(std::string_view(expected).substr(at, 77'777)));
+            }
+            if (synced) {
+                ASSERT_OK((*file)->sync());
+                ASSERT_EQ(content_of(this->files(), this->path("table")), expected);
+            }
+            ASSERT_OK((*file)->close());
+            ASSERT_OK((*file)->close());
+            EXPECT_EQ(content_of(this->files(), this->path("table")), expected);
+            EXPECT_TRUE(absl::IsFailedPrecondition((*file)->append("x")));
+            EXPECT_TRUE(absl::IsFailedPrecondition((*file)->sync()));
+        }
+    }
+    EXPECT_TRUE(
+        absl::IsNotFound(this->files().create_streamed(this->path("gone") + "/table").status()));
+}
+
+TYPED_TEST(FileConformanceTest, AStreamedFileGoesOnAfterAFlush) {
+    std::string expected;
+    {
+        auto file = this->files().create_streamed(this->path("table"));
+        ASSERT_OK(file);
+        for (const size_t size : {5U, 600'000U, 4096U, 1U, 70'000U}) {
+            const std::string piece = numbers_of(size);
+            ASSERT_OK((*file)->append(piece));
+            expected += piece;
+            ASSERT_OK((*file)->flush());
+            ASSERT_EQ(content_of(this->files(), this->path("table")), expected);
+        }
+        ASSERT_OK((*file)->preallocate(2'000'000));
+        ASSERT_OK((*file)->append("kept"));
+        expected += "kept";
+    }
+    EXPECT_EQ(content_of(this->files(), this->path("table")), expected);
+}
+
+TYPED_TEST(FileConformanceTest, StreamedReadsAreExactInWhicheverOrder) {
+    const std::string content = numbers_of(300'001);
+    EXPECT_OK(write_file(this->files(), this->path("table"), content));
+    for (const size_t piece_bytes : {4096U, 65'536U, 1U << 20}) {
+        auto file = this->files().open_streamed(this->path("table"), piece_bytes);
+        ASSERT_OK(file);
+        EXPECT_EQ(*(*file)->size(), content.size());
+        std::string scratch(content.size() + 10'000, '\0');
+        const auto expect_read = [&](uint64_t offset, size_t count) {
+            const std::string expected = content.substr(offset, count);
+            ASSERT_EQ(*(*file)->read(offset, count, scratch.data()), expected.size());
+            ASSERT_EQ(scratch.substr(0, expected.size()), expected)
+                << count << " bytes at " << offset << " in pieces of " << piece_bytes;
+        };
+        // From the beginning to the end; with gaps; back; all at once; at the end.
+        for (uint64_t at = 0; at < content.size(); at += 3001) {
+            expect_read(at, 3001);
+        }
+        for (const uint64_t offset : {5000U, 290'000U, 4095U, 4096U, 150'000U, 149'999U, 0U}) {
+            for (const size_t count : {0U, 1U, 4096U, 20'000U}) {
+                expect_read(offset, count);
+            }
+        }
+        expect_read(0, content.size() + 1);
+        EXPECT_EQ(*(*file)->read(content.size(), 1, scratch.data()), 0U);
+        EXPECT_EQ(*(*file)->read(content.size() + 9000, 1, scratch.data()), 0U);
+        expect_read(content.size() - 1, 10);
+    }
+    EXPECT_TRUE(absl::IsNotFound(this->files().open_streamed(this->path("gone"), 4096).status()));
 }
 
 TYPED_TEST(FileConformanceTest, MissingFilesAreNotFoundAndNamed) {

@@ -1,8 +1,10 @@
 // What only the real file system has: modes, odd files, errno, other processes.
 
 #include <cerrno>
+#include <csignal>
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -68,6 +70,54 @@ TEST_F(PosixFileTest, PreallocatedSpaceIsGivenBackAtClose) {
     EXPECT_OK((*file)->close());
     EXPECT_LT(blocks_of("log"), 1U << 20);
     EXPECT_EQ(content_of(files_, path("log")), "short");
+}
+
+// The limit stands for a full disk: what is written behind the caller fails.
+TEST_F(PosixFileTest, AStreamedFileTellsOfAWriteThatFailedFromThenOn) {
+    const auto signals = ::signal(SIGXFSZ, SIG_IGN);
+    rlimit before{};
+    ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+    rlimit limit = before;
+    limit.rlim_cur = 600'000;
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
+    auto file = files_.create_streamed(path("table"));
+    absl::Status failed;
+    uint64_t taken = 0;
+    const std::string piece(100'000, 'x');
+    while (file.ok() && failed.ok() && taken < (8U << 20)) {
+        failed = (*file)->append(piece);
+        taken += piece.size();
+    }
+    const absl::Status again = file.ok() ? (*file)->append("x") : absl::OkStatus();
+    const absl::Status synced = file.ok() ? (*file)->sync() : absl::OkStatus();
+    const absl::Status closed = file.ok() ? (*file)->close() : absl::OkStatus();
+    ::setrlimit(RLIMIT_FSIZE, &before);
+    ::signal(SIGXFSZ, signals);
+    ASSERT_OK(file);
+    ASSERT_FALSE(failed.ok());
+    EXPECT_THAT(std::string(failed.message()), ::testing::HasSubstr(path("table")));
+    EXPECT_EQ(again, failed);
+    EXPECT_EQ(synced, failed);
+    EXPECT_EQ(closed, failed);
+    EXPECT_OK((*file)->close());
+}
+
+TEST_F(PosixFileTest, AStreamedFileThatCannotBeSyncedWholeSaysSo) {
+    const auto signals = ::signal(SIGXFSZ, SIG_IGN);
+    rlimit before{};
+    ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+    rlimit limit = before;
+    limit.rlim_cur = 8192;
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
+    auto file = files_.create_streamed(path("table"));
+    const absl::Status taken =
+        file.ok() ? (*file)->append(std::string(20'000, 'x')) : absl::OkStatus();
+    const absl::Status synced = file.ok() ? (*file)->sync() : absl::OkStatus();
+    ::setrlimit(RLIMIT_FSIZE, &before);
+    ::signal(SIGXFSZ, signals);
+    ASSERT_OK(file);
+    EXPECT_OK(taken);
+    EXPECT_FALSE(synced.ok());
 }
 
 TEST_F(PosixFileTest, AnotherProcessIsLockedOutUntilOursEnds) {
