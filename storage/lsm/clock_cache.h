@@ -52,6 +52,9 @@ class ClockCache {
     // Calls `use(const Value&)`. False: not there.
     template <typename Use>
     bool with(const CacheKey& key, Use&& use) {
+        if (is_untouched()) {
+            return false;
+        }
         const uint64_t hash = key.hash();
         Set& set = set_of(hash);
         for (size_t i = 0; i < set_size; ++i) {
@@ -108,12 +111,18 @@ class ClockCache {
             slot->value = std::move(value);
             slot->state.fetch_or(present, std::memory_order_release);
             cost_ += cost;
+            if (is_untouched()) {
+                is_untouched_.store(false, std::memory_order_relaxed);
+            }
         }
         return dropped;
     }
 
     // The entry goes at once, or, when it is pinned, with its last pin.
     void forget(const CacheKey& key) {
+        if (is_untouched()) {
+            return;
+        }
         std::optional<Value> dropped;
         absl::MutexLock lock(&mutex_);
         if (Slot* const slot = locate(key)) {
@@ -162,6 +171,9 @@ class ClockCache {
     struct alignas(64) Set {
         std::array<Slot, set_size> slots;
     };
+
+    // Nothing was ever put in, so that the slots, which take long to touch, need no look.
+    bool is_untouched() const { return is_untouched_.load(std::memory_order_relaxed); }
 
     Set& set_of(uint64_t hash) { return sets_[(hash >> 8) & (sets_.size() - 1)]; }
 
@@ -227,9 +239,13 @@ class ClockCache {
     // Constant after construction.
     const uint64_t cost_max_;
 
+    // Changes once.
+    std::atomic<bool> is_untouched_ = true;
+
     // Slots are changed under mutex_; see above for how they are read.
     std::vector<Set> sets_;
-    mutable absl::Mutex mutex_;
+    // What changes often is kept off the cache line that each look reads.
+    alignas(64) mutable absl::Mutex mutex_;
     size_t hand_ ABSL_GUARDED_BY(mutex_) = 0;
     uint64_t cost_ ABSL_GUARDED_BY(mutex_) = 0;
 };
