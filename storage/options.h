@@ -39,8 +39,8 @@ struct EngineOptions {
     // Of tables in the deepest level, which holds most of the data; none: as the others.
     std::optional<Compression> deepest_compression;
     // Reads of single keys bypass the cache of pages, where the file system can: for a block cache
-    // that has most of the memory. Scans and compactions do not. A table then takes two
-    // descriptors, and half as many stay open.
+    // that has most of the memory. Scans do not; flushes and compactions always do. A table then
+    // takes two descriptors, and half as many stay open.
     bool direct_reads = false;
     // Uncompressed size of a block: the unit of reading and caching.
     uint64_t block_bytes = 4096;
@@ -69,7 +69,7 @@ struct EngineOptions {
     uint64_t disk_reserve_bytes = 64u << 10;
     uint32_t filter_bits_per_key = 10;
     // Tables kept open, each with a file descriptor and its index and filter in memory; of
-    // `bitcask`, data files.
+    // `bitcask`, data files. A compaction opens those that it merges once more, a few at a time.
     uint32_t open_tables_max = 500;
 
     // What follows is of `bitcask`. Size at which a new data file is begun.

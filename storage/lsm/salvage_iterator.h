@@ -10,7 +10,7 @@
 
 namespace starling::storage::lsm {
 
-// Over sorted tables without overlap, as new_level_iterator(), but without what `damage` takes, and
+// Over sorted tables without overlap, as new_pass_iterator(), but without what `damage` takes, and
 // of that alone: what else cannot be read is an error. Goes forward, from the first entry, only.
 // All is borrowed.
 std::unique_ptr<InternalIterator> new_salvage_iterator(TableCache& cache,

@@ -217,8 +217,10 @@ void Table::forget_blocks() const {
     }
 }
 
-void TableIterator::reset(std::shared_ptr<const Table> table) {
+void TableIterator::reset(std::shared_ptr<const Table> table,
+                          std::unique_ptr<env::RandomAccessFile> file) {
     table_ = std::move(table);
+    file_ = std::move(file);
     status_ = absl::OkStatus();
     block_.reset({});
 }
@@ -263,7 +265,16 @@ bool TableIterator::enter(size_t index) {
     if (index >= table_->index_.block_count()) {
         return false;
     }
-    auto block = table_->read(*table_->file_, index, mode_, tally_);
+    absl::StatusOr<BlockPtr> block = absl::UnavailableError("no file of our own");
+    if (file_ != nullptr) {
+        block = table_->read(*file_, index, mode_, tally_);
+        if (!block.ok()) {
+            STARLING_MARK(table_read_in_passing_again);
+        }
+    }
+    if (!block.ok()) {
+        block = table_->read(*table_->file_, index, mode_, tally_);
+    }
     if (!block.ok()) {
         STARLING_MARK(table_block_unreadable_in_iteration);
         status_ = block.status();

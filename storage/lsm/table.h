@@ -120,7 +120,9 @@ class TableIterator final : public InternalIterator {
     TableIterator(ReadMode mode, ReadTally* tally) : mode_(mode), tally_(tally) {}
 
     // Goes on to another table, which it shares; not valid before a seek.
-    void reset(std::shared_ptr<const Table> table);
+    // `file`: read before the table's own, unless null.
+    void reset(std::shared_ptr<const Table> table,
+               std::unique_ptr<env::RandomAccessFile> file = nullptr);
 
     bool valid() const override { return block_.valid(); }
     void seek_to_first() override;
@@ -151,6 +153,7 @@ class TableIterator final : public InternalIterator {
     const ReadMode mode_;
     ReadTally* const tally_;
     std::shared_ptr<const Table> table_;
+    std::unique_ptr<env::RandomAccessFile> file_;
     size_t index_ = 0;
     BlockIterator block_;
     absl::Status status_;

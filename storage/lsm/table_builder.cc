@@ -26,7 +26,7 @@ absl::StatusOr<std::unique_ptr<TableBuilder>> TableBuilder::create(env::FileSyst
                                                                    const EngineOptions& options,
                                                                    WarmBlocks* warm) {
     std::string path = table_path(directory, number);
-    STARLING_ASSIGN_OR_RETURN(auto file, files.create(path));
+    STARLING_ASSIGN_OR_RETURN(auto file, files.create_streamed(path));
     return std::unique_ptr<TableBuilder>(
         new TableBuilder(files, std::move(path), number, options, warm, std::move(file)));
 }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/status_macros.h"
+#include "storage/lsm/file_names.h"
 
 namespace starling::storage::lsm {
 
@@ -63,6 +64,12 @@ absl::StatusOr<TableCache::TablePointer> TableCache::open(const TableMetadata& m
 
 absl::StatusOr<std::shared_ptr<const Table>> TableCache::open_anew(const TableMetadata& metadata) {
     return Table::open(files_, directory_, metadata, blocks_, FileReads::anew);
+}
+
+std::unique_ptr<env::RandomAccessFile> TableCache::open_for_pass(const TableMetadata& metadata,
+                                                                 size_t piece_bytes) {
+    auto file = files_.open_streamed(table_path(directory_, metadata.number), piece_bytes);
+    return file.ok() ? *std::move(file) : nullptr;
 }
 
 void TableCache::forget(uint64_t number) {

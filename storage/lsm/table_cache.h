@@ -31,6 +31,10 @@ class TableCache {
                              const LookupKey& key,
                              ReadMode mode,
                              FoundEntry& found);
+    // The table's file for one pass through it, with a descriptor of its own. Null: the system does
+    // not give it now.
+    std::unique_ptr<env::RandomAccessFile> open_for_pass(const TableMetadata& metadata,
+                                                         size_t piece_bytes);
     // As the disk has it, past this cache, which neither gives nor keeps it, and the system's.
     absl::StatusOr<std::shared_ptr<const Table>> open_anew(const TableMetadata& metadata);
     // Of a table that is gone: closes its file, once nobody reads it, and gives the memory of its

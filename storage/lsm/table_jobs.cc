@@ -16,6 +16,16 @@
 
 namespace starling::storage::lsm {
 
+namespace {
+
+// Merges read their inputs in such pieces, each while the one before it is merged: of a sorted
+// level so much that the disk has the time for it; less of tables that are many, and merged in
+// turns.
+constexpr size_t sorted_level_piece_bytes = 256u << 10;
+constexpr size_t level_0_piece_bytes = 64u << 10;
+
+}  // namespace
+
 uint64_t TableJobs::Merge::traffic_bytes() const {
     const double part =
         static_cast<double>(writer_->entries_read()) / static_cast<double>(entry_count_);
@@ -104,20 +114,22 @@ absl::StatusOr<std::unique_ptr<TableJobs::Merge>> TableJobs::begin_merge(Compact
             merge->entry_count_ += table->entry_count;
         }
     }
-    const auto entries_of = [&](std::span<const TablePtr> tables) {
+    const auto entries_of = [&](std::span<const TablePtr> tables, size_t piece_bytes) {
         return given_up == nullptr
-                   ? new_level_iterator(
-                         parts_.tables, tables, ReadMode::once, &merge->warm_.inputs())
+                   ? new_pass_iterator(parts_.tables, tables, merge->warm_.inputs(), piece_bytes)
                    : new_salvage_iterator(parts_.tables, tables, *given_up);
     };
     std::vector<std::unique_ptr<InternalIterator>> sources;
     const std::span<const TablePtr> upper(inputs.upper);
-    // Tables of level 0 overlap.
-    const size_t together = inputs.level == 0 ? 1 : upper.size();
-    for (size_t i = 0; i < upper.size(); i += together) {
-        sources.push_back(entries_of(upper.subspan(i, together)));
+    if (inputs.level == 0) {
+        // They overlap.
+        for (size_t i = 0; i < upper.size(); ++i) {
+            sources.push_back(entries_of(upper.subspan(i, 1), level_0_piece_bytes));
+        }
+    } else {
+        sources.push_back(entries_of(upper, sorted_level_piece_bytes));
     }
-    sources.push_back(entries_of(inputs.lower));
+    sources.push_back(entries_of(inputs.lower, sorted_level_piece_bytes));
     merge->entries_ = new_merging_iterator(std::move(sources));
 
     const uint32_t output_level = inputs.output_level;

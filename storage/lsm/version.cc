@@ -252,11 +252,16 @@ TableList Version::overlapping(size_t level, std::string_view first, std::string
 // Stands in one table at a time.
 class LevelIterator final : public InternalIterator {
   public:
+    // `piece_bytes`: of a pass; 0: it is none.
     LevelIterator(TableCache& cache,
                   std::span<const TablePtr> tables,
-                  ReadMode mode,
-                  ReadTally* tally)
-        : cache_(cache), tables_(tables), mode_(mode), entries_(mode, tally) {}
+                  ReadTally* tally,
+                  size_t piece_bytes)
+        : cache_(cache),
+          tables_(tables),
+          mode_(piece_bytes > 0 ? ReadMode::once : ReadMode::cached),
+          piece_bytes_(piece_bytes),
+          entries_(mode_, tally) {}
 
     bool valid() const override { return valid_; }
     void seek_to_first() override {
@@ -313,16 +318,20 @@ class LevelIterator final : public InternalIterator {
             return false;
         }
         if (index != index_) {
-            auto table = cache_.find(*tables_[index], mode_);
-            if (!table.ok()) {
-                status_ = table.status();
-                index_ = no_table;
-                return false;
-            }
-            index_ = index;
-            entries_.reset(*std::move(table));
+            status_ = open(*tables_[index]);
+            index_ = status_.ok() ? index : no_table;
         }
-        return true;
+        return status_.ok();
+    }
+
+    absl::Status open(const TableMetadata& metadata) {
+        STARLING_ASSIGN_OR_RETURN(auto table, cache_.find(metadata, mode_));
+        std::unique_ptr<env::RandomAccessFile> file;
+        if (mode_ == ReadMode::once) {
+            file = cache_.open_for_pass(metadata, piece_bytes_);
+        }
+        entries_.reset(std::move(table), std::move(file));
+        return absl::OkStatus();
     }
 
     // Whether the table ended without error, so that its neighbour comes next.
@@ -350,6 +359,7 @@ class LevelIterator final : public InternalIterator {
     TableCache& cache_;
     const std::span<const TablePtr> tables_;
     const ReadMode mode_;
+    const size_t piece_bytes_;
     // The table that entries_ reads.
     size_t index_ = no_table;
     TableIterator entries_;
@@ -358,21 +368,26 @@ class LevelIterator final : public InternalIterator {
 };
 
 std::unique_ptr<InternalIterator> new_level_iterator(TableCache& cache,
-                                                     std::span<const TablePtr> tables,
-                                                     ReadMode mode,
-                                                     ReadTally* tally) {
-    return std::make_unique<LevelIterator>(cache, tables, mode, tally);
+                                                     std::span<const TablePtr> tables) {
+    return std::make_unique<LevelIterator>(cache, tables, nullptr, 0);
+}
+
+std::unique_ptr<InternalIterator> new_pass_iterator(TableCache& cache,
+                                                    std::span<const TablePtr> tables,
+                                                    ReadTally& tally,
+                                                    size_t piece_bytes) {
+    return std::make_unique<LevelIterator>(cache, tables, &tally, piece_bytes);
 }
 
 void Version::add_iterators(TableCache& tables,
                             std::vector<std::unique_ptr<InternalIterator>>& iterators) const {
     const std::span<const TablePtr> newest(levels_[0]);
     for (size_t i = 0; i < newest.size(); ++i) {
-        iterators.push_back(new_level_iterator(tables, newest.subspan(i, 1), ReadMode::cached));
+        iterators.push_back(new_level_iterator(tables, newest.subspan(i, 1)));
     }
     for (size_t level = 1; level < level_count; ++level) {
         if (!levels_[level].empty()) {
-            iterators.push_back(new_level_iterator(tables, levels_[level], ReadMode::cached));
+            iterators.push_back(new_level_iterator(tables, levels_[level]));
         }
     }
 }

@@ -92,10 +92,15 @@ class Version {
 };
 
 // Over sorted tables without overlap, each opened when it is reached. What `tables` points to must
-// outlive it, and so must `tally`, where it is not null.
+// outlive it.
 std::unique_ptr<InternalIterator> new_level_iterator(TableCache& cache,
-                                                     std::span<const TablePtr> tables,
-                                                     ReadMode mode,
-                                                     ReadTally* tally = nullptr);
+                                                     std::span<const TablePtr> tables);
+
+// The same for one pass from the beginning to the end, which leaves the caches as they are and
+// reads the files in pieces (env::FileSystem::open_streamed). `tally` must outlive it.
+std::unique_ptr<InternalIterator> new_pass_iterator(TableCache& cache,
+                                                    std::span<const TablePtr> tables,
+                                                    ReadTally& tally,
+                                                    size_t piece_bytes);
 
 }  // namespace starling::storage::lsm

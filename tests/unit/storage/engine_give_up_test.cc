@@ -256,6 +256,28 @@ TEST_P(LsmGiveUpTest, AllFilesMissingLeaveAnEmptyEngine) {
     EXPECT_EQ(*contents(*left), (Model{{"further", "1"}}));
 }
 
+// Merges open their inputs anew, but do with what is open where that fails.
+TEST_P(LsmGiveUpTest, AMergeRescuesTablesWhoseFilesAreGone) {
+    QueueWorkers workers;
+    EngineOptions all_open = options();
+    all_open.open_tables_max = 1000;
+    engine = *open_engine("/data", all_open, environment(disk, workers));
+    EXPECT_TRUE(contents(*engine).ok());
+    std::vector<std::string> tables = data_paths();
+    std::erase_if(tables, [](const std::string& path) { return !path.ends_with(".table"); });
+    for (const std::string& path : tables) {
+        ASSERT_TRUE(disk.remove(path).ok());
+    }
+    EXPECT_EQ(judge(*engine, {}), "");
+    EXPECT_TRUE(engine->compact().ok());
+    for (const std::string& path : tables) {
+        EXPECT_FALSE(*disk.exists(path));
+    }
+    EXPECT_TRUE(engine->damage().ok());
+    EXPECT_EQ(*engine->find_damage(), KeyRanges());
+    EXPECT_EQ(judge(*engine, {}), "");
+}
+
 // ---- background work
 
 TEST_P(EngineGiveUpTest, AMergeThatMeetsDamageStopsMergingAndNothingElse) {
