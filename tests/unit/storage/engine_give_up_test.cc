@@ -278,6 +278,33 @@ TEST_P(LsmGiveUpTest, AMergeRescuesTablesWhoseFilesAreGone) {
     EXPECT_EQ(judge(*engine, {}), "");
 }
 
+TEST_P(LsmGiveUpTest, AMergeReadsBlockByBlockWhatItCannotReadAhead) {
+    const std::vector<std::string> inputs = data_paths();
+    for (const env::FileOperation failing : {env::FileOperation::open, env::FileOperation::read}) {
+        const auto files = disk.clone();
+        QueueWorkers workers;
+        EngineOptions all_open = options();
+        all_open.open_tables_max = 1000;
+        const auto merged = *open_engine("/data", all_open, environment(*files, workers));
+        EXPECT_TRUE(contents(*merged).ok());
+        int tries = 0;
+        files->faults().set_hook([&](env::FileOperation operation, const std::string& path) {
+            const bool is_input = path.ends_with(".table") &&
+                                  std::find(inputs.begin(), inputs.end(), path) != inputs.end();
+            // Of reads, each first one.
+            const bool fails = is_input && operation == failing &&
+                               (++tries % 2 == 1 || failing == env::FileOperation::open);
+            return fails ? absl::UnavailableError("not now") : absl::OkStatus();
+        });
+        const absl::Status compacted = merged->compact();
+        files->faults().set_hook(nullptr);
+        EXPECT_TRUE(compacted.ok()) << compacted;
+        EXPECT_GT(tries, 2);
+        EXPECT_EQ(judge(*merged, {}), "");
+        workers.drop_all();
+    }
+}
+
 // ---- background work
 
 TEST_P(EngineGiveUpTest, AMergeThatMeetsDamageStopsMergingAndNothingElse) {
