@@ -81,9 +81,13 @@ void Exchange::on_message(base::NodeId from, const peer::EntropyMessage& message
         return;
     if (message.body_case() == peer::EntropyMessage::kFailed) {
         STARLING_MARK(entropy_peer_refuses);
-        return finish(absl::UnavailableError(
-                          fmt::format("node {}: {}", to_string(peer_), message.failed().message())),
-                      nullptr);
+        // That trying again does not help is worth knowing; what else it says is not.
+        const bool is_damaged =
+            message.failed().code() == static_cast<uint32_t>(absl::StatusCode::kDataLoss);
+        return finish(
+            absl::Status(is_damaged ? absl::StatusCode::kDataLoss : absl::StatusCode::kUnavailable,
+                         fmt::format("node {}: {}", to_string(peer_), message.failed().message())),
+            nullptr);
     }
     if (message.body_case() != expected_) {
         ++runtime_.counters.malformed_messages;

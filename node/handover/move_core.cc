@@ -171,7 +171,7 @@ void MoveCore::entered(base::SeatIndex seat, const SeatRecord& before) {
         known_[at(seat)] = {.node = config_.self, .epoch = now.epoch};
         tell_held(seat, before.peer);
     }
-    if (now.state == SeatState::none) {
+    if (!needs_data(now)) {
         drop_unneeded();
     }
 }
@@ -316,7 +316,21 @@ void MoveCore::timer(base::SeatIndex seat, MoveTimer timer) {
     }
 }
 
-void MoveCore::sync_finished(uint64_t job, bool is_ok) {
+void MoveCore::end_moves() {
+    for (size_t seat = 0; seat < durable_.size(); ++seat) {
+        if (!is_settled(index(seat))) continue;
+        if (seats_[seat].offer) {
+            STARLING_MARK(move_offer_withdrawn);
+            send(seats_[seat].offer->to, MoveKind::withdrawn, index(seat), durable_[seat].epoch);
+            end_offer(index(seat), true);
+        } else if (durable_[seat].state == SeatState::filling) {
+            STARLING_MARK(move_fill_declined);
+            decline(index(seat));
+        }
+    }
+}
+
+void MoveCore::sync_finished(uint64_t job, SyncOutcome outcome) {
     const auto found = std::find_if(seats_.begin(), seats_.end(), [&](const Seat& seat) {
         return seat.job && seat.job->id == job;
     });
@@ -328,7 +342,12 @@ void MoveCore::sync_finished(uint64_t job, bool is_ok) {
     const Job done = *std::exchange(found->job, std::nullopt);
     // Every change of state ends the seat's job, so this one belongs to the present state.
     STARLING_CHECK(is_settled(seat) || durable_[at(seat)].state == SeatState::holding);
-    if (!is_ok) {
+    if (outcome == SyncOutcome::unreadable && done.kind == SyncKind::difference) {
+        // The giver is bound to this node, and cannot heal its disk before it has the seat back.
+        STARLING_MARK(move_declines_what_cannot_be_read);
+        return decline(seat);
+    }
+    if (outcome != SyncOutcome::done) {
         STARLING_MARK(move_sync_failed);
         arm(seat);
         return;
@@ -372,7 +391,7 @@ void MoveCore::drop_unneeded() {
 
 uint8_t MoveCore::lowest_active_seat() const {
     for (size_t seat = 0; seat < durable_.size(); ++seat) {
-        if (durable_[seat].state != SeatState::none || staged_[seat].state != SeatState::none) {
+        if (needs_data(durable_[seat]) || needs_data(staged_[seat])) {
             return static_cast<uint8_t>(seat);
         }
     }
@@ -466,11 +485,17 @@ size_t MoveCore::count_of(SeatState state) const {
         }));
 }
 
+// Who has declined a seat has no use for what was filled for it, and must not fill it, or another
+// one, on top of that: damage may have been given up in it.
+bool MoveCore::needs_data(const SeatRecord& record) {
+    return record.state != SeatState::none && record.state != SeatState::declined;
+}
+
 bool MoveCore::is_at_rest() const {
     if (is_drop_under_way_ || is_drop_wanted_) return false;
     for (size_t seat = 0; seat < seats_.size(); ++seat) {
         const SeatState state = durable_[seat].state;
-        if ((state != SeatState::none && state != SeatState::holding) || !is_settled(index(seat)) ||
+        if (state == SeatState::filling || state == SeatState::fenced || !is_settled(index(seat)) ||
             seats_[seat].offer || seats_[seat].job) {
             return false;
         }

@@ -45,6 +45,9 @@ enum class SyncKind : uint8_t {
     compare,     // the same, asked for by a former holder that wants to drop its data
 };
 
+// unreadable: something of it is damaged, there or here, and trying again does not help.
+enum class SyncOutcome : uint8_t { done, failed, unreadable };
+
 struct StartSync {
     uint64_t job = 0;
     base::SeatIndex seat;
@@ -110,11 +113,13 @@ class MoveCore {
     void receive(base::NodeId from, const MoveMessage& message);
     // The outcome of the write asked for last. After a failure it is asked for again.
     void persisted(bool is_ok);
-    void sync_finished(uint64_t job, bool is_ok);
+    void sync_finished(uint64_t job, SyncOutcome outcome);
     void timer(base::SeatIndex seat, MoveTimer timer);
     void dropped(bool is_ok);
-    // Give back whatever is being filled (no room for it, say).
-    void decline_fills();
+    // What moves from here or to here ends, as far as this node may end it: offers are withdrawn,
+    // and fills declined (the disk is damaged, say). Not what is fenced, nor a seat whose state is
+    // on its way to the disk.
+    void end_moves();
 
     // What the events since the last call ask for.
     MoveEffects take_effects();
@@ -125,8 +130,9 @@ class MoveCore {
     bool stores(uint32_t replicas) const;
     const SeatRecords& durable() const { return durable_; }
     size_t count_of(SeatState state) const;
-    // It fills or holds a seat, or has fenced one whose data it keeps.
-    bool is_active() const { return lowest_active_seat() < seat_count_max; }
+    // It fills or holds a seat, or has fenced one: what is stored of it is needed, here or by the
+    // successor.
+    bool needs_data() const { return lowest_active_seat() < seat_count_max; }
     // No seat is on its way from here or to here, and none is offered.
     bool is_at_rest() const;
 
@@ -202,6 +208,7 @@ class MoveCore {
     void end_job(base::SeatIndex seat);
     void drop_unneeded();
     bool may_have_leftovers() const;
+    static bool needs_data(const SeatRecord& record);
     // seat_count_max when no seat is active.
     uint8_t lowest_active_seat() const;
     // The seat is known held at a later epoch.
@@ -235,6 +242,7 @@ class MoveCore {
     bool may_fill(base::SeatIndex seat) const;
     void continue_fill(base::SeatIndex seat);
     void hold(base::SeatIndex seat);
+    void decline(base::SeatIndex seat);
     void refuse(base::NodeId to, const MoveMessage& offer);
     void on_offer(base::NodeId from, const MoveMessage& message);
     void on_fenced(base::NodeId from, const MoveMessage& message);

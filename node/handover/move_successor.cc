@@ -147,17 +147,11 @@ void MoveCore::hold(base::SeatIndex seat) {
     }
 }
 
-void MoveCore::decline_fills() {
-    for (size_t seat = 0; seat < durable_.size(); ++seat) {
-        const SeatRecord& now = durable_[seat];
-        if (now.state != SeatState::filling || !is_settled(index(seat))) continue;
-        STARLING_MARK(move_fill_declined);
-        stage(index(seat),
-              {.state = SeatState::declined,
-               .epoch = now.epoch,
-               .peer = now.peer,
-               .highest = now.epoch});
-    }
+void MoveCore::decline(base::SeatIndex seat) {
+    const SeatRecord& now = durable_[at(seat)];
+    stage(
+        seat,
+        {.state = SeatState::declined, .epoch = now.epoch, .peer = now.peer, .highest = now.epoch});
 }
 
 // The answer counts only if this node still holds the seat when all is here: what it has then

@@ -158,12 +158,10 @@ void Mover::on_message(base::NodeId from, const peer::HandoverMessage& message) 
     flush(move->partition);
 }
 
-void Mover::decline_fills() {
-    for (const base::PartitionId partition : options_.partitions) {
-        if (Shell* shell = find(partition)) {
-            shell->core->decline_fills();
-            flush(partition);
-        }
+void Mover::end_moves(base::PartitionId partition) {
+    if (Shell* shell = find(partition)) {
+        shell->core->end_moves();
+        flush(partition);
     }
 }
 
@@ -203,9 +201,14 @@ std::vector<HeldSeat> Mover::held(base::PartitionId partition) const {
     return seats;
 }
 
-bool Mover::is_active(base::PartitionId partition) const {
+bool Mover::needs_data(base::PartitionId partition) const {
     const Shell* shell = find(partition);
-    return shell != nullptr && shell->core->is_active();
+    return shell != nullptr && shell->core->needs_data();
+}
+
+bool Mover::is_filling(base::PartitionId partition) const {
+    const Shell* shell = find(partition);
+    return shell != nullptr && shell->core->count_of(SeatState::filling) > 0;
 }
 
 bool Mover::is_at_rest(base::PartitionId partition) const {
@@ -343,6 +346,11 @@ void Mover::start_waiting() {
     }
 }
 
+SyncOutcome Mover::outcome_of(const absl::Status& status) {
+    if (status.ok()) return SyncOutcome::done;
+    return absl::IsDataLoss(status) ? SyncOutcome::unreadable : SyncOutcome::failed;
+}
+
 void Mover::start(const Waiting& waiting) {
     const uint64_t job = waiting.sync.job;
     const base::PartitionId partition = waiting.partition;
@@ -357,7 +365,7 @@ void Mover::start(const Waiting& waiting) {
             Shell* shell = find(partition);
             shell->running.erase(job);
             --(is_difference ? differences_running_ : copies_running_);
-            shell->core->sync_finished(job, status.ok());
+            shell->core->sync_finished(job, outcome_of(status));
             flush(partition);
             start_waiting();
         });

@@ -96,8 +96,8 @@ class Mover {
     // The holders of these partitions changed in `view`.
     void view_changed(const SeatView& view, std::span<const base::PartitionId> partitions);
     void on_message(base::NodeId from, const peer::HandoverMessage& message);
-    // Gives back what is being filled: the disk is full, say.
-    void decline_fills();
+    // See MoveCore.
+    void end_moves(base::PartitionId partition);
 
     // The seats that count, now. Ask when an answer is sent, not when the request came. None for a
     // partition of another shard.
@@ -109,8 +109,10 @@ class Mover {
     // Those of one partition.
     std::vector<HeldSeat> held(base::PartitionId partition) const;
     size_t count_of(SeatState state) const;
-    // This node fills or holds a seat of the partition, or has fenced one whose data it keeps.
-    bool is_active(base::PartitionId partition) const;
+    // This node fills or holds a seat of the partition, or has fenced one whose data the successor
+    // needs.
+    bool needs_data(base::PartitionId partition) const;
+    bool is_filling(base::PartitionId partition) const;
     // No seat of the partition is on its way from here or to here. It stays so while its targets
     // are unknown (set_targets() with none).
     bool is_at_rest(base::PartitionId partition) const;
@@ -150,6 +152,7 @@ class Mover {
     void set_timer(base::PartitionId partition, const SetTimer& timer);
     void cancel_sync(base::PartitionId partition, uint64_t job);
     void start_waiting();
+    static SyncOutcome outcome_of(const absl::Status& status);
     void start(const Waiting& waiting);
     bool is_current(base::NodeId from, const AddressedMove& move);
     base::Duration delay_of(const SetTimer& timer);

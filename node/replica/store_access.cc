@@ -55,7 +55,9 @@ std::vector<GroupId> ReplicaStore::groups_of(base::PartitionId partition) {
 absl::StatusOr<GroupSummary> ReplicaStore::summary(GroupId group) {
     if (!trees_ready()) {
         STARLING_MARK(store_trees_not_ready);
-        return absl::UnavailableError("the hash trees are being rebuilt");
+        return trees_lost_ && absl::IsDataLoss(damage_)
+                   ? damage_
+                   : absl::UnavailableError("the hash trees are being rebuilt");
     }
     const auto found = groups_.find(group);
     if (found == groups_.end()) {

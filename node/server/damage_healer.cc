@@ -128,6 +128,11 @@ void DamageHealer::on_found(Damage damage) {
     }
     if (damage_.partitions.empty()) return give_up_all();
     for (const base::PartitionId partition : damage_.partitions) {
+        if (host_.is_settled(partition)) continue;
+        // Where it would not be healed all the same, it may as well move.
+        if (host_.is_filling(partition) || has_enough_givers(partition)) host_.give_way(partition);
+    }
+    for (const base::PartitionId partition : damage_.partitions) {
         if (!host_.is_settled(partition)) {
             STARLING_MARK(damage_healing_put_off);
             return back_off("a partition is moving");

@@ -79,8 +79,14 @@ class DamageHealer {
         virtual bool is_dead(base::NodeId holder) const = 0;
         // It counts as it is, and no seat of it moves.
         virtual bool is_settled(base::PartitionId partition) const = 0;
+        // A seat of it is being filled.
+        virtual bool is_filling(base::PartitionId partition) const = 0;
         // It was emptied, and is not refilled yet.
         virtual bool is_refilling(base::PartitionId partition) const = 0;
+        // What moves of it ends as far as this node may end it, now or soon, and nothing new begins
+        // before damage_is_gone(): a copy from a damaged disk never ends, nor one to a disk that
+        // cannot merge.
+        virtual void give_way(base::PartitionId partition) = 0;
         // The partition counts no more and no seat of it moves, until resume() or its refill.
         // REQUIRES: it is settled.
         virtual void suspend(base::PartitionId partition) = 0;

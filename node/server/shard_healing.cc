@@ -110,7 +110,7 @@ void ShardHealing::find_damage(
                           finding->damage.ranges = *std::move(ranges);
                           finding->done = std::move(done);
                           for (const GroupId group : parts_.store.groups()) {
-                              if (parts_.mover.is_active(group.partition) &&
+                              if (parts_.mover.needs_data(group.partition) &&
                                   parts_.store.has_data(group) &&
                                   takes_from(finding->damage.ranges, group)) {
                                   finding->damage.partitions.insert(group.partition);
@@ -134,8 +134,9 @@ void ShardHealing::check_groups(const std::shared_ptr<Finding>& finding) {
     finding->groups.pop_back();
     parts_.store.check(group, [this, finding, group](const absl::Status& status) {
         if (absl::IsDataLoss(status)) {
-            // What is left of a seat that was given away is removed as far as it is there.
-            if (parts_.mover.is_active(group.partition)) {
+            // What is left of a seat that was given away, or declined, is removed as far as it is
+            // there.
+            if (parts_.mover.needs_data(group.partition)) {
                 finding->damage.partitions.insert(group.partition);
             }
         } else if (!status.ok()) {
@@ -158,6 +159,18 @@ std::map<GroupId, std::vector<base::NodeId>> ShardHealing::givers(
     }
     std::erase_if(holders, [](const auto& entry) { return entry.second.empty(); });
     return holders;
+}
+
+void ShardHealing::damage_is_gone() {
+    parts_.store.damage_is_gone();
+    for (const base::PartitionId partition : std::exchange(gave_way_, {})) {
+        parts_.shard.healing_changed(partition);
+    }
+}
+
+void ShardHealing::give_way(base::PartitionId partition) {
+    if (gave_way_.insert(partition).second) parts_.shard.healing_changed(partition);
+    parts_.shard.end_moves(partition);
 }
 
 void ShardHealing::suspend(base::PartitionId partition) {

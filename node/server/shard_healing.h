@@ -51,6 +51,8 @@ class ShardHealing final : private DamageHealer::Host {
         virtual void end_syncs(base::PartitionId partition) = 0;
         // What the disk has of the node itself and of its seats.
         virtual void put_facts(storage::WriteBatch& batch) const = 0;
+        // See Mover.
+        virtual void end_moves(base::PartitionId partition) = 0;
         // Removes all data of the groups.
         virtual void drop_groups(std::vector<GroupId> groups, Done done) = 0;
         virtual uint32_t replicas_max() const = 0;
@@ -94,7 +96,8 @@ class ShardHealing final : private DamageHealer::Host {
 
     // Its seats neither come nor go.
     bool stands_still(base::PartitionId partition) const {
-        return suspended_.contains(partition) || is_marked(partition);
+        return gave_way_.contains(partition) || suspended_.contains(partition) ||
+               is_marked(partition);
     }
     // Its data is given up and not refilled yet: it is compared with nobody, and nobody takes over
     // what it has.
@@ -115,15 +118,19 @@ class ShardHealing final : private DamageHealer::Host {
 
     bool has_met_damage() const override { return !damage().ok(); }
     void find_damage(absl::AnyInvocable<void(absl::StatusOr<DamageHealer::Damage>)> done) override;
-    void damage_is_gone() override { parts_.store.damage_is_gone(); }
+    void damage_is_gone() override;
     std::map<GroupId, std::vector<base::NodeId>> givers(base::PartitionId partition) const override;
     bool is_dead(base::NodeId holder) const override { return parts_.shard.is_dead(holder); }
     bool is_settled(base::PartitionId partition) const override {
         return parts_.guard.counts(partition) && !parts_.mover.counts(partition).empty() &&
                parts_.mover.is_at_rest(partition);
     }
+    void give_way(base::PartitionId partition) override;
     void suspend(base::PartitionId partition) override;
     void resume(base::PartitionId partition) override;
+    bool is_filling(base::PartitionId partition) const override {
+        return parts_.mover.is_filling(partition);
+    }
     bool is_refilling(base::PartitionId partition) const override { return is_marked(partition); }
     void ask_counting(GroupId group, base::NodeId holder, uint64_t question, bool checks) override {
         parts_.shard.ask_counting(group, holder, question, checks);
@@ -151,6 +158,8 @@ class ShardHealing final : private DamageHealer::Host {
 
     const Parts parts_;
     Jobs jobs_;
+    // Until the damage is gone.
+    std::set<base::PartitionId> gave_way_;
     std::set<base::PartitionId> suspended_;
     // As the disk has it.
     std::set<base::PartitionId> marked_;

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "base/mark.h"
 #include "node/server/inspect.h"
 #include "tests/sim/disk_copy.h"
 #include "tests/sim/scenario.h"
@@ -201,6 +202,113 @@ TEST_F(DamageTest, AWriteThatComesWhileAPartitionIsRefilledIsKept) {
     }
     await([this] { return is_healed(3); });
     finish();
+}
+
+// A cluster that grows by a node, which so gets some of the seats of each of the others.
+class DamageWhileMovingTest : public DamageTest {
+  protected:
+    DamageWhileMovingTest() { base::Mark::begin_counting(); }
+
+    void form_and_grow() {
+        RunOptions options = plain(4, 3);
+        options.workload.keys = keys;
+        options.node.partition_count = 8;
+        options.node.entropy_interval = seconds(2);
+        options.node.scrub_period = minutes(1);
+        form(options);
+        fill("value");
+        simulation_->cluster().bring_up(4);
+        wait_until([this] { return is_filling(); });
+    }
+    node::ShardInspection look_into(uint32_t number) {
+        node::ShardInspection inside;
+        if (machine(number).is_up()) machine(number).node().inspect(inside);
+        return inside;
+    }
+    // The new node has something of several partitions that it does not hold yet.
+    bool is_filling() {
+        const node::ShardInspection inside = look_into(4);
+        const auto begun =
+            std::ranges::count_if(inside.groups, [&](const node::GroupInspection& group) {
+                return !group.records.empty() &&
+                       std::ranges::none_of(inside.held, [&](const node::HeldSeat& seat) {
+                           return seat.partition == group.group.partition;
+                       });
+            });
+        return begun >= 3;
+    }
+    void rot_and_restart(uint32_t number, uint64_t seed) {
+        env::SimRandom random(seed);
+        rot(number, random);
+        restart(number);
+    }
+    static uint64_t hits_of(std::string_view name) {
+        for (const base::Mark* mark : base::Mark::all()) {
+            if (mark->name() == name) return mark->hits();
+        }
+        return 0;
+    }
+};
+
+TEST_F(DamageWhileMovingTest, AGiverWhoseDiskRotsWithdrawsItsOffersAndIsHealed) {
+    for (uint32_t seed = 0; seed < 18; ++seed) {
+        SCOPED_TRACE(seed);
+        const uint32_t giver = 1 + seed % 3;
+        form_and_grow();
+        // Its offers remain, one after another, until it has found the damage.
+        cut(giver, 4);
+        env::SimRandom random(seed);
+        rot(giver, random);
+        run_for(minutes(3));
+        heal();
+        await([&] { return is_healed(giver); });
+        finish();
+        expect_all("value");
+    }
+    EXPECT_GT(hits_of("move_offer_withdrawn"), 0u);
+}
+
+// Its successor alone can give the seat back, and does so where it cannot be given what it lacks.
+TEST_F(DamageWhileMovingTest, AFencedGiverWhoseDiskRotsGetsItsSeatBackAndIsHealed) {
+    for (uint64_t seed = 0; seed < 18; ++seed) {
+        SCOPED_TRACE(seed);
+        form_and_grow();
+        uint32_t giver = 0;
+        wait_until([&] {
+            for (const uint32_t number : {1u, 2u, 3u}) {
+                if (look_into(number).seats_fenced > 0) giver = number;
+            }
+            return giver != 0;
+        });
+        ASSERT_NE(giver, 0u);
+        cut(giver, 4);
+        rot_and_restart(giver, seed);
+        heal();
+        await([&] { return is_healed(giver); });
+        finish();
+        expect_all("value");
+    }
+    EXPECT_GT(hits_of("move_declines_what_cannot_be_read"), 0u);
+}
+
+TEST_F(DamageWhileMovingTest, ASuccessorWhoseDiskRotsGivesBackWhatItFillsAndIsHealed) {
+    for (uint64_t seed = 0; seed < 18; ++seed) {
+        SCOPED_TRACE(seed);
+        form_and_grow();
+        isolate(4);
+        run_for(seconds(1));
+        // What it has goes into tables.
+        restart(4);
+        await([this] { return machine(4).is_up(); });
+        rot_and_restart(4, seed);
+        await([this] { return machine(4).is_up(); });
+        run_for(seconds(5));
+        heal();
+        await([this] { return is_healed(4); });
+        finish();
+        expect_all("value");
+    }
+    EXPECT_GT(hits_of("move_fill_declined"), 0u);
 }
 
 }  // namespace

@@ -125,6 +125,7 @@ std::vector<GroupId> FakeGroups::groups_of(base::PartitionId partition) {
 
 absl::StatusOr<GroupSummary> FakeGroups::summary(GroupId group) {
     if (!has_tree) return absl::UnavailableError("the tree is being rebuilt");
+    if (is_damaged) return absl::DataLossError("a block is damaged");
     GroupSummary summary;
     const auto found = groups.find(group);
     if (found == groups.end()) return summary;

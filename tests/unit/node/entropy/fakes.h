@@ -150,6 +150,8 @@ class FakeGroups final : public GroupAccess {
     std::map<GroupId, uint64_t> drops;
     // While false, summary() is unavailable.
     bool has_tree = true;
+    // summary() is data_loss.
+    bool is_damaged = false;
 
   private:
     void later(env::Task task);

@@ -231,7 +231,7 @@ TEST_F(MoveCoreTest, APermitIsRememberedAcrossARestart) {
 TEST_F(MoveCoreTest, TheSuccessorHoldsOnlyAfterTheLastDifferenceAndTheDisk) {
     MoveCore core = filling();
     const uint64_t copy = core.take_effects().syncs.at(0).job;
-    core.sync_finished(copy, true);
+    core.sync_finished(copy, SyncOutcome::done);
     EXPECT_TRUE(says(core.take_effects(), a, MoveKind::nearly));
     core.receive(a, message(MoveKind::fenced, seat_0, 0));
     MoveEffects effects = core.take_effects();
@@ -241,7 +241,7 @@ TEST_F(MoveCoreTest, TheSuccessorHoldsOnlyAfterTheLastDifferenceAndTheDisk) {
     // Not even the giver's word ends the fill now.
     core.receive(a, message(MoveKind::withdrawn, seat_0, 0));
     EXPECT_FALSE(core.take_effects().persist.has_value());
-    core.sync_finished(effects.syncs[0].job, true);
+    core.sync_finished(effects.syncs[0].job, SyncOutcome::done);
     effects = core.take_effects();
     ASSERT_TRUE(effects.persist.has_value());
     EXPECT_TRUE(core.counts().empty());
@@ -257,14 +257,14 @@ TEST_F(MoveCoreTest, AFailedDifferenceIsAskedForAgain) {
     MoveCore core = filling();
     core.receive(a, message(MoveKind::fenced, seat_0, 0));
     const uint64_t job = core.take_effects().syncs.at(0).job;
-    core.sync_finished(job, false);
+    core.sync_finished(job, SyncOutcome::failed);
     EXPECT_TRUE(core.take_effects().syncs.empty());
     core.timer(seat_0, MoveTimer::retry);
     const MoveEffects effects = core.take_effects();
     ASSERT_EQ(effects.syncs.size(), 1u);
     EXPECT_EQ(effects.syncs[0].kind, SyncKind::difference);
     // The end of the old one means nothing any more.
-    core.sync_finished(job, true);
+    core.sync_finished(job, SyncOutcome::done);
     EXPECT_FALSE(core.take_effects().persist.has_value());
 }
 
@@ -301,17 +301,72 @@ TEST_F(MoveCoreTest, ADeclinedMoveIsTakenBackTwoMovesLater) {
 TEST_F(MoveCoreTest, DecliningIsSaidOnlyFromTheDisk) {
     MoveCore core = filling();
     core.take_effects();
-    core.decline_fills();
+    core.end_moves();
     MoveEffects effects = core.take_effects();
     EXPECT_FALSE(says(effects, a, MoveKind::declined));
     EXPECT_EQ(effects.cancelled_syncs.size(), 1u);
     core.persisted(true);
     EXPECT_TRUE(says(core.take_effects(), a, MoveKind::declined));
-    // The same offer is declined for good; a later one is not.
+    // The same offer is declined for good.
     core.receive(a, message(MoveKind::offer, seat_0, 0));
     EXPECT_TRUE(says(core.take_effects(), a, MoveKind::declined));
-    core.receive(a, message(MoveKind::offer, seat_0, 2));
+    EXPECT_FALSE(core.needs_data());
+}
+
+TEST_F(MoveCoreTest, WhatWasDeclinedIsDroppedBeforeAnythingIsFilledAgain) {
+    for (const base::SeatIndex later : {seat_0, seat_1}) {
+        const base::NodeId giver = later == seat_0 ? a : b;
+        MoveCore core = filling();
+        core.end_moves();
+        core.take_effects();
+        core.persisted(true);
+        EXPECT_EQ(core.take_effects().drop_groups_up_to, seat_count_max);
+        EXPECT_FALSE(core.is_at_rest());
+        core.receive(giver, message(MoveKind::offer, later, 2));
+        EXPECT_TRUE(says(core.take_effects(), giver, MoveKind::refuse));
+        core.dropped(true);
+        EXPECT_TRUE(core.is_at_rest());
+        core.receive(giver, message(MoveKind::offer, later, 2));
+        EXPECT_TRUE(core.take_effects().persist.has_value());
+        core.persisted(true);
+        EXPECT_EQ(core.durable()[later.raw()].state, SeatState::filling);
+        EXPECT_EQ(core.durable()[later.raw()].epoch, epoch_of(2));
+    }
+}
+
+TEST_F(MoveCoreTest, AnOfferIsWithdrawnAndMadeAgainLater) {
+    MoveCore core = holder(a, 0);
+    core.take_effects();
+    EXPECT_FALSE(core.is_at_rest());
+    core.end_moves();
+    EXPECT_TRUE(core.is_at_rest());
+    EXPECT_TRUE(core.counts().contains(seat_0));
+    EXPECT_TRUE(says(core.take_effects(), d, MoveKind::withdrawn));
+    core.timer(seat_0, MoveTimer::retry);
+    EXPECT_TRUE(says(core.take_effects(), d, MoveKind::offer));
+}
+
+TEST_F(MoveCoreTest, WhatIsFencedStaysSo) {
+    MoveCore core = fenced();
+    core.take_effects();
+    core.end_moves();
+    EXPECT_FALSE(core.take_effects().persist.has_value());
+    EXPECT_TRUE(core.needs_data());
+    EXPECT_FALSE(core.is_at_rest());
+}
+
+TEST_F(MoveCoreTest, ADifferenceThatCannotBeReadIsDeclinedAndACopyIsTriedAgain) {
+    MoveCore core = filling();
+    const uint64_t copy = core.take_effects().syncs.at(0).job;
+    core.sync_finished(copy, SyncOutcome::unreadable);
+    EXPECT_FALSE(core.take_effects().persist.has_value());
+    EXPECT_EQ(core.durable()[0].state, SeatState::filling);
+    core.receive(a, message(MoveKind::fenced, seat_0, 0));
+    const uint64_t difference = core.take_effects().syncs.at(0).job;
+    core.sync_finished(difference, SyncOutcome::unreadable);
     EXPECT_TRUE(core.take_effects().persist.has_value());
+    core.persisted(true);
+    EXPECT_TRUE(says(core.take_effects(), a, MoveKind::declined));
 }
 
 TEST_F(MoveCoreTest, WhoHasHeldOrGrantedAnEpochNeverFillsForItAgain) {
@@ -362,7 +417,7 @@ TEST_F(MoveCoreTest, AHolderConfirmsAComparisonOnlyIfItStillHolds) {
         if (!is_still_holding) {
             core.note_holder(seat_0, {.node = base::NodeId(9), .epoch = epoch_of(2)});
         }
-        core.sync_finished(job, true);
+        core.sync_finished(job, SyncOutcome::done);
         EXPECT_EQ(says(core.take_effects(), a, MoveKind::compared), is_still_holding);
     }
 }

@@ -392,7 +392,7 @@ TEST(MoverTest, LossAndRestartsOnlyDelayAJoin) {
     }
 }
 
-TEST(MoverTest, AFullDiskGivesItsFillsBack) {
+TEST(MoverTest, FillsAreGivenBackAndBegunAgain) {
     TestCluster test(4);
     for (const uint64_t id : {1u, 2u}) {
         test.start(id);
@@ -403,10 +403,34 @@ TEST(MoverTest, AFullDiskGivesItsFillsBack) {
     ASSERT_TRUE(test.loop.run_until(
         [&] { return test.nodes[base::NodeId(2)]->mover.count_of(SeatState::filling) > 0; },
         seconds(5)));
-    test.nodes[base::NodeId(2)]->mover.decline_fills();
+    for (uint16_t partition = 0; partition < test.options.partition_count; ++partition) {
+        test.nodes[base::NodeId(2)]->mover.end_moves(base::PartitionId(partition));
+    }
     test.loop.run_for(milliseconds(2));
     EXPECT_GT(test.nodes[base::NodeId(2)]->mover.count_of(SeatState::declined), 0u);
     // Declined once, not for ever.
+    EXPECT_TRUE(test.loop.run_until([&] { return test.is_complete(); }, seconds(60)));
+}
+
+TEST(MoverTest, AGiverThatCannotReadWhatIsMissingGetsItsSeatsBack) {
+    TestCluster test(4);
+    for (const uint64_t id : {1u, 2u}) {
+        test.start(id);
+    }
+    test.set_members({1});
+    test.found(1);
+    TestNode& giver = *test.nodes[base::NodeId(1)];
+    for (uint32_t partition = 0; partition < test.options.partition_count; ++partition) {
+        giver.groups.write(group_of(partition), key_of(1), giver.actor(), "value", false);
+    }
+    test.set_members({1, 2});
+    ASSERT_TRUE(test.loop.run_until([&] { return giver.mover.count_of(SeatState::fenced) > 0; },
+                                    seconds(20)));
+    giver.groups.is_damaged = true;
+    EXPECT_TRUE(test.loop.run_until([&] { return giver.mover.count_of(SeatState::fenced) == 0; },
+                                    seconds(20)))
+        << test.unfinished();
+    giver.groups.is_damaged = false;
     EXPECT_TRUE(test.loop.run_until([&] { return test.is_complete(); }, seconds(60)));
 }
 

@@ -317,7 +317,9 @@ bool World::perform_on_node(const Action& action) {
             to.jobs.erase(to.jobs.begin() + action.arg);
             to.has_write = to.has_write || (is_ok && *job.brings_write);
             put_node(node, std::move(to));
-            with_core(node, [&](MoveCore& core) { core.sync_finished(job.sync.job, is_ok); });
+            with_core(node, [&](MoveCore& core) {
+                core.sync_finished(job.sync.job, is_ok ? SyncOutcome::done : SyncOutcome::failed);
+            });
             return true;
         }
         case Kind::drop: {
@@ -364,7 +366,7 @@ bool World::perform_on_node(const Action& action) {
         }
         case Kind::decline:
             if (!use(declines_)) return false;
-            with_core(node, [](MoveCore& core) { core.decline_fills(); });
+            with_core(node, [](MoveCore& core) { core.end_moves(); });
             return true;
         case Kind::write:
             if (!scenario_->has_write || is_acknowledged_ ||

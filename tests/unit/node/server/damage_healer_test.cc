@@ -52,6 +52,8 @@ class DamageHealerTest : public testing::Test, private DamageHealer::Host {
     absl::StatusOr<DamageHealer::Damage> found_ = DamageHealer::Damage();
     bool has_met_ = false;
     std::set<base::PartitionId> moving_;
+    bool gives_way_at_once_ = false;
+    std::set<base::PartitionId> filling_;
     std::map<base::PartitionId, std::vector<base::NodeId>> others_{{here, {b, c}}, {there, {b, c}}};
     size_t unshared_ = 0;
     absl::Status give_up_status_;
@@ -94,6 +96,13 @@ class DamageHealerTest : public testing::Test, private DamageHealer::Host {
     bool is_dead(base::NodeId holder) const override { return dead_.contains(holder); }
     bool is_settled(base::PartitionId partition) const override {
         return !moving_.contains(partition);
+    }
+    bool is_filling(base::PartitionId partition) const override {
+        return filling_.contains(partition);
+    }
+    void give_way(base::PartitionId partition) override {
+        step("give way", partition);
+        if (gives_way_at_once_) moving_.erase(partition);
     }
     void suspend(base::PartitionId partition) override { step("suspend", partition); }
     void resume(base::PartitionId partition) override { step("resume", partition); }
@@ -372,12 +381,32 @@ TEST_F(DamageHealerTest, ItRestsLongerAfterEachTryInVainUpToALimit) {
 TEST_F(DamageHealerTest, APartitionWhoseSeatMovesIsLeftForLater) {
     start();
     moving_ = {here};
-    damage({here});
+    damage({here, there});
     loop_.run_for(seconds(1));
-    EXPECT_THAT(steps_, IsEmpty());
+    EXPECT_THAT(steps_, ElementsAre("give way 7"));
+    steps_.clear();
     moving_ = {};
     loop_.run_for(DamageHealer::rest_max + seconds(1));
-    EXPECT_THAT(steps_, ElementsAre("suspend 7"));
+    EXPECT_THAT(steps_, ElementsAre("suspend 7", "suspend 9"));
+}
+
+TEST_F(DamageHealerTest, WhatWouldNotBeHealedMovesOnUnlessItIsBeingFilled) {
+    start();
+    dead_ = {b, c};
+    moving_ = {here, there};
+    filling_ = {there};
+    damage({here, there});
+    loop_.run_for(seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("give way 9"));
+}
+
+TEST_F(DamageHealerTest, WhatStopsMovingAtOnceIsHealedAtOnce) {
+    start();
+    gives_way_at_once_ = true;
+    moving_ = {here, there};
+    damage({here, there});
+    loop_.run_for(seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("give way 7", "give way 9", "suspend 7", "suspend 9"));
 }
 
 TEST_F(DamageHealerTest, WhoWaitsForHoldersLooksAgainWhenThePartitionMovesOrSomeTimeHasPassed) {
