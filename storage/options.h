@@ -39,8 +39,8 @@ struct EngineOptions {
     // Of tables in the deepest level, which holds most of the data; none: as the others.
     std::optional<Compression> deepest_compression;
     // Reads of single keys bypass the cache of pages, where the file system can: for a block cache
-    // that has most of the memory. Scans do not; flushes and compactions always do. A table then
-    // takes two descriptors, and half as many stay open.
+    // that has most of the memory. Scans do not, flushes and compactions only while hardly anybody
+    // reads. A table then takes two descriptors, and half as many stay open.
     bool direct_reads = false;
     // Uncompressed size of a block: the unit of reading and caching.
     uint64_t block_bytes = 4096;

@@ -24,9 +24,11 @@ absl::StatusOr<std::unique_ptr<TableBuilder>> TableBuilder::create(env::FileSyst
                                                                    const std::string& directory,
                                                                    uint64_t number,
                                                                    const EngineOptions& options,
-                                                                   WarmBlocks* warm) {
+                                                                   WarmBlocks* warm,
+                                                                   bool is_streamed) {
     std::string path = table_path(directory, number);
-    STARLING_ASSIGN_OR_RETURN(auto file, files.create_streamed(path));
+    STARLING_ASSIGN_OR_RETURN(auto file,
+                              is_streamed ? files.create_streamed(path) : files.create(path));
     return std::unique_ptr<TableBuilder>(
         new TableBuilder(files, std::move(path), number, options, warm, std::move(file)));
 }

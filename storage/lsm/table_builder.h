@@ -30,7 +30,8 @@ class TableBuilder {
                                                                 const std::string& directory,
                                                                 uint64_t number,
                                                                 const EngineOptions& options,
-                                                                WarmBlocks* warm = nullptr);
+                                                                WarmBlocks* warm = nullptr,
+                                                                bool is_streamed = false);
     ~TableBuilder();
     TableBuilder(const TableBuilder&) = delete;
     TableBuilder& operator=(const TableBuilder&) = delete;

@@ -24,6 +24,9 @@ namespace {
 constexpr size_t sorted_level_piece_bytes = 256u << 10;
 constexpr size_t level_0_piece_bytes = 64u << 10;
 
+// One look of a reader for so many blocks that a job writes, and more, show that there are readers.
+constexpr uint64_t lookups_per_blocks = 16;
+
 }  // namespace
 
 uint64_t TableJobs::Merge::traffic_bytes() const {
@@ -63,6 +66,7 @@ absl::Status TableJobs::flush_oldest() {
     WarmBlocks warm(cache, hits - hits_at_flush_ > memtable->used_bytes() / options_.block_bytes);
     hits_at_flush_ = hits;
     writer.warm = &warm;
+    writer.is_streamed = !has_readers(memtable->used_bytes(), lookups_at_flush_);
     STARLING_ASSIGN_OR_RETURN(WrittenTables written,
                               write_tables(parts_.files, *entries, std::move(writer)));
     note_written(0, written);
@@ -91,6 +95,15 @@ absl::Status TableJobs::flush_oldest() {
     return absl::OkStatus();
 }
 
+// What readers come back to is left in the system's cache of pages, where they find what does not
+// fit into ours. Without them, pages cost more than the disk does.
+bool TableJobs::has_readers(uint64_t bytes, uint64_t& lookups_before) {
+    const BlockCache& cache = parts_.tables.blocks();
+    const uint64_t lookups = cache.hits() + cache.misses();
+    const uint64_t blocks = bytes / options_.block_bytes;
+    return lookups - std::exchange(lookups_before, lookups) > blocks / lookups_per_blocks;
+}
+
 absl::Status TableJobs::move(const Compaction& compaction) {
     STARLING_RETURN_IF_ERROR(parts_.catalog.settle());
     VersionEdit edit;
@@ -114,10 +127,13 @@ absl::StatusOr<std::unique_ptr<TableJobs::Merge>> TableJobs::begin_merge(Compact
             merge->entry_count_ += table->entry_count;
         }
     }
+    const bool is_streamed = !has_readers(inputs.input_bytes(), lookups_at_merge_);
     const auto entries_of = [&](std::span<const TablePtr> tables, size_t piece_bytes) {
-        return given_up == nullptr
-                   ? new_pass_iterator(parts_.tables, tables, merge->warm_.inputs(), piece_bytes)
-                   : new_salvage_iterator(parts_.tables, tables, *given_up);
+        return given_up == nullptr ? new_pass_iterator(parts_.tables,
+                                                       tables,
+                                                       merge->warm_.inputs(),
+                                                       is_streamed ? piece_bytes : 0)
+                                   : new_salvage_iterator(parts_.tables, tables, *given_up);
     };
     std::vector<std::unique_ptr<InternalIterator>> sources;
     const std::span<const TablePtr> upper(inputs.upper);
@@ -142,6 +158,7 @@ absl::StatusOr<std::unique_ptr<TableJobs::Merge>> TableJobs::begin_merge(Compact
     writer.value_files_to_leave = inputs.value_files_to_leave;
     writer.values = &parts_.values;
     writer.warm = &merge->warm_;
+    writer.is_streamed = is_streamed;
     writer.is_bottom = [version = merge->version_, output_level](std::string_view user_key) {
         for (size_t level = output_level + 1; level < level_count; ++level) {
             if (version->covers(level, user_key)) {

@@ -117,6 +117,8 @@ class TableJobs {
     absl::Status commit(VersionEdit edit);
     // Of an edit that does not count, or may not.
     void retire_new_files(const VersionEdit& edit);
+    // Since it was asked with the same `lookups_before`, for a job that writes `bytes`.
+    bool has_readers(uint64_t bytes, uint64_t& lookups_before);
     absl::Status check_space(uint64_t bytes);
     TableWriterOptions writer_options() const;
     Compression compression_of(const Version& version, uint32_t level) const;
@@ -134,6 +136,9 @@ class TableJobs {
     std::array<Traffic, level_count> traffic_;
     // Of the block cache; of flush_oldest().
     uint64_t hits_at_flush_ = 0;
+    // What readers have asked the cache of blocks until the last flush and the last merge.
+    uint64_t lookups_at_flush_ = 0;
+    uint64_t lookups_at_merge_ = 0;
 };
 
 }  // namespace starling::storage::lsm

@@ -107,7 +107,8 @@ absl::Status TableWriter::add(std::string_view key, std::string_view value) {
                                                        options_.directory,
                                                        options_.next_file_number(),
                                                        options_.engine,
-                                                       options_.warm));
+                                                       options_.warm,
+                                                       options_.is_streamed));
     }
     last_user_key_.assign(user_key_of(key));
     if (!garbage_.is_settled(options_.is_bottom)) {

@@ -44,6 +44,8 @@ struct TableWriterOptions {
     ValueFiles* values = nullptr;
     // Null: none of what is written goes into the cache.
     WarmBlocks* warm = nullptr;
+    // Past the system's cache of pages.
+    bool is_streamed = false;
     // Asked between entries; true ends the work with `cancelled`.
     std::function<bool()> should_stop;
 };

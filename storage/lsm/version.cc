@@ -252,16 +252,16 @@ TableList Version::overlapping(size_t level, std::string_view first, std::string
 // Stands in one table at a time.
 class LevelIterator final : public InternalIterator {
   public:
-    // `piece_bytes`: of a pass; 0: it is none.
     LevelIterator(TableCache& cache,
                   std::span<const TablePtr> tables,
+                  ReadMode mode,
                   ReadTally* tally,
                   size_t piece_bytes)
         : cache_(cache),
           tables_(tables),
-          mode_(piece_bytes > 0 ? ReadMode::once : ReadMode::cached),
+          mode_(mode),
           piece_bytes_(piece_bytes),
-          entries_(mode_, tally) {}
+          entries_(mode, tally) {}
 
     bool valid() const override { return valid_; }
     void seek_to_first() override {
@@ -327,7 +327,7 @@ class LevelIterator final : public InternalIterator {
     absl::Status open(const TableMetadata& metadata) {
         STARLING_ASSIGN_OR_RETURN(auto table, cache_.find(metadata, mode_));
         std::unique_ptr<env::RandomAccessFile> file;
-        if (mode_ == ReadMode::once) {
+        if (piece_bytes_ > 0) {
             file = cache_.open_for_pass(metadata, piece_bytes_);
         }
         entries_.reset(std::move(table), std::move(file));
@@ -369,14 +369,14 @@ class LevelIterator final : public InternalIterator {
 
 std::unique_ptr<InternalIterator> new_level_iterator(TableCache& cache,
                                                      std::span<const TablePtr> tables) {
-    return std::make_unique<LevelIterator>(cache, tables, nullptr, 0);
+    return std::make_unique<LevelIterator>(cache, tables, ReadMode::cached, nullptr, 0);
 }
 
 std::unique_ptr<InternalIterator> new_pass_iterator(TableCache& cache,
                                                     std::span<const TablePtr> tables,
                                                     ReadTally& tally,
                                                     size_t piece_bytes) {
-    return std::make_unique<LevelIterator>(cache, tables, &tally, piece_bytes);
+    return std::make_unique<LevelIterator>(cache, tables, ReadMode::once, &tally, piece_bytes);
 }
 
 void Version::add_iterators(TableCache& tables,

@@ -96,8 +96,9 @@ class Version {
 std::unique_ptr<InternalIterator> new_level_iterator(TableCache& cache,
                                                      std::span<const TablePtr> tables);
 
-// The same for one pass from the beginning to the end, which leaves the caches as they are and
-// reads the files in pieces (env::FileSystem::open_streamed). `tally` must outlive it.
+// The same for one pass from the beginning to the end, which leaves the cache of blocks as it is.
+// `piece_bytes`: in which it reads the files (env::FileSystem::open_streamed); 0: block by block.
+// `tally` must outlive it.
 std::unique_ptr<InternalIterator> new_pass_iterator(TableCache& cache,
                                                     std::span<const TablePtr> tables,
                                                     ReadTally& tally,
