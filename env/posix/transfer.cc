@@ -20,7 +20,9 @@ bool has_threads() {
 
 }  // namespace
 
-void Transfer::prepare(int file, char* memory, size_t count, uint64_t offset) {
+template <typename Begin, typename DoAtOnce>
+void Transfer::start(
+    Begin begin, DoAtOnce do_at_once, int file, char* memory, size_t count, uint64_t offset) {
     STARLING_CHECK(!under_way_);
     request_ = {};
     request_.aio_fildes = file;
@@ -29,27 +31,20 @@ void Transfer::prepare(int file, char* memory, size_t count, uint64_t offset) {
     request_.aio_offset = static_cast<off_t>(offset);
     request_.aio_sigevent.sigev_notify = SIGEV_NONE;
     under_way_ = true;
-    done_at_once_ = false;
+    done_at_once_ = !has_threads() || begin(&request_) != 0;
+    if (done_at_once_) {
+        const ssize_t done = retry_interrupted(
+            [&] { return do_at_once(file, memory, count, static_cast<off_t>(offset)); });
+        result_ = done < 0 ? -errno : done;
+    }
 }
 
 void Transfer::start_read(int file, char* into, size_t count, uint64_t offset) {
-    prepare(file, into, count, offset);
-    if (!has_threads() || ::aio_read(&request_) != 0) {
-        done_at_once_ = true;
-        const ssize_t got = retry_interrupted(
-            [&] { return ::pread(file, into, count, static_cast<off_t>(offset)); });
-        result_ = got < 0 ? -errno : got;
-    }
+    start(::aio_read, ::pread, file, into, count, offset);
 }
 
 void Transfer::start_write(int file, char* from, size_t count, uint64_t offset) {
-    prepare(file, from, count, offset);
-    if (!has_threads() || ::aio_write(&request_) != 0) {
-        done_at_once_ = true;
-        const ssize_t wrote = retry_interrupted(
-            [&] { return ::pwrite(file, from, count, static_cast<off_t>(offset)); });
-        result_ = wrote < 0 ? -errno : wrote;
-    }
+    start(::aio_write, ::pwrite, file, from, count, offset);
 }
 
 ssize_t Transfer::wait() {

@@ -27,7 +27,9 @@ class Transfer {
     ssize_t wait();
 
   private:
-    void prepare(int file, char* memory, size_t count, uint64_t offset);
+    template <typename Begin, typename DoAtOnce>
+    void start(
+        Begin begin, DoAtOnce do_at_once, int file, char* memory, size_t count, uint64_t offset);
 
     aiocb request_{};
     bool under_way_ = false;
