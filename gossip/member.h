@@ -41,6 +41,11 @@ enum class MemberState : uint8_t {
 
 std::string_view to_string(MemberState state);
 
+// Whether it may be one; the transport says more.
+inline bool is_address(std::string_view text) {
+    return !text.empty() && text.size() <= member_string_bytes_max;
+}
+
 // What orders the records of one node, but for accidents of identity.
 struct RecordVersion {
     // Raised durably by the node at each start.
