@@ -33,6 +33,25 @@ LogPosition load_durable(const char* at) {
     return durable;
 }
 
+// How many bytes of so many are zeros before the first word that is not.
+uint64_t zero_bytes(const char* at, uint64_t count) {
+    uint64_t zeros = 0;
+    uint64_t words[4];
+    for (; zeros + sizeof(words) <= count; zeros += sizeof(words)) {
+        std::memcpy(words, at + zeros, sizeof(words));
+        if ((words[0] | words[1] | words[2] | words[3]) != 0) {
+            break;
+        }
+    }
+    for (; zeros + sizeof(words[0]) <= count; zeros += sizeof(words[0])) {
+        std::memcpy(words, at + zeros, sizeof(words[0]));
+        if (words[0] != 0) {
+            break;
+        }
+    }
+    return zeros;
+}
+
 // Of the header without its own checksum, and of the place it stands at.
 uint32_t header_checksum(std::string_view rest, uint64_t number, uint64_t offset) {
     char place[16];
@@ -138,12 +157,13 @@ LogPosition RecordReader::durable_claimed_beyond(LogPosition position) const {
     const char* const bytes = content_.data();
     const uint64_t size = content_.size();
     for (uint64_t offset = offset_; offset + record_header_bytes <= size; ++offset) {
-        // Nothing is claimed by the zeros that a file is filled ahead with.
-        while (offset + 8 + record_header_bytes <= size && load_durable(bytes + offset) == 0 &&
-               load_durable(bytes + offset + 8) == 0) {
-            offset += 8;
-        }
         const LogPosition durable = load_durable(bytes + offset);
+        if (durable == 0) {
+            // Nothing is claimed by the zeros that a file is filled ahead with.
+            const uint64_t at = offset + durable_offset;
+            offset += zero_bytes(bytes + at, size - at) - sizeof(durable);
+            continue;
+        }
         // A record that claims its own future is a coincidence of checksums.
         if (durable <= std::max(position, claimed) || (has_header_ && durable > base_ + offset))
             [[likely]] {
