@@ -54,7 +54,7 @@ class RandomAccessFile {
   public:
     virtual ~RandomAccessFile() = default;
     // Reads exactly `count` bytes at `offset` into `scratch`; fewer only at the end of the file.
-    // Returns how many were read.
+    // Returns how many were read. data_loss: the disk says that it has lost what was there.
     virtual absl::StatusOr<size_t> read(uint64_t offset, size_t count, char* scratch) const = 0;
     virtual absl::StatusOr<uint64_t> size() const = 0;
     // What is read next comes from the disk, not from the cache of pages, as far as the system lets

@@ -94,7 +94,7 @@ class DirectRandomAccessFile final : public RandomAccessFile {
                     file_.get(), into + done, count - done, static_cast<off_t>(offset + done));
             });
             if (got < 0) {
-                return file_error(errno, "read", path_, offset + done);
+                return read_error(errno, path_, offset + done);
             }
             if (got == 0) {
                 break;
@@ -158,8 +158,7 @@ void StreamedReadableFile::start(uint64_t offset) const {
 absl::Status StreamedReadableFile::finish() const {
     const ssize_t got = transfer_.wait();
     coming_.bytes = got < 0 ? 0 : static_cast<size_t>(got);
-    return got < 0 ? file_error(static_cast<int>(-got), "read", path_, coming_.begin)
-                   : absl::OkStatus();
+    return got < 0 ? read_error(static_cast<int>(-got), path_, coming_.begin) : absl::OkStatus();
 }
 
 absl::Status StreamedReadableFile::go_to(uint64_t offset) const {

@@ -54,4 +54,11 @@ absl::Status file_error(int error,
     return {code_of(error), message};
 }
 
+absl::Status read_error(int error, const std::string& path, uint64_t offset) {
+    absl::Status status = file_error(error, "read", path, offset);
+    // A medium error, or a checksum of the file system's own.
+    const bool is_lost = error == EIO || error == EBADMSG || error == EUCLEAN;
+    return is_lost ? absl::DataLossError(status.message()) : status;
+}
+
 }  // namespace starling::env

@@ -17,4 +17,7 @@ absl::Status file_error(int error,
                         const std::string& path,
                         std::optional<uint64_t> offset = std::nullopt);
 
+// As file_error(), of a read: data_loss when it says that the disk has lost what was there.
+absl::Status read_error(int error, const std::string& path, uint64_t offset);
+
 }  // namespace starling::env

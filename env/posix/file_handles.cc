@@ -175,7 +175,7 @@ class PosixRandomAccessFile final : public RandomAccessFile {
                     file_.get(), scratch + done, count - done, static_cast<off_t>(offset + done));
             });
             if (got < 0) {
-                return file_error(errno, "read", path_, offset + done);
+                return read_error(errno, path_, offset + done);
             }
             if (got == 0) {
                 break;

@@ -10,6 +10,14 @@
 
 namespace starling::env {
 
+namespace {
+
+uint64_t sector_of(uint64_t offset) {
+    return offset / sim_sector_size * sim_sector_size;
+}
+
+}  // namespace
+
 absl::Status FileMachine::admit(FileOperation operation, const std::string& path, uint64_t epoch) {
     return epoch == epoch_ ? faults_.admit(operation, path) : simulated_crash(path);
 }
@@ -29,6 +37,10 @@ absl::Status FileMachine::write(
     const uint64_t reserved = before - std::min(before, offset);
     done = std::min<uint64_t>(data.size(), reserved + free());
     node.content.write(offset, data.substr(0, done));
+    if (!node.lost_sectors.empty()) {
+        node.lost_sectors.erase(node.lost_sectors.lower_bound(sector_of(offset)),
+                                node.lost_sectors.lower_bound(offset + done));
+    }
     used_ += node.disk_bytes() - before;
     return done == data.size() ? absl::OkStatus() : disk_full(node, path);
 }
@@ -39,6 +51,7 @@ absl::Status FileMachine::truncate(FileNode& node, const std::string& path, uint
         return disk_full(node, path);
     }
     node.content.truncate(size);
+    node.lost_sectors.erase(node.lost_sectors.lower_bound(size), node.lost_sectors.end());
     node.preallocated = 0;
     used_ = used_ + node.disk_bytes() - before;
     return absl::OkStatus();
@@ -61,6 +74,17 @@ void FileMachine::trim(FileNode& node) {
     used_ -= before - node.disk_bytes();
 }
 
+void FileMachine::opened(FileNode& node) {
+    ++node.handles;
+    ++open_handles_;
+}
+
+void FileMachine::closed(FileNode& node) {
+    --node.handles;
+    --open_handles_;
+    released(node);
+}
+
 void FileMachine::released(const FileNode& node) {
     if (!node.is_directory && node.links == 0 && node.handles == 0) {
         used_ -= node.disk_bytes();
@@ -69,6 +93,7 @@ void FileMachine::released(const FileNode& node) {
 
 void FileMachine::begin_epoch(uint64_t used) {
     ++epoch_;
+    open_handles_ = 0;
     used_ = used;
     faults_.clear();
 }
@@ -83,14 +108,13 @@ class OpenNode {
           node_(std::move(node)),
           path_(std::move(path)),
           epoch_(machine.epoch()) {
-        ++node_->handles;
+        machine_.opened(*node_);
     }
     OpenNode(const OpenNode&) = delete;
     OpenNode& operator=(const OpenNode&) = delete;
     ~OpenNode() {
         if (epoch_ == machine_.epoch()) {
-            --node_->handles;
-            machine_.released(*node_);
+            machine_.closed(*node_);
         }
     }
 
@@ -229,6 +253,12 @@ class SimRandomAccessFile final : public RandomAccessFile {
             return size_t{0};
         }
         const size_t available = std::min<uint64_t>(count, bytes.size() - offset);
+        const auto& lost = file_.node().lost_sectors;
+        if (const auto sector = lost.lower_bound(sector_of(offset));
+            sector != lost.end() && *sector < offset + available) {
+            return absl::DataLossError(fmt::format(
+                "{}: at offset {}: read: the disk cannot read that", file_.path(), *sector));
+        }
         std::memcpy(scratch, bytes.data() + offset, available);
         return available;
     }

@@ -40,11 +40,15 @@ class FileMachine {
     absl::Status preallocate(FileNode& node, const std::string& path, uint64_t bytes);
     // Gives back what was preallocated and not used.
     void trim(FileNode& node);
-    // To be told when a link or a handle of `node` has gone.
+    // To be told of each handle of `node`, and when a link or a handle of it has gone.
+    void opened(FileNode& node);
+    void closed(FileNode& node);
     void released(const FileNode& node);
 
     void begin_epoch(uint64_t used);
     uint64_t epoch() const { return epoch_; }
+    // Of this epoch.
+    uint64_t open_handles() const { return open_handles_; }
     bool alive(uint64_t epoch) const { return epoch == epoch_ && !faults_.dead(); }
     size_t append_buffer_bytes() const { return append_buffer_bytes_; }
     uint64_t capacity() const { return capacity_; }
@@ -60,6 +64,7 @@ class FileMachine {
     FileFaults faults_;
     size_t append_buffer_bytes_;
     uint64_t epoch_ = 1;
+    uint64_t open_handles_ = 0;
     uint64_t capacity_;
     uint64_t used_ = 0;
 };

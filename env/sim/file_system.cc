@@ -242,6 +242,23 @@ absl::Status SimFileSystem::flip_bit(const std::string& path, uint64_t offset, u
     return damage(path, offset, std::string_view(&flipped, 1));
 }
 
+absl::Status SimFileSystem::set_readable(const std::string& path,
+                                         uint64_t offset,
+                                         bool is_readable) {
+    STARLING_ASSIGN_OR_RETURN(const FileNodePtr node, tree_.file(path));
+    const uint64_t size = node->content.size();
+    if (offset >= size) {
+        return absl::OutOfRangeError(fmt::format("{}: has {} bytes", path, size));
+    }
+    const uint64_t sector = offset / sim_sector_size * sim_sector_size;
+    if (is_readable) {
+        node->lost_sectors.erase(sector);
+    } else {
+        node->lost_sectors.insert(sector);
+    }
+    return absl::OkStatus();
+}
+
 std::optional<std::string> SimFileSystem::durable_bytes(const std::string& path) const {
     const FileNodePtr node = tree_.durable_file(path);
     return node == nullptr ? std::nullopt : std::optional(node->content.durable());

@@ -46,9 +46,10 @@ struct SimFileSystemOptions {
     size_t append_buffer_bytes = size_t{64} << 10;
 };
 
-class SimFileSystem final : public FileSystem {
+class SimFileSystem : public FileSystem {
   public:
     explicit SimFileSystem(SimFileSystemOptions options = {});
+    virtual ~SimFileSystem() = default;
     SimFileSystem(const SimFileSystem&) = delete;
     SimFileSystem& operator=(const SimFileSystem&) = delete;
 
@@ -81,10 +82,14 @@ class SimFileSystem final : public FileSystem {
     void set_capacity(uint64_t bytes) { machine_.set_capacity(bytes); }
     void set_append_buffer_bytes(size_t bytes) { machine_.set_append_buffer_bytes(bytes); }
     uint64_t used_bytes() const { return machine_.used(); }
+    // Files that the present processes have open, each as often as they do; not locks.
+    uint64_t open_handles() const { return machine_.open_handles(); }
 
     // Damage to stored bytes, which no later sync notices. not_found; out_of_range.
     absl::Status damage(const std::string& path, uint64_t offset, std::string_view bytes);
     absl::Status flip_bit(const std::string& path, uint64_t offset, unsigned bit);
+    // Whether the disk can read the sector at `offset`; a write makes it good. As damage().
+    absl::Status set_readable(const std::string& path, uint64_t offset, bool is_readable);
 
     // What the file would hold after a power loss now that takes all that is unsynced; none when
     // its name would not be there.

@@ -50,6 +50,7 @@ class Cloner {
         if (is_new) {
             result->is_directory = node->is_directory;
             result->content = node->content;
+            result->lost_sectors = node->lost_sectors;
             result->links = node->links;
             result->entries = copy(node->entries);
             result->durable_entries = copy(node->durable_entries);

@@ -18,6 +18,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,8 @@ struct FileNode {
     // Of a file.
     FileContent content;
     uint64_t preallocated = 0;
+    // The begins of sectors that the disk cannot read, until they are written again.
+    std::set<uint64_t> lost_sectors;
     uint32_t links = 0;
     uint32_t handles = 0;
     bool locked = false;

@@ -22,7 +22,7 @@ void SimLoop::post(Task task) {
     if (!process_.is_living(life_)) {
         return;
     }
-    process_.scheduler().schedule_after(SimTime::zero(),
+    process_.scheduler().schedule_after(process_.time_taken(),
                                         {.owner = process_.owner(),
                                          .context = this,
                                          .label = &post_label,

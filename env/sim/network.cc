@@ -15,6 +15,7 @@ const EventLabel dial_label("network.dial");
 const EventLabel arrival_label("network.arrival");
 const EventLabel release_label("network.release");
 const EventLabel delivery_label("network.delivery");
+const EventLabel idle_label("network.idle");
 
 }  // namespace
 
@@ -27,10 +28,19 @@ SimNetwork::~SimNetwork() {
 
 // --- Faults ---
 
+void SimNetwork::set_faults(const SimLinkFaults& faults) {
+    faults_ = faults;
+    for (auto& [ends, link] : links_) {
+        send_waiting(link);
+    }
+}
+
 void SimNetwork::set_link_faults(const Address& from,
                                  const Address& to,
                                  const SimLinkFaults& faults) {
-    link(from, to).own_faults = faults;
+    Link& way = link(from, to);
+    way.own_faults = faults;
+    send_waiting(way);
 }
 
 void SimNetwork::cut(const Address& from, const Address& to) {
@@ -49,7 +59,8 @@ void SimNetwork::unclog(const Address& from, const Address& to) {
     release_held(link(from, to));
 }
 
-void SimNetwork::reset(const Address& a, const Address& b) {
+std::vector<SimNetwork::ConnectionPtr> SimNetwork::connections_between(const Address& a,
+                                                                       const Address& b) {
     const AddressIndex index_a = index_of(a);
     const AddressIndex index_b = index_of(b);
     std::vector<ConnectionPtr> between;
@@ -60,18 +71,53 @@ void SimNetwork::reset(const Address& a, const Address& b) {
             between.push_back(connection);
         }
     }
-    for (const ConnectionPtr& connection : between) {
+    return between;
+}
+
+void SimNetwork::reset(const Address& a, const Address& b) {
+    for (const ConnectionPtr& connection : connections_between(a, b)) {
         ++stats_.resets;
         stats_.lost_by_reset += connection->waiting.size();
         close(*connection, State::broken);
     }
 }
 
+void SimNetwork::lose_connections(const Address& from, const Address& to, bool both_ways) {
+    const AddressIndex sender = index_of(from);
+    for (ConnectionPtr& connection : connections_between(from, to)) {
+        if (connection->state != State::open) {
+            continue;
+        }
+        for (const Side side : {dialer, acceptor}) {
+            if (both_ways || connection->ends[side].address == sender) {
+                connection->is_lost[side] = true;
+            }
+        }
+        scheduler_.schedule_after(
+            options_.idle_timeout,
+            {.context = this, .label = &idle_label, .task = [this, c = std::move(connection)] {
+                 if (c->state == State::open) {
+                     close(*c, State::broken);
+                 }
+             }});
+    }
+}
+
 void SimNetwork::heal() {
+    std::vector<ConnectionPtr> half_open;
+    for (const auto& [number, connection] : connections_) {
+        if (connection->is_lost[dialer] || connection->is_lost[acceptor]) {
+            half_open.push_back(connection);
+        }
+    }
+    for (const ConnectionPtr& connection : half_open) {
+        close(*connection, State::broken);
+    }
     for (auto& [ends, link] : links_) {
         link.is_cut = false;
         link.own_faults.reset();
         release_held(link);
+        send_waiting(link);
     }
 }
 
@@ -285,15 +331,59 @@ void SimNetwork::launch(const ConnectionPtr& connection, Side from, std::string 
         }
         return;
     }
+    if (connection->is_lost[from]) {
+        ++stats_.lost_half_open;
+        return;
+    }
     if (way.is_cut) {
         ++stats_.cut;
         return;
     }
-    if (frame.size() >
-        faults.capacity_bytes - std::min(way.bytes_under_way, faults.capacity_bytes)) {
-        ++stats_.over_capacity;
+    if (!way.waiting.empty() || !has_room(way, frame)) {
+        if (!faults.waits_for_capacity) {
+            ++stats_.over_capacity;
+            return;
+        }
+        ++stats_.held_by_capacity;
+        connection->bytes_under_way[from] += frame.size();
+        way.waiting.push_back({.connection = connection, .from = from, .frame = std::move(frame)});
         return;
     }
+    fly(connection, from, way, std::move(frame));
+}
+
+// What is larger than the path passes it alone, where it would wait for ever.
+bool SimNetwork::has_room(const Link& way, const std::string& frame) const {
+    const SimLinkFaults& faults = faults_of(way);
+    return frame.size() <=
+               faults.capacity_bytes - std::min(way.bytes_under_way, faults.capacity_bytes) ||
+           (faults.waits_for_capacity && way.bytes_under_way == 0);
+}
+
+void SimNetwork::send_waiting(Link& way) {
+    while (!way.waiting.empty()) {
+        Waiting& first = way.waiting.front();
+        Connection& connection = *first.connection;
+        const bool is_gone = connection.state != State::open;
+        const bool is_lost = !is_gone && connection.is_lost[first.from];
+        if (!is_gone && !is_lost && !has_room(way, first.frame)) {
+            return;
+        }
+        Waiting next = std::move(first);
+        way.waiting.pop_front();
+        connection.bytes_under_way[next.from] -= next.frame.size();
+        if (is_gone) {
+            ++stats_.lost_by_reset;
+        } else if (is_lost) {
+            ++stats_.lost_half_open;
+        } else {
+            fly(next.connection, next.from, way, std::move(next.frame));
+        }
+    }
+}
+
+void SimNetwork::fly(const ConnectionPtr& connection, Side from, Link& way, std::string frame) {
+    const SimLinkFaults& faults = faults_of(way);
     if (random_.chance(faults.loss_per_million)) {
         ++stats_.lost;
         return;
@@ -362,6 +452,7 @@ void SimNetwork::arrive(FlightPtr flight) {
     const Side to = other(flight->from);
     way.bytes_under_way -= flight->frame.size();
     connection.bytes_under_way[flight->from] -= flight->frame.size();
+    send_waiting(way);
     if (way.is_cut) {
         ++stats_.cut;
     } else if (connection.state == State::broken) {

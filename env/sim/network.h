@@ -15,6 +15,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -51,8 +52,9 @@ struct SimLinkFaults {
     uint32_t corrupt_per_million = 0;
     // The connection breaks when the frame is sent.
     uint32_t reset_per_million = 0;
-    // Bytes under way at most; what does not fit is lost.
+    // Bytes under way at most; what does not fit is lost, or waits at its sender.
     uint64_t capacity_bytes = UINT64_MAX;
+    bool waits_for_capacity = false;
 };
 
 // Counts of frames, but where it says otherwise: a run proves with them that its faults hit.
@@ -71,6 +73,8 @@ struct SimNetworkStats {
     uint64_t held_by_clog = 0;
     uint64_t corrupted = 0;
     uint64_t over_capacity = 0;
+    uint64_t held_by_capacity = 0;
+    uint64_t lost_half_open = 0;
     uint64_t lost_by_reset = 0;
     uint64_t lost_to_dead_receiver = 0;
     uint64_t lost_by_failed_dial = 0;
@@ -88,6 +92,8 @@ class SimNetwork {
         // How long a dial is tried before its frames are given up.
         base::Duration dial_timeout = std::chrono::seconds(2);
         base::Duration dial_retry = std::chrono::milliseconds(200);
+        // How long a connection brings nothing before it is given up.
+        base::Duration idle_timeout = std::chrono::seconds(10);
     };
 
     SimNetwork(SimScheduler& scheduler, const SimRandom& random, Options options);
@@ -98,7 +104,7 @@ class SimNetwork {
     SimNetwork& operator=(const SimNetwork&) = delete;
 
     // The faults of every link that has none of its own.
-    void set_faults(const SimLinkFaults& faults) { faults_ = faults; }
+    void set_faults(const SimLinkFaults& faults);
     void set_link_faults(const Address& from, const Address& to, const SimLinkFaults& faults);
 
     // Nothing passes, not even what is under way. One direction: call twice for both.
@@ -109,7 +115,10 @@ class SimNetwork {
     void unclog(const Address& from, const Address& to);
     // Breaks all connections between the two.
     void reset(const Address& a, const Address& b);
-    // Ends all cuts and clogs, and the faults that single links have.
+    // All connections between the two are half-open: what `from` sends on them, or what either
+    // does, is lost, and nobody is told until the idle timeout. New ones are whole.
+    void lose_connections(const Address& from, const Address& to, bool both_ways);
+    // Ends all cuts, clogs and half-open connections, and the faults that single links have.
     void heal();
 
     const SimNetworkStats& stats() const { return stats_; }
@@ -141,6 +150,8 @@ class SimNetwork {
         // By the sending side.
         std::array<SimTime, 2> last_arrival{};
         std::array<uint64_t, 2> bytes_under_way{};
+        // What it sends gets lost.
+        std::array<bool, 2> is_lost{};
     };
     using ConnectionPtr = std::shared_ptr<Connection>;
 
@@ -153,12 +164,21 @@ class SimNetwork {
     };
     using FlightPtr = std::unique_ptr<Flight>;
 
+    // A frame that its sender has not got rid of.
+    struct Waiting {
+        ConnectionPtr connection;
+        Side from = dialer;
+        std::string frame;
+    };
+
     struct Link {
         std::optional<SimLinkFaults> own_faults;
         bool is_cut = false;
         bool is_clogged = false;
         uint64_t bytes_under_way = 0;
         std::vector<FlightPtr> held;
+        // For capacity.
+        std::deque<Waiting> waiting;
     };
 
     static ConnectionId id_at(const Connection& connection, Side side) {
@@ -192,8 +212,14 @@ class SimNetwork {
     void fail_dial(const ConnectionPtr& connection, absl::Status why);
     void close(Connection& connection, State how);
 
+    std::vector<ConnectionPtr> connections_between(const Address& a, const Address& b);
+
     absl::Status submit(const ConnectionPtr& connection, Side from, std::string frame);
     void launch(const ConnectionPtr& connection, Side from, std::string frame);
+    bool has_room(const Link& way, const std::string& frame) const;
+    // What waits for capacity, as far as there is room.
+    void send_waiting(Link& way);
+    void fly(const ConnectionPtr& connection, Side from, Link& way, std::string frame);
     SimTime draw_arrival(const SimLinkFaults& faults, SimTime& last_arrival);
     void schedule_arrival(SimTime at, FlightPtr flight);
     void arrive(FlightPtr flight);

@@ -69,6 +69,11 @@ base::MonotonicTime SimProcess::monotonic_now() const {
            scale_down(scheduler_.now() - started_at_, million + drift_per_million_, million);
 }
 
+void SimProcess::take_time(SimTime time) {
+    time_taken_ = time_taken() + time;
+    taking_event_ = scheduler_.events_run();
+}
+
 SimTime SimProcess::draw_timer_delay(Duration delay) {
     // Counted from the start of this life: scaling the delay alone could, by its rounding, let the
     // timer go off a nanosecond early by the process's own clock.

@@ -67,6 +67,15 @@ class SimProcess {
     // The true time that passes until a timer of this process, armed now, goes off.
     SimTime draw_timer_delay(base::Duration delay);
 
+    // The event that runs now has taken so long, with a slow disk say: what it posts comes later.
+    // Its other effects are there at once, and nothing waits for it.
+    void take_time(SimTime time);
+    SimTime time_taken() const {
+        const bool is_running = scheduler_.current_owner() == owner_;
+        return is_running && taking_event_ == scheduler_.events_run() ? time_taken_
+                                                                      : SimTime::zero();
+    }
+
     // A stream of random numbers of this process's present life.
     SimRandom fork_random(std::string_view label) const { return random_.fork(label, life_); }
 
@@ -79,6 +88,10 @@ class SimProcess {
     const SimRandom random_;
     Faults faults_;
     SimRandom timer_random_;
+
+    // By the event of that number.
+    SimTime time_taken_{0};
+    uint64_t taking_event_ = 0;
 
     bool alive_ = false;
     SimLife life_ = 0;

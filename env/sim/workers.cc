@@ -27,7 +27,7 @@ void SimWorkers::submit_after(base::Duration delay, Task job) {
     ++jobs_submitted_;
     const base::Duration own = options_.delay_min + random_.exponential(options_.delay_mean);
     process_.scheduler().schedule_after(
-        std::max(delay, base::Duration::zero()) +
+        process_.time_taken() + std::max(delay, base::Duration::zero()) +
             (slowness_ == 1 ? own : std::min(own * slowness_, slow_delay_max)),
         {.owner = process_.owner(), .context = this, .label = &job_label, .task = std::move(job)});
 }

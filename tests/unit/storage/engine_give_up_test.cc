@@ -72,6 +72,23 @@ TEST_P(EngineGiveUpTest, DamageAnywhereIsFoundAndGivenUp) {
     EXPECT_GT(with_damage, is_lsm() ? cases * 2 / 3 : cases / 4);
 }
 
+TEST_P(LsmGiveUpTest, ASectorThatCannotBeReadIsFoundAndGivenUp) {
+    size_t with_damage = 0;
+    size_t cases = 0;
+    for (const std::string& path : data_paths()) {
+        const uint64_t size = *disk.file_size(path);
+        for (uint64_t offset = 0; offset < size; offset += env::sim_sector_size) {
+            const auto files = disk.clone();
+            ASSERT_TRUE(files->set_readable(path, offset, false).ok());
+            SCOPED_TRACE(fmt::format("{} at {}", path, offset));
+            with_damage += heal(*files).empty() ? 0u : 1u;
+            ASSERT_FALSE(HasFailure());
+            ++cases;
+        }
+    }
+    EXPECT_GT(with_damage, cases * 2 / 3);
+}
+
 TEST_P(EngineGiveUpTest, ADamagedBlockTakesAlongItsOwnKeysOnly) {
     size_t few = 0;
     size_t many = 0;

@@ -111,6 +111,52 @@ TEST_F(LsmEngineTest, WhatIsFlushedWhileThereAreReadersStaysInMemory) {
     EXPECT_EQ(misses_after_flush_of(100), 0u);
 }
 
+// What is streamed leaves nothing in the system's cache of pages.
+TEST_F(LsmEngineTest, TablesAreStreamedOnlyWhileHardlyAnybodyReads) {
+    struct CountingFiles final : env::SimFileSystem {
+        absl::StatusOr<std::unique_ptr<env::WritableFile>> create_streamed(
+            const std::string& path) override {
+            ++streamed_out;
+            return create(path);
+        }
+        absl::StatusOr<std::unique_ptr<env::RandomAccessFile>> open_streamed(
+            const std::string& path, size_t) override {
+            ++streamed_in;
+            return open_for_read(path);
+        }
+        int streamed_out = 0;
+        int streamed_in = 0;
+    } counting;
+    engine = *open_engine(directory, options, environment(counting, workers));
+    const auto overwrite = [&](bool has_readers) {
+        counting.streamed_out = counting.streamed_in = 0;
+        const uint64_t compactions = engine->statistics().compactions;
+        for (int i = 0; i < 600; ++i) {
+            // Out of order: tables in order are moved without being read.
+            const std::string key = fmt::format("key{:06}", i * 337 % 600);
+            ASSERT_TRUE(put(*engine, key, std::string(100, 'v')).ok());
+            while (workers.size() > 0) {
+                for (int other = 0; has_readers && other < 600; ++other) {
+                    read(*engine, fmt::format("key{:06}", other));
+                }
+                workers.run_one();
+            }
+        }
+        EXPECT_GT(engine->statistics().compactions, compactions + 3);
+    };
+    overwrite(false);
+    EXPECT_GT(counting.streamed_out, 10);
+    EXPECT_GT(counting.streamed_in, 10);
+    overwrite(true);
+    EXPECT_EQ(counting.streamed_out, 0);
+    EXPECT_EQ(counting.streamed_in, 0);
+    overwrite(false);
+    EXPECT_GT(counting.streamed_out, 10) << "they have gone";
+    EXPECT_TRUE(engine->close().ok());
+    engine.reset();
+    workers.drop_all();
+}
+
 TEST_F(LsmEngineTest, WritesStallInsteadOfWaitingAndGoOnAfterTheFlush) {
     WriteBatch batch;
     batch.put("a", std::string(3000, 'x'));

@@ -186,6 +186,16 @@ TEST(FileErrorTest, MessagesNamePathOffsetAndCause) {
               "/data/log: open: No such file or directory");
 }
 
+TEST(FileErrorTest, AReadThatTheDiskCannotServeIsALossOfData) {
+    for (const int error : {EIO, EBADMSG, EUCLEAN}) {
+        const absl::Status status = read_error(error, "/data/table", 4096);
+        EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+        EXPECT_THAT(std::string(status.message()),
+                    ::testing::HasSubstr("/data/table: at offset 4096: read: "));
+    }
+    EXPECT_TRUE(absl::IsUnavailable(read_error(ENOMEM, "/data/table", 0)));
+}
+
 TEST(FileErrorTest, CodesTellACallerWhatToDo) {
     EXPECT_TRUE(absl::IsUnavailable(file_error(EIO, "read", "f")));
     EXPECT_TRUE(absl::IsUnavailable(file_error(EMFILE, "open", "f")));

@@ -1,3 +1,5 @@
+#include "absl/strings/match.h"
+
 #include "base/error.h"
 #include "env/sim/file_system.h"
 #include "tests/unit/env/files/file_test_support.h"
@@ -165,6 +167,35 @@ TEST_F(SimFaultTest, PreallocatedSpaceIsUsedUntilTheFileIsClosed) {
     EXPECT_EQ(*files_.free_bytes("/"), 0U);
     EXPECT_OK(other->close());
     EXPECT_EQ(*files_.free_bytes("/"), 10U);
+}
+
+TEST_F(SimFaultTest, ASectorThatIsLostCannotBeReadUntilItIsWrittenAgain) {
+    EXPECT_OK(write_durably(files_, "/", "table", std::string(2000, 'a')));
+    EXPECT_OK(files_.set_readable("table", 700, false));
+    files_.crash(CrashMode::lost, random_);
+    const auto copy = files_.clone();
+    for (SimFileSystem* const disk : {&files_, copy.get()}) {
+        const auto reader = *disk->open_for_read("table");
+        char scratch[2000];
+        EXPECT_EQ(*reader->read(0, 512, scratch), 512U);
+        EXPECT_EQ(*reader->read(1024, 2000, scratch), 976U);
+        const auto fails = [&](uint64_t offset, size_t count) {
+            const absl::Status status = reader->read(offset, count, scratch).status();
+            return absl::IsDataLoss(status) &&
+                   absl::StrContains(status.message(), "table: at offset 512");
+        };
+        EXPECT_TRUE(fails(511, 2));
+        EXPECT_TRUE(fails(900, 1));
+        EXPECT_TRUE(fails(0, 2000));
+    }
+    EXPECT_OK(copy->set_readable("table", 1000, true));
+    EXPECT_EQ(content_of(*copy, "table"), std::string(2000, 'a'));
+    auto writer = *files_.recycle("table", "again");
+    EXPECT_OK(writer->append(std::string(1024, 'b')));
+    EXPECT_OK(writer->flush());
+    EXPECT_EQ(content_of(files_, "again"), std::string(1024, 'b') + std::string(976, 'a'));
+    EXPECT_TRUE(absl::IsOutOfRange(files_.set_readable("again", 2000, false)));
+    EXPECT_TRUE(absl::IsNotFound(files_.set_readable("table", 0, false)));
 }
 
 TEST_F(SimFaultTest, ABitFlipStaysOverSyncsAndCrashes) {

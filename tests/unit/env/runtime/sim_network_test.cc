@@ -155,6 +155,74 @@ TEST_F(SimNetworkTest, APathOfLimitedCapacityDropsWhatDoesNotFit) {
     EXPECT_EQ(b_.received.back(), "room again");
 }
 
+TEST_F(SimNetworkTest, APathMayHoldUpItsSendersInsteadAndThenBringsAllInOrder) {
+    open_connection();
+    network_.set_link_faults("a:1", "b:1", {.capacity_bytes = 1000, .waits_for_capacity = true});
+    network_.clog("a:1", "b:1");
+    for (int i = 0; i < 20; ++i) {
+        a_.send(b_, std::string(100, static_cast<char>('a' + i)));
+    }
+    scheduler_.run_for(seconds(1));
+    EXPECT_EQ(network_.stats().held_by_capacity, 10u);
+    network_.unclog("a:1", "b:1");
+    scheduler_.run_for(seconds(1));
+    ASSERT_EQ(b_.received.size(), 20u);
+    EXPECT_TRUE(std::is_sorted(b_.received.begin(), b_.received.end()));
+    EXPECT_EQ(network_.stats().over_capacity, 0u);
+
+    a_.send(b_, std::string(5000, 'z'));
+    a_.send(b_, "behind it");
+    scheduler_.run_for(seconds(1));
+    EXPECT_EQ(b_.received.back(), "behind it");
+    EXPECT_EQ(b_.received.size(), 22u) << "larger than the path, and alone on it";
+}
+
+TEST_F(SimNetworkTest, WhatWaitsForCapacityGoesWhenThePathIsWideAgainAndIsLostWithItsConnection) {
+    open_connection();
+    const auto fill = [&] {
+        network_.set_faults({.capacity_bytes = 100, .waits_for_capacity = true});
+        network_.clog("a:1", "b:1");
+        for (int i = 0; i < 3; ++i) {
+            a_.send(b_, std::string(100, 'x'));
+        }
+        scheduler_.run_for(seconds(1));
+    };
+    fill();
+    network_.set_faults({});
+    network_.unclog("a:1", "b:1");
+    scheduler_.run_for(seconds(1));
+    EXPECT_EQ(b_.received.size(), 3u);
+
+    fill();
+    network_.reset("a:1", "b:1");
+    network_.unclog("a:1", "b:1");
+    network_.set_faults({});
+    scheduler_.run_for(seconds(1));
+    EXPECT_EQ(b_.received.size(), 3u);
+    EXPECT_EQ(network_.stats().lost_by_reset, 3u);
+}
+
+TEST_F(SimNetworkTest, AHalfOpenConnectionLosesFramesUntilItIsGivenUp) {
+    open_connection();
+    network_.lose_connections("a:1", "b:1", false);
+    a_.send(b_, "lost");
+    ASSERT_TRUE(b_.transport->reply(b_.last_connection, "passes").ok());
+    scheduler_.run_for(seconds(9));
+    a_.send(b_, "lost, too");
+    EXPECT_EQ(a_.received, Frames{"passes"});
+    EXPECT_EQ(network_.stats().lost_half_open, 2u);
+    scheduler_.run_for(seconds(2));
+    a_.send(b_, "on a new one");
+    scheduler_.run_for(seconds(1));
+    EXPECT_EQ(b_.received, Frames{"on a new one"});
+
+    network_.lose_connections("b:1", "a:1", true);
+    a_.send(b_, "lost");
+    ASSERT_TRUE(b_.transport->reply(b_.last_connection, "lost").ok());
+    scheduler_.run_for(seconds(1));
+    EXPECT_EQ(network_.stats().lost_half_open, 4u);
+}
+
 TEST_F(SimNetworkTest, LossTakesItsShareAndKeepsTheOrderOfTheRest) {
     open_connection();
     network_.set_faults({.loss_per_million = 300'000});

@@ -123,6 +123,27 @@ TEST_F(SimProcessTest, ASlowDiskDelaysJobs) {
     EXPECT_TRUE(ran);
 }
 
+TEST_F(SimProcessTest, WhatAnEventTookDelaysWhatItPostsAndNothingElse) {
+    SimLoop loop(process_);
+    SimWorkers workers(process_, {.delay_min = milliseconds(1), .delay_mean = milliseconds(0)});
+    SimTime slow{0};
+    SimTime other{0};
+    SimTime next{0};
+    workers.submit([&] {
+        process_.take_time(seconds(2));
+        process_.take_time(seconds(1));
+        loop.post([&] { slow = scheduler_.now(); });
+        workers.submit([&] { next = scheduler_.now(); });
+    });
+    workers.submit([&] { loop.post([&] { other = scheduler_.now(); }); });
+    scheduler_.run_for(milliseconds(1));
+    EXPECT_EQ(process_.time_taken(), SimTime::zero()) << "between events";
+    scheduler_.run_for(seconds(10));
+    EXPECT_EQ(slow, seconds(3) + milliseconds(1));
+    EXPECT_EQ(next, seconds(3) + milliseconds(2));
+    EXPECT_EQ(other, milliseconds(1));
+}
+
 TEST_F(SimProcessTest, JobsRunInAnyOrder) {
     SimWorkers workers(process_);
     std::vector<int> order;
