@@ -19,9 +19,9 @@ class ByteLimit {
     ByteLimit& operator=(const ByteLimit&) = delete;
 
     // False: there is no room, and nothing was taken. After true the caller gives the same bytes
-    // back, once. `beside`: bytes held that are counted elsewhere and share the limit.
-    bool take(uint64_t bytes, uint64_t beside = 0) {
-        const bool taken = bytes > bytes_max_ ? take_large(bytes) : take_small(bytes, beside);
+    // back, once.
+    bool take(uint64_t bytes) {
+        const bool taken = bytes > bytes_max_ ? take_large(bytes) : take_small(bytes);
         if (!taken) {
             refused_.fetch_add(1, std::memory_order_relaxed);
         }
@@ -43,10 +43,10 @@ class ByteLimit {
         uint64_t none = 0;
         return large_.compare_exchange_strong(none, bytes, std::memory_order_relaxed);
     }
-    bool take_small(uint64_t bytes, uint64_t beside) {
+    bool take_small(uint64_t bytes) {
         uint64_t held = small_.load(std::memory_order_relaxed);
         do {
-            if (beside > bytes_max_ - bytes || held > bytes_max_ - bytes - beside) {
+            if (held > bytes_max_ - bytes) {
                 return false;
             }
         } while (!small_.compare_exchange_weak(held, held + bytes, std::memory_order_relaxed));

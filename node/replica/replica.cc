@@ -87,7 +87,9 @@ Replica::Replica(ReplicaStore& store,
       hints_(hints),
       standings_(standings),
       host_(host),
-      peer_bytes_(limits.peer_bytes_max) {}
+      peer_bytes_(limits.peer_bytes_max) {
+    store_.count_waiting_reads_in(&peer_bytes_);
+}
 
 void Replica::on_message(base::NodeId from, const peer::ReplicaMessage& message) {
     if (!message.has_write() && !message.has_read() && !message.has_hint()) {
@@ -99,7 +101,7 @@ void Replica::on_message(base::NodeId from, const peer::ReplicaMessage& message)
     if (message.has_hint()) {
         request.answer.mutable_hint_reply()->set_seat(message.hint().seat());
     }
-    if (!peer_bytes_.take(request.bytes, store_.waiting_read_bytes())) {
+    if (!peer_bytes_.take(request.bytes)) {
         STARLING_MARK(replica_overloaded);
         wire::set_refusal(
             refusal_in(request.answer, message),

@@ -62,12 +62,15 @@ class Replica {
             const Standings& standings,
             ReplicaHost& host,
             ReplicaLimits limits = {});
+    ~Replica() { store_.count_waiting_reads_in(nullptr); }
+    Replica(const Replica&) = delete;
+    Replica& operator=(const Replica&) = delete;
 
     // WriteRequest, ReadRequest, HintRequest of a peer: answers with a message that repeats the
     // operation.
     void on_message(base::NodeId from, const peer::ReplicaMessage& message);
     // Held of peer_bytes_max, and how many requests it has refused.
-    uint64_t peer_bytes() const { return peer_bytes_.bytes() + store_.waiting_read_bytes(); }
+    uint64_t peer_bytes() const { return peer_bytes_.bytes(); }
     uint64_t peer_requests_refused() const { return peer_bytes_.refused(); }
 
     // The seats counted for, once the record is durable here. unavailable: this node has no part in

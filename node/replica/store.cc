@@ -5,8 +5,10 @@
 #include <utility>
 
 #include "absl/container/inlined_vector.h"
+#include <fmt/format.h>
 
 #include "base/check.h"
+#include "base/error.h"
 #include "base/mark.h"
 #include "base/planted.h"
 #include "base/status_macros.h"
@@ -337,13 +339,25 @@ void ReplicaStore::read(GroupId group, const std::string& key, ReadCallback done
                         return;
                     }
                     STARLING_MARK(store_read_waits_for_sync);
-                    const uint64_t bytes = memory_bytes(*record);
-                    waiting_read_bytes_ += bytes;
+                    // 0: not counted.
+                    const uint64_t bytes = waiting_reads_ == nullptr ? 0 : memory_bytes(*record);
+                    if (bytes > 0 && !waiting_reads_->take(bytes)) {
+                        STARLING_MARK(store_read_has_no_room_to_wait);
+                        return done(base::make_error(
+                            absl::StatusCode::kResourceExhausted,
+                            base::reason::overloaded,
+                            fmt::format("reads hold {} bytes while they wait for the disk, {} are "
+                                        "allowed",
+                                        waiting_reads_->bytes(),
+                                        waiting_reads_->bytes_max())));
+                    }
                     commits_.when_durable_up_to(
                         commit,
                         [this, bytes, record = std::move(record), done = std::move(done)](
                             absl::Status status) mutable {
-                            waiting_read_bytes_ -= bytes;
+                            if (bytes > 0 && waiting_reads_ != nullptr) {
+                                waiting_reads_->give_back(bytes);
+                            }
                             if (status.ok()) {
                                 done(std::move(record));
                             } else {

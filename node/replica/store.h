@@ -29,6 +29,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
 
+#include "base/byte_limit.h"
 #include "node/replica/commit_queue.h"
 #include "node/replica/dot_index.h"
 #include "node/replica/expiry_index.h"
@@ -97,8 +98,9 @@ class ReplicaStore final : public GroupAccess {
     // and takes no change until `done`, and never one that was asked for before.
     void drop(GroupId group, Done done);
 
-    // Of the records that reads hold while they wait for a sync.
-    uint64_t waiting_read_bytes() const { return waiting_read_bytes_; }
+    // What reads hold of records while they wait for a sync counts there, and where it has no room
+    // they are refused (overloaded). Null: nowhere.
+    void count_waiting_reads_in(base::ByteLimit* limit) { waiting_reads_ = limit; }
 
     CommitQueue& commits() { return commits_; }
     storage::Engine& engine() { return engine_; }
@@ -235,7 +237,7 @@ class ReplicaStore final : public GroupAccess {
     // How often each group was dropped: a change that was waiting for the disk meanwhile is for a
     // group that is no more.
     absl::btree_map<GroupId, uint64_t> drops_;
-    uint64_t waiting_read_bytes_ = 0;
+    base::ByteLimit* waiting_reads_ = nullptr;
     std::atomic<bool> has_records_ = false;
     bool rebuilding_ = false;
     // They could not be rebuilt.

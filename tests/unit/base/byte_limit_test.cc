@@ -32,15 +32,6 @@ TEST(ByteLimitTest, OnePieceAboveTheLimitIsTakenBesideTheOthers) {
     EXPECT_TRUE(limit.take(101));
 }
 
-TEST(ByteLimitTest, BytesHeldElsewhereShareTheLimit) {
-    ByteLimit limit(100);
-    EXPECT_TRUE(limit.take(50, 50));
-    EXPECT_FALSE(limit.take(1, 50));
-    EXPECT_FALSE(limit.take(1, UINT64_MAX));
-    EXPECT_TRUE(limit.take(1, 49));
-    EXPECT_EQ(limit.bytes(), 51u);
-}
-
 TEST(ByteLimitTest, ThreadsTogetherTakeNoMoreThanTheLimit) {
     ByteLimit limit(1000);
     std::atomic<uint64_t> taken = 0;

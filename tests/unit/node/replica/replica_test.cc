@@ -388,16 +388,28 @@ TEST_F(ReplicaBudgetTest, ReadsThatWaitForTheDiskAreBoundedToo) {
     EXPECT_EQ(small.peer_bytes(), 0u);
 }
 
-TEST_F(ReplicaBudgetTest, RecordsThatReadsHoldWhileTheyWaitForASyncCount) {
+TEST_F(ReplicaBudgetTest, RecordsThatReadsHoldWhileTheyWaitForASyncCountAndStayBelowTheBudget) {
     small.on_message(peer_node, large_write(1));
-    for (int i = 0; i < 3; ++i) {
-        small.read(group(1), key("k1"), [](const absl::StatusOr<Replica::Answer>&) {});
+    int waiting = 0;
+    int refused = 0;
+    for (int i = 0; i < 5; ++i) {
+        ++waiting;
+        small.read(group(1), key("k1"), [&](const absl::StatusOr<Replica::Answer>& answer) {
+            --waiting;
+            if (answer.ok()) return;
+            EXPECT_EQ(base::reason_of(answer.status()), base::reason::overloaded);
+            ++refused;
+        });
     }
-    EXPECT_GT(small.peer_bytes(), 12'000u);
-    small.on_message(peer_node, read_message());
+    EXPECT_EQ(waiting, 1);
+    EXPECT_EQ(refused, 4);
+    EXPECT_GT(small.peer_bytes(), 6'000u);
+    EXPECT_LE(small.peer_bytes(), 10'000u);
+    small.on_message(peer_node, large_write(2));
     ASSERT_EQ(host.sent.size(), 1u);
     EXPECT_EQ(base::reason_of(refusal_of(host.sent[0])), base::reason::overloaded);
     rig.settle();
+    EXPECT_EQ(waiting, 0);
     EXPECT_EQ(small.peer_bytes(), 0u);
 }
 
