@@ -59,7 +59,11 @@ namespace starling::base {
     BUG(hint_replaces_another)          \
     BUG(hint_dropped_when_seen_alive)   \
     BUG(removal_ends_above_bottom)      \
-    BUG(scrub_reads_no_blocks)
+    BUG(scrub_reads_no_blocks)          \
+    BUG(put_waits_for_all)              \
+    BUG(equal_replicas_pull)            \
+    BUG(hint_budget_ignored)            \
+    BUG(silent_peer_holds_up_others)
 
 enum class PlantedBug {
     none,

@@ -32,6 +32,9 @@ bool PutCore::is_reached() const {
     if (STARLING_PLANTED(ack_at_w_minus_1)) {
         return seats_counted() + 1 >= options_.acks_wanted;
     }
+    if (STARLING_PLANTED(put_waits_for_all) && !holders_.missing().empty()) {
+        return false;
+    }
     return seats_counted() >= options_.acks_wanted &&
            (nodes_counted() >= nodes_wanted_ || STARLING_PLANTED(duplicate_ack_counts));
 }

@@ -54,8 +54,11 @@ void Entropy::on_message(base::NodeId from, const peer::EntropyMessage& message)
             break;
     }
     const auto exchange = runtime_.exchanges.find(message.session());
-    if (exchange != runtime_.exchanges.end()) {
-        exchange->second->on_message(from, message);
+    if (exchange == runtime_.exchanges.end()) return;
+    const bool was_silent = runtime_.silent_peers.contains(from);
+    exchange->second->on_message(from, message);
+    if (was_silent && !runtime_.silent_peers.contains(from)) {
+        scheduler_.heard_again(from);
     }
 }
 

@@ -71,6 +71,7 @@ void Exchange::on_timeout() {
         return send();
     }
     STARLING_MARK(entropy_peer_is_silent);
+    runtime_.silent_peers.insert(peer_);
     finish(absl::UnavailableError(fmt::format("node {} does not answer", to_string(peer_))),
            nullptr);
 }
@@ -79,6 +80,7 @@ void Exchange::on_message(base::NodeId from, const peer::EntropyMessage& message
     if (!is_open_ || from != peer_ || message.request() != question_.request()) return;
     if (message.partition() != question_.partition() || message.replicas() != question_.replicas())
         return;
+    runtime_.silent_peers.erase(peer_);
     if (message.body_case() == peer::EntropyMessage::kFailed) {
         STARLING_MARK(entropy_peer_refuses);
         // That trying again does not help is worth knowing; what else it says is not.

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "absl/functional/any_invocable.h"
@@ -72,6 +73,8 @@ struct EntropyRuntime {
     Pace pace{options};
     // Questions that wait for an answer, by session.
     std::map<uint64_t, Exchange*> exchanges{};
+    // Have left the last question asked of them without an answer.
+    std::set<base::NodeId> silent_peers{};
 };
 
 // Lets a callback that outlives its object do nothing.

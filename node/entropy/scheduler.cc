@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/mark.h"
+#include "base/planted.h"
 #include "node/entropy/records.h"
 
 namespace starling::node {
@@ -16,7 +17,7 @@ void Scheduler::set_peers(GroupId group, const std::vector<base::NodeId>& peers)
             continue;
         }
         queue_.erase({entry->second.due, entry->first});
-        running_ -= entry->second.running ? 1u : 0u;
+        if (entry->second.running) running_.erase(running_.find(entry->first.second));
         set_behind(entry->second, false);
         entry = pairs_.erase(entry);
     }
@@ -32,6 +33,7 @@ void Scheduler::set_peers(GroupId group, const std::vector<base::NodeId>& peers)
 }
 
 void Scheduler::kick(base::NodeId peer) {
+    runtime_.silent_peers.erase(peer);
     for (auto& [key, pair] : pairs_) {
         if (key.second != peer) continue;
         pair.is_dirty = true;
@@ -39,6 +41,16 @@ void Scheduler::kick(base::NodeId peer) {
         pair.failures = 0;
         if (!pair.running) {
             plan(key, pair, jittered(runtime_.options.retry_min) - runtime_.options.retry_min / 2);
+        }
+    }
+    arm();
+}
+
+void Scheduler::heard_again(base::NodeId peer) {
+    for (auto& [key, pair] : pairs_) {
+        const base::Duration delay = jittered(runtime_.options.retry_min);
+        if (key.second == peer && !pair.running && pair.due > runtime_.loop.now() + delay) {
+            plan(key, pair, delay);
         }
     }
     arm();
@@ -108,7 +120,7 @@ void Scheduler::stop() {
     timer_ = 0;
     pairs_.clear();
     queue_.clear();
-    running_ = 0;
+    running_.clear();
     behind_ = 0;
 }
 
@@ -132,7 +144,7 @@ void Scheduler::plan(const Key& key, Pair& pair, base::Duration delay) {
 }
 
 void Scheduler::arm() {
-    if (queue_.empty() || running_ >= runtime_.options.sessions_max) return;
+    if (queue_.empty() || running_.size() >= runtime_.options.sessions_max) return;
     const base::MonotonicTime due = queue_.begin()->first;
     if (timer_ != 0 && timer_due_ <= due) return;
     runtime_.loop.cancel(timer_);
@@ -144,9 +156,18 @@ void Scheduler::arm() {
 }
 
 void Scheduler::run_due() {
-    while (!queue_.empty() && running_ < runtime_.options.sessions_max &&
+    while (!queue_.empty() && running_.size() < runtime_.options.sessions_max &&
            queue_.begin()->first <= runtime_.loop.now()) {
         const Key key = queue_.begin()->second;
+        if (is_waited_for(key.second)) {
+            STARLING_MARK(entropy_waits_for_a_silent_peer);
+            Pair& pair = pairs_.at(key);
+            if (!pair.lacking.has_value()) {
+                set_behind(pair, false);
+            }
+            plan(key, pair, jittered(runtime_.options.interval));
+            continue;
+        }
         queue_.erase(queue_.begin());
         compare(key);
     }
@@ -160,7 +181,7 @@ void Scheduler::compare(const Key& key) {
         runtime_.loop.now() - pair.equal_at < runtime_.options.interval) {
         return plan(key, pair, jittered(runtime_.options.active_interval));
     }
-    ++running_;
+    running_.insert(key.second);
     pair.running = std::make_unique<Comparison>();
     check(key);
 }
@@ -223,6 +244,9 @@ void Scheduler::on_answer(const Key& key, const peer::EntropyChecked& checked) {
         STARLING_MARK(entropy_trees_differ_under_equal_frontiers);
         return pull(key, SyncSession::Mode::thorough);
     }
+    if (verdict == Verdict::in_step && STARLING_PLANTED(equal_replicas_pull)) {
+        return pull(key, SyncSession::Mode::thorough);
+    }
     runtime_.counters.checks_equal += verdict == Verdict::in_step ? 1 : 0;
     finish(key, verdict == Verdict::in_step);
 }
@@ -256,7 +280,7 @@ void Scheduler::pull(const Key& key, SyncSession::Mode mode) {
     Comparison& running = *pair.running;
     running.session = std::make_unique<SyncSession>(
         runtime_, key.first, key.second, mode, [this, key](const absl::StatusOr<SyncResult>&) {
-            finish(key, false);
+            finish(key, STARLING_PLANTED(equal_replicas_pull));
         });
     running.session->start();
 }
@@ -270,11 +294,16 @@ bool Scheduler::is_pulling(GroupId group) const {
     return false;
 }
 
+bool Scheduler::is_waited_for(base::NodeId peer) const {
+    return runtime_.silent_peers.contains(peer) && running_.contains(peer) &&
+           !STARLING_PLANTED(silent_peer_holds_up_others);
+}
+
 void Scheduler::finish(const Key& key, bool is_equal) {
     Pair& pair = pairs_.at(key);
     // Ends the caller's own objects: nothing of them may be touched after this.
     const std::unique_ptr<Comparison> ended = std::move(pair.running);
-    --running_;
+    running_.erase(running_.find(key.second));
     pair.is_dirty = !is_equal;
     // A peer that does not answer cannot be waited for.
     if (!pair.lacking.has_value()) {

@@ -9,6 +9,9 @@
 // again a little later, and only what is still not there is pulled, from one peer at a time: the
 // next one is asked for what that one did not have. Equal frontiers under different
 // trees are looked at again, too: then one of the two has lost a record.
+//
+// A peer that does not answer is asked one question at a time, for all of its pairs: each takes its
+// time, and the few that run would soon be of silent peers only.
 
 #include <cstdint>
 #include <map>
@@ -32,6 +35,8 @@ class Scheduler {
 
     void set_peers(GroupId group, const std::vector<base::NodeId>& peers);
     void kick(base::NodeId peer);
+    // It answers, and had not before.
+    void heard_again(base::NodeId peer);
     void mark_dirty(GroupId group, base::NodeId peer);
     // The peer asked whether the two are in step, and has this.
     void on_checked_by(GroupId group,
@@ -81,6 +86,8 @@ class Scheduler {
     Verdict judge(const Key& key, Pair& pair, const Frontier& theirs, uint64_t root_hash);
     void pull(const Key& key, SyncSession::Mode mode);
     bool is_pulling(GroupId group) const;
+    // Another pair waits for its answer already.
+    bool is_waited_for(base::NodeId peer) const;
     void finish(const Key& key, bool is_equal);
     void set_behind(Pair& pair, bool is_behind);
 
@@ -91,7 +98,8 @@ class Scheduler {
 
     // The pairs that are not running.
     std::set<std::pair<base::MonotonicTime, Key>> queue_;
-    uint32_t running_ = 0;
+    // With whom.
+    std::multiset<base::NodeId> running_;
     env::TimerId timer_ = 0;
     base::MonotonicTime timer_due_{};
 };

@@ -52,7 +52,7 @@ void HintStore::keep(HintKey key, std::string_view record, Done done) {
     }
     // A whole write takes the place of a reference to it: the record that refers to may go.
     if (size > size_before) {
-        if (bytes_ - size_before + size > bytes_max_) {
+        if (bytes_ - size_before + size > bytes_max_ && !STARLING_PLANTED(hint_budget_ignored)) {
             STARLING_MARK(hint_budget_spent);
             done(base::make_error(absl::StatusCode::kResourceExhausted,
                                   base::reason::overloaded,

@@ -56,6 +56,7 @@ void Cluster::stop(Machine& machine, base::Duration down_for) {
     machine.post([this, &machine, life, down_for] {
         machine.node().stop([this, &machine, life, down_for](const absl::Status& stopped) {
             world_.trace.add("{} has stopped: {}", machine.name(), stopped.ToString());
+            counts_.stops_failed += stopped.ok() ? 0u : 1u;
             // The process ends when this event has.
             world_.scheduler.schedule_after(base::Duration::zero(),
                                             {.owner = env::no_owner,
@@ -64,11 +65,24 @@ void Cluster::stop(Machine& machine, base::Duration down_for) {
                                              .task = [this, &machine, life, down_for] {
                                                  if (!machine.is_up() || machine.lives() != life)
                                                      return;
-                                                 ++counts_.stops;
-                                                 crash(machine, env::CrashMode::process, down_for);
+                                                 exit(machine, down_for);
                                              }});
         });
     });
+}
+
+void Cluster::exit(Machine& machine, base::Duration down_for) {
+    state(machine).down_for = down_for;
+    const std::optional<uint64_t> left_open = machine.exit();
+    if (!left_open) return;
+    ++counts_.stops;
+    ++counts_.crashes_by_mode[static_cast<size_t>(env::CrashMode::process)];
+    if (*left_open > 0) {
+        verdict_.report(
+            "I27",
+            fmt::format("{} has stopped and left {} files open", machine.name(), *left_open));
+    }
+    died(machine);
 }
 
 void Cluster::wipe(Machine& machine, base::Duration down_for) {
@@ -101,10 +115,14 @@ void Cluster::died(Machine& machine) {
 }
 
 void Cluster::start_later(Machine& machine, base::Duration delay) {
+    const uint64_t attempt = ++state(machine).start_attempt;
     world_.scheduler.schedule_after(
         delay,
-        {.owner = env::no_owner, .context = this, .label = &start_label, .task = [this, &machine] {
-             if (!machine.is_up()) start(machine);
+        {.owner = env::no_owner,
+         .context = this,
+         .label = &start_label,
+         .task = [this, &machine, attempt] {
+             if (!machine.is_up() && state(machine).start_attempt == attempt) start(machine);
          }});
 }
 

@@ -27,6 +27,7 @@ class Cluster {
         uint64_t rotten_disks_repaired = 0;
         uint64_t starts_with_wrong_configuration = 0;
         uint64_t stops = 0;
+        uint64_t stops_failed = 0;
     };
 
     Cluster(Machine::World world, Verdict& verdict);
@@ -88,6 +89,8 @@ class Cluster {
         // Of the latest join asked for; an older answer is ignored.
         uint64_t join_attempt = 0;
         base::Duration down_for{0};
+        // Of the latest start that was planned; an earlier one does not take place.
+        uint64_t start_attempt = 0;
     };
 
     State& state(const Machine& machine) { return states_[machine.number() - 1]; }
@@ -96,6 +99,8 @@ class Cluster {
     bool try_wrong_starts(Machine& machine);
     absl::Status start_with_wrong_configuration(Machine& machine);
     void start_later(Machine& machine, base::Duration delay);
+    // A node that has stopped.
+    void exit(Machine& machine, base::Duration down_for);
     void died(Machine& machine);
     void ask_to_join(Machine& machine);
     void join_later(Machine& machine);

@@ -1,6 +1,8 @@
 #include "tests/sim/convergence.h"
 
 #include <algorithm>
+#include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <utility>
@@ -10,6 +12,7 @@
 #include "node/replica/group_access.h"
 #include "node/server/inspect.h"
 #include "node/version/expiry.h"
+#include "node/version/last_write.h"
 #include "tests/sim/disk_copy.h"
 
 namespace starling::sim {
@@ -19,8 +22,10 @@ using std::chrono::seconds;
 
 namespace {
 
-constexpr base::Duration look_again_after = seconds(2);
+constexpr base::Duration look_again_after = seconds(4);
 constexpr base::Duration answer_within = seconds(1);
+// The end of a life that is sealed late is news.
+constexpr int silence_windows_max = 4;
 
 std::vector<base::NodeId> sorted(std::vector<base::NodeId> nodes) {
     std::ranges::sort(nodes);
@@ -95,6 +100,36 @@ std::string what_stays(const std::vector<node::KeyRecord>& records,
     return fmt::format("the frontier {} has holes", node::to_string(frontier));
 }
 
+std::string name_of(node::GroupId group) {
+    return fmt::format("partition {} (N={})", group.partition.raw(), group.replicas);
+}
+
+// What only remembers requests goes in each replica's own time.
+void forget_requests(node::GroupInspection& group) {
+    std::erase_if(group.records,
+                  [](const node::KeyRecord& record) { return record.record.siblings.empty(); });
+}
+
+// By key, the values that readers are shown.
+using ShownDots = std::map<std::string, std::set<node::Dot>>;
+ShownDots shown_dots(const std::vector<node::KeyRecord>& records,
+                     const std::set<base::NamespaceId>& last_wins) {
+    ShownDots shown;
+    for (const node::KeyRecord& record : records) {
+        const std::vector<node::Sibling>& siblings = record.record.siblings;
+        const bool only_last = last_wins.contains(node::split_group_key(record.key).name_space);
+        const auto last = std::ranges::max_element(siblings, node::is_earlier);
+        for (auto sibling = siblings.begin(); sibling != siblings.end(); ++sibling) {
+            if (sibling->is_tombstone || record.record.is_hidden(*sibling) ||
+                (only_last && sibling != last)) {
+                continue;
+            }
+            shown[record.key].insert(sibling->dot);
+        }
+    }
+    return shown;
+}
+
 node::ShardInspection inspect(Machine& machine) {
     node::ShardInspection inside;
     machine.node().inspect(inside);
@@ -103,7 +138,7 @@ node::ShardInspection inspect(Machine& machine) {
 
 }  // namespace
 
-std::string Convergence::wait() {
+std::string Convergence::wait_until_clear(absl::FunctionRef<std::string()> check) {
     const SimTime begin = scheduler_.now();
     std::string why_not;
     do {
@@ -114,27 +149,45 @@ std::string Convergence::wait() {
     return why_not;
 }
 
+std::string Convergence::wait() {
+    return wait_until_clear([this] { return check(); });
+}
+
+std::string Convergence::wait_for_equality(const std::vector<Machine*>& core,
+                                           const std::vector<node::NamespaceInfo>& name_spaces) {
+    return wait_until_clear([&] { return check_core(core, name_spaces); });
+}
+
 std::string Convergence::check() {
     if (!cluster_.is_complete()) return "not all machines are up and members";
-    std::vector<std::pair<Machine*, std::optional<absl::StatusOr<node::StatusReport>>>> answers;
-    const std::vector<Machine*> members = cluster_.members();
-    answers.reserve(members.size());
-    for (Machine* machine : members) {
-        auto& answer = answers.emplace_back(machine, std::nullopt).second;
-        machine->node().status([&answer](auto report) { answer = std::move(report); });
+    Reports reports;
+    if (std::string why_not = ask_status(cluster_.members(), reports); !why_not.empty()) {
+        return why_not;
+    }
+    if (std::string why_not = check_rings(); !why_not.empty()) return why_not;
+    for (const auto& [machine, report] : reports) {
+        if (std::string why_not = check_status(*machine, report); !why_not.empty()) return why_not;
+    }
+    return check_replicas(reports);
+}
+
+std::string Convergence::ask_status(const std::vector<Machine*>& machines, Reports& reports) {
+    using Answer = std::optional<absl::StatusOr<node::StatusReport>>;
+    const auto answers = std::make_shared<std::vector<Answer>>(machines.size());
+    for (size_t i = 0; i < machines.size(); ++i) {
+        machines[i]->node().status([answers, i](auto told) { answers->at(i) = std::move(told); });
     }
     scheduler_.run_for(answer_within);
-    if (std::string why_not = check_rings(); !why_not.empty()) return why_not;
-    for (const auto& [machine, answer] : answers) {
+    for (size_t i = 0; i < machines.size(); ++i) {
+        Answer& answer = answers->at(i);
         if (!answer || !answer->ok()) {
             return fmt::format("{} does not tell its status: {}",
-                               machine->name(),
+                               machines[i]->name(),
                                answer ? answer->status().ToString() : "no answer");
         }
-        if (std::string why_not = check_status(*machine, **answer); !why_not.empty())
-            return why_not;
+        reports.emplace_back(machines[i], *std::move(*answer));
     }
-    return check_replicas();
+    return "";
 }
 
 std::string Convergence::check_status(Machine& machine, const node::StatusReport& report) {
@@ -249,23 +302,17 @@ std::string Convergence::seats_held(base::PartitionId partition) {
     return out;
 }
 
-std::string Convergence::check_replicas() {
-    struct Holder {
-        Machine* machine;
-        node::GroupSummary summary;
-        std::vector<node::KeyRecord> records;
-    };
+std::string Convergence::check_replicas(const Reports& reports) {
     std::map<node::GroupId, std::vector<Holder>> groups;
-    for (Machine* machine : cluster_.members()) {
+    for (const auto& [machine, report] : reports) {
         node::ShardInspection inside = inspect(*machine);
         if (!inside.trees_ready)
             return fmt::format("{} is rebuilding its hash trees", machine->name());
+        uint64_t record_count = 0;
         for (node::GroupInspection& found : inside.groups) {
             const node::GroupId group = found.group;
-            // What only remembers requests goes in each replica's own time.
-            std::erase_if(found.records, [](const node::KeyRecord& record) {
-                return record.record.siblings.empty();
-            });
+            record_count += found.records.size();
+            forget_requests(found);
             if (found.records.empty() && found.summary.frontier.empty()) continue;
             if (!owners_of(ring_.at(group.partition.raw()), group.replicas)
                      .contains(machine->node().id())) {
@@ -280,44 +327,144 @@ std::string Convergence::check_replicas() {
             }
             groups[group].push_back({machine, std::move(found.summary), std::move(found.records)});
         }
+        if (report.records != record_count) {
+            return fmt::format("{} says that it has {} records, and has {}",
+                               machine->name(),
+                               report.records,
+                               record_count);
+        }
     }
     for (const auto& [group, holders] : groups) {
-        const std::string name =
-            fmt::format("partition {} (N={})", group.partition.raw(), group.replicas);
+        const std::string name = name_of(group);
         const size_t owner_count =
             owners_of(ring_.at(group.partition.raw()), group.replicas).size();
         if (holders.size() != owner_count) {
             return fmt::format("{} is on {} of its {} owners", name, holders.size(), owner_count);
         }
+        if (std::string why_not = check_equality(name, holders); !why_not.empty()) return why_not;
         for (const Holder& holder : holders) {
-            const Holder& first = holders.front();
-            if (holder.summary.buckets != tree_of(holder.records)) {
-                return fmt::format("{} on {}: the hash tree is not that of its records",
-                                   name,
-                                   holder.machine->name());
+            if (std::string why_not = what_stays(holder.records, holder.summary.frontier);
+                !why_not.empty()) {
+                return fmt::format("{} on {}: {}", name, holder.machine->name(), why_not);
             }
-            if (!std::ranges::equal(holder.records, first.records, same_record)) {
-                return fmt::format("{}: {} and {} have different records{}",
+        }
+    }
+    return "";
+}
+
+std::string Convergence::check_tree(const std::string& name, const Holder& holder) {
+    if (holder.summary.buckets == tree_of(holder.records)) return "";
+    return fmt::format(
+        "{} on {}: the hash tree is not that of its records", name, holder.machine->name());
+}
+
+std::string Convergence::check_frontiers(const std::string& name,
+                                         const Holder& a,
+                                         const Holder& b) {
+    if (a.summary.frontier == b.summary.frontier) return "";
+    return fmt::format("{}: {} has seen {}, {} has seen {}",
+                       name,
+                       a.machine->name(),
+                       node::to_string(a.summary.frontier),
+                       b.machine->name(),
+                       node::to_string(b.summary.frontier));
+}
+
+std::string Convergence::check_equality(const std::string& name,
+                                        const std::vector<Holder>& holders) {
+    const Holder& first = holders.front();
+    for (const Holder& holder : holders) {
+        if (std::string why_not = check_tree(name, holder); !why_not.empty()) return why_not;
+        if (!std::ranges::equal(holder.records, first.records, same_record)) {
+            return fmt::format("{}: {} and {} have different records{}",
+                               name,
+                               first.machine->name(),
+                               holder.machine->name(),
+                               difference(first.records, holder.records));
+        }
+        if (std::string why_not = check_frontiers(name, first, holder); !why_not.empty()) {
+            return why_not;
+        }
+    }
+    return "";
+}
+
+std::string Convergence::check_core(const std::vector<Machine*>& core,
+                                    const std::vector<node::NamespaceInfo>& name_spaces) {
+    std::set<base::NamespaceId> last_wins;
+    for (const node::NamespaceInfo& info : name_spaces) {
+        if (info.policy == node::ConflictPolicy::last_write_wins) last_wins.insert(info.id);
+    }
+    // Of each partition, by seat.
+    std::map<base::PartitionId, std::map<base::SeatIndex, Machine*>> held;
+    std::map<node::GroupId, std::vector<Holder>> groups;
+    for (Machine* machine : core) {
+        if (!machine->is_up()) return fmt::format("{} is down", machine->name());
+        node::ShardInspection inside = inspect(*machine);
+        if (!inside.trees_ready)
+            return fmt::format("{} is rebuilding its hash trees", machine->name());
+        for (const node::HeldSeat& seat : inside.held)
+            held[seat.partition][seat.seat] = machine;
+        for (node::GroupInspection& found : inside.groups) {
+            forget_requests(found);
+            if (found.records.empty() && found.summary.frontier.empty()) continue;
+            const bool is_held = std::ranges::any_of(inside.held, [&](const node::HeldSeat& seat) {
+                return seat.partition == found.group.partition &&
+                       seat.seat.raw() < found.group.replicas;
+            });
+            if (!is_held) continue;
+            groups[found.group].push_back(
+                {machine, std::move(found.summary), std::move(found.records)});
+        }
+    }
+    for (const auto& [group, holders] : groups) {
+        const std::string name = name_of(group);
+        std::set<Machine*> owners;
+        for (const auto& [seat, machine] : held.at(group.partition)) {
+            if (seat.raw() < group.replicas) owners.insert(machine);
+        }
+        if (holders.size() != owners.size()) {
+            return fmt::format("{} is on {} of {} owners", name, holders.size(), owners.size());
+        }
+        const Holder& first = holders.front();
+        const ShownDots shown = shown_dots(first.records, last_wins);
+        for (const Holder& holder : holders) {
+            if (std::string why_not = check_tree(name, holder); !why_not.empty()) return why_not;
+            if (std::string why_not = check_frontiers(name, first, holder); !why_not.empty()) {
+                return why_not;
+            }
+            if (shown_dots(holder.records, last_wins) != shown) {
+                return fmt::format("{}: {} and {} show different values{}",
                                    name,
                                    first.machine->name(),
                                    holder.machine->name(),
                                    difference(first.records, holder.records));
             }
-            if (std::string why_not = what_stays(holder.records, holder.summary.frontier);
-                !why_not.empty()) {
-                return fmt::format("{} on {}: {}", name, holder.machine->name(), why_not);
-            }
-            if (holder.summary.frontier != first.summary.frontier) {
-                return fmt::format("{}: {} has seen {}, {} has seen {}",
-                                   name,
-                                   first.machine->name(),
-                                   node::to_string(first.summary.frontier),
-                                   holder.machine->name(),
-                                   node::to_string(holder.summary.frontier));
-            }
         }
     }
     return "";
+}
+
+std::string Convergence::check_silence() {
+    const auto sessions_of = [](const Reports& reports) {
+        double sessions = 0;
+        for (const auto& [machine, report] : reports) {
+            sessions += report.metrics.at("starling_entropy_sessions_total");
+        }
+        return sessions;
+    };
+    std::string why_not;
+    for (int window = 0; window < silence_windows_max; ++window) {
+        Reports before;
+        Reports after;
+        if (why_not = ask_status(cluster_.members(), before); !why_not.empty()) return why_not;
+        scheduler_.run_for(options_.node.entropy_interval + seconds(10));
+        if (why_not = ask_status(cluster_.members(), after); !why_not.empty()) return why_not;
+        const double more = sessions_of(after) - sessions_of(before);
+        if (more == 0) return "";
+        why_not = fmt::format("replicas that are equal have pulled {} times", more);
+    }
+    return why_not;
 }
 
 void Convergence::inspect_replicas(

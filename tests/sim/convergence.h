@@ -8,10 +8,13 @@
 // (I1, I3).
 
 #include <functional>
-#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+
+#include "node/replica/group_access.h"
 #include "tests/sim/cluster.h"
 #include "tests/sim/oracle.h"
 
@@ -27,17 +30,41 @@ class Convergence {
     std::string wait();
     // Simulated time that wait() took.
     base::Duration elapsed() const { return elapsed_; }
+    // That all nodes see every seat where placement wants it; empty when it is.
+    std::string check_rings();
+    // As wait(), for a part of the cluster while the rest is away: what its members have seen, and
+    // what readers are shown of it, is equal. What is to go when all others have seen it goes on
+    // each of them in its own time, or stays.
+    std::string wait_for_equality(const std::vector<Machine*>& core,
+                                  const std::vector<node::NamespaceInfo>& name_spaces);
+    // REQUIRES: at rest. Empty when replicas that are equal soon pull nothing from each other (I14)
+    // for as long as it takes each to be compared.
+    std::string check_silence();
 
     // REQUIRES: at rest. Shows each owner's records of the oracle's keys to the oracle.
     void inspect_replicas(Oracle& oracle,
                           const std::function<base::NamespaceId(KeyIndex)>& name_space_of);
 
   private:
+    struct Holder {
+        Machine* machine;
+        node::GroupSummary summary;
+        std::vector<node::KeyRecord> records;
+    };
+    using Reports = std::vector<std::pair<Machine*, node::StatusReport>>;
+
+    std::string wait_until_clear(absl::FunctionRef<std::string()> check);
     std::string check();
+    // Of these machines, all of which answer; else why not.
+    std::string ask_status(const std::vector<Machine*>& machines, Reports& reports);
     std::string check_status(Machine& machine, const node::StatusReport& report);
+    static std::string check_equality(const std::string& name, const std::vector<Holder>& holders);
+    static std::string check_frontiers(const std::string& name, const Holder& a, const Holder& b);
+    static std::string check_tree(const std::string& name, const Holder& holder);
+    static std::string check_core(const std::vector<Machine*>& core,
+                                  const std::vector<node::NamespaceInfo>& name_spaces);
     std::string check_disk(Machine& machine);
-    std::string check_rings();
-    std::string check_replicas();
+    std::string check_replicas(const Reports& reports);
     // For people.
     std::string names_of(const std::vector<base::NodeId>& nodes);
     std::string seats_held(base::PartitionId partition);

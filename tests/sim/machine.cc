@@ -1,5 +1,6 @@
 #include "tests/sim/machine.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -7,6 +8,8 @@
 #include "base/check.h"
 
 namespace starling::sim {
+
+using std::chrono::seconds;
 
 namespace {
 
@@ -49,10 +52,12 @@ Machine::Machine(World world, uint32_t number, DeathListener died)
                random_.fork("process"),
                draw_process_faults(world.options.faults, random_.fork("faults"))),
       wall_clock_(world.scheduler, world.started),
-      files_() {
+      files_(),
+      sync_random_(random_.fork("syncs")) {
     wall_clock_.set_drift(process_.faults().drift_per_million);
-    files_.faults().set_hook(
-        [this](env::FileOperation, const std::string& path) { return watch_io(path); });
+    files_.faults().set_hook([this](env::FileOperation operation, const std::string& path) {
+        return watch_io(operation, path);
+    });
     // The first life begins with start().
     process_.crash();
 }
@@ -67,7 +72,9 @@ absl::Status Machine::start(const node::NodeOptions& options) {
     make_life(options);
     absl::Status started = absl::OkStatus();
     // None of the loops runs yet: a start may touch what belongs to any of them.
+    is_starting_ = true;
     world_.scheduler.run_as(process_.owner(), nullptr, [&] { started = life_->node->start(); });
+    is_starting_ = false;
     if (!process_.is_alive()) {
         bury();
         return absl::OkStatus();
@@ -87,6 +94,15 @@ void Machine::crash(env::CrashMode mode) {
     bury();
 }
 
+std::optional<uint64_t> Machine::exit() {
+    STARLING_CHECK(is_up());
+    world_.scheduler.run_as(env::no_owner, nullptr, [this] { life_->node.reset(); });
+    if (!is_up()) return std::nullopt;
+    const uint64_t left_open = files_.open_handles();
+    crash(env::CrashMode::process);
+    return left_open;
+}
+
 void Machine::die_at_io(uint64_t n, env::CrashMode mode) {
     io_until_death_ = n;
     death_mode_ = mode;
@@ -94,7 +110,10 @@ void Machine::die_at_io(uint64_t n, env::CrashMode mode) {
 
 void Machine::damage(FileDamage damage) {
     STARLING_CHECK(!damage_);
-    if (files_.flip_bit(damage.path, damage.offset, damage.bit).ok()) damage_ = std::move(damage);
+    const absl::Status done = damage.is_unreadable
+                                  ? files_.set_readable(damage.path, damage.offset, false)
+                                  : files_.flip_bit(damage.path, damage.offset, damage.bit);
+    if (done.ok()) damage_ = std::move(damage);
 }
 
 void Machine::rot(FileDamage damage) {
@@ -114,7 +133,12 @@ void Machine::repair() {
 }
 
 void Machine::repair(env::SimFileSystem& copy) const {
-    if (damage_) copy.flip_bit(damage_->path, damage_->offset, damage_->bit).IgnoreError();
+    if (!damage_) return;
+    if (damage_->is_unreadable) {
+        copy.set_readable(damage_->path, damage_->offset, true).IgnoreError();
+    } else {
+        copy.flip_bit(damage_->path, damage_->offset, damage_->bit).IgnoreError();
+    }
 }
 
 void Machine::make_life(const node::NodeOptions& options) {
@@ -151,7 +175,14 @@ void Machine::make_life(const node::NodeOptions& options) {
     life_->node = std::make_unique<node::Node>(own, std::move(environment));
 }
 
-absl::Status Machine::watch_io(const std::string& path) {
+absl::Status Machine::watch_io(env::FileOperation operation, const std::string& path) {
+    const bool is_sync =
+        operation == env::FileOperation::sync || operation == env::FileOperation::sync_directory;
+    // A start is no event: nothing that it posts is to come late.
+    if (is_sync && !is_starting_ && sync_time_mean_ > base::Duration::zero()) {
+        process_.take_time(
+            std::min<base::Duration>(sync_random_.exponential(sync_time_mean_), seconds(10)));
+    }
     if (io_until_death_ == 0 || --io_until_death_ > 0) return absl::OkStatus();
     // From here on the node's code runs to the end of its event in a dead process on a dead disk.
     files_.faults().crash_at(1);

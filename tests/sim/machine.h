@@ -58,8 +58,14 @@ class Machine {
     // Dies before the n-th operation on files from now, in this life or during the next start.
     void die_at_io(uint64_t n, env::CrashMode mode);
     void forget_death() { io_until_death_ = 0; }
+    // Ends, once its node has stopped; how many files are open when the node is gone. None when it
+    // died instead of ending. REQUIRES: up.
+    std::optional<uint64_t> exit();
 
-    // The bit reads wrong until it is repaired. REQUIRES: not damaged.
+    // On average, up to 10 s; zero: at once.
+    void set_sync_time(base::Duration mean) { sync_time_mean_ = mean; }
+
+    // It reads wrong, or not at all, until it is repaired. REQUIRES: not damaged.
     void damage(FileDamage damage);
     void repair();
     bool is_damaged() const { return damage_.has_value(); }
@@ -102,7 +108,7 @@ class Machine {
     };
 
     void make_life(const node::NodeOptions& options);
-    absl::Status watch_io(const std::string& path);
+    absl::Status watch_io(env::FileOperation operation, const std::string& path);
     void bury();
 
     const World world_;
@@ -118,6 +124,9 @@ class Machine {
     // 0: never.
     uint64_t io_until_death_ = 0;
     env::CrashMode death_mode_ = env::CrashMode::lost;
+    env::SimRandom sync_random_;
+    base::Duration sync_time_mean_{0};
+    bool is_starting_ = false;
     std::unique_ptr<Life> life_;
 };
 

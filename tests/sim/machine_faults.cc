@@ -174,6 +174,23 @@ class SlowDisk final : public MachineFault {
     env::SimLife life_ = 0;
 };
 
+class SlowSyncs final : public MachineFault {
+  public:
+    using MachineFault::MachineFault;
+    std::string_view name() const override { return "slow syncs"; }
+    std::string begin(env::SimRandom& random, base::Duration) override {
+        hit_ = pick_up(random);
+        if (hit_ == nullptr) return "";
+        const base::Duration mean = random.below(2) == 0
+                                        ? random.between(milliseconds(1), milliseconds(100))
+                                        : random.between(milliseconds(100), seconds(3));
+        hit_->set_sync_time(mean);
+        return fmt::format(
+            "{}, {:.3f} s each", hit_->name(), static_cast<double>(mean.count()) * 1e-9);
+    }
+    void end() override { hit_->set_sync_time(base::Duration::zero()); }
+};
+
 class FullDisk final : public MachineFault {
   public:
     using MachineFault::MachineFault;
@@ -326,6 +343,7 @@ void add_machine_faults(const FaultWorld& world, FaultList& faults) {
     if (on.crashes_at_io) faults.push_back(std::make_unique<CrashAtIo>(world));
     if (on.crashes_of_all) faults.push_back(std::make_unique<CrashOfAll>(world));
     if (on.slow_disks) faults.push_back(std::make_unique<SlowDisk>(world));
+    if (on.slow_syncs) faults.push_back(std::make_unique<SlowSyncs>(world));
     if (on.full_disks) faults.push_back(std::make_unique<FullDisk>(world));
     if (on.failing_syncs) faults.push_back(std::make_unique<FailingSync>(world));
     if (on.failing_io) faults.push_back(std::make_unique<FailingIo>(world));

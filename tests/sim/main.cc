@@ -106,7 +106,9 @@ std::string describe_counts(const RunResult& result) {
     out += fmt::format(
         "\n  crashes {} ({} in recovery), joins {} ({} refused), starts {}; frames sent {}, lost "
         "{}, cut {}, "
-        "replayed {}, reordered {}, corrupted {}; episodes:",
+        "replayed {}, reordered {}, corrupted {}, over capacity {}, held by capacity {}, lost "
+        "half-open "
+        "{}; episodes:",
         result.cluster.crashes,
         result.cluster.crashes_in_recovery,
         result.cluster.joins,
@@ -117,7 +119,10 @@ std::string describe_counts(const RunResult& result) {
         result.network.cut,
         result.network.replays_delivered,
         result.network.reordered,
-        result.network.corrupted);
+        result.network.corrupted,
+        result.network.over_capacity,
+        result.network.held_by_capacity,
+        result.network.lost_half_open);
     for (const auto& [name, count] : result.faults)
         out += fmt::format(" {} {}", name, count);
     out += fmt::format(
@@ -128,6 +133,7 @@ std::string describe_counts(const RunResult& result) {
         result.audit.indexed_dots,
         result.audit.keys_merged,
         result.audit.versions_max);
+    if (!result.core.empty()) out += "\n  " + result.core;
     out += fmt::format("\n  {} events; at rest {:.1f} s after the last fault\n",
                        result.events,
                        in_seconds(result.convergence));

@@ -207,6 +207,25 @@ class Reset final : public WorldFault {
     }
 };
 
+// Where nobody notices: what is sent on a connection that is there gets lost, and new ones work.
+class HalfOpen final : public WorldFault {
+  public:
+    using WorldFault::WorldFault;
+    std::string_view name() const override { return "half-open"; }
+    std::string begin(env::SimRandom& random, base::Duration) override {
+        const MachineList all = shuffled(world_.cluster, random);
+        if (all.size() < 2) return "";
+        const size_t others = 1 + random.below(all.size() - 1);
+        const bool both_ways = random.below(2) == 0;
+        for (size_t i = 1; i <= others; ++i)
+            world_.network.lose_connections(all[0]->address(), all[i]->address(), both_ways);
+        return fmt::format("{} {} {}",
+                           all[0]->name(),
+                           both_ways ? "and" : "to",
+                           names(std::span(all).subspan(1, others)));
+    }
+};
+
 }  // namespace
 
 void add_network_faults(const FaultWorld& world, Links& links, FaultList& faults) {
@@ -217,6 +236,7 @@ void add_network_faults(const FaultWorld& world, Links& links, FaultList& faults
     if (on.clogs) faults.push_back(std::make_unique<Clog>(world, links));
     if (on.swizzles) faults.push_back(std::make_unique<Swizzle>(world, links));
     if (on.resets) faults.push_back(std::make_unique<Reset>(world));
+    if (on.half_open) faults.push_back(std::make_unique<HalfOpen>(world));
 }
 
 }  // namespace starling::sim

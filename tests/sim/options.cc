@@ -19,6 +19,12 @@ namespace {
 
 constexpr uint32_t nodes_max = 9;
 
+// Groups are compared pair by pair: with many of them a small simulation would do little else.
+constexpr uint32_t comparisons_per_second = 40;
+uint32_t comparisons_per_interval(const node::NodeOptions& node) {
+    return node.partition_count * node.seat_count * (node.seat_count - 1);
+}
+
 // Draws of one group of options, from a stream of its own: a new option shifts no other group.
 class Draw {
   public:
@@ -56,7 +62,6 @@ void draw_cluster(RunOptions& options, const Asked& asked) {
     node.engine = "lsm";
     node.partition_count =
         draw.one_of(std::array<uint32_t, 10>{1, 1, 4, 8, 8, 16, 16, 32, 64, 256});
-    // Groups are compared pair by pair: with many of them a small simulation does little else.
     if (options.nodes > 3) node.partition_count = std::min(node.partition_count, 64u);
     node.seat_count = draw.one_of(std::array<uint32_t, 8>{1, 2, 3, 3, 3, 3, 3, 3});
     node.hint_bytes_max = draw.chance(15) ? 0 : draw.chance(20) ? 4096 : 1u << 20;
@@ -70,7 +75,9 @@ void draw_cluster(RunOptions& options, const Asked& asked) {
     node.deadline_limit = node.deadline_max;
     node.hint_after = draw.between(milliseconds(20), milliseconds(400));
     node.hint_interval = draw.between(milliseconds(100), seconds(2));
-    node.entropy_interval = draw.between(seconds(1), seconds(15));
+    node.entropy_interval = std::max<base::Duration>(
+        draw.between(seconds(1), seconds(15)),
+        comparisons_per_interval(node) * seconds(1) / comparisons_per_second);
     node.gossip_probe_interval = draw.between(milliseconds(200), seconds(1));
     node.fills_at_once = draw.one_of(std::array<uint32_t, 3>{1, 2, 8});
     Draw pace(asked.seed, "options: pace of anti-entropy");
@@ -152,6 +159,10 @@ void draw_faults(RunOptions& options) {
     }
     const bool restarts =
         faults.crashes || faults.crashes_at_io || faults.crashes_of_all || faults.stops;
+    Draw late(options.seed, "options: half-open connections, slow syncs, paths that block");
+    for (bool* const on : {&faults.half_open, &faults.slow_syncs})
+        *on = late.chance(percent);
+    faults.weather.waits_for_capacity = late.chance(50);
     faults.wrong_configurations = restarts && more.chance(25);
     faults.crashes_in_recovery =
         (faults.crashes || faults.crashes_at_io || faults.crashes_of_all) && draw.chance(40);
@@ -237,6 +248,7 @@ std::string describe_episodes(const FaultOptions& faults) {
                                    Named{faults.clogs, "clogs"},
                                    Named{faults.swizzles, "swizzles"},
                                    Named{faults.resets, "resets"},
+                                   Named{faults.half_open, "half-open connections"},
                                    Named{faults.clock_jumps, "clock jumps"},
                                    Named{faults.clock_strobes, "clock strobes"},
                                    Named{faults.pauses, "pauses"},
@@ -245,6 +257,7 @@ std::string describe_episodes(const FaultOptions& faults) {
                                    Named{faults.crashes_in_recovery, "crashes in recovery"},
                                    Named{faults.crashes_of_all, "crashes of all"},
                                    Named{faults.slow_disks, "slow disks"},
+                                   Named{faults.slow_syncs, "slow syncs"},
                                    Named{faults.full_disks, "full disks"},
                                    Named{faults.failing_syncs, "failing syncs"},
                                    Named{faults.failing_io, "failing I/O"},
@@ -282,6 +295,7 @@ RunOptions draw_options(const Asked& asked) {
         options.faults.any() && options.nodes >= 3 && options.node.seat_count >= 3 &&
         options.workload.own_quorums == 0 && options.workload.second_namespace_replicas != 1 &&
         Draw(options.seed, "options: rotten tables").chance(50);
+    options.core_phase = Draw(options.seed, "options: core").chance(50);
     // A request must fit into what a shard may have under way: a quarter of its share.
     if (options.workload.nasty_keys) {
         options.node.memory_bytes_max =
@@ -333,8 +347,11 @@ std::string to_string(const RunOptions& options) {
         weather.reorder_per_million,
         weather.corrupt_per_million,
         weather.reset_per_million,
-        weather.capacity_bytes == UINT64_MAX ? "unlimited"
-                                             : fmt::format("{} B", weather.capacity_bytes));
+        weather.capacity_bytes == UINT64_MAX
+            ? "unlimited"
+            : fmt::format("{} B{}",
+                          weather.capacity_bytes,
+                          weather.waits_for_capacity ? ", and then they wait" : ""));
     out += fmt::format(
         "  episodes: {}; one in {:.1f} s, {:.1f} s long, {} at once; drift {} ppm, {} late timers "
         "per million by {:.1f} s\n",

@@ -27,6 +27,7 @@ struct FaultOptions {
     bool clogs = false;                 // 8
     bool swizzles = false;              // 8: clog nodes one by one, free them in another order
     bool resets = false;                // 9
+    bool half_open = false;             // 9: connections that lose all, and nobody is told
     bool clock_jumps = false;           // 12
     bool clock_strobes = false;         // 12
     bool pauses = false;                // 15
@@ -35,6 +36,7 @@ struct FaultOptions {
     bool crashes_in_recovery = false;   // 17
     bool crashes_of_all = false;        // 18
     bool slow_disks = false;            // 21
+    bool slow_syncs = false;            // 21: these alone
     bool full_disks = false;            // 22
     bool failing_io = false;            // 23: some operations of one kind fail
     bool failing_syncs = false;         // 24
@@ -117,6 +119,8 @@ struct RunOptions {
     base::Duration duration = std::chrono::minutes(5);
     // From the end of all faults to equal replicas.
     base::Duration convergence_max = std::chrono::minutes(5);
+    // After the faults a random part of the cluster works on alone, before the rest comes back.
+    bool core_phase = false;
     // One acknowledgement in so many, on average, is looked at on the disks. Opening one costs as
     // much as some hundred events.
     uint32_t audit_interval = 64;

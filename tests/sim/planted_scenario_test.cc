@@ -75,6 +75,10 @@ constexpr auto all_scripts = std::to_array<Scripted>({
     {PlantedBug::removal_ends_above_bottom, "I13", &Script::deleted_keys_are_compacted},
     {PlantedBug::session_token_ignored, "I17", &Script::a_session_reads_where_its_write_is_missing},
     {PlantedBug::mints_over_own_replica, "I15", &Script::a_node_that_missed_a_put_gets_the_next},
+    {PlantedBug::put_waits_for_all, "core", &Script::two_nodes_work_without_the_third},
+    {PlantedBug::equal_replicas_pull, "I14", &Script::a_value_is_deleted},
+    {PlantedBug::hint_budget_ignored, "I18", &Script::a_node_misses_more_than_hints_have_room_for},
+    {PlantedBug::silent_peer_holds_up_others, "core", &Script::a_node_catches_up_without_the_third},
 });
 
 std::string_view name_of(PlantedBug bug) {

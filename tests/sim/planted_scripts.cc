@@ -531,6 +531,43 @@ void Script::a_node_is_cut_off_and_comes_back() {
     heal();
 }
 
+void Script::two_nodes_work_without_the_third() {
+    settle(plain(3, 3));
+    put(1, "v", {.w = 3});
+    simulation_->work_on_core();
+    if (simulation_->verdict().ok()) {
+        EXPECT_NE(simulation_->result().core.find("without"), std::string::npos);
+    }
+}
+
+void Script::a_node_catches_up_without_the_third() {
+    RunOptions options = unaudited(plain(3, 3));
+    options.node.partition_count = 256;
+    options.node.hint_bytes_max = 0;
+    options.workload.keys = 40;
+    form(options);
+    run_for(seconds(60));
+    isolate(3);
+    for (size_t i = 0; i < 40; ++i) {
+        use_key(i);
+        put(1, "v");
+    }
+    only_isolated(1);
+    simulation_->check_core({&machine(2), &machine(3)});
+    heal();
+}
+
+void Script::a_node_misses_more_than_hints_have_room_for() {
+    RunOptions options = plain(3, 3);
+    options.node.hint_bytes_max = 1024;
+    settle(options);
+    isolate(3);
+    for (int i = 0; i < 100; ++i)
+        put(1, "v" + std::to_string(i));
+    run_for(seconds(15));
+    heal();
+}
+
 void Script::a_value_expires() {
     settle(plain(3, 3));
     put(1, "v", {.w = 3, .ttl = seconds(5)});

@@ -66,6 +66,7 @@ class Script : public Scenario {
     void a_node_misses_a_write_and_takes_the_next();
     void a_hint_is_delivered_to_a_holder_that_dies();
     void a_stand_in_meets_the_holder_again();
+    void a_node_misses_more_than_hints_have_room_for();
     void deleted_keys_are_compacted();
     void a_value_is_deleted();
     void a_node_is_cut_off_from_a_put_and_read();
@@ -80,6 +81,8 @@ class Script : public Scenario {
     void a_cluster_grows();
     void a_cluster_with_many_partitions_rests();
     void a_node_is_cut_off_and_comes_back();
+    void two_nodes_work_without_the_third();
+    void a_node_catches_up_without_the_third();
 
   private:
     // As a frame would that the network repeats, through another node.

@@ -80,6 +80,8 @@ Simulation::~Simulation() {
     faults_.reset();
     // Nodes first: they hold the clients' callbacks.
     cluster_.reset();
+    limit_watch_.reset();
+    core_phase_.reset();
     operations_.reset();
     workload_.reset();
     session_users_.reset();
@@ -155,14 +157,20 @@ bool Simulation::form() {
                     audit_->put_acknowledged(by, key, id, quorum, result);
                 }},
         name_spaces_);
-    faults_ = std::make_unique<FaultSchedule>(FaultWorld{.scheduler = scheduler_,
-                                                         .network = network_,
-                                                         .random = random_,
-                                                         .trace = trace_,
-                                                         .options = options_,
-                                                         .cluster = *cluster_,
-                                                         .started = started_});
+    faults_ = std::make_unique<FaultSchedule>(fault_world());
+    limit_watch_ = std::make_unique<LimitWatch>(scheduler_, *cluster_, options_, verdict_);
+    limit_watch_->begin();
     return true;
+}
+
+FaultWorld Simulation::fault_world() {
+    return {.scheduler = scheduler_,
+            .network = network_,
+            .random = random_,
+            .trace = trace_,
+            .options = options_,
+            .cluster = *cluster_,
+            .started = started_};
 }
 
 bool Simulation::find_namespaces() {
@@ -229,11 +237,29 @@ void Simulation::work() {
 RunResult Simulation::run() {
     if (form()) {
         work();
+        if (options_.core_phase && verdict_.ok()) work_on_core();
         if (verdict_.ok()) come_to_rest();
         if (const std::string why = below_floor(); verdict_.ok() && !why.empty())
             verdict_.report("floor", why);
+        if (verdict_.ok()) stop_all();
     }
     return result();
+}
+
+void Simulation::work_on_core() {
+    faults_->end();
+    core_phase_ = std::make_unique<CorePhase>(CorePhase::World{.faults = fault_world(),
+                                                               .verdict = verdict_,
+                                                               .oracle = oracle_,
+                                                               .operations = *operations_,
+                                                               .name_spaces = name_spaces_});
+    core_phase_->run();
+}
+
+void Simulation::check_core(const std::vector<Machine*>& core) {
+    Convergence convergence(scheduler_, *cluster_, options_);
+    const std::string why_not = convergence.wait_for_equality(core, name_spaces_);
+    if (verdict_.ok() && !why_not.empty()) verdict_.report("core", why_not);
 }
 
 void Simulation::come_to_rest() {
@@ -266,6 +292,23 @@ void Simulation::come_to_rest() {
     read_all_back();
     convergence.inspect_replicas(
         oracle_, [this](KeyIndex key) { return operations_->name_space_of(key).id; });
+    if (!verdict_.ok()) return;
+    if (const std::string heard = convergence.check_silence(); !heard.empty())
+        verdict_.report("I14", heard);
+}
+
+void Simulation::stop_all() {
+    constexpr base::Duration for_good = hours(24 * 365);
+    const uint64_t failed_before = cluster_->counts().stops_failed;
+    for (Machine* machine : cluster_->members())
+        cluster_->stop(*machine, for_good);
+    const SimTime patience = scheduler_.now() + options_.node.drain_max + minutes(1);
+    while (cluster_->up_count() > 0 && verdict_.ok() && scheduler_.now() < patience)
+        run_for(milliseconds(100));
+    if (cluster_->up_count() > 0 && verdict_.ok())
+        verdict_.report("I27", fmt::format("{} nodes do not stop", cluster_->up_count()));
+    if (cluster_->counts().stops_failed > failed_before && verdict_.ok())
+        verdict_.report("I27", "a node has stopped with an error");
 }
 
 void Simulation::read_all_back() {
@@ -334,6 +377,7 @@ RunResult Simulation::result() {
     result.digest = scheduler_.digest();
     result.simulated = scheduler_.now();
     result.convergence = convergence_;
+    if (core_phase_ != nullptr) result.core = core_phase_->outcome();
     result.events = scheduler_.events_run();
     result.oracle = oracle_.counts();
     if (audit_ != nullptr) result.audit = audit_->counts();

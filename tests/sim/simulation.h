@@ -1,9 +1,9 @@
 #pragma once
 
-// One run: a cluster, clients and faults from one seed. Four phases: the first nodes come up and
-// form a cluster; clients work while anything may fail and nodes join; faults end and the cluster
-// must come to rest; then all that was acknowledged is asked for again, through every node and on
-// every disk.
+// One run: a cluster, clients and faults from one seed. Phases: the first nodes come up and form a
+// cluster; clients work while anything may fail and nodes join; in some runs a part of the cluster
+// works on alone; faults end and the cluster must come to rest; then all that was acknowledged is
+// asked for again, through every node and on every disk; and all nodes stop.
 
 #include <cstdint>
 #include <map>
@@ -13,10 +13,12 @@
 
 #include "tests/sim/cluster.h"
 #include "tests/sim/convergence.h"
+#include "tests/sim/core_phase.h"
 #include "tests/sim/disk_audit.h"
 #include "tests/sim/editors.h"
 #include "tests/sim/faults.h"
 #include "tests/sim/importer.h"
+#include "tests/sim/limit_watch.h"
 #include "tests/sim/operations.h"
 #include "tests/sim/session_users.h"
 #include "tests/sim/workload.h"
@@ -29,6 +31,8 @@ struct RunResult {
     // True time since the start of the run.
     base::Duration simulated{0};
     base::Duration convergence{0};
+    // What became of the phase of the core; empty: it has none.
+    std::string core;
     uint64_t events = 0;
     OracleCounts oracle;
     DiskAuditCounts audit;
@@ -59,7 +63,7 @@ class Simulation {
     Simulation(const Simulation&) = delete;
     Simulation& operator=(const Simulation&) = delete;
 
-    // All four phases, or up to the first violation.
+    // All phases, or up to the first violation.
     RunResult run();
 
     // For scripted scenarios, in this order: form(), then any of these, then come_to_rest(), then
@@ -74,6 +78,10 @@ class Simulation {
     env::SimScheduler& scheduler() { return scheduler_; }
     Verdict& verdict() { return verdict_; }
     void run_for(base::Duration span);
+    // Ends all faults; a part of the cluster then works on without the rest, which stays away.
+    void work_on_core();
+    // That these become equal while the rest is away.
+    void check_core(const std::vector<Machine*>& core);
     // Ends all faults, waits for rest, reads all back; violations say what was wrong.
     void come_to_rest();
     RunResult result();
@@ -82,10 +90,13 @@ class Simulation {
     // True when the run may go on.
     bool run_until(SimTime end);
     bool find_namespaces();
+    FaultWorld fault_world();
     void work();
     // What the run has done too little of to prove anything; empty: nothing.
     std::string below_floor() const;
     void read_all_back();
+    // In order, and starts none again.
+    void stop_all();
 
     const RunOptions options_;
     const base::WallTime started_;
@@ -104,6 +115,8 @@ class Simulation {
     std::unique_ptr<Editors> editors_;
     std::unique_ptr<Importer> importer_;
     std::unique_ptr<Operations> operations_;
+    std::unique_ptr<CorePhase> core_phase_;
+    std::unique_ptr<LimitWatch> limit_watch_;
     base::Duration convergence_{0};
 };
 

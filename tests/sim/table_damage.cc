@@ -30,8 +30,10 @@ std::optional<FileDamage> find_table_damage(env::SimFileSystem& files,
     const auto size = copy->file_size(path);
     if (!size.ok() || *size == 0) return std::nullopt;
     const uint64_t offset = random.below(*size);
-    return FileDamage{
-        .path = path, .offset = offset, .bit = static_cast<unsigned>(random.below(8))};
+    return FileDamage{.path = path,
+                      .offset = offset,
+                      .bit = static_cast<unsigned>(random.below(8)),
+                      .is_unreadable = random.fork("unreadable", offset).below(3) == 0};
 }
 
 }  // namespace starling::sim

@@ -1,5 +1,6 @@
 #include "node/entropy/entropy.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -499,6 +500,41 @@ TEST_F(EntropyTest, NobodyStaysBehindAPeerThatIsSilentOrGone) {
     EXPECT_TRUE(replicas_[0]->entropy.is_behind(group_a));
     replicas_[0]->entropy.set_peers(group_a, {});
     EXPECT_FALSE(replicas_[0]->entropy.is_behind(group_a));
+}
+
+TEST_F(EntropyTest, APeerThatIsSilentHoldsUpNoComparisonWithOthers) {
+    options_.request_timeout = seconds(2);
+    make(3, 5);
+    std::vector<GroupId> groups;
+    for (uint16_t partition = 0; partition < 60; ++partition) {
+        groups.push_back({.partition = base::PartitionId(partition), .replicas = 3});
+    }
+    Replica& silent = *replicas_[2];
+    silent.filter = [](const peer::EntropyMessage&) { return false; };
+    for (const GroupId group : groups) {
+        for (const auto& replica : replicas_) {
+            std::vector<base::NodeId> others;
+            for (const auto& other : replicas_) {
+                if (other != replica) others.push_back(other->self);
+            }
+            replica->entropy.set_peers(group, others);
+        }
+    }
+    loop_.run_for(seconds(60));
+    for (const GroupId group : groups) {
+        EXPECT_FALSE(replicas_[1]->entropy.is_behind(group)) << "no answer is to be waited for";
+        replicas_[0]->groups.write(group, random_key(), replicas_[0]->actor(), "v", false);
+    }
+    const auto has_all = [&](Replica& replica) {
+        return std::ranges::all_of(groups, [&](GroupId group) {
+            return replica.groups.groups[group].frontier ==
+                   replicas_[0]->groups.groups[group].frontier;
+        });
+    };
+    EXPECT_TRUE(loop_.run_until([&] { return has_all(*replicas_[1]); }, seconds(10)));
+    EXPECT_FALSE(has_all(silent));
+    silent.filter = nullptr;
+    EXPECT_TRUE(loop_.run_until([&] { return has_all(silent); }, seconds(20)));
 }
 
 TEST_F(EntropyTest, ASeatsCopyTakesItsGroupsAndNoOthers) {

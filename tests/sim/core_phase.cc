@@ -1,0 +1,202 @@
+#include "tests/sim/core_phase.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "node/server/inspect.h"
+
+namespace starling::sim {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+namespace {
+
+const env::EventLabel use_label("client.core");
+
+constexpr size_t keys_used = 12;
+constexpr base::Duration placement_max = minutes(1);
+// Of all that is asked of the core together: what a client's link loses is asked again.
+constexpr base::Duration work_max = minutes(1);
+
+}  // namespace
+
+CorePhase::CorePhase(World world)
+    : world_(world),
+      random_(world.faults.random.fork("core")),
+      convergence_(world.faults.scheduler, world.faults.cluster, world.faults.options) {}
+
+CorePhase::~CorePhase() {
+    world_.faults.scheduler.drop_context(this);
+}
+
+void CorePhase::run() {
+    const FaultWorld& faults = world_.faults;
+    if (!wait_for_placement()) {
+        outcome_ = "no core, not all nodes have their seats in time";
+        return;
+    }
+    take_away(find_holders());
+    if (away_.empty()) {
+        outcome_ = "no core, no node can be spared";
+        return;
+    }
+    outcome_ = fmt::format("a core of {}, without {}", names(core_), names(away_));
+    faults.trace.add("{}", outcome_);
+    run_for(random_.between(base::Duration::zero(), seconds(30)));
+    for (const auto& machine : faults.cluster.machines())
+        machine->wall_clock().correct(faults.started);
+    work();
+    if (!world_.verdict.ok()) return;
+    if (const std::string why_not = convergence_.wait_for_equality(core_, world_.name_spaces);
+        world_.verdict.ok() && !why_not.empty()) {
+        world_.verdict.report(
+            "core",
+            fmt::format("{} are not equal {:.0f} s after {} went: {}",
+                        names(core_),
+                        static_cast<double>(convergence_.elapsed().count()) * 1e-9,
+                        names(away_),
+                        why_not));
+    }
+}
+
+bool CorePhase::wait_for_placement() {
+    const Cluster& cluster = world_.faults.cluster;
+    const SimTime patience = world_.faults.scheduler.now() + placement_max;
+    while (world_.verdict.ok() && world_.faults.scheduler.now() < patience) {
+        run_for(seconds(2));
+        // A disk that is not whole is set right by others, maybe by all of them.
+        const bool is_sound = std::ranges::none_of(cluster.machines(), [](const auto& machine) {
+            return machine->is_up() && (machine->node().is_healing() ||
+                                        (machine->is_damaged() && !machine->is_healed()));
+        });
+        if (is_sound && cluster.is_complete() && convergence_.check_rings().empty()) return true;
+    }
+    return false;
+}
+
+CorePhase::Holders CorePhase::find_holders() const {
+    Holders holders;
+    for (Machine* machine : world_.faults.cluster.members()) {
+        node::ShardInspection inside;
+        machine->node().inspect(inside);
+        for (const node::HeldSeat& held : inside.held) {
+            if (machine->node().is_refilling(held.partition)) continue;
+            auto& of_partition = holders[held.partition];
+            of_partition.resize(world_.faults.options.node.seat_count);
+            of_partition[held.seat.raw()] = machine;
+        }
+    }
+    return holders;
+}
+
+bool CorePhase::has_quorums(const Holders& holders, const MachineList& away) const {
+    return holders.size() == world_.faults.options.node.partition_count &&
+           std::ranges::all_of(holders, [&](const auto& entry) {
+               return std::ranges::all_of(world_.name_spaces, [&](const auto& name_space) {
+                   const uint32_t quorum =
+                       std::max(name_space.read_quorum, name_space.write_quorum);
+                   uint32_t seats = 0;
+                   std::set<Machine*> nodes;
+                   std::set<Machine*> all_nodes;
+                   for (uint32_t seat = 0; seat < name_space.replicas; ++seat) {
+                       Machine* const holder = entry.second[seat];
+                       if (holder == nullptr) continue;
+                       all_nodes.insert(holder);
+                       if (std::ranges::find(away, holder) != away.end()) continue;
+                       nodes.insert(holder);
+                       ++seats;
+                   }
+                   return seats >= quorum &&
+                          nodes.size() >= std::min<size_t>(quorum, all_nodes.size());
+               });
+           });
+}
+
+void CorePhase::take_away(const Holders& holders) {
+    const FaultWorld& faults = world_.faults;
+    for (Machine* machine : shuffled(faults.cluster, random_)) {
+        if (!faults.cluster.is_member(*machine)) continue;
+        away_.push_back(machine);
+        if (has_quorums(holders, away_)) continue;
+        away_.pop_back();
+        core_.push_back(machine);
+    }
+    const bool is_cut_off = random_.below(2) == 0;
+    for (Machine* machine : away_) {
+        if (!is_cut_off) {
+            faults.cluster.crash(
+                *machine, static_cast<env::CrashMode>(random_.below(4)), hours(24 * 365));
+            continue;
+        }
+        for (const auto& other : faults.cluster.machines()) {
+            if (other.get() == machine) continue;
+            faults.network.cut(machine->address(), other->address());
+            faults.network.cut(other->address(), machine->address());
+        }
+    }
+}
+
+void CorePhase::work() {
+    const FaultOptions& on = world_.faults.options.faults;
+    const bool has_wrong_clocks = on.clock_jumps || on.clock_strobes;
+    for (size_t i = 0; i < keys_used; ++i) {
+        const KeyIndex key = Oracle::nth_key(random_.below(world_.oracle.key_count()));
+        // Frames that come late may keep a node fenced for minutes.
+        if (has_wrong_clocks &&
+            world_.oracle.key(key).policy == node::ConflictPolicy::last_write_wins) {
+            continue;
+        }
+        ++unused_;
+        use(key);
+    }
+    const env::SimScheduler& scheduler = world_.faults.scheduler;
+    const SimTime patience = scheduler.now() + work_max;
+    while (unused_ > 0 && scheduler.now() < patience && world_.verdict.ok())
+        run_for(milliseconds(100));
+    if (unused_ == 0 || !world_.verdict.ok()) return;
+    world_.verdict.report("core",
+                          fmt::format("{} have not answered all that they were asked, without {}",
+                                      names(core_),
+                                      names(away_)));
+    world_.operations.close();
+}
+
+void CorePhase::use(KeyIndex key) {
+    world_.operations.read(
+        {.key = key, .tries_max = 1, .through = pick()}, [this, key](ReadOutcome read) {
+            if (!read.status.ok()) return use_again(key);
+            PutPlan put{.key = key,
+                        .value = fmt::format("of the core {}", ++serial_),
+                        .replaces = Replaces::seen,
+                        .context = std::move(read.context),
+                        .tries_max = 1,
+                        .through = pick()};
+            world_.operations.put(std::move(put), [this, key](const PutOutcome& outcome) {
+                if (!outcome.status.ok()) return use_again(key);
+                --unused_;
+            });
+        });
+}
+
+void CorePhase::use_again(KeyIndex key) {
+    world_.faults.scheduler.schedule_after(
+        milliseconds(200),
+        {.owner = env::no_owner, .context = this, .label = &use_label, .task = [this, key] {
+             use(key);
+         }});
+}
+
+void CorePhase::run_for(base::Duration span) {
+    env::SimScheduler& scheduler = world_.faults.scheduler;
+    const SimTime end = scheduler.now() + span;
+    while (scheduler.now() < end && world_.verdict.ok())
+        scheduler.run_until(std::min(end, scheduler.now() + milliseconds(100)));
+}
+
+}  // namespace starling::sim

@@ -1,0 +1,78 @@
+#include "tests/sim/limit_watch.h"
+
+#include <fmt/format.h>
+
+namespace starling::sim {
+
+using std::chrono::seconds;
+
+namespace {
+
+const env::EventLabel look_label("sim.limit watch");
+
+constexpr base::Duration look_again_after = seconds(10);
+
+// One that is larger than its whole share passes all the same, beside the others.
+uint64_t request_bytes_max(const WorkloadOptions& workload) {
+    return (workload.nasty_values ? (1u << 20) + 1 : 100u) +
+           (workload.nasty_keys ? 64u << 10 : 100u) + 1024;
+}
+
+}  // namespace
+
+LimitWatch::LimitWatch(env::SimScheduler& scheduler,
+                       Cluster& cluster,
+                       const RunOptions& options,
+                       Verdict& verdict)
+    : scheduler_(scheduler), cluster_(cluster), options_(options), verdict_(verdict) {}
+
+LimitWatch::~LimitWatch() {
+    scheduler_.drop_context(this);
+}
+
+void LimitWatch::begin() {
+    scheduler_.schedule_after(
+        look_again_after,
+        {.owner = env::no_owner, .context = this, .label = &look_label, .task = [this] {
+             look();
+             begin();
+         }});
+}
+
+void LimitWatch::look() {
+    for (const auto& machine : cluster_.machines()) {
+        if (!machine->is_up()) continue;
+        machine->node().status([this, &asked = *machine](const auto& report) {
+            if (report.ok()) check(asked, *report);
+        });
+    }
+}
+
+void LimitWatch::check(const Machine& machine, const node::StatusReport& report) {
+    for (const node::MemoryShare& share : report.memory) {
+        // What an engine needs for open tables and the batch that fills a memtable comes on top.
+        if (share.what == "memtables and block cache") continue;
+        // A record of another node's write has all of its siblings.
+        const bool is_of_records = share.what != "requests under way";
+        if (is_of_records && options_.workload.nasty_values) continue;
+        const uint64_t piece = is_of_records ? 64 * request_bytes_max(options_.workload)
+                                             : request_bytes_max(options_.workload);
+        if (share.bytes_used > share.bytes_max + options_.shards * piece) {
+            verdict_.report("I18",
+                            fmt::format("{} holds {} bytes of {}, and may hold {}",
+                                        machine.name(),
+                                        share.bytes_used,
+                                        share.what,
+                                        share.bytes_max));
+        }
+    }
+    if (report.hint_bytes > options_.node.hint_bytes_max) {
+        verdict_.report("I18",
+                        fmt::format("{} has {} bytes of hints, and may have {}",
+                                    machine.name(),
+                                    report.hint_bytes,
+                                    options_.node.hint_bytes_max));
+    }
+}
+
+}  // namespace starling::sim
