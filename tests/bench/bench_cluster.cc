@@ -16,12 +16,16 @@ namespace starling::bench {
 
 namespace {
 
-bool all_seats_are_placed(v1::Admin::Stub& admin) {
+// Unless configured otherwise.
+constexpr int seat_count = 3;
+
+bool all_seats_are_placed(v1::Admin::Stub& admin, int nodes) {
     grpc::ClientContext context;
     v1::StatusRequest request;
     v1::StatusResponse response;
-    return admin.Status(&context, request, &response).ok() && response.members_size() == 3 &&
-           response.partitions_short_of_copies() == 0 && response.seats_filling() == 0;
+    return admin.Status(&context, request, &response).ok() && response.members_size() == nodes &&
+           (response.partitions_short_of_copies() == 0 || nodes < seat_count) &&
+           response.seats_filling() == 0;
 }
 
 }  // namespace
@@ -45,11 +49,14 @@ void wait_until(const std::string& what, const std::function<bool()>& condition)
     }
 }
 
-Cluster start_starling(const std::string& starlingd, const std::string& folder, int base_port) {
+Cluster start_starling(const std::string& starlingd,
+                       const std::string& folder,
+                       int base_port,
+                       int nodes) {
     Cluster cluster;
     std::ofstream(folder + "/secret") << "0123456789abcdef0123456789abcdef\n";
     std::filesystem::permissions(folder + "/secret", std::filesystem::perms(0600));
-    for (int node = 0; node < 3; ++node) {
+    for (int node = 0; node < nodes; ++node) {
         const std::string config = fmt::format("{}/node{}.toml", folder, node);
         std::ofstream(config) << fmt::format(
             "cluster_secret_file = \"{0}/secret\"\nclient_address = "
@@ -66,7 +73,7 @@ Cluster start_starling(const std::string& starlingd, const std::string& folder, 
             std::vector<std::string>{starlingd, "--config-path", config},
             fmt::format("{}/log{}", folder, node)));
     }
-    for (int node = 0; node < 3; ++node) {
+    for (int node = 0; node < nodes; ++node) {
         const auto channel = grpc::CreateChannel(cluster.addresses[static_cast<size_t>(node)],
                                                  grpc::InsecureChannelCredentials());
         v1::Admin::Stub admin(channel);
@@ -90,7 +97,7 @@ Cluster start_starling(const std::string& starlingd, const std::string& folder, 
     }
     v1::Admin::Stub admin(
         grpc::CreateChannel(cluster.addresses[0], grpc::InsecureChannelCredentials()));
-    wait_until("all seats are placed", [&] { return all_seats_are_placed(admin); });
+    wait_until("all seats are placed", [&] { return all_seats_are_placed(admin, nodes); });
     return cluster;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// Three nodes on loopback, as processes of a benchmark.
+// Nodes on loopback, as processes of a benchmark.
 
 #include <functional>
 #include <memory>
@@ -22,8 +22,11 @@ struct Cluster {
 // Ends the program after a minute.
 void wait_until(const std::string& what, const std::function<bool()>& condition);
 
-// One cluster of three with all seats placed; folders, logs and configurations lie in `folder`.
-// Ports: `base_port` + node for clients, 10 more for peers, 20 more for HTTP.
-Cluster start_starling(const std::string& starlingd, const std::string& folder, int base_port);
+// One cluster with all seats placed; folders, logs and configurations lie in `folder`. Ports:
+// `base_port` + node for clients, 10 more for peers, 20 more for HTTP.
+Cluster start_starling(const std::string& starlingd,
+                       const std::string& folder,
+                       int base_port,
+                       int nodes = 3);
 
 }  // namespace starling::bench

@@ -1,6 +1,7 @@
 #include "tests/bench/closed_loop.h"
 
 #include <algorithm>
+#include <unordered_map>
 
 #include <fmt/format.h>
 
@@ -16,6 +17,13 @@ double percentile(const std::vector<float>& sorted, double part) {
     }
     const auto index = static_cast<size_t>(part * static_cast<double>(sorted.size() - 1));
     return static_cast<double>(sorted[index]);
+}
+
+void note_latencies(std::vector<float>& latencies, LoadResult& result) {
+    std::sort(latencies.begin(), latencies.end());
+    result.p50 = percentile(latencies, 0.5);
+    result.p99 = percentile(latencies, 0.99);
+    result.p999 = percentile(latencies, 0.999);
 }
 
 // What is sent and what counts, by the time and the number of the call.
@@ -78,10 +86,7 @@ LoadResult run(uint32_t clients, const Plan& plan, const CallFactory& make_call)
     queue.Shutdown();
     while (queue.Next(&tag, &ok)) {
     }
-    std::sort(latencies.begin(), latencies.end());
-    result.p50 = percentile(latencies, 0.5);
-    result.p99 = percentile(latencies, 0.99);
-    result.p999 = percentile(latencies, 0.999);
+    note_latencies(latencies, result);
     return result;
 }
 
@@ -110,6 +115,71 @@ LoadResult run_counted(uint32_t clients, uint64_t count, const CallFactory& make
             make_call);
     result.seconds = std::chrono::duration<double>(SteadyClock::now() - begin).count();
     return result;
+}
+
+std::vector<LoadResult> run_open_loop(double per_second,
+                                      std::chrono::milliseconds duration,
+                                      const std::vector<CallFactory>& kinds,
+                                      const std::function<size_t(uint64_t number)>& kind_of) {
+    struct Sent {
+        std::unique_ptr<Call> call;
+        size_t kind = 0;
+        SteadyClock::time_point due;
+    };
+    grpc::CompletionQueue queue;
+    std::unordered_map<Call*, Sent> sent;
+    std::vector<std::vector<std::unique_ptr<Call>>> free(kinds.size());
+    std::vector<LoadResult> results(kinds.size());
+    std::vector<std::vector<float>> latencies(kinds.size());
+    uint32_t made = 0;
+    uint64_t number = 0;
+    const auto begin = SteadyClock::now();
+    const auto count_from = begin + duration / 5;
+    const auto end = count_from + duration;
+    const auto due_at = [&](uint64_t call) {
+        return begin + std::chrono::duration_cast<SteadyClock::duration>(
+                           std::chrono::duration<double>(static_cast<double>(call) / per_second));
+    };
+    while (due_at(number) < end || !sent.empty()) {
+        for (; due_at(number) < std::min(end, SteadyClock::now()); ++number) {
+            Sent next{.call = nullptr, .kind = kind_of(number), .due = due_at(number)};
+            auto& of_kind = free[next.kind];
+            if (of_kind.empty()) {
+                next.call = kinds[next.kind](made++);
+            } else {
+                next.call = std::move(of_kind.back());
+                of_kind.pop_back();
+            }
+            Call* const call = next.call.get();
+            sent.emplace(call, std::move(next));
+            call->send(queue, number);
+        }
+        void* tag = nullptr;
+        bool ok = false;
+        const auto wake = std::chrono::system_clock::now() + (due_at(number) - SteadyClock::now());
+        if (queue.AsyncNext(&tag, &ok, wake) != grpc::CompletionQueue::GOT_EVENT) {
+            continue;
+        }
+        auto answered = sent.extract(static_cast<Call*>(tag));
+        Sent& call = answered.mapped();
+        const auto now = SteadyClock::now();
+        if (call.due >= count_from) {
+            if (ok && call.call->succeeded()) {
+                ++results[call.kind].succeeded;
+                latencies[call.kind].push_back(
+                    std::chrono::duration<float, std::micro>(now - call.due).count());
+            } else {
+                ++results[call.kind].failed;
+            }
+        }
+        free[call.kind].push_back(std::move(call.call));
+    }
+    queue.Shutdown();
+    for (size_t kind = 0; kind < kinds.size(); ++kind) {
+        results[kind].seconds = std::chrono::duration<double>(duration).count();
+        note_latencies(latencies[kind], results[kind]);
+    }
+    return results;
 }
 
 std::vector<std::shared_ptr<grpc::Channel>> open_channels(const std::vector<std::string>& addresses,

@@ -1,7 +1,8 @@
 #pragma once
 
-// A closed loop of clients: each sends its next call when its last was answered. All run on one
-// thread over one completion queue, so that the load costs little beside what it measures.
+// A closed loop of clients, each of which sends its next call when its last was answered, or an
+// open one. All run on one thread over one completion queue, so that the load costs little beside
+// what it measures.
 
 #include <chrono>
 #include <cstdint>
@@ -44,6 +45,13 @@ LoadResult run_closed_loop(uint32_t clients,
 
 // Sends `count` calls.
 LoadResult run_counted(uint32_t clients, uint64_t count, const CallFactory& make_call);
+
+// Sends so many calls per second at their times, whether earlier ones were answered or not, after a
+// warm-up as above; a latency counts from when its call was due. Of each kind of call.
+std::vector<LoadResult> run_open_loop(double per_second,
+                                      std::chrono::milliseconds duration,
+                                      const std::vector<CallFactory>& kinds,
+                                      const std::function<size_t(uint64_t number)>& kind_of);
 
 // As many channels as asked for to each address, each with a connection of its own.
 std::vector<std::shared_ptr<grpc::Channel>> open_channels(const std::vector<std::string>& addresses,

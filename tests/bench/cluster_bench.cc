@@ -21,6 +21,9 @@ namespace {
 
 constexpr uint64_t key_space = 100'000;
 constexpr size_t value_bytes = 256;
+// Of Oxia's perf tool.
+constexpr uint64_t perf_key_space = 1000;
+constexpr size_t perf_value_bytes = 128;
 constexpr uint32_t channels_per_node = 2;
 
 using Channels = std::vector<std::shared_ptr<grpc::Channel>>;
@@ -50,13 +53,14 @@ class UnaryCall final : public Call {
     grpc::Status status_;
 };
 
-struct StarlingPut {
+template <uint64_t keys, size_t bytes>
+struct StarlingPutOf {
     using Stub = v1::KV::Stub;
     using Request = v1::PutRequest;
     using Response = v1::WriteResponse;
     static void fill(Request& request, uint64_t number) {
-        request.set_key(bench_key(number % key_space));
-        request.set_value(std::string(value_bytes, 'v'));
+        request.set_key(bench_key(number % keys));
+        request.set_value(std::string(bytes, 'v'));
     }
     static auto start(Stub& stub,
                       grpc::ClientContext& context,
@@ -66,12 +70,15 @@ struct StarlingPut {
     }
 };
 
-struct StarlingGet {
+using StarlingPut = StarlingPutOf<key_space, value_bytes>;
+
+template <uint64_t keys>
+struct StarlingGetOf {
     using Stub = v1::KV::Stub;
     using Request = v1::GetRequest;
     using Response = v1::GetResponse;
     static void fill(Request& request, uint64_t number) {
-        request.set_key(bench_key(number % key_space));
+        request.set_key(bench_key(number % keys));
     }
     static auto start(Stub& stub,
                       grpc::ClientContext& context,
@@ -80,6 +87,8 @@ struct StarlingGet {
         return stub.AsyncGet(&context, request, &queue);
     }
 };
+
+using StarlingGet = StarlingGetOf<key_space>;
 
 struct EtcdPut {
     using Stub = etcdserverpb::KV::Stub;
@@ -184,6 +193,36 @@ LoadResult measure(const Cluster& cluster,
     return result;
 }
 
+// The work of Oxia's perf tool: one node, 80 % reads, and no call waits for another.
+void measure_open_loop(const std::string& starlingd,
+                       const std::string& folder,
+                       int base_port,
+                       double per_second,
+                       std::chrono::seconds duration) {
+    const Cluster one = start_starling(starlingd, folder, base_port, 1);
+    const Channels channels = open_channels(one.addresses, channels_per_node);
+    using Put = UnaryCall<StarlingPutOf<perf_key_space, perf_value_bytes>>;
+    using Get = UnaryCall<StarlingGetOf<perf_key_space>>;
+    const std::vector<CallFactory> kinds = {
+        [&](uint32_t call) { return std::make_unique<Put>(channels[call % channels.size()]); },
+        [&](uint32_t call) { return std::make_unique<Get>(channels[call % channels.size()]); }};
+    run_counted(16, perf_key_space, kinds[0]);
+    const auto kind_of = [](uint64_t number) { return size_t{number % 5 == 0 ? 0u : 1u}; };
+    const std::vector<LoadResult> results = run_open_loop(per_second, duration, kinds, kind_of);
+    for (const size_t kind : {0u, 1u}) {
+        const LoadResult& result = results[kind];
+        fmt::print(
+            "one node, {:.0f} calls/s, {:<6} {:>9.0f}/s  p50 {:>8.0f} us  p99 {:>8.0f} us  failed "
+            "{}\n",
+            per_second,
+            kind == 0 ? "writes" : "reads",
+            result.per_second(),
+            result.p50,
+            result.p99,
+            result.failed);
+    }
+}
+
 }  // namespace
 }  // namespace starling::bench
 
@@ -201,7 +240,11 @@ int main(int argc, char** argv) {
     app.add_option("--clients", client_counts, "numbers of clients")->delimiter(',');
     app.add_option("--seconds", seconds, "length of a measurement");
     app.add_option("--rounds", rounds, "how often each is measured, the systems in turn");
+    double open_loop = 0;
     app.add_option("--base-port", base_port, "first of the ports used");
+    app.add_option("--open-loop",
+                   open_loop,
+                   "instead: so many calls per second to one node, as Oxia's perf tool sends them");
     CLI11_PARSE(app, argc, argv);
 
     std::string folder = std::filesystem::temp_directory_path() / "starling-bench-XXXXXX";
@@ -209,7 +252,9 @@ int main(int argc, char** argv) {
         std::perror(folder.c_str());
         return 1;
     }
-    {
+    if (open_loop > 0) {
+        measure_open_loop(starlingd, folder, base_port, open_loop, std::chrono::seconds(seconds));
+    } else {
         const Cluster starling = start_starling(starlingd, folder, base_port);
         std::optional<Cluster> peer;
         if (!etcd.empty()) {
