@@ -46,6 +46,7 @@ inline constexpr std::string_view quorum_not_reached = "quorum_not_reached";
 inline constexpr std::string_view no_owner = "no_owner";
 inline constexpr std::string_view deadline = "deadline";
 inline constexpr std::string_view overloaded = "overloaded";
+inline constexpr std::string_view written_too_often = "written_too_often";
 inline constexpr std::string_view too_many_siblings = "too_many_siblings";
 inline constexpr std::string_view disk_full = "disk_full";
 inline constexpr std::string_view read_only = "read_only";

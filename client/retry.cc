@@ -30,7 +30,8 @@ bool is_passing(const absl::Status& status) {
                absl::IsCancelled(status);
     }
     return why == reason::quorum_not_reached || why == reason::no_owner ||
-           why == reason::stopping || why == reason::deadline || why == reason::overloaded;
+           why == reason::stopping || why == reason::deadline || why == reason::overloaded ||
+           why == reason::written_too_often;
 }
 
 }  // namespace

@@ -17,7 +17,8 @@ int exit_code_of(const absl::Status& status) {
     if (why == base::reason::key_not_found) {
         return exit_not_found;
     }
-    if (why == base::reason::overloaded || why == base::reason::disk_full) {
+    if (why == base::reason::overloaded || why == base::reason::written_too_often ||
+        why == base::reason::disk_full) {
         return exit_try_later;
     }
     switch (status.code()) {

@@ -218,8 +218,9 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
         if (local.gone.size() >= context_.options.gone_max) {
             STARLING_MARK(put_key_written_too_often);
             return base::make_error(absl::StatusCode::kResourceExhausted,
-                                    base::reason::overloaded,
-                                    "this key was written too often within the request window");
+                                    base::reason::written_too_often,
+                                    "this key was written too often since its holders last heard "
+                                    "of one another");
         }
         NewWrite write{
             .dot = {.actor = context_.actor, .sequence = context_.store.upcoming_sequence(group_)},

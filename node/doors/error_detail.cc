@@ -40,6 +40,9 @@ uint32_t advice_ms(const std::string& why) {
     if (why == reason::overloaded) {
         return 100;
     }
+    if (why == reason::written_too_often) {
+        return 1000;
+    }
     if (why == reason::no_owner || why == reason::quorum_not_reached) {
         return 250;
     }

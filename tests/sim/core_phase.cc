@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "base/error.h"
+#include "base/mark.h"
 #include "node/server/inspect.h"
 
 namespace starling::sim {
@@ -178,7 +180,11 @@ void CorePhase::use(KeyIndex key) {
                         .tries_max = 1,
                         .through = pick()};
             world_.operations.put(std::move(put), [this, key](const PutOutcome& outcome) {
-                if (!outcome.status.ok()) return use_again(key);
+                // Its record can forget no request while one of its owners is away.
+                const bool is_full =
+                    base::reason_of(outcome.status) == base::reason::written_too_often;
+                if (!outcome.status.ok() && !is_full) return use_again(key);
+                if (is_full) STARLING_MARK(core_key_written_too_often);
                 --unused_;
             });
         });

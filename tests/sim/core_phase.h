@@ -46,7 +46,8 @@ class CorePhase {
     bool has_quorums(const Holders& holders, const MachineList& away) const;
     void take_away(const Holders& holders);
     void work();
-    // Reads the key and writes over what was read, until both have worked.
+    // Reads the key and writes over what was read, until both have worked, or the key takes no more
+    // writes.
     void use(KeyIndex key);
     void use_again(KeyIndex key);
     Machine* pick() { return core_[random_.below(core_.size())]; }

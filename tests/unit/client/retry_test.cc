@@ -45,6 +45,7 @@ TEST_F(RetryCoreTest, PassingReasonsAreTriedAgainAndOthersNot) {
     EXPECT_TRUE(repeats(base::reason::stopping, Code::kUnavailable));
     EXPECT_TRUE(repeats(base::reason::deadline, Code::kDeadlineExceeded));
     EXPECT_TRUE(repeats(base::reason::overloaded, Code::kResourceExhausted));
+    EXPECT_TRUE(repeats(base::reason::written_too_often, Code::kResourceExhausted));
     EXPECT_TRUE(repeats("", Code::kUnavailable));
     EXPECT_TRUE(repeats("", Code::kCancelled)) << "the server ended";
     EXPECT_FALSE(repeats("", Code::kInternal));

@@ -129,6 +129,24 @@ TEST_F(CoordinatorTest, ManySmallRequestsMeetTheMemoryLimitToo) {
     EXPECT_EQ(small.coordinator.inflight_bytes(), 0u);
 }
 
+TEST_F(CoordinatorTest, AKeyThatRemembersAsManyRequestsAsItMayTakesNoWriteUntilItForgets) {
+    CoordinatorOptions options;
+    options.gone_max = 3;
+    CoordinatorRig small(3, true, options);
+    for (int i = 0; i < 4; ++i) {
+        small.put_everywhere("k", "value");
+    }
+    ASSERT_EQ(small.stored("k")->gone.size(), 3u);
+    const size_t batches = small.store_rig.engine.batches.size();
+    const auto outcome = small.put_blind("k", "one more");
+    small.settle();
+    ASSERT_TRUE(outcome->result.has_value());
+    EXPECT_EQ(base::reason_of(outcome->result->status()), base::reason::written_too_often);
+    EXPECT_EQ(small.store_rig.engine.batches.size(), batches);
+    EXPECT_EQ(small.stored("k")->siblings.front().value, "value");
+    small.put_everywhere("another", "value");
+}
+
 TEST_F(CoordinatorTest, ANodeThatStopsTakesNoNewRequest) {
     rig.coordinator.stop_accepting();
     const auto outcome = rig.get("k");

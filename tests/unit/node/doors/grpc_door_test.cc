@@ -274,6 +274,7 @@ TEST_F(GrpcDoorTest, EachErrorOfTheNodeReachesTheClientWithItsReason) {
         {absl::StatusCode::kUnavailable, reason::no_owner, false},
         {absl::StatusCode::kDeadlineExceeded, reason::deadline, true},
         {absl::StatusCode::kResourceExhausted, reason::overloaded, false},
+        {absl::StatusCode::kResourceExhausted, reason::written_too_often, false},
         {absl::StatusCode::kResourceExhausted, reason::too_many_siblings, false},
         {absl::StatusCode::kResourceExhausted, reason::disk_full, false},
         {absl::StatusCode::kFailedPrecondition, reason::read_only, false},
