@@ -88,7 +88,8 @@ absl::StatusOr<std::optional<Dot>> read_cursor(std::string_view bytes) {
 
 void put_missing(const MissingPage& page, peer::EntropyMissing& out) {
     page.frontier.encode(*out.mutable_frontier());
-    for (const IndexedDot& indexed : page.dots) {
+    out.mutable_keys()->Add(page.dots.keys.begin(), page.dots.keys.end());
+    for (const IndexedDots::Entry& indexed : page.dots.entries) {
         peer::EntropyIndexedDot& added = *out.add_dots();
         put_dot(*added.mutable_dot(), indexed.dot);
         added.set_key(indexed.key);
@@ -102,12 +103,15 @@ absl::StatusOr<MissingPage> read_missing(const peer::EntropyMissing& in) {
     STARLING_ASSIGN_OR_RETURN(page.frontier, read_frontier(in.frontier()));
     STARLING_ASSIGN_OR_RETURN(page.records, read_records(in.records()));
     page.has_more = in.has_more();
+    page.dots.keys.assign(in.keys().begin(), in.keys().end());
+    const bool are_keys = std::ranges::all_of(
+        page.dots.keys, [](const auto& key) { return key.size() >= group_key_bytes_min; });
     for (const peer::EntropyIndexedDot& entry : in.dots()) {
         STARLING_ASSIGN_OR_RETURN(const std::optional<Dot> dot, read_cursor(entry.dot()));
-        if (!dot.has_value() || entry.key().size() < group_key_bytes_min) {
+        if (!dot.has_value() || entry.key() >= page.dots.keys.size() || !are_keys) {
             return absl::InvalidArgumentError("an indexed dot that does not decode");
         }
-        page.dots.push_back({.dot = *dot, .key = entry.key()});
+        page.dots.entries.push_back({.dot = *dot, .key = entry.key()});
     }
     return page;
 }

@@ -41,6 +41,8 @@ class EntropyHost {
                           base::NodeId from,
                           const Frontier& frontier,
                           const peer::EntropyReport& report) = 0;
+    // A report of `from` is worth a comparison of replicas that are in step.
+    virtual bool awaits_report(GroupId group, base::NodeId from) = 0;
     // The answer to EntropyHintsAsk; and what a member answered.
     virtual void hints_gone(GroupId group, HintsGoneDone done) = 0;
     virtual void told_hints_gone(GroupId group,

@@ -178,7 +178,8 @@ void Scheduler::compare(const Key& key) {
     Pair& pair = pairs_.at(key);
     const bool is_as_it_was = pair.equal_at_change == runtime_.groups.change_count(key.first);
     if (!pair.is_dirty && is_as_it_was &&
-        runtime_.loop.now() - pair.equal_at < runtime_.options.interval) {
+        runtime_.loop.now() - pair.equal_at < runtime_.options.interval &&
+        !runtime_.host.awaits_report(key.first, key.second)) {
         return plan(key, pair, jittered(runtime_.options.active_interval));
     }
     running_.insert(key.second);

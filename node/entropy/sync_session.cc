@@ -50,20 +50,19 @@ void SyncSession::on_missing(const peer::EntropyMissing& message) {
     if (!page.ok()) return finish(page.status());
     // Ascending, so that the paging ends.
     const absl::StatusOr<std::optional<Dot>> after = read_cursor(after_dot_);
+    const std::vector<IndexedDots::Entry>& dots = page->dots.entries;
     const bool advances =
-        std::is_sorted(
-            page->dots.begin(), page->dots.end(), [](auto& a, auto& b) { return a.dot < b.dot; }) &&
-        (page->dots.empty() || !after.ok() || !after->has_value() ||
-         **after < page->dots.front().dot);
-    if (!advances || (page->has_more && page->dots.empty())) {
+        std::is_sorted(dots.begin(), dots.end(), [](auto& a, auto& b) { return a.dot < b.dot; }) &&
+        (dots.empty() || !after.ok() || !after->has_value() || **after < dots.front().dot);
+    if (!advances || (page->has_more && dots.empty())) {
         return finish(absl::InvalidArgumentError("a page of missing writes that does not advance"));
     }
     if (after_dot_.empty()) {
         // The first: later ones may have dots of which the pages before do not speak.
         theirs_ = std::move(page->frontier);
     }
-    if (!page->dots.empty()) {
-        after_dot_ = encode(page->dots.back().dot);
+    if (!dots.empty()) {
+        after_dot_ = encode(dots.back().dot);
     }
     count_pulled(message.records());
     runtime_.groups.merge_records(

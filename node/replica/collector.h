@@ -30,23 +30,35 @@ class Collector {
     void stop();
 
     uint64_t collected() const { return collected_; }
-    // Of the tombstones of the group that the last pass had to leave, when the oldest one's request
-    // was created (Unix ms); 0: it left none.
+    // Of the tombstones of the group that passes had to leave, when the oldest one's request was
+    // created (Unix ms); 0: they left none.
     uint64_t oldest_left_ms(GroupId group) const;
 
   private:
-    // The last pass over a group.
-    struct Pass {
+    // What the passes over a group have seen.
+    struct Passes {
+        // In the last one.
         Frontier stable;
         uint64_t forget_before_ms = 0;
+        bool has_failed = false;
+        // In the last that looked at all.
+        uint64_t whole_before_ms = 0;
+        // Of those that are left.
         uint64_t oldest_left_ms = 0;
-        bool was_in_vain = false;
+        uint64_t next_goes_ms = UINT64_MAX;
+    };
+    // A pass over the tombstones whose requests were created from then on.
+    struct Plan {
+        GroupId group;
+        uint64_t from_ms = 0;
+        uint64_t forget_before_ms = 0;
     };
 
     void run();
+    void run_pass(const Plan& plan);
     // None: there is nothing to be done for any.
-    std::optional<GroupId> next_group();
-    bool is_worthwhile(GroupId group, uint64_t forget_before_ms) const;
+    std::optional<Plan> next_plan();
+    std::optional<uint64_t> worthwhile_from(GroupId group, uint64_t forget_before_ms) const;
 
     env::EventLoop& loop_;
     ReplicaStore& store_;
@@ -56,7 +68,7 @@ class Collector {
     base::MonotonicTime save_at_{};
     bool is_running_ = false;
     bool is_stopped_ = false;
-    absl::btree_map<GroupId, Pass> passes_;
+    absl::btree_map<GroupId, Passes> passes_;
     std::optional<GroupId> last_;
     uint64_t collected_ = 0;
 };

@@ -52,4 +52,9 @@ uint64_t GoneHorizon::forget_before(GroupId group,
     return covered > window_ms_ ? covered - window_ms_ : 0;
 }
 
+bool GoneHorizon::is_past(GroupId group, base::NodeId owner, uint64_t created_ms) const {
+    const auto found = known_.find({group, owner});
+    return found != known_.end() && found->second.covered_ms > created_ms + window_ms_;
+}
+
 }  // namespace starling::node

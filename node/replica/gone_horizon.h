@@ -48,6 +48,9 @@ class GoneHorizon {
                            std::span<const base::NodeId> other_owners,
                            uint64_t now_ms) const;
 
+    // The owner has reported that it mints no more what was created at `created_ms`.
+    bool is_past(GroupId group, base::NodeId owner, uint64_t created_ms) const;
+
   private:
     struct Key {
         GroupId group;

@@ -58,11 +58,23 @@ struct IndexedDot {
     std::string key;
 };
 
+// Many of them, in their order: a key may be long, and written often.
+struct IndexedDots {
+    struct Entry {
+        Dot dot;
+        uint32_t key = 0;
+    };
+    // Group keys, each once.
+    std::vector<std::string> keys;
+    // REQUIRES: each `key` is below the number of keys.
+    std::vector<Entry> entries;
+};
+
 // What a replica has seen and another has not.
 struct MissingPage {
     // All that this replica had seen when it was asked.
     Frontier frontier;
-    std::vector<IndexedDot> dots;
+    IndexedDots dots;
     // Of the dots' keys, each once, but those that were sent before.
     std::vector<KeyRecord> records;
     std::vector<absl::uint128> fingerprints;
@@ -118,7 +130,7 @@ class GroupAccess {
     // seen. OK once that is durable here.
     virtual void merge_records(GroupId group,
                                std::vector<KeyRecord> records,
-                               std::vector<IndexedDot> dots,
+                               IndexedDots dots,
                                Done done) = 0;
     // Merges records into a replica that is being filled, without a claim that it has seen their
     // dots: most of those that they superseded are not here yet, and a frontier of so many gaps

@@ -57,14 +57,25 @@ class MissingReader {
     MissingPage take() { return std::move(page_); }
 
   private:
+    struct MetKey {
+        // In the page's list.
+        uint32_t index = 0;
+        // Of the record.
+        Context context;
+    };
+
     absl::Status add(const Dot& dot, std::string_view key) {
-        bytes_ += key.size() + sizeof(Dot);
-        page_.dots.push_back({.dot = dot, .key = std::string(key)});
-        const auto [context, is_new] = contexts_.try_emplace(std::string(key));
+        bytes_ += sizeof(Dot);
+        const auto [found, is_new] = keys_.try_emplace(std::string(key));
+        MetKey& met = found->second;
         if (is_new) {
-            STARLING_ASSIGN_OR_RETURN(context->second, add_record(key));
+            bytes_ += key.size();
+            met.index = static_cast<uint32_t>(page_.dots.keys.size());
+            page_.dots.keys.emplace_back(key);
+            STARLING_ASSIGN_OR_RETURN(met.context, add_record(key));
         }
-        if (!context->second.covers(dot)) {
+        page_.dots.entries.push_back({.dot = dot, .key = met.index});
+        if (!met.context.covers(dot)) {
             STARLING_MARK(missing_record_was_lost);
             return absl::DataLossError(
                 fmt::format("the record of a key of partition {} does not account for the write {} "
@@ -96,8 +107,7 @@ class MissingReader {
     const size_t bytes_max_;
     const std::unique_ptr<storage::Snapshot> snapshot_;
     MissingPage page_;
-    // Of the keys that were met.
-    std::map<std::string, Context> contexts_;
+    std::map<std::string, MetKey> keys_;
     size_t bytes_ = 0;
 };
 
@@ -208,7 +218,7 @@ absl::Status check(storage::Engine& engine,
         STARLING_ASSIGN_OR_RETURN(const MissingPage page,
                                   missing_page(engine, group, ranges, after, page_bytes, {}));
         has_more = page.has_more;
-        if (!page.dots.empty()) after = page.dots.back().dot;
+        if (!page.dots.entries.empty()) after = page.dots.entries.back().dot;
     }
     return absl::OkStatus();
 }
@@ -266,16 +276,11 @@ absl::StatusOr<std::vector<Dot>> indexed_dots_past(storage::Engine& engine,
 absl::StatusOr<std::vector<StoredTombstone>> tombstones_page(storage::Engine& engine,
                                                              GroupId group,
                                                              uint64_t created_before_ms,
-                                                             const std::string& after,
+                                                             const std::string& from,
                                                              size_t count_max) {
     std::vector<StoredTombstone> found;
     const auto iterator = engine.new_iterator(bounds_of(storage_keys::tombstones_prefix(group)));
-    if (after.empty()) {
-        iterator->seek_to_first();
-    } else {
-        iterator->seek(after);
-    }
-    for (; iterator->valid() && found.size() < count_max; iterator->next()) {
+    for (iterator->seek(from); iterator->valid() && found.size() < count_max; iterator->next()) {
         const auto key = storage_keys::parse_tombstone(iterator->key());
         if (!key.has_value()) {
             return absl::DataLossError("an entry of the list of tombstones has a key of none");
@@ -314,7 +319,9 @@ absl::StatusOr<std::map<GroupId, Counted>> count_groups(storage::Engine& engine,
         if (!key.has_value()) {
             return absl::DataLossError("an entry of the list of tombstones has a key of none");
         }
-        ++groups[key->group].tombstone_count;
+        Counted& group = groups[key->group];
+        ++group.tombstone_count;
+        group.newest_tombstone_ms = std::max(group.newest_tombstone_ms, key->request_created_ms);
     }
     STARLING_RETURN_IF_ERROR(tombstones->status());
     return groups;

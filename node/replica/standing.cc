@@ -292,6 +292,11 @@ uint64_t Standings::forget_before(GroupId group) const {
     return horizon_.forget_before(group, others, host_.now_ms());
 }
 
+bool Standings::awaits_report(GroupId group, base::NodeId owner) const {
+    return store_.tombstone_count(group) > 0 &&
+           !horizon_.is_past(group, owner, store_.newest_tombstone_ms(group));
+}
+
 std::vector<base::NodeId> Standings::lagging_owners(GroupId id) const {
     const std::optional<std::vector<Owner>> owners = host_.other_owners(id);
     std::vector<base::NodeId> lagging;

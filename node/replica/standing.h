@@ -84,6 +84,9 @@ class Standings {
     // under way. 0: unknown.
     uint64_t forget_before(GroupId group) const;
 
+    // Tombstones of the group wait for a report of `owner`, however little has changed there.
+    bool awaits_report(GroupId group, base::NodeId owner) const;
+
     // What `owner` has told this node of itself, in this life of the node or an earlier one, as the
     // holder of the seats that it holds.
     GroupStanding::Remembered remembered(GroupId group, base::NodeId owner) const;

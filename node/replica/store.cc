@@ -156,6 +156,8 @@ void ReplicaStore::finish_rebuild(const absl::StatusOr<Rebuilt>& rebuilt) {
             }
             group.record_count += added.record_count;
             group.tombstone_count += added.tombstone_count;
+            group.newest_tombstone_ms =
+                std::max(group.newest_tombstone_ms, added.newest_tombstone_ms);
         }
     } else {
         STARLING_MARK(store_rebuild_failed);
@@ -246,6 +248,11 @@ uint64_t ReplicaStore::tombstone_count() const {
 uint64_t ReplicaStore::tombstone_count(GroupId group) const {
     const auto found = groups_.find(group);
     return found == groups_.end() ? 0 : found->second->tombstone_count;
+}
+
+uint64_t ReplicaStore::newest_tombstone_ms(GroupId group) const {
+    const auto found = groups_.find(group);
+    return found == groups_.end() ? 0 : found->second->newest_tombstone_ms;
 }
 
 uint64_t ReplicaStore::record_count() const {
@@ -492,6 +499,9 @@ absl::Status ReplicaStore::apply_change(GroupId id,
         }
         group.record_count += uint64_t{exists} - uint64_t{existed};
         group.tombstone_count += tombstones.size() - tombstones_before.size();
+        for (const auto& [created_ms, dot] : tombstones) {
+            group.newest_tombstone_ms = std::max(group.newest_tombstone_ms, created_ms);
+        }
     }
     group.frontier = std::move(frontier);
     ++group.change_count;

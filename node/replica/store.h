@@ -70,17 +70,22 @@ class ReplicaStore final : public GroupAccess {
     // what the engine refuses is left for the next time.
     void set_stable(GroupId group, const Frontier& stable);
     const Frontier& stable(GroupId group) { return group_at(group).stable; }
-    // R5: collects tombstones whose request was created before `forget_before_ms`.
+    // R5: collects tombstones whose request was created from `from_ms` on and before
+    // `forget_before_ms`.
     struct Collected {
         uint64_t tombstones = 0;
         // When the request of the oldest that stays was created (Unix ms); 0: none was found.
         uint64_t oldest_left_ms = 0;
+        // The least `forget_before_ms` with which one goes that stays because its record remembers
+        // a younger request; UINT64_MAX: there is none.
+        uint64_t next_goes_ms = UINT64_MAX;
     };
     using CollectDone = absl::AnyInvocable<void(absl::StatusOr<Collected>)>;
     // Whether readers of the namespace are shown the latest version alone. None: it is not known,
     // and its tombstones stay.
     using LatestOnly = std::function<std::optional<bool>(base::NamespaceId)>;
     void collect(GroupId group,
+                 uint64_t from_ms,
                  uint64_t forget_before_ms,
                  LatestOnly latest_only,
                  CollectDone done);
@@ -108,6 +113,8 @@ class ReplicaStore final : public GroupAccess {
     uint64_t record_count() const;
     uint64_t tombstone_count() const;
     uint64_t tombstone_count(GroupId group) const;
+    // Of the group's tombstones, gone ones included, when the last request was created (Unix ms).
+    uint64_t newest_tombstone_ms(GroupId group) const;
     // Whether there is, or was, any record; known from load() on. Any thread.
     bool has_records() const { return has_records_; }
     // No job of the store's is on a worker, and nothing waits for the disk.
@@ -158,7 +165,7 @@ class ReplicaStore final : public GroupAccess {
     void scan(GroupId group, std::string from, size_t bytes_max, Callback<ScanPage> done) override;
     void merge_records(GroupId group,
                        std::vector<KeyRecord> records,
-                       std::vector<IndexedDot> dots,
+                       IndexedDots dots,
                        Done done) override;
     void copy_records(GroupId group, std::vector<KeyRecord> records, Done done) override;
     void take_over(GroupId group,
@@ -176,6 +183,7 @@ class ReplicaStore final : public GroupAccess {
         BucketDigests buckets{};
         uint64_t record_count = 0;
         uint64_t tombstone_count = 0;
+        uint64_t newest_tombstone_ms = 0;
         uint64_t change_count = 0;
         // It may have entries of what is stable or sealed, and is to be read.
         bool index_lags = false;

@@ -157,13 +157,13 @@ void ReplicaStore::unshared(GroupId group,
 
 void ReplicaStore::merge_records(GroupId id,
                                  std::vector<KeyRecord> records,
-                                 std::vector<IndexedDot> dots,
+                                 IndexedDots dots,
                                  Done done) {
     absl::Status status = check_not_dropping(id);
     storage::WriteBatch batch;
-    for (const IndexedDot& indexed : dots) {
+    for (const IndexedDots::Entry& indexed : dots.entries) {
         if (!group_at(id).frontier.contains(indexed.dot)) {
-            batch.put(storage_keys::indexed_dot(id, indexed.dot), indexed.key);
+            batch.put(storage_keys::indexed_dot(id, indexed.dot), dots.keys[indexed.key]);
         }
     }
     if (status.ok() && !batch.empty()) {

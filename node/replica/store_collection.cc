@@ -30,6 +30,7 @@ struct ReplicaStore::Collection {
 };
 
 void ReplicaStore::collect(GroupId group,
+                           uint64_t from_ms,
                            uint64_t forget_before_ms,
                            LatestOnly latest_only,
                            CollectDone done) {
@@ -39,6 +40,7 @@ void ReplicaStore::collect(GroupId group,
     collection->forget_before_ms = forget_before_ms;
     collection->latest_only = std::move(latest_only);
     collection->done = std::move(done);
+    collection->next = storage_keys::tombstone(group, from_ms, {});
     collect_page(std::move(collection));
 }
 
@@ -109,6 +111,8 @@ void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombst
                 // Requests that it remembers still are remembered beside something.
                 if (!record.gone.empty()) {
                     STARLING_MARK(collect_request_remembered);
+                    uint64_t& next = collection->result.next_goes_ms;
+                    next = std::min(next, record.gone.back().created_ms + 1);
                 } else if (latest_only.has_value()) {
                     collect_tombstones(record,
                                        stable(collection->group),

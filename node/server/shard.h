@@ -190,6 +190,9 @@ class Shard final : private ReplicaHost,
                   base::NodeId from,
                   const Frontier& frontier,
                   const peer::EntropyReport& report) override;
+    bool awaits_report(GroupId group, base::NodeId from) override {
+        return standings_->awaits_report(group, from);
+    }
     void hints_gone(GroupId group, HintsGoneDone done) override;
     void told_hints_gone(GroupId group,
                          base::NodeId member,

@@ -163,9 +163,15 @@ void wait_for_tombstones(int base_port) {
     const auto begin = SteadyClock::now();
     double left = sum_of_metric("starling_tombstones", base_port);
     fmt::print("tombstones when the last delete was answered: {:.0f}\n", left);
+    double print_at = 5;
     while (left > 0 && seconds_since(begin) < 600) {
         std::this_thread::sleep_for(std::chrono::milliseconds(500));
         left = sum_of_metric("starling_tombstones", base_port);
+        if (left > 0 && seconds_since(begin) >= print_at) {
+            fmt::print("  after {:.0f} s: {:.0f}\n", print_at, left);
+            std::fflush(stdout);
+            print_at += 5;
+        }
     }
     fmt::print("after {:.1f} s: {:.0f}\n", seconds_since(begin), left);
     std::fflush(stdout);

@@ -33,7 +33,7 @@ void FrameTap::show(std::string_view to, const std::string& frame) {
         : envelope.has_entropy() ? "entropy " + envelope.entropy().ShortDebugString()
                                  : "replica " + envelope.replica().ShortDebugString();
     if (text.size() > shown_max) text.resize(shown_max);
-    trace_.add("{} -> {} {}", name_, to, text);
+    trace_.add("{} -> {} {} B {}", name_, to, frame.size(), text);
 }
 
 }  // namespace starling::sim

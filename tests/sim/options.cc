@@ -300,6 +300,9 @@ RunOptions draw_options(const Asked& asked) {
     if (options.workload.nasty_keys) {
         options.node.memory_bytes_max =
             std::max<uint64_t>(options.node.memory_bytes_max, (1u << 20) * options.shards);
+        // A page names each key once: where hardly one fits, all that travels is keys.
+        options.node.entropy_page_bytes =
+            std::max<size_t>(options.node.entropy_page_bytes, 256u << 10);
     }
     return options;
 }

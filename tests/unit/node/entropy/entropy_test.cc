@@ -430,6 +430,50 @@ TEST_F(EntropyHotKeysTest, ARecordOfWhichManyWritesAreMissingTravelsOnce) {
     EXPECT_LT(replicas_[1]->entropy.counters().bytes_pulled, record_bytes(*replicas_[0]) * 3 / 2);
 }
 
+TEST_F(EntropyHotKeysTest, ALongKeyThatWasWrittenOftenTravelsOnceInAPage) {
+    options_.batch_bytes_max = 256 << 10;
+    make(2, 11);
+    Replica& writer = *replicas_[0];
+    const std::string key = group_key(base::default_namespace_id, std::string(64 << 10, 'k'));
+    for (int i = 0; i < 500; ++i) {
+        writer.groups.write(group_a, key, writer.actor(), "value", /*is_blind=*/false);
+    }
+    watch_all();
+    ASSERT_TRUE(loop_.run_until([&] { return are_equal(); }, seconds(60)));
+    expect_equal_records();
+    EXPECT_LT(network_.bytes_sent, 4 * key.size());
+}
+
+TEST_F(EntropyTest, APageWhoseDotsNameNoKeyOfItEndsTheSessionAndChangesNothing) {
+    make(2, 8);
+    network_.connect(replicas_[1]->self, [&](base::NodeId from, const std::string& bytes) {
+        peer::EntropyMessage question;
+        ASSERT_TRUE(question.ParseFromString(bytes));
+        peer::EntropyMessage answer;
+        answer.set_session(question.session());
+        answer.set_request(question.request());
+        answer.set_partition(question.partition());
+        answer.set_replicas(question.replicas());
+        if (question.has_groups_ask()) {
+            answer.mutable_groups()->add_replicas(3);
+        } else {
+            Frontier().encode(*answer.mutable_missing()->mutable_frontier());
+            *answer.mutable_missing()->add_keys() = random_key();
+            peer::EntropyIndexedDot& indexed = *answer.mutable_missing()->add_dots();
+            put_dot(*indexed.mutable_dot(), Dot{replicas_[1]->actor(), 1});
+            indexed.set_key(1);
+        }
+        network_.send(base::NodeId(2), from, answer.SerializeAsString());
+    });
+    absl::Status outcome;
+    replicas_[0]->entropy.start_partition_sync(
+        {.partition = group_a.partition, .from = replicas_[1]->self},
+        [&](absl::Status status) { outcome = status; });
+    loop_.run_for(seconds(5));
+    EXPECT_EQ(outcome.code(), absl::StatusCode::kInvalidArgument) << outcome;
+    EXPECT_TRUE(replicas_[0]->groups.groups[group_a].index.empty());
+}
+
 TEST_F(EntropyHotKeysTest, WhatTwoPeersHaveIsPulledFromOne) {
     make(3, 11);
     write_hot_keys(*replicas_[0]);
@@ -535,6 +579,24 @@ TEST_F(EntropyTest, APeerThatIsSilentHoldsUpNoComparisonWithOthers) {
     EXPECT_FALSE(has_all(silent));
     silent.filter = nullptr;
     EXPECT_TRUE(loop_.run_until([&] { return has_all(silent); }, seconds(20)));
+}
+
+TEST_F(EntropyTest, ReplicasInStepAreComparedOftenWhileAReportIsAwaited) {
+    options_.interval = seconds(60);
+    make(2, 8);
+    write_somewhere();
+    watch_all();
+    loop_.run_for(seconds(10));
+    const auto checks_in_a_minute = [&] {
+        const uint64_t before = replicas_[0]->entropy.counters().checks;
+        loop_.run_for(seconds(60));
+        return replicas_[0]->entropy.counters().checks - before;
+    };
+    EXPECT_LE(checks_in_a_minute(), 2u);
+    replicas_[0]->are_reports_awaited = true;
+    EXPECT_GE(checks_in_a_minute(), 14u);
+    replicas_[0]->are_reports_awaited = false;
+    EXPECT_LE(checks_in_a_minute(), 2u);
 }
 
 TEST_F(EntropyTest, ASeatsCopyTakesItsGroupsAndNoOthers) {

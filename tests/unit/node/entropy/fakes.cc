@@ -1,7 +1,6 @@
 #include "tests/unit/node/entropy/fakes.h"
 
 #include <memory>
-#include <set>
 
 #include "base/hash.h"
 
@@ -210,7 +209,7 @@ void FakeGroups::missing(GroupId group,
            page = std::move(page),
            done = std::move(done)]() mutable {
         const Group& here = groups[group];
-        std::set<std::string> met;
+        std::map<std::string, uint32_t> met;
         size_t bytes = 0;
         for (auto entry = after.has_value() ? here.index.upper_bound(*after) : here.index.begin();
              entry != here.index.end();
@@ -223,9 +222,12 @@ void FakeGroups::missing(GroupId group,
             }
             std::string encoded;
             encode_record(encoded, here.records.at(key));
-            bytes += key.size() + sizeof(Dot);
-            page.dots.push_back({.dot = dot, .key = key});
-            if (!met.insert(key).second) continue;
+            bytes += sizeof(Dot);
+            const auto [index, is_new] = met.try_emplace(key, met.size());
+            page.dots.entries.push_back({.dot = dot, .key = index->second});
+            if (!is_new) continue;
+            bytes += key.size();
+            page.dots.keys.push_back(key);
             const absl::uint128 fingerprint = fingerprint_of(key, encoded);
             if (page.sent.contains(fingerprint)) continue;
             bytes += encoded.size();
@@ -238,15 +240,15 @@ void FakeGroups::missing(GroupId group,
 
 void FakeGroups::merge_records(GroupId group,
                                std::vector<KeyRecord> records,
-                               std::vector<IndexedDot> dots,
+                               IndexedDots dots,
                                Done done) {
     later([this,
            group,
            records = std::move(records),
            dots = std::move(dots),
            done = std::move(done)]() mutable {
-        for (const IndexedDot& indexed : dots)
-            groups[group].index[indexed.dot] = indexed.key;
+        for (const IndexedDots::Entry& indexed : dots.entries)
+            groups[group].index[indexed.dot] = dots.keys[indexed.key];
         for (const KeyRecord& record : records) {
             apply(group, record.key, record.record);
         }

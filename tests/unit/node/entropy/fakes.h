@@ -81,6 +81,7 @@ class PlainEntropyHost : public EntropyHost {
     bool do_clients_wait() override { return clients_wait; }
     void report(GroupId, base::NodeId, ReportDone done) override { done(peer::EntropyReport()); }
     void reported(GroupId, base::NodeId, const Frontier&, const peer::EntropyReport&) override {}
+    bool awaits_report(GroupId, base::NodeId) override { return are_reports_awaited; }
     void hints_gone(GroupId, HintsGoneDone done) override { done(peer::EntropyHintsGone()); }
     void told_hints_gone(GroupId, base::NodeId, const peer::EntropyHintsGone&) override {}
     peer::EntropyRemembered remembered(GroupId, base::NodeId) override { return {}; }
@@ -89,6 +90,7 @@ class PlainEntropyHost : public EntropyHost {
     void told_counting(GroupId, base::NodeId, uint64_t, const peer::EntropyCounting&) override {}
 
     bool clients_wait = false;
+    bool are_reports_awaited = false;
 
   protected:
     ~PlainEntropyHost() = default;
@@ -136,7 +138,7 @@ class FakeGroups final : public GroupAccess {
                  Callback<MissingPage> done) override;
     void merge_records(GroupId group,
                        std::vector<KeyRecord> records,
-                       std::vector<IndexedDot> dots,
+                       IndexedDots dots,
                        Done done) override;
     void copy_records(GroupId group, std::vector<KeyRecord> records, Done done) override;
     void take_over(GroupId group,

@@ -72,6 +72,14 @@ TEST_F(GoneHorizonTest, AfterOurOwnClockWasSetBackEachOwnerIsHeardOfAnew) {
     EXPECT_EQ(horizon.forget_before(here, {{others[0]}}, now_ms), 54'000u);
 }
 
+TEST_F(GoneHorizonTest, AnOwnerIsPastARequestOnceItsReportLetsThatBeForgotten) {
+    EXPECT_FALSE(horizon.is_past(here, others[0], 1));
+    horizon.note(here, others[0], 50'000, frontier({}), frontier({}), now_ms);
+    EXPECT_TRUE(horizon.is_past(here, others[0], 48'999));
+    EXPECT_FALSE(horizon.is_past(here, others[0], 49'000));
+    EXPECT_FALSE(horizon.is_past(here, others[1], 48'999));
+}
+
 TEST_F(GoneHorizonTest, GroupsAreKeptApart) {
     const GroupId other{base::PartitionId(7), 1};
     horizon.note(other, others[0], 50'000, frontier({}), frontier({}), now_ms);

@@ -69,6 +69,7 @@ struct StandingTest : ::testing::Test {
         absl::StatusOr<ReplicaStore::Collected> result = absl::UnknownError("no answer");
         rig.store.collect(
             here,
+            0,
             forget_before_ms,
             [this](base::NamespaceId) { return latest_only; },
             [&](auto collected) { result = collected; });
@@ -319,19 +320,22 @@ TEST_F(StandingTest, MissingWritesComeWithTheRecordsOfTheirKeysAlsoWhereTheyWere
     absl::StatusOr<MissingPage> page = missing({});
     ASSERT_TRUE(page.ok()) << page.status();
     EXPECT_EQ(page->frontier, rig.store.frontier(here));
-    EXPECT_THAT(page->dots, SizeIs(3));
+    EXPECT_THAT(page->dots.keys, ElementsAre(key("a"), key("b")));
+    ASSERT_THAT(page->dots.entries, SizeIs(3));
+    EXPECT_EQ(page->dots.entries[1].key, 0u);
+    EXPECT_EQ(page->dots.entries[2].key, 1u);
     EXPECT_THAT(page->records, SizeIs(2));
     EXPECT_FALSE(page->has_more);
     page = missing(frontier({first, second}));
-    ASSERT_THAT(page->dots, SizeIs(1));
-    EXPECT_EQ(page->dots[0].dot, other);
+    ASSERT_THAT(page->dots.entries, SizeIs(1));
+    EXPECT_EQ(page->dots.entries[0].dot, other);
     bytes_max = 1;
     page = missing({});
     EXPECT_TRUE(page->has_more);
-    ASSERT_THAT(page->dots, SizeIs(1));
-    page = missing({}, page->dots[0].dot);
-    ASSERT_THAT(page->dots, SizeIs(1));
-    EXPECT_EQ(page->dots[0].dot, second);
+    ASSERT_THAT(page->dots.entries, SizeIs(1));
+    page = missing({}, page->dots.entries[0].dot);
+    ASSERT_THAT(page->dots.entries, SizeIs(1));
+    EXPECT_EQ(page->dots.entries[0].dot, second);
 }
 
 TEST_F(StandingTest, WhatWasSentBeforeComesAgainOnlyWhenItHasChanged) {
@@ -346,7 +350,7 @@ TEST_F(StandingTest, WhatWasSentBeforeComesAgainOnlyWhenItHasChanged) {
 
     page = missing({}, first, sent);
     ASSERT_TRUE(page.ok()) << page.status();
-    EXPECT_THAT(page->dots, SizeIs(2));
+    EXPECT_THAT(page->dots.entries, SizeIs(2));
     EXPECT_THAT(page->records, SizeIs(0));
     EXPECT_THAT(page->fingerprints, SizeIs(0));
     EXPECT_EQ(page->sent, sent);
@@ -355,7 +359,7 @@ TEST_F(StandingTest, WhatWasSentBeforeComesAgainOnlyWhenItHasChanged) {
     rig.settle();
     page = missing({}, first, sent);
     ASSERT_TRUE(page.ok()) << page.status();
-    EXPECT_THAT(page->dots, SizeIs(3));
+    EXPECT_THAT(page->dots.entries, SizeIs(3));
     ASSERT_THAT(page->records, SizeIs(1));
     EXPECT_EQ(page->records[0].key, key("a"));
     EXPECT_FALSE(sent.contains(page->fingerprints.at(0)));
@@ -403,6 +407,67 @@ TEST_F(StandingTest, TheCollectorWorksByItself) {
     rig.settle();
     EXPECT_EQ(collector.collected(), 1u);
     EXPECT_EQ(rig.store.tombstone_count(here), 0u);
+}
+
+struct CollectorTest : StandingTest {
+    void let_it_look() {
+        collector.start();
+        for (int i = 0; i < 10; ++i) {
+            rig.scheduler.run_for(std::chrono::milliseconds(500));
+            rig.workers.run_one();
+        }
+        collector.stop();
+        rig.settle();
+    }
+    Collector collector{
+        rig.loop, rig.store, standings, [](base::NamespaceId) { return std::optional(false); }};
+};
+
+TEST_F(CollectorTest, AfterAPassThatCameTooEarlyTheNextComesAsSoonAsItMayFindSomething) {
+    remove("k", owners.clock_ms);
+    all_report();
+    let_it_look();
+    EXPECT_EQ(collector.collected(), 0u) << "its request may be minted again";
+    owners.clock_ms += 2 * window_ms + 1000;
+    all_report();
+    let_it_look();
+    EXPECT_EQ(collector.collected(), 1u);
+}
+
+TEST_F(CollectorTest, WhatAPassHadToLeaveIsLookedAtAgainWhenItMayGo) {
+    remove("old", owners.clock_ms - 5000);
+    const uint64_t young_ms = owners.clock_ms + 500;
+    rig.store.update(
+        here,
+        key("old"),
+        [young_ms](Record& record, Frontier&) {
+            record.gone.push_back({.created_ms = young_ms, .random_high = 1, .random_low = 1});
+            return absl::OkStatus();
+        },
+        nullptr,
+        [](const absl::Status&) {});
+    rig.settle();
+    all_report();
+    let_it_look();
+    EXPECT_EQ(collector.collected(), 0u) << "a younger request is remembered beside it";
+    EXPECT_EQ(collector.oldest_left_ms(here), owners.clock_ms - 5000);
+    owners.clock_ms = young_ms + window_ms + 1;
+    owners.clock_ms += 1000;
+    all_report();
+    let_it_look();
+    EXPECT_EQ(collector.collected(), 1u);
+}
+
+TEST_F(StandingTest, AReportIsAwaitedUntilItSaysThatTheYoungestTombstoneIsOldEnough) {
+    EXPECT_FALSE(standings.awaits_report(here, peer)) << "there is no tombstone";
+    remove("k", owners.clock_ms);
+    all_report();
+    EXPECT_TRUE(standings.awaits_report(here, peer));
+    EXPECT_TRUE(standings.awaits_report(here, third));
+    owners.clock_ms += window_ms + 1;
+    standings.note_report(here, peer, report_of(5));
+    EXPECT_FALSE(standings.awaits_report(here, peer));
+    EXPECT_TRUE(standings.awaits_report(here, third)) << "it was not heard of since";
 }
 
 }  // namespace

@@ -489,6 +489,7 @@ TEST_F(ReplicaStoreLoadTest, DamageOfTheIndexAndOfTheListOfTombstonesIsMetByWhoR
     absl::Status collected;
     store.collect(
         group(2),
+        0,
         UINT64_MAX,
         [](base::NamespaceId) { return std::optional<bool>(false); },
         [&](const auto& result) { collected = result.status(); });
