@@ -124,11 +124,14 @@ absl::Status LogReplay::end_here() {
     if (offset < content_.size()) {
         STARLING_MARK(replay_torn_or_filled_tail);
     }
-    LogPosition claimed = reader_->durable_claimed_beyond(position_);
+    // Of the next file, if all of those before it was used.
+    LogPosition base_max = position_;
+    LogPosition claimed = reader_->durable_claimed_beyond(position_, base_max);
     while (!rest_.empty()) {
+        base_max += content_.size();
         STARLING_RETURN_IF_ERROR(load(rest_.back()));
         rest_.pop_back();
-        claimed = std::max(claimed, reader_->durable_claimed_beyond(position_));
+        claimed = std::max(claimed, reader_->durable_claimed_beyond(position_, base_max));
     }
     if (claimed != 0) {
         STARLING_MARK(replay_damage_before_end);

@@ -152,8 +152,9 @@ bool RecordReader::next(Record& record) {
     return true;
 }
 
-LogPosition RecordReader::durable_claimed_beyond(LogPosition position) const {
+LogPosition RecordReader::durable_claimed_beyond(LogPosition position, LogPosition base_max) const {
     LogPosition claimed = 0;
+    const LogPosition base = has_header_ ? base_ : base_max;
     const char* const bytes = content_.data();
     const uint64_t size = content_.size();
     for (uint64_t offset = offset_; offset + record_header_bytes <= size; ++offset) {
@@ -164,9 +165,9 @@ LogPosition RecordReader::durable_claimed_beyond(LogPosition position) const {
             offset += zero_bytes(bytes + at, size - at) - sizeof(durable);
             continue;
         }
-        // A record that claims its own future is a coincidence of checksums.
-        if (durable <= std::max(position, claimed) || (has_header_ && durable > base_ + offset))
-            [[likely]] {
+        // A record that claims its own future is a coincidence of checksums, which among millions
+        // of places is to be expected.
+        if (durable <= std::max(position, claimed) || durable > base + offset) [[likely]] {
             continue;
         }
         Header header;

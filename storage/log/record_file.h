@@ -68,9 +68,10 @@ class RecordReader {
     bool at_end() const { return offset_ == content_.size(); }
 
     // The highest position above `position` that any record header, readable at any offset from
-    // here on, claims as durable; 0: none. Looks at the rest of the content byte by byte; what
-    // cannot be such a claim (zeros, records of the file's earlier life) costs a comparison.
-    LogPosition durable_claimed_beyond(LogPosition position) const;
+    // here on, claims as durable; 0: none. `base_max`: a file whose header cannot be read begins
+    // there at most. Looks at the rest of the content byte by byte; what cannot be such a claim
+    // (zeros, records of the file's earlier life) costs a comparison.
+    LogPosition durable_claimed_beyond(LogPosition position, LogPosition base_max) const;
 
   private:
     struct Header {

@@ -71,7 +71,7 @@ absl::StatusOr<ManifestState> replay(std::string_view content,
         }
     }
     // CURRENT names a manifest only after its first edit is durable.
-    if (count == 0 || reader.durable_claimed_beyond(reader.offset()) != 0) {
+    if (count == 0 || reader.durable_claimed_beyond(reader.offset(), 0) != 0) {
         STARLING_MARK(manifest_damaged);
         return damaged(path, reader.offset(), "a version edit is damaged");
     }

@@ -109,6 +109,8 @@ void Checker::check_log(std::vector<uint64_t> numbers,
     bool ended = false;
     LogPosition claimed = 0;
     LogPosition position = start.position;
+    // Of the next file, if all of those before it was used.
+    LogPosition base_max = start.position;
     for (const uint64_t number : numbers) {
         const std::string path = path_of(directory_, number);
         const auto content = read(path);
@@ -142,8 +144,9 @@ void Checker::check_log(std::vector<uint64_t> numbers,
                         .blank = is_blank(std::string_view(*content).substr(reader.offset()))};
         }
         if (tail.has_value()) {
-            claimed = std::max(claimed, reader.durable_claimed_beyond(tail->position));
+            claimed = std::max(claimed, reader.durable_claimed_beyond(tail->position, base_max));
         }
+        base_max += content->size();
     }
     if (!tail.has_value()) {
         return;
