@@ -15,7 +15,7 @@ inline constexpr int exit_usage = 64;
 inline constexpr int exit_refused = 65;
 inline constexpr int exit_unavailable = 69;
 inline constexpr int exit_internal = 70;
-// Overloaded or full: try again later.
+// Overloaded or full, or the key takes no more writes for now: try again later.
 inline constexpr int exit_try_later = 75;
 
 int exit_code_of(const absl::Status& status);

@@ -219,8 +219,8 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
             STARLING_MARK(put_key_written_too_often);
             return base::make_error(absl::StatusCode::kResourceExhausted,
                                     base::reason::written_too_often,
-                                    "this key was written too often since its holders last heard "
-                                    "of one another");
+                                    "this key was written more often than its record can remember "
+                                    "until its holders have heard of one another");
         }
         NewWrite write{
             .dot = {.actor = context_.actor, .sequence = context_.store.upcoming_sequence(group_)},

@@ -10,7 +10,7 @@ namespace starling::node {
 
 struct EntropyOptions {
     // Each pair of a group and another holder is compared this often, give or take a quarter: where
-    // nothing has changed here since the last time and no report is awaited, and elsewhere.
+    // nothing has changed here since the last time and no report is awaited; and elsewhere.
     base::Duration interval = std::chrono::seconds(30);
     base::Duration active_interval = std::chrono::seconds(3);
     // After a difference, or a peer that did not answer; doubled up to the interval.

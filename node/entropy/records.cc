@@ -104,12 +104,20 @@ absl::StatusOr<MissingPage> read_missing(const peer::EntropyMissing& in) {
     STARLING_ASSIGN_OR_RETURN(page.records, read_records(in.records()));
     page.has_more = in.has_more();
     page.dots.keys.assign(in.keys().begin(), in.keys().end());
-    const bool are_keys = std::ranges::all_of(
-        page.dots.keys, [](const auto& key) { return key.size() >= group_key_bytes_min; });
+    size_t stored_bytes = 0;
     for (const peer::EntropyIndexedDot& entry : in.dots()) {
         STARLING_ASSIGN_OR_RETURN(const std::optional<Dot> dot, read_cursor(entry.dot()));
-        if (!dot.has_value() || entry.key() >= page.dots.keys.size() || !are_keys) {
+        if (!dot.has_value() || entry.key() >= page.dots.keys.size()) {
             return absl::InvalidArgumentError("an indexed dot that does not decode");
+        }
+        const std::string& key = page.dots.keys[entry.key()];
+        if (key.size() < group_key_bytes_min) {
+            return absl::InvalidArgumentError("a group key without a namespace");
+        }
+        // What is stored of a page is more than the page: a key stands once in that.
+        stored_bytes += IndexedDots::stored_bytes(key);
+        if (stored_bytes > 2 * indexed_bytes_max) {
+            return absl::InvalidArgumentError("a page of missing writes that takes too much room");
         }
         page.dots.entries.push_back({.dot = *dot, .key = entry.key()});
     }

@@ -1,8 +1,8 @@
 #pragma once
 
 // When to compare which group with which other holder. Each pair of a group and a peer comes up
-// every interval, jittered, and sooner when the group has changed or something may have been
-// missed; a few run at a time.
+// every interval, jittered, and sooner when the group has changed, something may have been missed,
+// or the peer's next report may let tombstones go; a few run at a time.
 //
 // A comparison is one question and one answer: either side's frontier, the hash of its tree, and
 // what it reports of itself (rules R5 to R7). What one side lacks may be on its way, so it looks

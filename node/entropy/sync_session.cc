@@ -51,8 +51,11 @@ void SyncSession::on_missing(const peer::EntropyMissing& message) {
     // Ascending, so that the paging ends.
     const absl::StatusOr<std::optional<Dot>> after = read_cursor(after_dot_);
     const std::vector<IndexedDots::Entry>& dots = page->dots.entries;
+    const auto not_after_the_one_before = [](const auto& a, const auto& b) {
+        return !(a.dot < b.dot);
+    };
     const bool advances =
-        std::is_sorted(dots.begin(), dots.end(), [](auto& a, auto& b) { return a.dot < b.dot; }) &&
+        std::adjacent_find(dots.begin(), dots.end(), not_after_the_one_before) == dots.end() &&
         (dots.empty() || !after.ok() || !after->has_value() || **after < dots.front().dot);
     if (!advances || (page->has_more && dots.empty())) {
         return finish(absl::InvalidArgumentError("a page of missing writes that does not advance"));

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/mark.h"
+
 namespace starling::node {
 
 namespace {
@@ -10,10 +12,11 @@ namespace {
 constexpr base::Duration interval = std::chrono::seconds(1);
 // Under load what owners tell changes with each comparison.
 constexpr base::Duration save_interval = std::chrono::seconds(10);
-// So many more requests have become too old to be minted again since the last pass: enough for
-// another one; and for one that looks at what was left, too.
-constexpr uint64_t progress_ms = 2'000;
+// When so many more requests have become too old to be minted again, all that was left is looked at
+// once more, for whatever reason it was left.
 constexpr uint64_t whole_progress_ms = 60'000;
+// A disk that failed is not asked every second.
+constexpr base::Duration retry_after = std::chrono::seconds(60);
 
 }  // namespace
 
@@ -47,48 +50,60 @@ void Collector::run_pass(const Plan& plan) {
     Passes& passes = passes_[plan.group];
     passes.stable = store_.stable(plan.group);
     passes.forget_before_ms = plan.forget_before_ms;
-    if (plan.from_ms == 0) {
-        passes.whole_before_ms = plan.forget_before_ms;
-        passes.oldest_left_ms = 0;
-        passes.next_goes_ms = UINT64_MAX;
-    }
-    store_.collect(
-        plan.group,
-        plan.from_ms,
-        plan.forget_before_ms,
-        latest_only_,
-        [this, group = plan.group](const absl::StatusOr<ReplicaStore::Collected>& collected) {
-            is_running_ = false;
-            Passes& ended = passes_[group];
-            ended.has_failed = !collected.ok();
-            if (collected.ok()) {
-                collected_ += collected->tombstones;
-                ended.next_goes_ms = std::min(ended.next_goes_ms, collected->next_goes_ms);
-                // Those before were older.
-                if (ended.oldest_left_ms == 0) ended.oldest_left_ms = collected->oldest_left_ms;
-            }
-            if (!is_stopped_) run();
-        });
+    store_.collect(plan.group,
+                   plan.from_ms,
+                   plan.forget_before_ms,
+                   latest_only_,
+                   [this, plan](const absl::StatusOr<ReplicaStore::Collected>& collected) {
+                       is_running_ = false;
+                       collected_ += collected.ok() ? collected->tombstones : 0;
+                       // Else its data was removed meanwhile.
+                       if (const auto ended = passes_.find(plan.group); ended != passes_.end()) {
+                           note(ended->second, plan, collected);
+                       }
+                       if (!is_stopped_) run();
+                   });
 }
 
-// From 0 on where what was left may go now, from where the last pass ended where what was too young
-// then may.
-std::optional<uint64_t> Collector::worthwhile_from(GroupId group, uint64_t forget_before_ms) const {
-    if (store_.tombstone_count(group) == 0 || forget_before_ms == 0) return std::nullopt;
+void Collector::note(Passes& passes,
+                     const Plan& plan,
+                     const absl::StatusOr<ReplicaStore::Collected>& collected) {
+    passes.retry_at.reset();
+    if (!collected.ok()) {
+        STARLING_MARK(collect_failed);
+        passes.retry_at = loop_.now() + retry_after;
+    } else if (plan.is_whole) {
+        passes.whole_before_ms = plan.forget_before_ms;
+        passes.oldest_left_ms = collected->oldest_left_ms;
+        passes.next_goes_ms = collected->next_goes_ms;
+    } else {
+        passes.next_goes_ms = std::min(passes.next_goes_ms, collected->next_goes_ms);
+        if (passes.oldest_left_ms == 0) passes.oldest_left_ms = collected->oldest_left_ms;
+    }
+}
+
+std::optional<Collector::Plan> Collector::plan_for(GroupId group) const {
+    if (store_.tombstone_count(group) == 0) return std::nullopt;
+    const uint64_t forget_before_ms = standings_.forget_before(group);
+    if (forget_before_ms == 0) return std::nullopt;
+    const Plan whole{.group = group, .forget_before_ms = forget_before_ms};
     const auto found = passes_.find(group);
-    if (found == passes_.end()) return 0;
+    if (found == passes_.end()) return whole;
     const Passes& passes = found->second;
-    if (passes.stable != store_.stable(group) ||
+    if (passes.retry_at.has_value()) {
+        return loop_.now() < *passes.retry_at ? std::nullopt : std::optional(whole);
+    }
+    if (passes.stable != store_.stable(group) || forget_before_ms < passes.forget_before_ms ||
+        forget_before_ms > passes.next_goes_ms ||
         forget_before_ms >= passes.whole_before_ms + whole_progress_ms) {
-        return 0;
+        return whole;
     }
-    // A disk that failed is not asked every second.
-    if (passes.has_failed || forget_before_ms < passes.forget_before_ms + progress_ms) {
-        return std::nullopt;
-    }
-    if (forget_before_ms >= passes.next_goes_ms) return 0;
-    if (store_.newest_tombstone_ms(group) < passes.forget_before_ms) return std::nullopt;
-    return passes.forget_before_ms;
+    const uint64_t next_ms = store_.next_tombstone_ms(group);
+    if (next_ms >= forget_before_ms) return std::nullopt;
+    return Plan{.group = group,
+                .is_whole = false,
+                .from_ms = next_ms,
+                .forget_before_ms = forget_before_ms};
 }
 
 std::optional<Collector::Plan> Collector::next_plan() {
@@ -98,10 +113,7 @@ std::optional<Collector::Plan> Collector::next_plan() {
         std::rotate(groups.begin(), after, groups.end());
     }
     for (const GroupId group : groups) {
-        if (store_.tombstone_count(group) == 0) continue;
-        const uint64_t forget_before_ms = standings_.forget_before(group);
-        const std::optional<uint64_t> from_ms = worthwhile_from(group, forget_before_ms);
-        if (from_ms.has_value()) return Plan{group, *from_ms, forget_before_ms};
+        if (const std::optional<Plan> plan = plan_for(group); plan.has_value()) return plan;
     }
     return std::nullopt;
 }

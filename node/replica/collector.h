@@ -1,8 +1,10 @@
 #pragma once
 
 // Collects the tombstones of a shard (rule R5 of docs/causality.md), group after group, where there
-// are some that may have become collectable. Each second, when it looks, it has the standings draw
-// their own conclusions and keep what they were told, too. Owned by the shard's loop.
+// are some that may have become collectable: in a whole pass where those that were left before may
+// be among them, else in one over those that were too young before. Each second, when it looks, it
+// has the standings draw their own conclusions and keep what they were told, too. Owned by the
+// shard's loop.
 
 #include <cstdint>
 #include <optional>
@@ -33,6 +35,8 @@ class Collector {
     // Of the tombstones of the group that passes had to leave, when the oldest one's request was
     // created (Unix ms); 0: they left none.
     uint64_t oldest_left_ms(GroupId group) const;
+    // The group's data is removed here.
+    void forget_group(GroupId group) { passes_.erase(group); }
 
   private:
     // What the passes over a group have seen.
@@ -40,25 +44,31 @@ class Collector {
         // In the last one.
         Frontier stable;
         uint64_t forget_before_ms = 0;
-        bool has_failed = false;
+        // It failed, and is to be repeated then.
+        std::optional<base::MonotonicTime> retry_at;
         // In the last that looked at all.
         uint64_t whole_before_ms = 0;
         // Of those that are left.
         uint64_t oldest_left_ms = 0;
         uint64_t next_goes_ms = UINT64_MAX;
     };
-    // A pass over the tombstones whose requests were created from then on.
     struct Plan {
         GroupId group;
+        // It looks at all tombstones that are old enough, and else at those whose requests were
+        // created from `from_ms` on.
+        bool is_whole = true;
         uint64_t from_ms = 0;
         uint64_t forget_before_ms = 0;
     };
 
     void run();
     void run_pass(const Plan& plan);
+    void note(Passes& passes,
+              const Plan& plan,
+              const absl::StatusOr<ReplicaStore::Collected>& collected);
     // None: there is nothing to be done for any.
     std::optional<Plan> next_plan();
-    std::optional<uint64_t> worthwhile_from(GroupId group, uint64_t forget_before_ms) const;
+    std::optional<Plan> plan_for(GroupId group) const;
 
     env::EventLoop& loop_;
     ReplicaStore& store_;

@@ -52,9 +52,14 @@ uint64_t GoneHorizon::forget_before(GroupId group,
     return covered > window_ms_ ? covered - window_ms_ : 0;
 }
 
-bool GoneHorizon::is_past(GroupId group, base::NodeId owner, uint64_t created_ms) const {
+bool GoneHorizon::is_past(GroupId group,
+                          base::NodeId owner,
+                          uint64_t created_ms,
+                          uint64_t now_ms) const {
     const auto found = known_.find({group, owner});
-    return found != known_.end() && found->second.covered_ms > created_ms + window_ms_;
+    if (found == known_.end() || !found->second.covered_ms.has_value()) return false;
+    const uint64_t covered_ms = *found->second.covered_ms;
+    return !is_far_ahead(covered_ms, now_ms) && may_be_past(created_ms, covered_ms);
 }
 
 }  // namespace starling::node

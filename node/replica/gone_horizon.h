@@ -49,7 +49,11 @@ class GoneHorizon {
                            uint64_t now_ms) const;
 
     // The owner has reported that it mints no more what was created at `created_ms`.
-    bool is_past(GroupId group, base::NodeId owner, uint64_t created_ms) const;
+    bool is_past(GroupId group, base::NodeId owner, uint64_t created_ms, uint64_t now_ms) const;
+    // It would if it were asked now.
+    bool may_be_past(uint64_t created_ms, uint64_t now_ms) const {
+        return now_ms > created_ms && now_ms - created_ms > window_ms_;
+    }
 
   private:
     struct Key {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
@@ -68,7 +69,13 @@ struct IndexedDots {
     std::vector<std::string> keys;
     // REQUIRES: each `key` is below the number of keys.
     std::vector<Entry> entries;
+
+    // With its key, as it is stored.
+    static size_t stored_bytes(std::string_view key) { return sizeof(Dot) + key.size(); }
 };
+
+// What the dots of a page may take where they are stored; a page may be above it by one.
+constexpr size_t indexed_bytes_max = 4u << 20;
 
 // What a replica has seen and another has not.
 struct MissingPage {

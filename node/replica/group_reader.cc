@@ -1,6 +1,8 @@
 #include "node/replica/group_reader.h"
 
 #include <algorithm>
+#include <functional>
+#include <map>
 #include <set>
 
 #include <fmt/format.h>
@@ -43,7 +45,7 @@ class MissingReader {
                                   .snapshot = snapshot_.get()});
         iterator->seek(storage_keys::indexed_dot(group_, {range.actor, range.first}));
         for (; iterator->valid(); iterator->next()) {
-            if (bytes_ >= bytes_max_) {
+            if (bytes_ >= bytes_max_ || indexed_bytes_ >= indexed_bytes_max) {
                 page_.has_more = true;
                 return false;
             }
@@ -66,14 +68,16 @@ class MissingReader {
 
     absl::Status add(const Dot& dot, std::string_view key) {
         bytes_ += sizeof(Dot);
-        const auto [found, is_new] = keys_.try_emplace(std::string(key));
-        MetKey& met = found->second;
-        if (is_new) {
+        indexed_bytes_ += IndexedDots::stored_bytes(key);
+        auto found = keys_.find(key);
+        if (found == keys_.end()) {
             bytes_ += key.size();
-            met.index = static_cast<uint32_t>(page_.dots.keys.size());
+            found = keys_.try_emplace(std::string(key)).first;
+            found->second.index = static_cast<uint32_t>(page_.dots.keys.size());
             page_.dots.keys.emplace_back(key);
-            STARLING_ASSIGN_OR_RETURN(met.context, add_record(key));
+            STARLING_ASSIGN_OR_RETURN(found->second.context, add_record(key));
         }
+        const MetKey& met = found->second;
         page_.dots.entries.push_back({.dot = dot, .key = met.index});
         if (!met.context.covers(dot)) {
             STARLING_MARK(missing_record_was_lost);
@@ -107,8 +111,9 @@ class MissingReader {
     const size_t bytes_max_;
     const std::unique_ptr<storage::Snapshot> snapshot_;
     MissingPage page_;
-    std::map<std::string, MetKey> keys_;
+    std::map<std::string, MetKey, std::less<>> keys_;
     size_t bytes_ = 0;
+    size_t indexed_bytes_ = 0;
 };
 
 }  // namespace
@@ -273,25 +278,29 @@ absl::StatusOr<std::vector<Dot>> indexed_dots_past(storage::Engine& engine,
     return found;
 }
 
-absl::StatusOr<std::vector<StoredTombstone>> tombstones_page(storage::Engine& engine,
-                                                             GroupId group,
-                                                             uint64_t created_before_ms,
-                                                             const std::string& from,
-                                                             size_t count_max) {
-    std::vector<StoredTombstone> found;
+absl::StatusOr<TombstonesPage> tombstones_page(storage::Engine& engine,
+                                               GroupId group,
+                                               uint64_t created_before_ms,
+                                               const std::string& from,
+                                               size_t count_max) {
+    TombstonesPage page;
     const auto iterator = engine.new_iterator(bounds_of(storage_keys::tombstones_prefix(group)));
-    for (iterator->seek(from); iterator->valid() && found.size() < count_max; iterator->next()) {
+    for (iterator->seek(from); iterator->valid() && page.tombstones.size() < count_max;
+         iterator->next()) {
         const auto key = storage_keys::parse_tombstone(iterator->key());
         if (!key.has_value()) {
             return absl::DataLossError("an entry of the list of tombstones has a key of none");
         }
-        if (key->request_created_ms >= created_before_ms) break;
-        found.push_back({.dot = key->dot,
-                         .request_created_ms = key->request_created_ms,
-                         .key = std::string(iterator->value())});
+        if (key->request_created_ms >= created_before_ms) {
+            page.too_young_ms = key->request_created_ms;
+            break;
+        }
+        page.tombstones.push_back({.dot = key->dot,
+                                   .request_created_ms = key->request_created_ms,
+                                   .key = std::string(iterator->value())});
     }
     STARLING_RETURN_IF_ERROR(iterator->status());
-    return found;
+    return page;
 }
 
 absl::StatusOr<std::map<GroupId, Counted>> count_groups(storage::Engine& engine,
@@ -321,7 +330,7 @@ absl::StatusOr<std::map<GroupId, Counted>> count_groups(storage::Engine& engine,
         }
         Counted& group = groups[key->group];
         ++group.tombstone_count;
-        group.newest_tombstone_ms = std::max(group.newest_tombstone_ms, key->request_created_ms);
+        group.oldest_tombstone_ms = std::min(group.oldest_tombstone_ms, key->request_created_ms);
     }
     STARLING_RETURN_IF_ERROR(tombstones->status());
     return groups;

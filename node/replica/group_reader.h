@@ -66,25 +66,31 @@ absl::StatusOr<std::vector<Dot>> indexed_dots_past(storage::Engine& engine,
                                                    const std::optional<Dot>& after,
                                                    size_t count_max);
 
-// Tombstones whose request is older than `created_before_ms`, oldest first, from the storage key
-// `from` on.
 struct StoredTombstone {
     Dot dot;
     uint64_t request_created_ms = 0;
     std::string key;
 };
-absl::StatusOr<std::vector<StoredTombstone>> tombstones_page(storage::Engine& engine,
-                                                             GroupId group,
-                                                             uint64_t created_before_ms,
-                                                             const std::string& from,
-                                                             size_t count_max);
+struct TombstonesPage {
+    // Empty: there are no more.
+    std::vector<StoredTombstone> tombstones;
+    // When the request of the first behind them was created that is too young.
+    std::optional<uint64_t> too_young_ms;
+};
+// Tombstones whose request is older than `created_before_ms`, oldest first, from the storage key
+// `from` on.
+absl::StatusOr<TombstonesPage> tombstones_page(storage::Engine& engine,
+                                               GroupId group,
+                                               uint64_t created_before_ms,
+                                               const std::string& from,
+                                               size_t count_max);
 
 // Hash trees and counts of all groups, as the snapshot has them.
 struct Counted {
     BucketDigests buckets{};
     uint64_t record_count = 0;
     uint64_t tombstone_count = 0;
-    uint64_t newest_tombstone_ms = 0;
+    uint64_t oldest_tombstone_ms = UINT64_MAX;
 };
 absl::StatusOr<std::map<GroupId, Counted>> count_groups(storage::Engine& engine,
                                                         const storage::Snapshot& snapshot);

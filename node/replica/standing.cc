@@ -11,6 +11,9 @@ namespace starling::node {
 
 namespace {
 
+// After that time a tombstone waits for more than the next report.
+constexpr uint64_t report_patience_ms = 60'000;
+
 std::string frozen_key() {
     return storage_keys::meta("frozen");
 }
@@ -293,11 +296,20 @@ uint64_t Standings::forget_before(GroupId group) const {
 }
 
 bool Standings::awaits_report(GroupId group, base::NodeId owner) const {
-    return store_.tombstone_count(group) > 0 &&
-           !horizon_.is_past(group, owner, store_.newest_tombstone_ms(group));
+    const uint64_t created_ms = store_.next_tombstone_ms(group);
+    if (created_ms == UINT64_MAX) return false;
+    const uint64_t now_ms = host_.now_ms();
+    return horizon_.may_be_past(created_ms, now_ms) && !is_overdue(created_ms) &&
+           !horizon_.is_past(group, owner, created_ms, now_ms);
 }
 
-std::vector<base::NodeId> Standings::lagging_owners(GroupId id) const {
+bool Standings::is_overdue(uint64_t created_ms) const {
+    const uint64_t now_ms = host_.now_ms();
+    return now_ms > report_patience_ms &&
+           horizon_.may_be_past(created_ms, now_ms - report_patience_ms);
+}
+
+std::vector<base::NodeId> Standings::lagging_owners(GroupId id, uint64_t created_ms) const {
     const std::optional<std::vector<Owner>> owners = host_.other_owners(id);
     std::vector<base::NodeId> lagging;
     const auto group = groups_.find(id);
@@ -307,7 +319,10 @@ std::vector<base::NodeId> Standings::lagging_owners(GroupId id) const {
         const Frontier& own = group->second.durable();
         Frontier bases = own;
         bases.intersect_bases(own);
-        if (group->second.stable(one) != bases) lagging.push_back(owner.node);
+        if (group->second.stable(one) != bases ||
+            !horizon_.is_past(id, owner.node, created_ms, host_.now_ms())) {
+            lagging.push_back(owner.node);
+        }
     }
     return lagging;
 }

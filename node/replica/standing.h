@@ -84,8 +84,10 @@ class Standings {
     // under way. 0: unknown.
     uint64_t forget_before(GroupId group) const;
 
-    // Tombstones of the group wait for a report of `owner`, however little has changed there.
+    // The next report of `owner` may let tombstones of the group go, however little has changed.
     bool awaits_report(GroupId group, base::NodeId owner) const;
+    // A tombstone whose request was created then waits for more than the next reports.
+    bool is_overdue(uint64_t created_ms) const;
 
     // What `owner` has told this node of itself, in this life of the node or an earlier one, as the
     // holder of the seats that it holds.
@@ -98,8 +100,9 @@ class Standings {
     // What the disk has of this, but for what owners have told.
     void put_facts(storage::WriteBatch& batch) const;
 
-    // Why tombstones of the group stay: the owners that have not seen all that this node has.
-    std::vector<base::NodeId> lagging_owners(GroupId group) const;
+    // Why a tombstone of the group stays whose request was created at `created_ms`: the owners that
+    // have not seen all that this node has, or were last heard of when that request was too young.
+    std::vector<base::NodeId> lagging_owners(GroupId group, uint64_t created_ms) const;
 
     // The group's data is removed here.
     void forget_group(GroupId group) {

@@ -156,8 +156,7 @@ void ReplicaStore::finish_rebuild(const absl::StatusOr<Rebuilt>& rebuilt) {
             }
             group.record_count += added.record_count;
             group.tombstone_count += added.tombstone_count;
-            group.newest_tombstone_ms =
-                std::max(group.newest_tombstone_ms, added.newest_tombstone_ms);
+            group.next_tombstone_ms = std::min(group.next_tombstone_ms, added.oldest_tombstone_ms);
         }
     } else {
         STARLING_MARK(store_rebuild_failed);
@@ -250,9 +249,9 @@ uint64_t ReplicaStore::tombstone_count(GroupId group) const {
     return found == groups_.end() ? 0 : found->second->tombstone_count;
 }
 
-uint64_t ReplicaStore::newest_tombstone_ms(GroupId group) const {
+uint64_t ReplicaStore::next_tombstone_ms(GroupId group) const {
     const auto found = groups_.find(group);
-    return found == groups_.end() ? 0 : found->second->newest_tombstone_ms;
+    return found == groups_.end() ? UINT64_MAX : found->second->next_tombstone_ms;
 }
 
 uint64_t ReplicaStore::record_count() const {
@@ -499,8 +498,11 @@ absl::Status ReplicaStore::apply_change(GroupId id,
         }
         group.record_count += uint64_t{exists} - uint64_t{existed};
         group.tombstone_count += tombstones.size() - tombstones_before.size();
-        for (const auto& [created_ms, dot] : tombstones) {
-            group.newest_tombstone_ms = std::max(group.newest_tombstone_ms, created_ms);
+        for (const auto& tombstone : tombstones) {
+            const auto known =
+                std::find(tombstones_before.begin(), tombstones_before.end(), tombstone);
+            if (known != tombstones_before.end()) continue;
+            group.next_tombstone_ms = std::min(group.next_tombstone_ms, tombstone.first);
         }
     }
     group.frontier = std::move(frontier);

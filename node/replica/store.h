@@ -76,8 +76,8 @@ class ReplicaStore final : public GroupAccess {
         uint64_t tombstones = 0;
         // When the request of the oldest that stays was created (Unix ms); 0: none was found.
         uint64_t oldest_left_ms = 0;
-        // The least `forget_before_ms` with which one goes that stays because its record remembers
-        // a younger request; UINT64_MAX: there is none.
+        // One that stays because its record remembers younger requests may go when those created
+        // then can be forgotten; UINT64_MAX: there is none.
         uint64_t next_goes_ms = UINT64_MAX;
     };
     using CollectDone = absl::AnyInvocable<void(absl::StatusOr<Collected>)>;
@@ -113,8 +113,9 @@ class ReplicaStore final : public GroupAccess {
     uint64_t record_count() const;
     uint64_t tombstone_count() const;
     uint64_t tombstone_count(GroupId group) const;
-    // Of the group's tombstones, gone ones included, when the last request was created (Unix ms).
-    uint64_t newest_tombstone_ms(GroupId group) const;
+    // Of the group's tombstones that no collection has looked at yet, since they were too young,
+    // when the oldest one's request was created (Unix ms); UINT64_MAX: there are none.
+    uint64_t next_tombstone_ms(GroupId group) const;
     // Whether there is, or was, any record; known from load() on. Any thread.
     bool has_records() const { return has_records_; }
     // No job of the store's is on a worker, and nothing waits for the disk.
@@ -183,7 +184,7 @@ class ReplicaStore final : public GroupAccess {
         BucketDigests buckets{};
         uint64_t record_count = 0;
         uint64_t tombstone_count = 0;
-        uint64_t newest_tombstone_ms = 0;
+        uint64_t next_tombstone_ms = UINT64_MAX;
         uint64_t change_count = 0;
         // It may have entries of what is stable or sealed, and is to be read.
         bool index_lags = false;
@@ -218,12 +219,15 @@ class ReplicaStore final : public GroupAccess {
     void finish_rebuild(const absl::StatusOr<Rebuilt>& rebuilt);
     void read_index(GroupId id, Group& group, const Frontier& stable);
     struct Collection;
+    void note_not_looked_at(GroupId group, uint64_t created_ms);
+    void end_collection(Collection& collection, absl::Status status);
     void collect_page(std::shared_ptr<Collection> collection);
     void collect_all(std::vector<group_reader::StoredTombstone> tombstones,
                      std::shared_ptr<Collection> collection);
     // One update of each record's key; `change` is called with it.
     using MergeChange = void (*)(Record& local, const Record& incoming, Frontier& frontier);
     void update_all(GroupId group, std::vector<KeyRecord> records, MergeChange change, Done done);
+    absl::Status index_dots(GroupId group, const IndexedDots& dots);
     void drop_now(GroupId group, Done done);
     void drop_page(GroupId group, Done done);
     storage::Engine& engine_;

@@ -21,6 +21,7 @@ constexpr size_t tombstones_per_page = 256;
 
 struct ReplicaStore::Collection {
     GroupId group;
+    uint64_t from_ms = 0;
     uint64_t forget_before_ms = 0;
     LatestOnly latest_only;
     CollectDone done;
@@ -35,8 +36,11 @@ void ReplicaStore::collect(GroupId group,
                            LatestOnly latest_only,
                            CollectDone done) {
     group_at(group).forget_before_ms = forget_before_ms;
+    // From here on of those that come meanwhile, and of what the last page leaves.
+    group_at(group).next_tombstone_ms = UINT64_MAX;
     auto collection = std::make_shared<Collection>();
     collection->group = group;
+    collection->from_ms = from_ms;
     collection->forget_before_ms = forget_before_ms;
     collection->latest_only = std::move(latest_only);
     collection->done = std::move(done);
@@ -44,8 +48,24 @@ void ReplicaStore::collect(GroupId group,
     collect_page(std::move(collection));
 }
 
+void ReplicaStore::note_not_looked_at(GroupId id, uint64_t created_ms) {
+    const auto found = groups_.find(id);
+    if (found == groups_.end()) return;
+    Group& group = *found->second;
+    group.next_tombstone_ms = std::min(group.next_tombstone_ms, created_ms);
+}
+
+void ReplicaStore::end_collection(Collection& collection, absl::Status status) {
+    if (status.ok()) {
+        collection.done(collection.result);
+        return;
+    }
+    note_not_looked_at(collection.group, collection.from_ms);
+    collection.done(std::move(status));
+}
+
 void ReplicaStore::collect_page(std::shared_ptr<Collection> collection) {
-    using Page = absl::StatusOr<std::vector<group_reader::StoredTombstone>>;
+    using Page = absl::StatusOr<group_reader::TombstonesPage>;
     Collection& state = *collection;
     jobs_.run<Page>(
         [this, group = state.group, before = state.forget_before_ms, next = state.next] {
@@ -53,12 +73,13 @@ void ReplicaStore::collect_page(std::shared_ptr<Collection> collection) {
         },
         [this, collection = std::move(collection)](Page page) mutable {
             note_damage(collection->group, page.status());
-            if (!page.ok()) {
-                collection->done(page.status());
-            } else if (page->empty()) {
-                collection->done(collection->result);
+            if (page.ok() && page->too_young_ms.has_value()) {
+                note_not_looked_at(collection->group, *page->too_young_ms);
+            }
+            if (!page.ok() || page->tombstones.empty()) {
+                end_collection(*collection, page.status());
             } else {
-                collect_all(*std::move(page), std::move(collection));
+                collect_all(std::move(page->tombstones), std::move(collection));
             }
         });
 }
@@ -83,14 +104,14 @@ void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombst
         collect_page(std::move(collection));
         return;
     }
-    auto gathering = std::make_shared<Gathering>(tombstones.size(),
-                                                 [this, collection](absl::Status status) mutable {
-                                                     if (!status.ok()) {
-                                                         collection->done(std::move(status));
-                                                         return;
-                                                     }
-                                                     collect_page(std::move(collection));
-                                                 });
+    auto gathering = std::make_shared<Gathering>(
+        tombstones.size(), [this, collection](absl::Status status) mutable {
+            if (!status.ok()) {
+                end_collection(*collection, std::move(status));
+                return;
+            }
+            collect_page(std::move(collection));
+        });
     for (group_reader::StoredTombstone& tombstone : tombstones) {
         std::string key = tombstone.key;
         update(
@@ -112,12 +133,14 @@ void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombst
                 if (!record.gone.empty()) {
                     STARLING_MARK(collect_request_remembered);
                     uint64_t& next = collection->result.next_goes_ms;
-                    next = std::min(next, record.gone.back().created_ms + 1);
+                    next = std::min(next, record.gone.back().created_ms);
                 } else if (latest_only.has_value()) {
-                    collect_tombstones(record,
-                                       stable(collection->group),
-                                       collection->forget_before_ms,
-                                       *latest_only);
+                    // One that goes may have been hidden by another, which may go then.
+                    while (collect_tombstones(record,
+                                              stable(collection->group),
+                                              collection->forget_before_ms,
+                                              *latest_only)) {
+                    }
                 }
                 const auto went = before - count();
                 collection->result.tombstones += static_cast<uint64_t>(went);

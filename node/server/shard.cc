@@ -460,6 +460,7 @@ void Shard::drop_groups(std::vector<GroupId> groups, HandoverHost::Done done) {
         entropy_->set_peers(group, {});
         entropy_peers_.erase(group);
         standings_->forget_group(group);
+        collector_->forget_group(group);
         store_->drop(group, finish_one);
     }
     finish_one(absl::OkStatus());
@@ -502,11 +503,13 @@ ShardStatus Shard::status() const {
 
 void Shard::note_what_tombstones_wait_for(ShardStatus& out) const {
     for (const GroupId group : store_->groups()) {
-        const uint64_t oldest_ms = collector_->oldest_left_ms(group);
-        if (store_->tombstone_count(group) == 0 || oldest_ms == 0) {
-            continue;
-        }
-        for (const base::NodeId owner : standings_->lagging_owners(group)) {
+        if (store_->tombstone_count(group) == 0) continue;
+        const uint64_t left_ms = collector_->oldest_left_ms(group);
+        const uint64_t next_ms = store_->next_tombstone_ms(group);
+        const bool is_next_overdue = standings_->is_overdue(next_ms);
+        if (left_ms == 0 && !is_next_overdue) continue;
+        const uint64_t oldest_ms = left_ms == 0 ? next_ms : std::min(left_ms, next_ms);
+        for (const base::NodeId owner : standings_->lagging_owners(group, oldest_ms)) {
             uint64_t& since = out.tombstones_wait_for[owner];
             since = since == 0 ? oldest_ms : std::min(since, oldest_ms);
         }

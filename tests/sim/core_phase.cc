@@ -43,7 +43,8 @@ void CorePhase::run() {
         outcome_ = "no core, not all nodes have their seats in time";
         return;
     }
-    take_away(find_holders());
+    holders_ = find_holders();
+    take_away();
     if (away_.empty()) {
         outcome_ = "no core, no node can be spared";
         return;
@@ -97,9 +98,9 @@ CorePhase::Holders CorePhase::find_holders() const {
     return holders;
 }
 
-bool CorePhase::has_quorums(const Holders& holders, const MachineList& away) const {
-    return holders.size() == world_.faults.options.node.partition_count &&
-           std::ranges::all_of(holders, [&](const auto& entry) {
+bool CorePhase::has_quorums(const MachineList& away) const {
+    return holders_.size() == world_.faults.options.node.partition_count &&
+           std::ranges::all_of(holders_, [&](const auto& entry) {
                return std::ranges::all_of(world_.name_spaces, [&](const auto& name_space) {
                    const uint32_t quorum =
                        std::max(name_space.read_quorum, name_space.write_quorum);
@@ -120,12 +121,12 @@ bool CorePhase::has_quorums(const Holders& holders, const MachineList& away) con
            });
 }
 
-void CorePhase::take_away(const Holders& holders) {
+void CorePhase::take_away() {
     const FaultWorld& faults = world_.faults;
     for (Machine* machine : shuffled(faults.cluster, random_)) {
         if (!faults.cluster.is_member(*machine)) continue;
         away_.push_back(machine);
-        if (has_quorums(holders, away_)) continue;
+        if (has_quorums(away_)) continue;
         away_.pop_back();
         core_.push_back(machine);
     }
@@ -182,12 +183,21 @@ void CorePhase::use(KeyIndex key) {
             world_.operations.put(std::move(put), [this, key](const PutOutcome& outcome) {
                 // Its record can forget no request while one of its owners is away.
                 const bool is_full =
-                    base::reason_of(outcome.status) == base::reason::written_too_often;
+                    base::reason_of(outcome.status) == base::reason::written_too_often &&
+                    has_owner_away(key);
                 if (!outcome.status.ok() && !is_full) return use_again(key);
                 if (is_full) STARLING_MARK(core_key_written_too_often);
                 --unused_;
             });
         });
+}
+
+bool CorePhase::has_owner_away(KeyIndex key) const {
+    const Oracle::Key& used = world_.oracle.key(key);
+    const std::vector<Machine*>& seats = holders_.at(used.partition);
+    return std::any_of(seats.begin(), seats.begin() + used.replicas, [&](Machine* holder) {
+        return std::ranges::find(away_, holder) != away_.end();
+    });
 }
 
 void CorePhase::use_again(KeyIndex key) {

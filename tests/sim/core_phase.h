@@ -43,19 +43,21 @@ class CorePhase {
     // That all nodes are up and every seat is where placement wants it.
     bool wait_for_placement();
     Holders find_holders() const;
-    bool has_quorums(const Holders& holders, const MachineList& away) const;
-    void take_away(const Holders& holders);
+    bool has_quorums(const MachineList& away) const;
+    void take_away();
     void work();
     // Reads the key and writes over what was read, until both have worked, or the key takes no more
     // writes.
     void use(KeyIndex key);
     void use_again(KeyIndex key);
+    bool has_owner_away(KeyIndex key) const;
     Machine* pick() { return core_[random_.below(core_.size())]; }
     void run_for(base::Duration span);
 
     const World world_;
     env::SimRandom random_;
     Convergence convergence_;
+    Holders holders_;
     MachineList core_;
     MachineList away_;
     std::string outcome_;

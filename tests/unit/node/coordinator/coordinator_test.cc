@@ -129,7 +129,7 @@ TEST_F(CoordinatorTest, ManySmallRequestsMeetTheMemoryLimitToo) {
     EXPECT_EQ(small.coordinator.inflight_bytes(), 0u);
 }
 
-TEST_F(CoordinatorTest, AKeyThatRemembersAsManyRequestsAsItMayTakesNoWriteUntilItForgets) {
+TEST_F(CoordinatorTest, AKeyThatRemembersAsManyRequestsAsItMayTakesNoMoreWrites) {
     CoordinatorOptions options;
     options.gone_max = 3;
     CoordinatorRig small(3, true, options);

@@ -211,18 +211,20 @@ void FakeGroups::missing(GroupId group,
         const Group& here = groups[group];
         std::map<std::string, uint32_t> met;
         size_t bytes = 0;
+        size_t indexed_bytes = 0;
         for (auto entry = after.has_value() ? here.index.upper_bound(*after) : here.index.begin();
              entry != here.index.end();
              ++entry) {
             const auto& [dot, key] = *entry;
             if (seen.contains(dot) || !page.frontier.contains(dot)) continue;
-            if (bytes >= bytes_max) {
+            if (bytes >= bytes_max || indexed_bytes >= indexed_bytes_max) {
                 page.has_more = true;
                 break;
             }
             std::string encoded;
             encode_record(encoded, here.records.at(key));
             bytes += sizeof(Dot);
+            indexed_bytes += IndexedDots::stored_bytes(key);
             const auto [index, is_new] = met.try_emplace(key, met.size());
             page.dots.entries.push_back({.dot = dot, .key = index->second});
             if (!is_new) continue;

@@ -73,11 +73,15 @@ TEST_F(GoneHorizonTest, AfterOurOwnClockWasSetBackEachOwnerIsHeardOfAnew) {
 }
 
 TEST_F(GoneHorizonTest, AnOwnerIsPastARequestOnceItsReportLetsThatBeForgotten) {
-    EXPECT_FALSE(horizon.is_past(here, others[0], 1));
+    EXPECT_FALSE(horizon.is_past(here, others[0], 1, now_ms));
     horizon.note(here, others[0], 50'000, frontier({}), frontier({}), now_ms);
-    EXPECT_TRUE(horizon.is_past(here, others[0], 48'999));
-    EXPECT_FALSE(horizon.is_past(here, others[0], 49'000));
-    EXPECT_FALSE(horizon.is_past(here, others[1], 48'999));
+    EXPECT_TRUE(horizon.is_past(here, others[0], 48'999, now_ms));
+    EXPECT_FALSE(horizon.is_past(here, others[0], 49'000, now_ms));
+    EXPECT_FALSE(horizon.is_past(here, others[1], 48'999, now_ms));
+    EXPECT_FALSE(horizon.is_past(here, others[0], 48'999, 49'500)) << "our clock was set back";
+    EXPECT_TRUE(horizon.may_be_past(now_ms - window_ms - 1, now_ms));
+    EXPECT_FALSE(horizon.may_be_past(now_ms - window_ms, now_ms));
+    EXPECT_FALSE(horizon.may_be_past(now_ms + 1, now_ms));
 }
 
 TEST_F(GoneHorizonTest, GroupsAreKeptApart) {
