@@ -60,4 +60,9 @@ bool ClusterView::is_alive(base::NodeId node) const {
     return peer != peers.end() && peer->second.health == PeerHealth::alive;
 }
 
+void ClusterView::sort_for_asking(std::vector<base::NodeId>& nodes) const {
+    std::stable_partition(
+        nodes.begin(), nodes.end(), [this](base::NodeId node) { return is_alive(node); });
+}
+
 }  // namespace starling::node

@@ -49,6 +49,9 @@ struct ClusterView {
     // Live members that hold none of these seats, in the partition's order of preference.
     std::vector<base::NodeId> stand_ins(base::PartitionId partition, uint32_t replicas) const;
     bool is_alive(base::NodeId node) const;
+    // Those who are believed to live come first. Where there is no room for frames to all, those to
+    // the last are lost, each time: they should not be the only ones who would answer.
+    void sort_for_asking(std::vector<base::NodeId>& nodes) const;
 };
 
 using ClusterViewPtr = std::shared_ptr<const ClusterView>;

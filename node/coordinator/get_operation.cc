@@ -54,6 +54,7 @@ void GetOperation::start() {
                               "no node is known to hold a seat of the key's partition"));
         return;
     }
+    context_.view->sort_for_asking(holders_);
     const auto others = std::count_if(holders_.begin(), holders_.end(), [&](base::NodeId node) {
         return node != self() && context_.view->is_alive(node);
     });
@@ -332,6 +333,7 @@ void GetOperation::on_tick() {
     core_.take_those_behind();
     // Who has answered without what the session has seen may have it by now.
     const bool ask_all = !is_satisfied();
+    context_.view->sort_for_asking(holders_);
     for (const base::NodeId node : holders_) {
         if (node != self() && (ask_all || !contains(answered_, node))) {
             STARLING_MARK(get_asked_again);

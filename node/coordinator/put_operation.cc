@@ -50,6 +50,7 @@ PutOperation::PutOperation(CoordinatorContext& context,
 void PutOperation::start() {
     arm_timer();
     holders_ = context_.view->holders_of(group_.partition, group_.replicas);
+    context_.view->sort_for_asking(holders_);
     if (asks_before_minting(
             plan_.name_space.policy, plan_.superseded.has_value(), plan_.request.blind)) {
         begin_exchange();
@@ -450,10 +451,23 @@ void PutOperation::on_view_changed() {
     }
 }
 
+void PutOperation::send_missing_writes() {
+    std::vector<base::NodeId> missing;
+    for (const base::SeatIndex seat : core_.missing_holders().list()) {
+        const base::NodeId node = context_.view->holder(group_.partition, seat);
+        if (!contains(missing, node)) missing.push_back(node);
+    }
+    context_.view->sort_for_asking(missing);
+    for (const base::NodeId node : missing) {
+        send_write(node);
+    }
+}
+
 void PutOperation::on_tick() {
     switch (phase_) {
         case Phase::exchanging:
             STARLING_MARK(put_exchange_asked_again);
+            context_.view->sort_for_asking(holders_);
             for (const base::NodeId node : holders_) {
                 ask_for_record(node);
             }
@@ -463,9 +477,7 @@ void PutOperation::on_tick() {
             return;
         case Phase::collecting:
             STARLING_MARK(put_write_sent_again);
-            for (const base::SeatIndex seat : core_.missing_holders().list()) {
-                send_write(context_.view->holder(group_.partition, seat));
-            }
+            send_missing_writes();
             if (!is_durable_) {
                 STARLING_MARK(put_own_sync_is_slow);
                 return;

@@ -70,6 +70,7 @@ class PutOperation final : public Operation {
     absl::StatusOr<HybridTime> time_by_policy(const Record& local);
     void begin_collect();
     void send_writes();
+    void send_missing_writes();
     void send_write(base::NodeId node);
     void send_what_waited();
     void on_write_reply(base::NodeId from, const peer::WriteReply& reply);

@@ -74,8 +74,9 @@ struct IndexedDots {
     static size_t stored_bytes(std::string_view key) { return sizeof(Dot) + key.size(); }
 };
 
-// What the dots of a page may take where they are stored; a page may be above it by one.
-constexpr size_t indexed_bytes_max = 4u << 20;
+// What the dots of a page may take where they are stored, in one batch; a page may be above it by
+// one of them.
+constexpr size_t indexed_bytes_max = 256u << 10;
 
 // What a replica has seen and another has not.
 struct MissingPage {

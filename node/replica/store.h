@@ -227,7 +227,6 @@ class ReplicaStore final : public GroupAccess {
     // One update of each record's key; `change` is called with it.
     using MergeChange = void (*)(Record& local, const Record& incoming, Frontier& frontier);
     void update_all(GroupId group, std::vector<KeyRecord> records, MergeChange change, Done done);
-    absl::Status index_dots(GroupId group, const IndexedDots& dots);
     void drop_now(GroupId group, Done done);
     void drop_page(GroupId group, Done done);
     storage::Engine& engine_;

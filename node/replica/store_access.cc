@@ -14,8 +14,6 @@ namespace starling::node {
 
 namespace {
 
-constexpr size_t index_batch_bytes = 1u << 20;
-
 // What `before` has of lives that `after` has sealed, above `stable`: all owners have seen the same
 // of them.
 std::vector<Frontier::Range> newly_sealed(const Frontier& before,
@@ -157,29 +155,21 @@ void ReplicaStore::unshared(GroupId group,
         std::move(done));
 }
 
-// Some batches, since a key may be long and stands in each entry: they are indexed for those that
-// are lost meanwhile, and may be more than the frontier has.
-absl::Status ReplicaStore::index_dots(GroupId id, const IndexedDots& dots) {
-    STARLING_RETURN_IF_ERROR(check_not_dropping(id));
-    storage::WriteBatch batch;
-    size_t bytes = 0;
-    for (const IndexedDots::Entry& indexed : dots.entries) {
-        if (group_at(id).frontier.contains(indexed.dot)) continue;
-        const std::string& key = dots.keys[indexed.key];
-        batch.put(storage_keys::indexed_dot(id, indexed.dot), key);
-        bytes += IndexedDots::stored_bytes(key);
-        if (bytes < index_batch_bytes) continue;
-        STARLING_RETURN_IF_ERROR(commits_.apply(std::exchange(batch, {})));
-        bytes = 0;
-    }
-    return batch.empty() ? absl::OkStatus() : commits_.apply(batch);
-}
-
 void ReplicaStore::merge_records(GroupId id,
                                  std::vector<KeyRecord> records,
                                  IndexedDots dots,
                                  Done done) {
-    if (absl::Status status = index_dots(id, dots); !status.ok()) {
+    absl::Status status = check_not_dropping(id);
+    storage::WriteBatch batch;
+    for (const IndexedDots::Entry& indexed : dots.entries) {
+        if (!group_at(id).frontier.contains(indexed.dot)) {
+            batch.put(storage_keys::indexed_dot(id, indexed.dot), dots.keys[indexed.key]);
+        }
+    }
+    if (status.ok() && !batch.empty()) {
+        status = commits_.apply(batch);
+    }
+    if (!status.ok()) {
         done(std::move(status));
         return;
     }

@@ -47,6 +47,26 @@ TEST_F(GetOperationTest, AsksEveryHolderWithItsOwnDigestAndAnswersAtR) {
     EXPECT_EQ((*outcome->result)->receipt.repairs_sent, 0u);
 }
 
+// Seed 1516: with little memory the frame to the last one was lost, time and again, and the first
+// one was dead.
+TEST_F(GetOperationTest, AsksThoseWhoLiveFirst) {
+    rig.set_health(rig.holder(1), PeerHealth::dead);
+    const auto outcome = rig.get("k");
+    rig.settle();
+    const auto receivers = [this] {
+        std::vector<base::NodeId> nodes;
+        for (const testing::Sent& sent : rig.take_sent()) {
+            nodes.push_back(sent.to);
+        }
+        return nodes;
+    };
+    EXPECT_THAT(receivers(), ElementsAre(rig.holder(2), rig.holder(1)));
+    rig.set_health(rig.holder(1), PeerHealth::alive);
+    rig.set_health(rig.holder(2), PeerHealth::dead);
+    rig.pass(CoordinatorOptions{}.hint_after);
+    EXPECT_THAT(receivers(), ElementsAre(rig.holder(1), rig.holder(2)));
+}
+
 TEST_F(GetOperationTest, WhoHasTheSameSiblingsMayHaveSeenMoreThanThey) {
     rig.put_everywhere("k", "value");
     const auto outcome = rig.get("k");

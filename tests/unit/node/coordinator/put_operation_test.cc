@@ -41,6 +41,25 @@ TEST_F(PutOperationTest, IsAcknowledgedWhenWSeatsHaveItOnTheirDisks) {
     EXPECT_EQ(outcome->calls, 1);
 }
 
+TEST_F(PutOperationTest, AsksAndWritesToThoseWhoLiveFirst) {
+    rig.set_health(rig.holder(1), PeerHealth::dead);
+    const auto receivers = [this](peer::ReplicaMessage::BodyCase kind) {
+        std::vector<base::NodeId> nodes;
+        for (const testing::Sent& sent : rig.take_sent()) {
+            if (sent.message.body_case() == kind) nodes.push_back(sent.to);
+        }
+        return nodes;
+    };
+    const auto asking = rig.put("k", "value");
+    rig.settle();
+    EXPECT_THAT(receivers(peer::ReplicaMessage::kRead), ElementsAre(rig.holder(2), rig.holder(1)));
+    const auto writing = rig.put_blind("another", "value");
+    rig.settle();
+    EXPECT_THAT(receivers(peer::ReplicaMessage::kWrite), ElementsAre(rig.holder(2), rig.holder(1)));
+    rig.pass(CoordinatorOptions{}.hint_after);
+    EXPECT_THAT(receivers(peer::ReplicaMessage::kWrite), ElementsAre(rig.holder(2), rig.holder(1)));
+}
+
 TEST_F(PutOperationTest, AnAckThatIsRepeatedOrSpeaksForNoSeatDoesNotCount) {
     rig.store_rig.engine.sync_error = absl::DataLossError("the disk failed");
     const auto outcome = rig.put_blind("k", "value");

@@ -292,26 +292,6 @@ TEST_F(ReplicaStoreTest, ASequenceIsNotUsedAgainAfterADrop) {
     EXPECT_EQ(rig.store.upcoming_sequence(group(2)), 1u);
 }
 
-TEST_F(ReplicaStoreTest, ManyWritesOfALongKeyAreIndexedInBatchesOfBoundedSize) {
-    const std::string long_key = key(std::string(64 << 10, 'k'));
-    IndexedDots dots{.keys = {long_key}, .entries = {}};
-    for (uint64_t sequence = 1; sequence <= 100; ++sequence) {
-        dots.entries.push_back({.dot = dot(2, sequence), .key = 0});
-    }
-    const size_t before = rig.engine.batches.size();
-    absl::Status merged = absl::UnknownError("no answer");
-    rig.store.merge_records(
-        group(1), {}, dots, [&](absl::Status status) { merged = std::move(status); });
-    rig.settle();
-    EXPECT_TRUE(merged.ok()) << merged;
-    ASSERT_GE(rig.engine.batches.size() - before, 6u);
-    for (size_t i = before; i < rig.engine.batches.size(); ++i) {
-        EXPECT_LT(rig.engine.batches[i].byte_size(), (1u << 20) + 2 * long_key.size());
-    }
-    EXPECT_TRUE(
-        rig.engine.get(storage_keys::indexed_dot(group(1), dot(2, 100)), nullptr)->has_value());
-}
-
 TEST_F(ReplicaStoreTest, MergedRecordsAndAUnitedFrontierAreSaidOnceDurable) {
     Record record = mint({}, {}, testing::write(dot(2, 5), 1, "theirs"));
     bool is_merged = false;
