@@ -73,14 +73,18 @@ const Mover::Shell* Mover::find(base::PartitionId partition) const {
     return found == shells_.end() ? nullptr : &found->second;
 }
 
-absl::Status Mover::restore(const std::vector<std::pair<base::PartitionId, std::string>>& stored) {
-    std::vector<std::pair<base::PartitionId, SeatRecords>> decoded;
+absl::Status Mover::restore(const std::vector<std::pair<base::PartitionId, std::string>>& stored,
+                            const std::set<base::PartitionId>& with_data) {
+    std::map<base::PartitionId, SeatRecords> decoded;
+    for (const base::PartitionId partition : with_data) {
+        if (find(partition) != nullptr) decoded[partition] = SeatRecords(options_.seat_count);
+    }
     for (const auto& [partition, value] : stored) {
         absl::StatusOr<SeatRecords> records =
             decode_seat_records(value, options_.cluster, options_.seat_count);
         if (!records.ok()) return records.status();
         if (find(partition) != nullptr && *records != SeatRecords(options_.seat_count)) {
-            decoded.emplace_back(partition, *std::move(records));
+            decoded[partition] = *std::move(records);
         }
     }
     for (auto& [partition, records] : decoded) {

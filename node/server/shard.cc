@@ -1,6 +1,7 @@
 #include "node/server/shard.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "base/codec.h"
@@ -184,7 +185,11 @@ absl::Status Shard::load_seats() {
         stored_seats_[*partition] = std::string(iterator->value());
     }
     STARLING_RETURN_IF_ERROR(iterator->status());
-    return mover_->restore(stored);
+    std::set<base::PartitionId> with_data;
+    for (const GroupId group : store_->groups()) {
+        with_data.insert(group.partition);
+    }
+    return mover_->restore(stored, with_data);
 }
 
 void Shard::start() {

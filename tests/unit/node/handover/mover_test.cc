@@ -72,7 +72,11 @@ class TestCluster {
         nodes[id] = std::make_unique<TestNode>(id, *this, of_cluster);
         std::vector<std::pair<base::PartitionId, std::string>> stored(disks[id].seats.begin(),
                                                                       disks[id].seats.end());
-        ASSERT_TRUE(nodes[id]->mover.restore(stored).ok());
+        std::set<base::PartitionId> with_data;
+        for (const auto& [group, kept] : disks[id].groups) {
+            with_data.insert(group.partition);
+        }
+        ASSERT_TRUE(nodes[id]->mover.restore(stored, with_data).ok());
         set_targets(*nodes[id]);
         gossip_to(id);
     }
@@ -291,11 +295,27 @@ TEST(MoverTest, SeatsOfAnotherClusterAreIgnored) {
     EXPECT_TRUE(test.nodes[base::NodeId(1)]->mover.held().empty());
 }
 
+// Seed 2141: a crash took the removal of a copy that was withdrawn, and not the withdrawal.
+TEST(MoverTest, WhatIsKeptOfAPartitionWithoutASeatIsRemovedAtTheStart) {
+    TestCluster test(1);
+    test.set_members({1});
+    test.start(1);
+    test.found(1);
+    test.start(2);
+    TestNode& other = *test.nodes[base::NodeId(2)];
+    other.groups.write(group_of(3), "a group key", other.actor(), "value", false);
+    test.stop(2);
+    ASSERT_FALSE(test.disks[base::NodeId(2)].groups.empty());
+    test.start(2);
+    test.loop.run_for(seconds(1));
+    EXPECT_TRUE(test.nodes[base::NodeId(2)]->groups.groups.empty());
+}
+
 TEST(MoverTest, DamagedSeatRecordsAreReported) {
     TestCluster test(1);
     test.start(1);
     TestNode& node = *test.nodes[base::NodeId(1)];
-    EXPECT_EQ(node.mover.restore({{base::PartitionId(0), "nonsense"}}).code(),
+    EXPECT_EQ(node.mover.restore({{base::PartitionId(0), "nonsense"}}, {}).code(),
               absl::StatusCode::kDataLoss);
 }
 
