@@ -33,6 +33,8 @@ using starling::node::log_line;
 constexpr size_t config_bytes_max = 1u << 20;
 // How often a starting node is asked whether it serves.
 constexpr std::chrono::milliseconds serving_poll(5);
+// How often a serving one is asked whether it wants another life.
+constexpr std::chrono::seconds new_life_poll(1);
 
 std::string text_of(const absl::Status& status) {
     return std::string(status.message());
@@ -129,23 +131,34 @@ int serve(Config config, starling::node::Signals& signals) {
         return starling::node::exit_failed;
     }
     warn_of_exposure(config);
-    starling::node::Process process(std::move(config), *std::move(secret), *std::move(master_key));
-    if (const absl::Status status = process.start(); !status.ok()) {
-        log_line("error", fmt::format("cannot start: {}", text_of(status)));
-        return starling::node::exit_failed;
+    for (;;) {
+        starling::node::Process process(config, *secret, *master_key);
+        absl::Status status = process.start();
+        if (status.ok()) {
+            status = announce(process, signals);
+        }
+        if (!status.ok()) {
+            log_line("error", fmt::format("cannot start: {}", text_of(status)));
+            return starling::node::exit_failed;
+        }
+        int signal = 0;
+        bool wants_new_life = false;
+        while (signal == 0 && !wants_new_life) {
+            signal = signals.wait_for(new_life_poll);
+            wants_new_life = process.wants_new_life() || signals.take_new_life();
+        }
+        log_line(
+            "info",
+            signal == 0 ? "stopping, to start again" : fmt::format("stopping (signal {})", signal));
+        if (status = process.stop(); !status.ok()) {
+            log_line("error", fmt::format("not everything could be finished: {}", text_of(status)));
+            return starling::node::exit_failed;
+        }
+        log_line("info", "stopped");
+        if (signal != 0) {
+            return starling::node::exit_ok;
+        }
     }
-    if (const absl::Status status = announce(process, signals); !status.ok()) {
-        log_line("error", fmt::format("cannot start: {}", text_of(status)));
-        return starling::node::exit_failed;
-    }
-    const int signal = signals.wait();
-    log_line("info", fmt::format("stopping (signal {})", signal));
-    if (const absl::Status status = process.stop(); !status.ok()) {
-        log_line("error", fmt::format("not everything could be finished: {}", text_of(status)));
-        return starling::node::exit_failed;
-    }
-    log_line("info", "stopped");
-    return starling::node::exit_ok;
 }
 
 }  // namespace

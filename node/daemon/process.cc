@@ -115,6 +115,7 @@ absl::Status Process::start_node() {
     environment.log = [](std::string_view severity, std::string_view line) {
         log_line(severity, line);
     };
+    environment.want_new_life = [this] { wants_new_life_.store(true, std::memory_order_relaxed); };
     node_ = std::make_unique<Node>(config_.node, std::move(environment));
     loop_threads_.emplace_back([loop = loops_.front().get()] { loop->run(); });
     absl::Status status;

@@ -7,6 +7,7 @@
 // serve. Stop: take nothing new, let what is under way finish while the node still works, stop the
 // node, close what is left.
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -42,6 +43,8 @@ class Process {
     // when a new cluster's first state is durable.
     absl::Status start();
     bool is_serving() const { return node_->is_ready(); }
+    // See NodeEnvironment::want_new_life: it should be stopped, and another Process started.
+    bool wants_new_life() const { return wants_new_life_.load(std::memory_order_relaxed); }
     // Tells the log, and whoever waits for DATA_DIR/addresses.json, that the node serves, and
     // where.
     absl::Status announce();
@@ -89,6 +92,7 @@ class Process {
     std::unique_ptr<GrpcDoor> grpc_;
     std::unique_ptr<DoorState> door_state_;
     std::unique_ptr<HttpDoor> http_;
+    std::atomic<bool> wants_new_life_{false};
     bool has_ended_ = false;
 };
 

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <utility>
 
 #include <unistd.h>
 
@@ -34,6 +35,7 @@ Signals::Signals(base::Duration stop_timeout) : stop_timeout_(stop_timeout) {
     if (!is_ignored(SIGHUP)) {
         sigaddset(&set_, SIGHUP);
     }
+    sigaddset(&set_, SIGUSR1);
     // Ends the thread when all is done.
     sigaddset(&set_, SIGUSR2);
     STARLING_CHECK(::pthread_sigmask(SIG_BLOCK, &set_, nullptr) == 0);
@@ -55,10 +57,9 @@ int Signals::wait_for(base::Duration patience) {
     return first_;
 }
 
-int Signals::wait() {
+bool Signals::take_new_life() {
     absl::MutexLock lock(&mutex_);
-    mutex_.Await(absl::Condition(this, &Signals::has_come));
-    return first_;
+    return std::exchange(new_life_, false);
 }
 
 void Signals::run() {
@@ -69,7 +70,8 @@ void Signals::run() {
         if (is_done_) {
             return;
         }
-    } while (signal == SIGUSR2);
+        new_life_ = new_life_ || signal == SIGUSR1;
+    } while (signal == SIGUSR2 || signal == SIGUSR1);
     {
         absl::MutexLock lock(&mutex_);
         first_ = signal;
@@ -81,7 +83,7 @@ void Signals::run() {
     int second = 0;
     do {
         second = sigtimedwait(&set_, nullptr, &patience);
-    } while (second < 0 && errno == EINTR);
+    } while ((second < 0 && errno == EINTR) || second == SIGUSR1);
     {
         absl::MutexLock lock(&mutex_);
         if (is_done_) {

@@ -1,7 +1,8 @@
 #pragma once
 
-// SIGTERM, SIGINT and SIGHUP, received by one thread of their own. The first asks the process to
-// stop; a second one ends it at once, and so does a stop that outlasts its deadline.
+// SIGTERM, SIGINT, SIGHUP and SIGUSR1, received by one thread of their own. The first of the former
+// asks the process to stop; a second one ends it at once, and so does a stop that outlasts its
+// deadline. SIGUSR1 asks for another life of the node in this process.
 
 #include <thread>
 
@@ -21,10 +22,10 @@ class Signals {
     Signals(const Signals&) = delete;
     Signals& operator=(const Signals&) = delete;
 
-    // The first signal's number, or 0 when none has come within `patience`.
+    // The first signal's number that asks for an end, or 0 when none has come within `patience`.
     int wait_for(base::Duration patience);
-    // As above, however long it takes.
-    int wait();
+    // Whether SIGUSR1 has come since the last call.
+    bool take_new_life();
 
   private:
     bool has_come() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return first_ != 0; }
@@ -34,6 +35,7 @@ class Signals {
     sigset_t set_;
     absl::Mutex mutex_;
     int first_ ABSL_GUARDED_BY(mutex_) = 0;
+    bool new_life_ ABSL_GUARDED_BY(mutex_) = false;
     bool is_done_ ABSL_GUARDED_BY(mutex_) = false;
     std::thread thread_;
 };

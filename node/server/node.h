@@ -41,6 +41,9 @@ struct NodeEnvironment {
     // Where the node says what happened: severity ("info", "warning", "error") and one line of
     // text. Any thread.
     std::function<void(std::string_view severity, std::string_view line)> log;
+    // The node should be stopped, in order, and a new one started: something here ends only with a
+    // life of the node. Any thread, possibly more than once. May be null: then it goes on as it is.
+    std::function<void()> want_new_life;
 };
 
 class Node final : public KvService, public AdminService {

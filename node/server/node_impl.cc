@@ -73,6 +73,13 @@ void Node::Impl::log(std::string_view severity, std::string_view line) {
     }
 }
 
+void Node::Impl::want_new_life(const std::string& why) {
+    log("warning", fmt::format("{}; what it leaves open ends with a new start of this node", why));
+    if (environment_.want_new_life) {
+        environment_.want_new_life();
+    }
+}
+
 absl::Status Node::Impl::start() {
     phase_ = Phase::starting;
     STARLING_RETURN_IF_ERROR(check_options());

@@ -66,6 +66,7 @@ class Node::Impl final : private ShardHost, private ClusterHost {
                        base::ClusterId cluster,
                        std::vector<HeldSeat> held) override;
     void log(std::string_view severity, std::string_view line) override;
+    void want_new_life(const std::string& why) override;
     // ClusterHost, on loop 0
     void view_changed(ClusterViewPtr view) override;
     void member_seats_changed(base::NodeId node, std::vector<HeldSeat> held) override;

@@ -150,6 +150,8 @@ void Shard::make_parts() {
                             .workers = environment_.workers,
                             .random = random_},
         options_.deadline_limit);
+    lost_writes_ =
+        std::make_unique<LostWrites>(static_cast<LostWrites::Host&>(*this), *store_, loop, actor);
     scrubber_ = std::make_unique<Scrubber>(static_cast<Scrubber::Host&>(*this),
                                            *engine_,
                                            loop,
@@ -203,6 +205,7 @@ void Shard::start() {
     guard_->watch(held);
     healing_->start();
     scrubber_->start();
+    lost_writes_->start();
 }
 
 std::vector<base::PartitionId> Shard::own_partitions() const {
@@ -532,6 +535,7 @@ void Shard::stop_background() {
     expiry_sweep_->stop();
     mover_->stop();
     scrubber_->stop();
+    lost_writes_->stop();
     healing_->stop();
     guard_->stop();
     entropy_->stop();

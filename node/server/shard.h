@@ -27,6 +27,7 @@
 #include "node/replica/request_clock.h"
 #include "node/server/identity.h"
 #include "node/server/inspect.h"
+#include "node/server/lost_writes.h"
 #include "node/server/options.h"
 #include "node/server/replica_inspector.h"
 #include "node/server/scrubber.h"
@@ -46,6 +47,8 @@ class ShardHost {
                                base::ClusterId cluster,
                                std::vector<HeldSeat> held) = 0;
     virtual void log(std::string_view severity, std::string_view line) = 0;
+    // See NodeEnvironment::want_new_life.
+    virtual void want_new_life(const std::string& why) = 0;
 
   protected:
     ~ShardHost() = default;
@@ -102,7 +105,8 @@ class Shard final : private ReplicaHost,
                     private StandingHost,
                     private SetBackGuard::Host,
                     private ShardHealing::Surroundings,
-                    private Scrubber::Host {
+                    private Scrubber::Host,
+                    private LostWrites::Host {
   public:
     Shard(uint32_t index,
           uint32_t shard_count,
@@ -160,7 +164,7 @@ class Shard final : private ReplicaHost,
 
     // Inspection, for tests.
     void inspect(ShardInspection& out);
-    const Frontier* owned_frontier(GroupId group);
+    const Frontier* owned_frontier(GroupId group) override;
     bool is_refilling(base::PartitionId partition) const {
         return guard_->is_refilling(partition) || healing_->is_marked(partition);
     }
@@ -182,6 +186,7 @@ class Shard final : private ReplicaHost,
     void send(base::NodeId to, peer::HandoverMessage message) override;
     void seats_changed() override;
     void drop(base::PartitionId partition, uint8_t replicas_max, HandoverHost::Done done) override;
+    void want_new_life(const std::string& why) override { host_.want_new_life(why); }
     // EntropyHost; Scrubber::Host's, too
     bool do_clients_wait() override { return latency_.do_clients_wait(environment_.loop.now()); }
     void send(base::NodeId to, peer::EntropyMessage message) override;
@@ -304,6 +309,7 @@ class Shard final : private ReplicaHost,
     std::unique_ptr<SetBackGuard> guard_;
     std::unique_ptr<ShardHealing> healing_;
     std::unique_ptr<Scrubber> scrubber_;
+    std::unique_ptr<LostWrites> lost_writes_;
 };
 
 }  // namespace starling::node

@@ -306,6 +306,34 @@ TEST(ProcessTest, SigtermEndsTheProcessInOrderAndRemovesItsAddresses) {
     EXPECT_EQ(node.terminate(), 0);
 }
 
+TEST(ProcessTest, ASecondLifeOfTheNodeInOneProcessHasTheDataAndTheAddresses) {
+    TestCluster cluster(few_partitions);
+    TestNode& node = cluster.add_node();
+    Connected<client::Client> client(cluster.options());
+    ASSERT_TRUE(client->put("key", "value").ok());
+    const std::string log_path = node.folder() + "/log";
+    const auto lives = [&log_path] {
+        const std::string log = read_text(log_path);
+        size_t count = 0;
+        for (size_t at = log.find(" serves: "); at != std::string::npos;
+             at = log.find(" serves: ", at + 1)) {
+            ++count;
+        }
+        return count;
+    };
+    for (const size_t expected : {size_t{2}, size_t{3}}) {
+        node.process().send_signal(SIGUSR1);
+        ASSERT_TRUE(wait_until(Seconds(30), [&] { return lives() == expected; }));
+        const auto read = client->get("key");
+        ASSERT_TRUE(read.ok()) << read.status();
+        ASSERT_EQ(read->values_size(), 1);
+        EXPECT_EQ(read->values(0).value(), "value");
+        EXPECT_TRUE(client->put("another key", "value").ok());
+    }
+    EXPECT_EQ(node.terminate(), 0);
+    EXPECT_FALSE(std::filesystem::exists(node.folder() + "/data/addresses.json"));
+}
+
 TEST(ProcessTest, NonsenseOnThePeerPortChangesNothing) {
     TestCluster cluster(few_partitions);
     ASSERT_NO_FATAL_FAILURE(cluster.form(3));

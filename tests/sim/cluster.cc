@@ -26,8 +26,15 @@ Cluster::Cluster(Machine::World world, Verdict& verdict)
       random_(world.random.fork("cluster")),
       states_(world.options.nodes) {
     for (uint32_t number = 1; number <= world.options.nodes; ++number) {
-        machines_.push_back(
-            std::make_unique<Machine>(world, number, [this](Machine& machine) { died(machine); }));
+        machines_.push_back(std::make_unique<Machine>(
+            world,
+            number,
+            Machine::Listener{
+                .died = [this](Machine& machine) { died(machine); },
+                // As starlingd does.
+                .wants_new_life =
+                    [this](Machine& machine) { stop(machine, std::chrono::seconds(1)); },
+            }));
     }
 }
 
@@ -53,8 +60,11 @@ void Cluster::crash(Machine& machine, env::CrashMode mode, base::Duration down_f
 void Cluster::stop(Machine& machine, base::Duration down_for) {
     world_.trace.add("{} is told to stop", machine.name());
     const env::SimLife life = machine.lives();
-    machine.post([this, &machine, life, down_for] {
-        machine.node().stop([this, &machine, life, down_for](const absl::Status& stopped) {
+    State& of_machine = state(machine);
+    of_machine.stops_for = std::max(of_machine.stops_for, down_for);
+    machine.post([this, &machine, life] {
+        if (!machine.begin_stop()) return;
+        machine.node().stop([this, &machine, life](const absl::Status& stopped) {
             world_.trace.add("{} has stopped: {}", machine.name(), stopped.ToString());
             counts_.stops_failed += stopped.ok() ? 0u : 1u;
             // The process ends when this event has.
@@ -62,10 +72,10 @@ void Cluster::stop(Machine& machine, base::Duration down_for) {
                                             {.owner = env::no_owner,
                                              .context = this,
                                              .label = &stop_label,
-                                             .task = [this, &machine, life, down_for] {
+                                             .task = [this, &machine, life] {
                                                  if (!machine.is_up() || machine.lives() != life)
                                                      return;
-                                                 exit(machine, down_for);
+                                                 exit(machine, state(machine).stops_for);
                                              }});
         });
     });
@@ -110,6 +120,7 @@ void Cluster::crash_at_io(Machine& machine,
 
 void Cluster::died(Machine& machine) {
     ++counts_.crashes;
+    state(machine).stops_for = base::Duration::zero();
     if (death_listener_) death_listener_(machine);
     start_later(machine, state(machine).down_for);
 }

@@ -89,6 +89,8 @@ class Cluster {
         // Of the latest join asked for; an older answer is ignored.
         uint64_t join_attempt = 0;
         base::Duration down_for{0};
+        // Of an orderly stop that is under way, the longest that was asked for.
+        base::Duration stops_for{0};
         // Of the latest start that was planned; an earlier one does not take place.
         uint64_t start_attempt = 0;
     };

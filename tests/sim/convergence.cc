@@ -345,22 +345,11 @@ std::string Convergence::check_replicas(const Reports& reports) {
         for (const Holder& holder : holders) {
             if (std::string why_not = what_stays(holder.records, holder.summary.frontier);
                 !why_not.empty()) {
-                begin_new_lives(holder.summary.frontier);
                 return fmt::format("{} on {}: {}", name, holder.machine->name(), why_not);
             }
         }
     }
     return "";
-}
-
-void Convergence::begin_new_lives(const node::Frontier& frontier) {
-    if (elapsed_ < options_.convergence_max / 2) return;
-    for (Machine* machine : cluster_.members()) {
-        if (machine->has_rotted() && frontier.written_by(machine->node().id()).gap_count() > 0 &&
-            restarted_.insert(machine).second) {
-            cluster_.stop(*machine, seconds(1));
-        }
-    }
 }
 
 std::string Convergence::check_tree(const std::string& name, const Holder& holder) {

@@ -8,7 +8,6 @@
 // (I1, I3).
 
 #include <functional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -66,9 +65,6 @@ class Convergence {
                                   const std::vector<node::NamespaceInfo>& name_spaces);
     std::string check_disk(Machine& machine);
     std::string check_replicas(const Reports& reports);
-    // A node that has lost the only copy of a write of its own leaves a hole until its next life,
-    // for which it has to be started again, once.
-    void begin_new_lives(const node::Frontier& frontier);
     // For people.
     std::string names_of(const std::vector<base::NodeId>& nodes);
     std::string seats_held(base::PartitionId partition);
@@ -77,7 +73,6 @@ class Convergence {
     Cluster& cluster_;
     const RunOptions& options_;
     base::Duration elapsed_{0};
-    std::set<Machine*> restarted_;
     // By partition and seat, as the nodes agree.
     std::vector<node::RingPartition> ring_;
 };

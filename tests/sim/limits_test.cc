@@ -191,7 +191,7 @@ TEST(SeatCountTest, MoreSeatsThanPlacementCanFillAreRefusedWithTheReason) {
                      .options = options,
                      .started = base::WallTime(hours(1))},
                     1,
-                    [](Machine&) {});
+                    Machine::Listener{.died = [](Machine&) {}, .wants_new_life = [](Machine&) {}});
     const absl::Status status = machine.start();
     EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr("seat_count = 8 is not in 1 .. 7"));

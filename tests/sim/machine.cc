@@ -41,10 +41,10 @@ std::string_view name_of(env::CrashMode mode) {
     return "unknown";
 }
 
-Machine::Machine(World world, uint32_t number, DeathListener died)
+Machine::Machine(World world, uint32_t number, Listener listener)
     : world_(world),
       number_(number),
-      died_(std::move(died)),
+      listener_(std::move(listener)),
       address_(fmt::format("10.0.0.{}:4001", number)),
       random_(world.random.fork("machine", number)),
       process_(world.scheduler,
@@ -169,6 +169,7 @@ void Machine::make_life(const node::NodeOptions& options) {
     environment.log = [this](std::string_view severity, std::string_view line) {
         world_.trace.add("{} {}: {}", name(), severity, line);
     };
+    environment.want_new_life = [this] { listener_.wants_new_life(*this); };
     node::NodeOptions own = options;
     own.client_address = fmt::format("10.0.0.{}:3001", number_);
     own.data_directory = data_directory;
@@ -193,7 +194,7 @@ absl::Status Machine::watch_io(env::FileOperation operation, const std::string& 
         {.owner = env::no_owner, .context = this, .label = &burial_label, .task = [this] {
              // A start that failed midway has buried itself.
              if (life_ != nullptr && !process_.is_alive()) bury();
-             died_(*this);
+             listener_.died(*this);
          }});
     return env::simulated_crash(path);
 }

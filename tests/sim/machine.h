@@ -40,10 +40,14 @@ class Machine {
         // True time of day at the start of the run.
         base::WallTime started;
     };
-    // Told when the machine died by itself, inside a file operation.
-    using DeathListener = std::function<void(Machine&)>;
+    struct Listener {
+        // The machine died by itself, inside a file operation.
+        std::function<void(Machine&)> died;
+        // Its node wants another life.
+        std::function<void(Machine&)> wants_new_life;
+    };
 
-    Machine(World world, uint32_t number, DeathListener died);
+    Machine(World world, uint32_t number, Listener listener);
     ~Machine();
     Machine(const Machine&) = delete;
     Machine& operator=(const Machine&) = delete;
@@ -93,6 +97,8 @@ class Machine {
 
     // Runs `body` on the node's first loop, as one event of this process, held back by a pause and
     // dropped by a crash. REQUIRES: up.
+    // False when its node is being stopped already. REQUIRES: up.
+    bool begin_stop() { return !std::exchange(life_->is_stopping, true); }
     void post(env::Task body) { life_->loops.front()->post(std::move(body)); }
 
     uint64_t lives() const { return process_.life(); }
@@ -105,6 +111,7 @@ class Machine {
         std::unique_ptr<FrameTap> tap;
         env::SimRandom random;
         std::unique_ptr<node::Node> node;
+        bool is_stopping = false;
     };
 
     void make_life(const node::NodeOptions& options);
@@ -113,7 +120,7 @@ class Machine {
 
     const World world_;
     const uint32_t number_;
-    const DeathListener died_;
+    const Listener listener_;
     const env::Address address_;
     env::SimRandom random_;
     env::SimProcess process_;
