@@ -10,9 +10,12 @@
 #include <iterator>
 #include <optional>
 #include <string>
+#include <thread>
 
+#include "absl/synchronization/notification.h"
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/out_of_memory.h"
 #include "env/encrypted/master_key.h"
@@ -35,6 +38,9 @@ constexpr size_t config_bytes_max = 1u << 20;
 constexpr std::chrono::milliseconds serving_poll(5);
 // How often a serving one is asked whether it wants another life.
 constexpr std::chrono::seconds new_life_poll(1);
+// A start that follows a life in this process is tried so often before the process ends.
+constexpr int restarts_max = 12;
+constexpr std::chrono::seconds restart_after(5);
 
 std::string text_of(const absl::Status& status) {
     return std::string(status.message());
@@ -103,6 +109,41 @@ absl::Status announce(starling::node::Process& process, starling::node::Signals&
     return process.announce();
 }
 
+// The signal that asks for the end; 0: another life is wanted.
+int wait_for_end(starling::node::Process& process,
+                 starling::node::Signals& signals,
+                 bool may_begin_again) {
+    for (;;) {
+        if (const int signal = signals.wait_for(new_life_poll); signal != 0) {
+            return signal;
+        }
+        const bool is_asked = signals.take_new_life();
+        if (is_asked && !may_begin_again) {
+            log_line("warning", "SIGUSR1 is ignored: the data is in memory, and would be gone");
+        } else if (is_asked || process.wants_new_life()) {
+            return 0;
+        }
+    }
+}
+
+// As a stop that a signal asks for, it ends the process when it takes too long.
+absl::Status stop_in_time(starling::node::Process& process, starling::base::Duration timeout) {
+    absl::Notification stopped;
+    std::thread watch([&stopped, timeout] {
+        if (!stopped.WaitForNotificationWithTimeout(absl::FromChrono(timeout))) {
+            constexpr std::string_view text =
+                "starlingd: not stopped within the deadline; ending now\n";
+            [[maybe_unused]] const ssize_t ignored =
+                ::write(STDERR_FILENO, text.data(), text.size());
+            ::_exit(starling::node::exit_stop_overdue);
+        }
+    });
+    absl::Status status = process.stop();
+    stopped.Notify();
+    watch.join();
+    return status;
+}
+
 int serve(Config config, starling::node::Signals& signals) {
     if (fit_connections(config, starling::node::raise_descriptor_limit())) {
         log_line("warning",
@@ -131,7 +172,8 @@ int serve(Config config, starling::node::Signals& signals) {
         return starling::node::exit_failed;
     }
     warn_of_exposure(config);
-    for (;;) {
+    const bool may_begin_again = config.node.engine != "in_memory";
+    for (int failed_starts = 0;;) {
         starling::node::Process process(config, *secret, *master_key);
         absl::Status status = process.start();
         if (status.ok()) {
@@ -139,25 +181,29 @@ int serve(Config config, starling::node::Signals& signals) {
         }
         if (!status.ok()) {
             log_line("error", fmt::format("cannot start: {}", text_of(status)));
-            return starling::node::exit_failed;
+            // What kept a first start from working keeps all; a later one may meet what passes.
+            if (failed_starts == 0 || ++failed_starts > restarts_max ||
+                signals.wait_for(restart_after) != 0) {
+                return starling::node::exit_failed;
+            }
+            continue;
         }
-        int signal = 0;
-        bool wants_new_life = false;
-        while (signal == 0 && !wants_new_life) {
-            signal = signals.wait_for(new_life_poll);
-            wants_new_life = process.wants_new_life() || signals.take_new_life();
-        }
+        signals.take_new_life();
+        const int signal = wait_for_end(process, signals, may_begin_again);
         log_line(
             "info",
             signal == 0 ? "stopping, to start again" : fmt::format("stopping (signal {})", signal));
-        if (status = process.stop(); !status.ok()) {
+        status = signal == 0 ? stop_in_time(process, config.stop_timeout) : process.stop();
+        if (!status.ok()) {
             log_line("error", fmt::format("not everything could be finished: {}", text_of(status)));
-            return starling::node::exit_failed;
+        } else {
+            log_line("info", "stopped");
         }
-        log_line("info", "stopped");
-        if (signal != 0) {
-            return starling::node::exit_ok;
+        // What an end of a life could not finish is as after a crash.
+        if (signal != 0 || signals.wait_for(std::chrono::nanoseconds(0)) != 0) {
+            return status.ok() ? starling::node::exit_ok : starling::node::exit_failed;
         }
+        failed_starts = 1;
     }
 }
 

@@ -1,5 +1,6 @@
 #include "node/daemon/signals.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <utility>
@@ -77,11 +78,13 @@ void Signals::run() {
         first_ = signal;
     }
 
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(stop_timeout_);
-    const timespec patience{.tv_sec = seconds.count(),
-                            .tv_nsec = (stop_timeout_ - seconds).count()};
+    const auto end = std::chrono::steady_clock::now() + stop_timeout_;
     int second = 0;
     do {
+        const base::Duration left = std::max<base::Duration>(end - std::chrono::steady_clock::now(),
+                                                             base::Duration::zero());
+        const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
+        const timespec patience{.tv_sec = seconds.count(), .tv_nsec = (left - seconds).count()};
         second = sigtimedwait(&set_, nullptr, &patience);
     } while ((second < 0 && errno == EINTR) || second == SIGUSR1);
     {

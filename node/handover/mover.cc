@@ -75,16 +75,17 @@ const Mover::Shell* Mover::find(base::PartitionId partition) const {
 
 absl::Status Mover::restore(const std::vector<std::pair<base::PartitionId, std::string>>& stored,
                             const std::set<base::PartitionId>& with_data) {
-    std::map<base::PartitionId, SeatRecords> decoded;
-    for (const base::PartitionId partition : with_data) {
-        if (find(partition) != nullptr) decoded[partition] = SeatRecords(options_.seat_count);
-    }
+    const SeatRecords blank(options_.seat_count);
+    const std::string no_seats = encode_seat_records(options_.cluster, blank);
+    std::vector<std::pair<base::PartitionId, SeatRecords>> decoded;
     for (const auto& [partition, value] : stored) {
         absl::StatusOr<SeatRecords> records =
             decode_seat_records(value, options_.cluster, options_.seat_count);
         if (!records.ok()) return records.status();
-        if (find(partition) != nullptr && *records != SeatRecords(options_.seat_count)) {
-            decoded[partition] = *std::move(records);
+        if (find(partition) == nullptr) continue;
+        // What stands under a seat of another cluster is not this one's to remove.
+        if (*records != blank || (value == no_seats && with_data.contains(partition))) {
+            decoded.emplace_back(partition, *std::move(records));
         }
     }
     for (auto& [partition, records] : decoded) {

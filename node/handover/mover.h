@@ -80,9 +80,9 @@ class Mover {
     ~Mover();
 
     // Once, before anything else: the stored seats by partition, as persist_seats() was given them.
-    // Those of another cluster, and of partitions of other shards, are passed over. What is kept of
-    // partitions without a stored seat, of those `with_data`, is removed: a copy that was
-    // withdrawn, in a life that ended before it was gone. data_loss: nothing was restored.
+    // Those of another cluster, and of partitions of other shards, are passed over. Of those
+    // `with_data` that once had a seat of this cluster, and have none, the data is removed: a copy
+    // that was withdrawn, in a life that ended before it was gone. data_loss: nothing was restored.
     absl::Status restore(const std::vector<std::pair<base::PartitionId, std::string>>& stored,
                          const std::set<base::PartitionId>& with_data);
     // The only node of a cluster that it made: takes the seats of each partition that it has

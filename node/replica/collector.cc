@@ -15,6 +15,8 @@ constexpr base::Duration save_interval = std::chrono::seconds(10);
 // When so many more requests have become too old to be minted again, all that was left is looked at
 // once more, for whatever reason it was left.
 constexpr uint64_t whole_progress_ms = 60'000;
+// Some tombstone is always just old enough where many are made.
+constexpr base::Duration rest = std::chrono::seconds(2);
 // A disk that failed is not asked every second.
 constexpr base::Duration retry_after = std::chrono::seconds(60);
 
@@ -50,6 +52,7 @@ void Collector::run_pass(const Plan& plan) {
     Passes& passes = passes_[plan.group];
     passes.stable = store_.stable(plan.group);
     passes.forget_before_ms = plan.forget_before_ms;
+    passes.rests_until = loop_.now() + rest;
     store_.collect(plan.group,
                    plan.from_ms,
                    plan.forget_before_ms,
@@ -93,8 +96,11 @@ std::optional<Collector::Plan> Collector::plan_for(GroupId group) const {
     if (passes.retry_at.has_value()) {
         return loop_.now() < *passes.retry_at ? std::nullopt : std::optional(whole);
     }
-    if (passes.stable != store_.stable(group) || forget_before_ms < passes.forget_before_ms ||
-        forget_before_ms > passes.next_goes_ms ||
+    if (passes.stable != store_.stable(group) || forget_before_ms < passes.forget_before_ms) {
+        return whole;
+    }
+    if (loop_.now() < passes.rests_until) return std::nullopt;
+    if (forget_before_ms > passes.next_goes_ms ||
         forget_before_ms >= passes.whole_before_ms + whole_progress_ms) {
         return whole;
     }

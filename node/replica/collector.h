@@ -44,6 +44,8 @@ class Collector {
         // In the last one.
         Frontier stable;
         uint64_t forget_before_ms = 0;
+        // For what has only aged the next one comes then at the earliest.
+        base::MonotonicTime rests_until{};
         // It failed, and is to be repeated then.
         std::optional<base::MonotonicTime> retry_at;
         // In the last that looked at all.

@@ -21,12 +21,15 @@ constexpr size_t tombstones_per_page = 256;
 
 struct ReplicaStore::Collection {
     GroupId group;
-    uint64_t from_ms = 0;
     uint64_t forget_before_ms = 0;
     LatestOnly latest_only;
     CollectDone done;
+    // As it was when the collection began.
+    uint64_t next_tombstone_ms = UINT64_MAX;
     // Where the next page starts.
     std::string next;
+    // The first error.
+    absl::Status status;
     Collected result;
 };
 
@@ -35,12 +38,12 @@ void ReplicaStore::collect(GroupId group,
                            uint64_t forget_before_ms,
                            LatestOnly latest_only,
                            CollectDone done) {
-    group_at(group).forget_before_ms = forget_before_ms;
-    // From here on of those that come meanwhile, and of what the last page leaves.
-    group_at(group).next_tombstone_ms = UINT64_MAX;
+    Group& state = group_at(group);
+    state.forget_before_ms = forget_before_ms;
     auto collection = std::make_shared<Collection>();
     collection->group = group;
-    collection->from_ms = from_ms;
+    // From here on of those that come meanwhile, and of what the last page leaves.
+    collection->next_tombstone_ms = std::exchange(state.next_tombstone_ms, UINT64_MAX);
     collection->forget_before_ms = forget_before_ms;
     collection->latest_only = std::move(latest_only);
     collection->done = std::move(done);
@@ -55,13 +58,14 @@ void ReplicaStore::note_not_looked_at(GroupId id, uint64_t created_ms) {
     group.next_tombstone_ms = std::min(group.next_tombstone_ms, created_ms);
 }
 
-void ReplicaStore::end_collection(Collection& collection, absl::Status status) {
-    if (status.ok()) {
+void ReplicaStore::end_collection(Collection& collection, const absl::Status& status) {
+    collection.status.Update(status);
+    if (collection.status.ok()) {
         collection.done(collection.result);
         return;
     }
-    note_not_looked_at(collection.group, collection.from_ms);
-    collection.done(std::move(status));
+    note_not_looked_at(collection.group, collection.next_tombstone_ms);
+    collection.done(collection.status);
 }
 
 void ReplicaStore::collect_page(std::shared_ptr<Collection> collection) {
@@ -94,6 +98,10 @@ void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombst
         oldest = oldest == 0 ? tombstone.request_created_ms
                              : std::min(oldest, tombstone.request_created_ms);
     };
+    if (!groups_.contains(group)) {
+        end_collection(*collection, absl::UnavailableError("the group was removed meanwhile"));
+        return;
+    }
     const Frontier& all_seen = stable(group);
     std::erase_if(tombstones, [&](const group_reader::StoredTombstone& tombstone) {
         if (all_seen.is_past(tombstone.dot)) return false;
@@ -104,14 +112,16 @@ void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombst
         collect_page(std::move(collection));
         return;
     }
-    auto gathering = std::make_shared<Gathering>(
-        tombstones.size(), [this, collection](absl::Status status) mutable {
-            if (!status.ok()) {
-                end_collection(*collection, std::move(status));
-                return;
-            }
-            collect_page(std::move(collection));
-        });
+    auto page_done = [this, collection](absl::Status status) mutable {
+        // Damage of one key keeps no other.
+        if (!status.ok() && !absl::IsDataLoss(status)) {
+            end_collection(*collection, status);
+            return;
+        }
+        collection->status.Update(std::move(status));
+        collect_page(std::move(collection));
+    };
+    auto gathering = std::make_shared<Gathering>(tombstones.size(), std::move(page_done));
     for (group_reader::StoredTombstone& tombstone : tombstones) {
         std::string key = tombstone.key;
         update(
@@ -142,9 +152,12 @@ void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombst
                                               *latest_only)) {
                     }
                 }
-                const auto went = before - count();
-                collection->result.tombstones += static_cast<uint64_t>(went);
-                if (went == 0) note_left(tombstone);
+                collection->result.tombstones += static_cast<uint64_t>(before - count());
+                const bool is_left = std::any_of(
+                    record.siblings.begin(), record.siblings.end(), [&](const Sibling& sibling) {
+                        return sibling.dot == tombstone.dot;
+                    });
+                if (is_left) note_left(tombstone);
                 return absl::OkStatus();
             },
             nullptr,

@@ -150,8 +150,8 @@ void Shard::make_parts() {
                             .workers = environment_.workers,
                             .random = random_},
         options_.deadline_limit);
-    lost_writes_ =
-        std::make_unique<LostWrites>(static_cast<LostWrites::Host&>(*this), *store_, loop, actor);
+    lost_writes_ = std::make_unique<LostWrites>(
+        static_cast<LostWrites::Host&>(*this), *store_, loop, random_, actor);
     scrubber_ = std::make_unique<Scrubber>(static_cast<Scrubber::Host&>(*this),
                                            *engine_,
                                            loop,
@@ -205,7 +205,8 @@ void Shard::start() {
     guard_->watch(held);
     healing_->start();
     scrubber_->start();
-    lost_writes_->start();
+    // What has no disk must not end.
+    if (options_.engine != "in_memory") lost_writes_->start();
 }
 
 std::vector<base::PartitionId> Shard::own_partitions() const {
@@ -543,6 +544,14 @@ void Shard::stop_background() {
 
 absl::Status Shard::close() {
     return engine_->close();
+}
+
+bool Shard::can_be_spared() const {
+    const bool are_all_there =
+        std::all_of(view_->peers.begin(), view_->peers.end(), [](const auto& peer) {
+            return peer.second.health == PeerHealth::alive;
+        });
+    return are_all_there && guard_->waiting_count() == 0 && !healing_->is_healing();
 }
 
 const Frontier* Shard::owned_frontier(GroupId group) {

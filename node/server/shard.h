@@ -186,6 +186,8 @@ class Shard final : private ReplicaHost,
     void send(base::NodeId to, peer::HandoverMessage message) override;
     void seats_changed() override;
     void drop(base::PartitionId partition, uint8_t replicas_max, HandoverHost::Done done) override;
+    // LostWrites::Host
+    bool can_be_spared() const override;
     void want_new_life(const std::string& why) override { host_.want_new_life(why); }
     // EntropyHost; Scrubber::Host's, too
     bool do_clients_wait() override { return latency_.do_clients_wait(environment_.loop.now()); }

@@ -244,7 +244,7 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
         if (age > tombstone_age_normal(options_)) {
             report.warnings.push_back(
                 fmt::format("tombstones of up to {} s wait for node {}, which has not seen all "
-                            "that this node has",
+                            "that this node has, or was not heard of since",
                             age / std::chrono::seconds(1),
                             base::to_string(node)));
         }

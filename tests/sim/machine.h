@@ -95,10 +95,10 @@ class Machine {
     env::SimFileSystem& files() { return files_; }
     env::SimWorkers& workers() { return *life_->workers; }
 
-    // Runs `body` on the node's first loop, as one event of this process, held back by a pause and
-    // dropped by a crash. REQUIRES: up.
     // False when its node is being stopped already. REQUIRES: up.
     bool begin_stop() { return !std::exchange(life_->is_stopping, true); }
+    // Runs `body` on the node's first loop, as one event of this process, held back by a pause and
+    // dropped by a crash. REQUIRES: up.
     void post(env::Task body) { life_->loops.front()->post(std::move(body)); }
 
     uint64_t lives() const { return process_.life(); }

@@ -305,10 +305,17 @@ TEST(MoverTest, WhatIsKeptOfAPartitionWithoutASeatIsRemovedAtTheStart) {
     TestNode& other = *test.nodes[base::NodeId(2)];
     other.groups.write(group_of(3), "a group key", other.actor(), "value", false);
     test.stop(2);
-    ASSERT_FALSE(test.disks[base::NodeId(2)].groups.empty());
-    test.start(2);
-    test.loop.run_for(seconds(1));
-    EXPECT_TRUE(test.nodes[base::NodeId(2)]->groups.groups.empty());
+    Disk& disk = test.disks[base::NodeId(2)];
+    const auto kept_after_start_with = [&](base::ClusterId of_seats) {
+        disk.seats[group_of(3).partition] = encode_seat_records(of_seats, SeatRecords(3));
+        test.start(2);
+        test.loop.run_for(seconds(1));
+        const size_t kept = test.nodes[base::NodeId(2)]->groups.groups.size();
+        test.stop(2);
+        return kept;
+    };
+    EXPECT_EQ(kept_after_start_with(base::ClusterId(6)), 1u) << "it is of another cluster";
+    EXPECT_EQ(kept_after_start_with(cluster), 0u);
 }
 
 TEST(MoverTest, DamagedSeatRecordsAreReported) {

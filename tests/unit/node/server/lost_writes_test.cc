@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "node/server/shard_random.h"
 #include "tests/unit/node/replica/store_rig.h"
 
 namespace starling::node {
@@ -25,6 +26,7 @@ struct LostWritesTest : ::testing::Test, LostWrites::Host {
     const Frontier* owned_frontier(GroupId group) override {
         return is_owner ? &rig.store.frontier(group) : nullptr;
     }
+    bool can_be_spared() const override { return is_spare; }
     void want_new_life(const std::string& why) override { asked.push_back(why); }
 
     // A write of this node that is there, or is not any more.
@@ -46,9 +48,11 @@ struct LostWritesTest : ::testing::Test, LostWrites::Host {
     void pass(base::Duration span) { rig.scheduler.run_for(span); }
 
     bool is_owner = true;
+    bool is_spare = true;
     std::vector<std::string> asked;
     testing::StoreRig rig;
-    LostWrites watch{*this, rig.store, rig.loop, testing::dot(1, 1).actor};
+    ShardRandom random{1};
+    LostWrites watch{*this, rig.store, rig.loop, random, testing::dot(1, 1).actor};
 };
 
 TEST_F(LostWritesTest, AWriteThatIsLackingForAWhileEndsThisLife) {
@@ -59,10 +63,22 @@ TEST_F(LostWritesTest, AWriteThatIsLackingForAWhileEndsThisLife) {
     write(false);
     pass(LostWrites::patience - seconds(1));
     EXPECT_THAT(asked, IsEmpty()) << "another owner may bring it";
-    pass(seconds(15));
+    pass(LostWrites::patience + seconds(10));
     ASSERT_THAT(asked, SizeIs(1));
     EXPECT_THAT(asked[0], HasSubstr("partition 1"));
-    pass(seconds(200));
+    pass(2 * LostWrites::patience + seconds(10));
+    EXPECT_THAT(asked, SizeIs(2)) << "this life goes on, and lacks it still";
+}
+
+TEST_F(LostWritesTest, ItWaitsUntilTheOthersCanSpareThisNode) {
+    write(true);
+    write(false);
+    is_spare = false;
+    watch.start();
+    pass(seconds(1000));
+    EXPECT_THAT(asked, IsEmpty());
+    is_spare = true;
+    pass(seconds(10));
     EXPECT_THAT(asked, SizeIs(1));
 }
 
@@ -86,13 +102,13 @@ TEST_F(LostWritesTest, WhoIsNoOwnerOrIsRefilledLacksNothing) {
     pass(seconds(200));
     EXPECT_THAT(asked, IsEmpty());
     is_owner = true;
-    pass(seconds(30));
+    pass(seconds(55));
     is_owner = false;
     pass(seconds(10));
     is_owner = true;
-    pass(seconds(50));
+    pass(seconds(55));
     EXPECT_THAT(asked, IsEmpty()) << "it counts from when the copy counts again";
-    pass(seconds(30));
+    pass(seconds(80));
     EXPECT_THAT(asked, SizeIs(1));
 }
 
