@@ -103,6 +103,33 @@ class EntropyTest : public testing::Test {
             }
         }
     }
+    using Fill =
+        std::function<void(const peer::EntropyMessage& question, peer::EntropyMessage& answer)>;
+    // The second replica answers all questions with what `fill` makes of them. The outcome of the
+    // first one's pull.
+    absl::Status outcome_of_pull_from(const Fill& fill) {
+        network_.connect(replicas_[1]->self, [&](base::NodeId from, const std::string& bytes) {
+            peer::EntropyMessage question;
+            ASSERT_TRUE(question.ParseFromString(bytes));
+            peer::EntropyMessage answer;
+            answer.set_session(question.session());
+            answer.set_request(question.request());
+            answer.set_partition(question.partition());
+            answer.set_replicas(question.replicas());
+            if (question.has_groups_ask()) {
+                answer.mutable_groups()->add_replicas(3);
+            } else {
+                fill(question, answer);
+            }
+            network_.send(base::NodeId(2), from, answer.SerializeAsString());
+        });
+        absl::Status outcome;
+        replicas_[0]->entropy.start_partition_sync(
+            {.partition = group_a.partition, .from = replicas_[1]->self},
+            [&](absl::Status status) { outcome = status; });
+        loop_.run_for(seconds(5));
+        return outcome;
+    }
     bool are_equal() {
         const auto first = replicas_[0]->groups.summary(group_a);
         for (const auto& replica : replicas_) {
@@ -448,27 +475,11 @@ TEST_F(EntropyHotKeysTest, ALongKeyThatWasWrittenOftenStandsOnceInAPage) {
 struct EntropyHostilePageTest : EntropyTest {
     absl::Status outcome_of(const std::function<void(peer::EntropyMissing&)>& fill) {
         make(2, 8);
-        network_.connect(replicas_[1]->self, [&](base::NodeId from, const std::string& bytes) {
-            peer::EntropyMessage question;
-            ASSERT_TRUE(question.ParseFromString(bytes));
-            peer::EntropyMessage answer;
-            answer.set_session(question.session());
-            answer.set_request(question.request());
-            answer.set_partition(question.partition());
-            answer.set_replicas(question.replicas());
-            if (question.has_groups_ask()) {
-                answer.mutable_groups()->add_replicas(3);
-            } else {
+        absl::Status outcome =
+            outcome_of_pull_from([&](const peer::EntropyMessage&, peer::EntropyMessage& answer) {
                 Frontier().encode(*answer.mutable_missing()->mutable_frontier());
                 fill(*answer.mutable_missing());
-            }
-            network_.send(base::NodeId(2), from, answer.SerializeAsString());
-        });
-        absl::Status outcome;
-        replicas_[0]->entropy.start_partition_sync(
-            {.partition = group_a.partition, .from = replicas_[1]->self},
-            [&](absl::Status status) { outcome = status; });
-        loop_.run_for(seconds(5));
+            });
         EXPECT_TRUE(replicas_[0]->groups.groups[group_a].index.empty());
         return outcome;
     }
@@ -688,35 +699,21 @@ TEST_F(EntropyTest, ACancelledCopyReportsNothing) {
 
 TEST_F(EntropyTest, NonsenseFromAPeerEndsTheSessionAndChangesNothing) {
     make(2, 8);
-    // Answers every question with a page of records nobody asked for.
-    network_.connect(replicas_[1]->self, [&](base::NodeId from, const std::string& bytes) {
-        peer::EntropyMessage question;
-        ASSERT_TRUE(question.ParseFromString(bytes));
-        peer::EntropyMessage answer;
-        answer.set_session(question.session());
-        answer.set_request(question.request());
-        answer.set_partition(question.partition());
-        answer.set_replicas(question.replicas());
-        if (question.has_groups_ask()) {
-            answer.mutable_groups()->add_replicas(3);
-        } else if (question.has_missing_ask()) {
-            Frontier().encode(*answer.mutable_missing()->mutable_frontier());
-        } else if (question.has_summary_ask()) {
-            Frontier().encode(*answer.mutable_summary()->mutable_frontier());
-            for (size_t i = 0; i < bucket_count; ++i) {
-                answer.mutable_summary()->add_buckets(i == 5 ? 1 : 0);
+    // Keys that nobody asked for.
+    const absl::Status outcome = outcome_of_pull_from(
+        [](const peer::EntropyMessage& question, peer::EntropyMessage& answer) {
+            if (question.has_missing_ask()) {
+                Frontier().encode(*answer.mutable_missing()->mutable_frontier());
+            } else if (question.has_summary_ask()) {
+                Frontier().encode(*answer.mutable_summary()->mutable_frontier());
+                for (size_t i = 0; i < bucket_count; ++i) {
+                    answer.mutable_summary()->add_buckets(i == 5 ? 1 : 0);
+                }
+            } else {
+                answer.mutable_bucket()->add_keys("not of this bucket");
+                answer.mutable_bucket()->add_digests(1);
             }
-        } else {
-            answer.mutable_bucket()->add_keys("not of this bucket");
-            answer.mutable_bucket()->add_digests(1);
-        }
-        network_.send(base::NodeId(2), from, answer.SerializeAsString());
-    });
-    absl::Status outcome;
-    replicas_[0]->entropy.start_partition_sync(
-        {.partition = group_a.partition, .from = replicas_[1]->self},
-        [&](absl::Status status) { outcome = status; });
-    loop_.run_for(seconds(5));
+        });
     EXPECT_EQ(outcome.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_TRUE(replicas_[0]->groups.groups[group_a].records.empty());
 
