@@ -1,6 +1,8 @@
 #include "tests/sim/history.h"
 
 #include <algorithm>
+#include <span>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -20,7 +22,10 @@ WriteId History::attempt(Write write, const std::vector<WriteId>& seen) {
         STARLING_CHECK(lower < id);
         at(lower).covered_by.push_back(id);
     }
-    if (write.replaces != Replaces::seen) without_context_.push_back(id);
+    if (write.replaces != Replaces::seen) {
+        without_context_.push_back(id);
+        settled_up_to_.push_back(never);
+    }
     context_clock_ms_ = std::max(context_clock_ms_, write.context_clock_ms);
     if (!write.is_delete) {
         const bool fresh = by_value_.emplace(write.value, id).second;
@@ -47,7 +52,17 @@ void History::acknowledge(WriteId id, SimTime now, uint32_t strength) {
 
 void History::settle(WriteId id, SimTime last_mint) {
     Write& write = at(id);
-    if (write.settled == never || write.settled < last_mint) write.settled = last_mint;
+    if (write.settled != never && write.settled >= last_mint) return;
+    write.settled = last_mint;
+    const auto found = std::ranges::lower_bound(without_context_, id);
+    if (found == without_context_.end() || *found != id) return;
+    for (auto place = static_cast<size_t>(found - without_context_.begin());
+         place < without_context_.size();
+         ++place) {
+        const SimTime own = get(without_context_[place]).settled;
+        const SimTime all = place == 0 ? own : std::max(own, settled_up_to_[place - 1]);
+        if (std::exchange(settled_up_to_[place], all) == all) break;
+    }
 }
 
 void History::show(WriteId id, SimTime now, uint32_t strength) {
@@ -109,26 +124,20 @@ std::vector<bool> History::covered_from(WriteId from, WriteId upper) const {
 
 // A coordinator lets a write without context cover what it holds, whatever the client has seen: all
 // that may have been there when its last dot was minted, but not what must cover the write itself.
+// So each later one may cover `lower`; of the earlier ones these.
 template <typename Predicate>
-bool History::any_may_cover_unseen(WriteId lower,
-                                   const std::vector<bool>& visited,
-                                   Predicate predicate) const {
+bool History::any_earlier_may_cover_unseen(WriteId lower, Predicate predicate) const {
     const SimTime started = get(lower).started;
-    WriteId first;
-    std::vector<bool> covered;
-    for (const WriteId upper : without_context_) {
-        if (visited[upper.raw()] || get(upper).settled <= started) continue;
-        if (upper < lower) {
-            // They are in the order of their ids.
-            if (covered.empty()) {
-                first = upper;
-                covered = covered_from(first, lower);
-            }
-            if (covered[upper.raw() - first.raw()]) continue;
-        }
-        if (predicate(upper)) return true;
-    }
-    return false;
+    const auto first = std::ranges::upper_bound(settled_up_to_, started) - settled_up_to_.begin();
+    const auto last = std::ranges::lower_bound(without_context_, lower) - without_context_.begin();
+    if (first >= last) return false;
+    const std::span<const WriteId> uppers(without_context_.begin() + first,
+                                          without_context_.begin() + last);
+    const std::vector<bool> covered = covered_from(uppers.front(), lower);
+    return std::ranges::any_of(uppers, [&](WriteId upper) {
+        return get(upper).settled > started && !covered[upper.raw() - uppers.front().raw()] &&
+               predicate(upper);
+    });
 }
 
 bool History::absence_explained(WriteId id,
@@ -142,19 +151,22 @@ bool History::absence_explained(WriteId id,
     std::vector<bool> visited(writes_.size() + 1, false);
     std::vector<WriteId> waiting{id};
     visited[id.raw()] = true;
+    const auto visit = [&](WriteId upper) {
+        if (visited[upper.raw()] || get(upper).refused) return false;
+        visited[upper.raw()] = true;
+        waiting.push_back(upper);
+        return ends_here(upper);
+    };
+    // All of without_context_ from here on are visited.
+    auto later = without_context_.end();
     while (!waiting.empty()) {
         const WriteId lower = waiting.back();
         waiting.pop_back();
-        const auto visit = [&](WriteId upper) {
-            if (visited[upper.raw()] || get(upper).refused) return false;
-            visited[upper.raw()] = true;
-            waiting.push_back(upper);
-            return ends_here(upper);
-        };
-        for (const WriteId upper : get(lower).covered_by) {
-            if (visit(upper)) return true;
-        }
-        if (any_may_cover_unseen(lower, visited, visit)) return true;
+        if (std::ranges::any_of(get(lower).covered_by, visit)) return true;
+        const auto after = std::upper_bound(without_context_.begin(), later, lower);
+        if (std::any_of(after, later, visit)) return true;
+        later = after;
+        if (any_earlier_may_cover_unseen(lower, visit)) return true;
     }
     return false;
 }

@@ -139,20 +139,20 @@ class History {
     Write& at(WriteId id) { return writes_[id.raw() - 1]; }
     // Of the writes from `from` on, by their distance from it: must `upper` cover them?
     std::vector<bool> covered_from(WriteId from, WriteId upper) const;
-    // Does a write without context that may cover `lower`, and is not `visited`, fulfil
+    // Does a write without context that was sent before `lower`, and may cover it, fulfil
     // `predicate`?
     template <typename Predicate>
-    bool any_may_cover_unseen(WriteId lower,
-                              const std::vector<bool>& visited,
-                              Predicate predicate) const;
+    bool any_earlier_may_cover_unseen(WriteId lower, Predicate predicate) const;
 
     std::vector<Write> writes_;
     // The highest of the writes.
     uint64_t context_clock_ms_ = 0;
     std::vector<WriteId> standing_;
     std::vector<WriteId> shown_;
-    // Writes without context, in order of start.
+    // Writes without context, in order of start; and by their places, when they and those before
+    // them had all settled.
     std::vector<WriteId> without_context_;
+    std::vector<SimTime> settled_up_to_;
     std::unordered_map<std::string, WriteId> by_value_;
 };
 
