@@ -271,9 +271,12 @@ void Mover::on_persisted(base::PartitionId partition, const absl::Status& status
     find(partition)->core->persisted(status.ok());
     flush(partition);
     if (founding_.empty()) return;
+    if (!status.ok()) {
+        founded_(status);
+        return;
+    }
     founding_.erase(partition);
-    if (!status.ok() || founding_.empty()) {
-        founding_.clear();
+    if (founding_.empty()) {
         std::exchange(founded_, nullptr)(status);
     }
 }

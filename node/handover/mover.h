@@ -87,7 +87,8 @@ class Mover {
                          const std::set<base::PartitionId>& with_data);
     // The only node of a cluster that it made: takes the seats of each partition that it has
     // nothing stored of, which is all of them at first, and what a crash in the middle has left
-    // later. OK once that is durable.
+    // later. Calls `done` with OK once that is durable, and before that with each error: what could
+    // not be written is tried again.
     void found(Done done);
     // The node, without data, becomes a member of another cluster: it forgets all seats. What is
     // stored belongs to the former cluster and stays ignored.

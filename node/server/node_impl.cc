@@ -144,27 +144,28 @@ void Node::Impl::serve_when_seated(bool is_alone) {
     // A cluster of one holds all seats.
     struct Pending {
         uint32_t left = 0;
-        absl::Status status;
+        bool is_told = false;
     };
     auto pending = std::make_shared<Pending>();
     pending->left = shard_count();
+    const auto note = [this, pending](const absl::Status& status) {
+        if (!status.ok()) {
+            STARLING_MARK(start_seats_not_stored);
+            if (!std::exchange(pending->is_told, true)) {
+                log("error",
+                    fmt::format("the node cannot serve until its seats are stored, which is tried "
+                                "again: {}",
+                                status.ToString()));
+            }
+        } else if (--pending->left == 0) {
+            Phase expected = Phase::seating;
+            phase_.compare_exchange_strong(expected, Phase::serving);
+        }
+    };
     for (uint32_t index = 0; index < shard_count(); ++index) {
-        on_shard(index, [this, pending](Shard& shard) {
-            shard.found([this, pending](const absl::Status& status) {
-                loop0().post([this, pending, status] {
-                    pending->status.Update(status);
-                    if (--pending->left > 0) {
-                        return;
-                    }
-                    if (pending->status.ok()) {
-                        Phase expected = Phase::seating;
-                        phase_.compare_exchange_strong(expected, Phase::serving);
-                    } else {
-                        STARLING_MARK(start_seats_not_stored);
-                        log("error",
-                            fmt::format("the node cannot serve: {}", pending->status.ToString()));
-                    }
-                });
+        on_shard(index, [this, note](Shard& shard) {
+            shard.found([this, note](const absl::Status& status) {
+                loop0().post([note, status] { note(status); });
             });
         });
     }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include <fmt/format.h>
 
@@ -326,14 +327,19 @@ TEST(MoverTest, DamagedSeatRecordsAreReported) {
               absl::StatusCode::kDataLoss);
 }
 
-TEST(MoverTest, AFoundingThatCannotBeWrittenFails) {
+TEST(MoverTest, AFoundingThatCannotBeWrittenSaysSoAndIsTriedAgain) {
     TestCluster test(1);
     test.start(1);
-    test.nodes[base::NodeId(1)]->failing_writes = 1;
-    absl::Status status;
-    test.nodes[base::NodeId(1)]->mover.found([&](absl::Status outcome) { status = outcome; });
-    test.loop.run_for(seconds(1));
-    EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+    TestNode& node = *test.nodes[base::NodeId(1)];
+    node.failing_writes = 2;
+    std::vector<absl::StatusCode> outcomes;
+    node.mover.found([&](const absl::Status& outcome) { outcomes.push_back(outcome.code()); });
+    test.loop.run_for(seconds(10));
+    EXPECT_THAT(outcomes,
+                testing::ElementsAre(absl::StatusCode::kResourceExhausted,
+                                     absl::StatusCode::kResourceExhausted,
+                                     absl::StatusCode::kOk));
+    EXPECT_EQ(node.mover.count_of(SeatState::holding), 3 * test.options.partition_count);
 }
 
 TEST(MoverTest, AJoinOf256PartitionsIsCompleteWithinSeconds) {
