@@ -1,6 +1,7 @@
 // What the cluster part tells the shards, and they it.
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include <fmt/format.h>
@@ -10,6 +11,13 @@
 #include "node/server/node_impl.h"
 
 namespace starling::node {
+
+namespace {
+
+// Between two tries to store what the node has gone back to.
+constexpr base::Duration stay_retry = std::chrono::seconds(1);
+
+}  // namespace
 
 void Node::Impl::seats_changed(uint32_t shard,
                                base::ClusterId cluster,
@@ -78,49 +86,84 @@ void Node::Impl::enter_cluster(const Identity& identity,
                                std::string membership,
                                ClusterHost::Done done) {
     // From here on no shard writes for the old cluster, so what the answers say stays true.
-    ask_all<bool>(
-        [](Shard& shard) { return shard.freeze(); },
-        [this, identity, membership = std::move(membership), done = std::move(done)](
-            std::vector<bool> has_data) mutable {
-            const auto unfreeze = [this] {
-                for (uint32_t index = 0; index < shard_count(); ++index) {
-                    on_shard(index, [](Shard& shard) { shard.unfreeze(); });
-                }
-            };
-            if (std::find(has_data.begin(), has_data.end(), true) != has_data.end()) {
-                STARLING_MARK(enter_cluster_with_data);
-                unfreeze();
-                done(base::make_error(absl::StatusCode::kFailedPrecondition,
-                                      base::reason::has_data,
-                                      "this node was written to while it was joining"));
-                return;
-            }
-            Identity first = identity;
-            first.shard = 0;
-            shards_[0]->store_membership(
-                membership,
-                &first,
-                [this, identity, unfreeze, done = std::move(done)](absl::Status status) mutable {
-                    if (!status.ok()) {
-                        STARLING_MARK(enter_cluster_not_stored);
-                        unfreeze();
-                        done(std::move(status));
-                        return;
-                    }
-                    cluster_id_ = identity.cluster.id.raw();
-                    held_.assign(shard_count(), {});
-                    // Only when none of them announces seats of the old cluster any more.
-                    ask_all<bool>(
-                        [identity](Shard& shard) {
-                            shard.enter_cluster(identity);
-                            shard.unfreeze();
-                            return true;
-                        },
-                        [done = std::move(done)](const std::vector<bool>&) mutable {
-                            done(absl::OkStatus());
-                        });
-                });
-        });
+    ask_all<bool>([](Shard& shard) { return shard.freeze(); },
+                  [this, identity, membership = std::move(membership), done = std::move(done)](
+                      const std::vector<bool>& has_data) mutable {
+                      if (std::find(has_data.begin(), has_data.end(), true) != has_data.end()) {
+                          STARLING_MARK(enter_cluster_with_data);
+                          unfreeze();
+                          done(base::make_error(absl::StatusCode::kFailedPrecondition,
+                                                base::reason::has_data,
+                                                "this node was written to while it was joining"));
+                          return;
+                      }
+                      store_cluster(identity, membership, std::move(done));
+                  });
+}
+
+void Node::Impl::store_cluster(const Identity& identity,
+                               std::string membership,
+                               ClusterHost::Done done) {
+    auto stored = [this,
+                   identity,
+                   former = cluster_->identity(),
+                   former_membership = shards_[0]->membership(),
+                   done = std::move(done)](absl::Status status) mutable {
+        if (!status.ok()) {
+            STARLING_MARK(enter_cluster_not_stored);
+            log("warning",
+                fmt::format("the cluster that was to be joined could not be stored: {}",
+                            status.ToString()));
+            stay_in_cluster(former,
+                            std::move(former_membership),
+                            [this, status = std::move(status), done = std::move(done)]() mutable {
+                                unfreeze();
+                                done(std::move(status));
+                            });
+            return;
+        }
+        cluster_id_ = identity.cluster.id.raw();
+        held_.assign(shard_count(), {});
+        // Only when none of them announces seats of the old cluster any more.
+        ask_all<bool>(
+            [identity](Shard& shard) {
+                shard.enter_cluster(identity);
+                shard.unfreeze();
+                return true;
+            },
+            [done = std::move(done)](const std::vector<bool>&) mutable { done(absl::OkStatus()); });
+    };
+    shards_[0]->store_membership(std::move(membership), &identity, std::move(stored));
+}
+
+void Node::Impl::stay_in_cluster(const Identity& former,
+                                 std::string membership,
+                                 absl::AnyInvocable<void()> done) {
+    if (phase_ == Phase::stopping || phase_ == Phase::stopped) {
+        return;
+    }
+    auto stored = [this, former, membership, done = std::move(done)](
+                      const absl::Status& status) mutable {
+        if (status.ok()) {
+            done();
+            return;
+        }
+        STARLING_MARK(stay_in_cluster_not_stored);
+        loop0().schedule_after(stay_retry,
+                               lifeline_.guard([this,
+                                                former,
+                                                membership = std::move(membership),
+                                                done = std::move(done)]() mutable {
+                                   stay_in_cluster(former, std::move(membership), std::move(done));
+                               }));
+    };
+    shards_[0]->store_membership(std::move(membership), &former, std::move(stored));
+}
+
+void Node::Impl::unfreeze() {
+    for (uint32_t index = 0; index < shard_count(); ++index) {
+        on_shard(index, [](Shard& shard) { shard.unfreeze(); });
+    }
 }
 
 }  // namespace starling::node

@@ -77,6 +77,15 @@ class Node::Impl final : private ShardHost, private ClusterHost {
                        ClusterHost::Done done) override;
     bool holds_data() override;
 
+    // The end of enter_cluster(), when the shards are frozen.
+    void store_cluster(const Identity& identity, std::string membership, ClusterHost::Done done);
+    // A cluster that could not be stored may be on the disk all the same, or get there later: until
+    // the former one is, over it, the shards stay frozen. What they took would be read by nobody
+    // after the next start. Calls `done` then; not when the node is stopped before.
+    void stay_in_cluster(const Identity& former,
+                         std::string membership,
+                         absl::AnyInvocable<void()> done);
+    void unfreeze();
     void start_canary();
     // OK once durable.
     void store_membership(const std::string& state, ClusterHost::Done done);
@@ -132,6 +141,7 @@ class Node::Impl final : private ShardHost, private ClusterHost {
     base::ByteLimit frames_out_;
     // By shard.
     std::deque<base::ByteLimit> frames_in_;
+    Lifeline lifeline_;
 };
 
 template <typename T>

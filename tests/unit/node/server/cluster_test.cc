@@ -156,6 +156,35 @@ TEST_F(ClusterTest, AJoinThatDiesAnywhereIsDoneOrNotDoneAndCanBeAskedForAgain) {
     EXPECT_GE(died, 2);
 }
 
+// What was written for the join is on its way to the disk when that is full, and gets there later.
+TEST_F(ClusterTest, AJoinThatFindsTheDiskFullLosesNothingThatTheNodeTakesAfterIt) {
+    known.start_and_serve();
+    joiner.start_and_serve();
+    const base::ClusterId own = joiner.node().cluster();
+    bool is_full = true;
+    joiner.files().faults().set_hook([&is_full](env::FileOperation operation, const std::string&) {
+        return is_full && operation == env::FileOperation::write
+                   ? absl::ResourceExhaustedError("no space left")
+                   : absl::OkStatus();
+    });
+    std::optional<absl::Status> answer;
+    joiner.node().join(known.peer_address(),
+                       [&answer](const auto& joined) { answer = joined.status(); });
+    world.scheduler.run_for(seconds(20));
+    EXPECT_FALSE(answer.has_value()) << *answer;
+    EXPECT_FALSE(joiner.put("too early", "value").ok());
+
+    is_full = false;
+    ASSERT_TRUE(world.run_until(seconds(5), [&] { return answer.has_value(); }));
+    EXPECT_EQ(answer->code(), StatusCode::kResourceExhausted) << *answer;
+    ASSERT_TRUE(joiner.put("key", "value").ok());
+    joiner.crash(env::CrashMode::lost);
+    joiner.start_and_serve();
+    EXPECT_EQ(joiner.node().cluster(), own);
+    EXPECT_THAT(joiner.values("key"), ElementsAre("value"));
+    EXPECT_THAT(known.values("key"), testing::IsEmpty());
+}
+
 TEST_F(ClusterTest, AnotherClusterNameIsRefused) {
     known.start_and_serve();
     joiner.options.cluster_name = "other";
