@@ -10,9 +10,7 @@
 #include <iterator>
 #include <optional>
 #include <string>
-#include <thread>
 
-#include "absl/synchronization/notification.h"
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,6 +24,7 @@
 #include "node/daemon/process.h"
 #include "node/daemon/secret.h"
 #include "node/daemon/signals.h"
+#include "node/daemon/stop_deadline.h"
 
 namespace {
 
@@ -126,24 +125,6 @@ int wait_for_end(starling::node::Process& process,
     }
 }
 
-// As a stop that a signal asks for, it ends the process when it takes too long.
-absl::Status stop_in_time(starling::node::Process& process, starling::base::Duration timeout) {
-    absl::Notification stopped;
-    std::thread watch([&stopped, timeout] {
-        if (!stopped.WaitForNotificationWithTimeout(absl::FromChrono(timeout))) {
-            constexpr std::string_view text =
-                "starlingd: not stopped within the deadline; ending now\n";
-            [[maybe_unused]] const ssize_t ignored =
-                ::write(STDERR_FILENO, text.data(), text.size());
-            ::_exit(starling::node::exit_stop_overdue);
-        }
-    });
-    absl::Status status = process.stop();
-    stopped.Notify();
-    watch.join();
-    return status;
-}
-
 int serve(Config config, starling::node::Signals& signals) {
     if (fit_connections(config, starling::node::raise_descriptor_limit())) {
         log_line("warning",
@@ -173,7 +154,8 @@ int serve(Config config, starling::node::Signals& signals) {
     }
     warn_of_exposure(config);
     const bool may_begin_again = config.node.engine != "in_memory";
-    for (int failed_starts = 0;;) {
+    // What keeps a first start from working keeps all; a later one may meet what passes.
+    for (int starts_left = 1;;) {
         starling::node::Process process(config, *secret, *master_key);
         absl::Status status = process.start();
         if (status.ok()) {
@@ -181,9 +163,7 @@ int serve(Config config, starling::node::Signals& signals) {
         }
         if (!status.ok()) {
             log_line("error", fmt::format("cannot start: {}", text_of(status)));
-            // What kept a first start from working keeps all; a later one may meet what passes.
-            if (failed_starts == 0 || ++failed_starts > restarts_max ||
-                signals.wait_for(restart_after) != 0) {
+            if (--starts_left == 0 || signals.wait_for(restart_after) != 0) {
                 return starling::node::exit_failed;
             }
             continue;
@@ -193,7 +173,14 @@ int serve(Config config, starling::node::Signals& signals) {
         log_line(
             "info",
             signal == 0 ? "stopping, to start again" : fmt::format("stopping (signal {})", signal));
-        status = signal == 0 ? stop_in_time(process, config.stop_timeout) : process.stop();
+        {
+            // That of Signals watches a stop that a signal asks for.
+            std::optional<starling::node::StopDeadline> deadline;
+            if (signal == 0) {
+                deadline.emplace(config.stop_timeout);
+            }
+            status = process.stop();
+        }
         if (!status.ok()) {
             log_line("error", fmt::format("not everything could be finished: {}", text_of(status)));
         } else {
@@ -203,7 +190,7 @@ int serve(Config config, starling::node::Signals& signals) {
         if (signal != 0 || signals.wait_for(std::chrono::nanoseconds(0)) != 0) {
             return status.ok() ? starling::node::exit_ok : starling::node::exit_failed;
         }
-        failed_starts = 1;
+        starts_left = restarts_max;
     }
 }
 

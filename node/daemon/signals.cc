@@ -1,23 +1,16 @@
 #include "node/daemon/signals.h"
 
-#include <algorithm>
-#include <cerrno>
-#include <chrono>
+#include <string_view>
 #include <utility>
 
 #include <unistd.h>
 
 #include "base/check.h"
-#include "node/daemon/exit_codes.h"
+#include "node/daemon/stop_deadline.h"
 
 namespace starling::node {
 
 namespace {
-
-void say(const char* text, size_t length) {
-    // The log may be what hangs.
-    [[maybe_unused]] const ssize_t ignored = ::write(STDERR_FILENO, text, length);
-}
 
 bool is_ignored(int signal) {
     struct sigaction action{};
@@ -78,29 +71,18 @@ void Signals::run() {
         first_ = signal;
     }
 
-    const auto end = std::chrono::steady_clock::now() + stop_timeout_;
-    int second = 0;
+    const StopDeadline deadline(stop_timeout_);
     do {
-        const base::Duration left = std::max<base::Duration>(end - std::chrono::steady_clock::now(),
-                                                             base::Duration::zero());
-        const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
-        const timespec patience{.tv_sec = seconds.count(), .tv_nsec = (left - seconds).count()};
-        second = sigtimedwait(&set_, nullptr, &patience);
-    } while ((second < 0 && errno == EINTR) || second == SIGUSR1);
-    {
+        sigwait(&set_, &signal);
         absl::MutexLock lock(&mutex_);
         if (is_done_) {
             return;
         }
-    }
-    if (second < 0) {
-        constexpr char text[] = "starlingd: not stopped within the deadline; ending now\n";
-        say(text, sizeof text - 1);
-        ::_exit(exit_stop_overdue);
-    }
-    constexpr char text[] = "starlingd: second signal; ending now\n";
-    say(text, sizeof text - 1);
-    ::_exit(128 + second);
+    } while (signal == SIGUSR2 || signal == SIGUSR1);
+    // The log may be what hangs.
+    constexpr std::string_view text = "starlingd: second signal; ending now\n";
+    [[maybe_unused]] const ssize_t ignored = ::write(STDERR_FILENO, text.data(), text.size());
+    ::_exit(128 + signal);
 }
 
 }  // namespace starling::node

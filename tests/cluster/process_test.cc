@@ -306,32 +306,69 @@ TEST(ProcessTest, SigtermEndsTheProcessInOrderAndRemovesItsAddresses) {
     EXPECT_EQ(node.terminate(), 0);
 }
 
-TEST(ProcessTest, ASecondLifeOfTheNodeInOneProcessHasTheDataAndTheAddresses) {
-    TestCluster cluster(few_partitions);
-    TestNode& node = cluster.add_node();
-    Connected<client::Client> client(cluster.options());
-    ASSERT_TRUE(client->put("key", "value").ok());
-    const std::string log_path = node.folder() + "/log";
-    const auto lives = [&log_path] {
-        const std::string log = read_text(log_path);
-        size_t count = 0;
-        for (size_t at = log.find(" serves: "); at != std::string::npos;
-             at = log.find(" serves: ", at + 1)) {
-            ++count;
+class LivesTest : public ::testing::Test {
+  protected:
+    // How often the log has this, from all lives.
+    size_t count(std::string_view text) const {
+        const std::string log = read_text(node.folder() + "/log");
+        size_t found = 0;
+        for (size_t at = log.find(text); at != std::string::npos; at = log.find(text, at + 1)) {
+            ++found;
         }
-        return count;
-    };
-    for (const size_t expected : {size_t{2}, size_t{3}}) {
-        node.process().send_signal(SIGUSR1);
-        ASSERT_TRUE(wait_until(Seconds(30), [&] { return lives() == expected; }));
+        return found;
+    }
+    void expect_stored() {
         const auto read = client->get("key");
         ASSERT_TRUE(read.ok()) << read.status();
         ASSERT_EQ(read->values_size(), 1);
         EXPECT_EQ(read->values(0).value(), "value");
+    }
+
+    TestCluster cluster{few_partitions};
+    TestNode& node = cluster.add_node();
+    Connected<client::Client> client{cluster.options()};
+};
+
+TEST_F(LivesTest, ASecondLifeOfTheNodeInOneProcessHasTheDataAndTheAddresses) {
+    ASSERT_TRUE(client->put("key", "value").ok());
+    for (const size_t life : {size_t{2}, size_t{3}}) {
+        node.process().send_signal(SIGUSR1);
+        ASSERT_TRUE(wait_until(Seconds(30), [&] { return count(" serves: ") == life; }));
+        ASSERT_NO_FATAL_FAILURE(expect_stored());
         EXPECT_TRUE(client->put("another key", "value").ok());
     }
     EXPECT_EQ(node.terminate(), 0);
     EXPECT_FALSE(std::filesystem::exists(node.folder() + "/data/addresses.json"));
+}
+
+// Also: what was stored when the former life could not end in order.
+TEST_F(LivesTest, ASecondLifeThatCannotStartIsTriedAgain) {
+    ASSERT_TRUE(client->put("key", "value").ok());
+    const std::string data = node.folder() + "/data";
+    std::filesystem::rename(data, data + ".away");
+    {
+        std::ofstream in_its_place(data);
+    }
+    node.process().send_signal(SIGUSR1);
+    ASSERT_TRUE(wait_until(Seconds(30), [&] { return count("cannot start: ") > 0; }));
+    EXPECT_TRUE(node.is_running());
+    std::filesystem::remove(data);
+    std::filesystem::rename(data + ".away", data);
+    ASSERT_TRUE(wait_until(Seconds(30), [&] { return count(" serves: ") == 2; }));
+    ASSERT_NO_FATAL_FAILURE(expect_stored());
+    EXPECT_EQ(node.terminate(), 0);
+}
+
+TEST_F(LivesTest, ASignalEndsAProcessThatWaitsForItsNextStart) {
+    const std::string data = node.folder() + "/data";
+    std::filesystem::rename(data, data + ".away");
+    {
+        std::ofstream in_its_place(data);
+    }
+    node.process().send_signal(SIGUSR1);
+    ASSERT_TRUE(wait_until(Seconds(30), [&] { return count("cannot start: ") > 0; }));
+    node.process().send_signal(SIGTERM);
+    EXPECT_EQ(node.process().wait(Seconds(3)), 1);
 }
 
 TEST(ProcessTest, NonsenseOnThePeerPortChangesNothing) {
