@@ -110,6 +110,8 @@ Operations::Operations(World world, std::vector<node::NamespaceInfo> name_spaces
             world_.random.fork("client link")) {
     world_.oracle.set_removal_delay(
         static_cast<uint64_t>(world_.options.node.clock_drift_max / milliseconds(1)));
+    world_.oracle.set_request_window(
+        static_cast<uint64_t>(world_.options.node.request_window / milliseconds(1)));
 }
 
 Operations::~Operations() {

@@ -358,8 +358,12 @@ void Oracle::check_last(KeyIndex index,
                  .stamp = {.time = result.values.front().time, .dot = result.values.front().dot}};
     }
     const uint64_t compared_before = of_key.last_writes.compared();
-    const std::string wrong =
-        of_key.last_writes.judge(of_key.history, shown, met, read.answered, expired_by_ms(read));
+    const std::string wrong = of_key.last_writes.judge(
+        of_key.history,
+        shown,
+        met,
+        read.answered,
+        {.expired_by_ms = expired_by_ms(read), .collected_before_ms = collected_before_ms()});
     counts_.last_writes_compared += of_key.last_writes.compared() - compared_before;
     if (wrong.empty()) return;
     report("I24",

@@ -112,6 +112,11 @@ class Oracle {
     uint64_t removed_by_ms() const {
         return highest_clock_ms_ - std::min(highest_clock_ms_, removal_delay_ms_);
     }
+    void set_request_window(uint64_t window_ms) { request_window_ms_ = window_ms; }
+    // Tombstones of requests of before may be collected.
+    uint64_t collected_before_ms() const {
+        return highest_clock_ms_ - std::min(highest_clock_ms_, request_window_ms_);
+    }
     // What expires up to then may be absent from the read.
     uint64_t expired_by_ms(const Read& read) const {
         return std::max(read.clock_high_ms, removed_by_ms());
@@ -221,6 +226,7 @@ class Oracle {
     OracleCounts counts_;
     uint64_t highest_clock_ms_ = 0;
     uint64_t removal_delay_ms_ = 0;
+    uint64_t request_window_ms_ = UINT64_MAX;
 };
 
 // A key or value as a short printable word.

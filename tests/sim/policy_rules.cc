@@ -47,29 +47,31 @@ std::string LastWrites::judge(const History& history,
                               const Shown& shown,
                               const std::vector<WriteId>& met,
                               SimTime answered,
-                              uint64_t expired_by_ms) const {
+                              const Clocks& clocks) const {
     for (const WriteId id : met) {
         if (id == shown.id) continue;
         const Write& write = history.get(id);
+        const bool has_expired = history.may_have_expired(id, clocks.expired_by_ms);
         if (shown.id.is_none()) {
-            if (!write.is_delete && !history.may_have_expired(id, expired_by_ms) &&
-                !may_be_deleted(history, id, answered, expired_by_ms) &&
+            if (!write.is_delete && !has_expired &&
+                !may_be_deleted(history, id, answered, clocks.expired_by_ms) &&
                 !may_be_replaced_unknown(history, id, answered)) {
                 return fmt::format("nothing is shown, and no delete is later than {}",
                                    history.describe(id));
             }
             continue;
         }
-        if (!is_certain(id) || !is_certain(shown.id) ||
+        const bool may_be_collected = (write.is_delete || has_expired) &&
+                                      write.request.created_ms < clocks.collected_before_ms &&
+                                      history.get(shown.id).started > write.acknowledged;
+        if (!is_certain(id) || !is_certain(shown.id) || may_be_collected ||
             may_be_replaced_unknown(history, id, answered)) {
             continue;
         }
         ++compared_;
         const Stamp& missed = stamps_.at(id);
         // The removal of an expired value is earlier than any other write of its time.
-        const bool is_later = history.may_have_expired(id, expired_by_ms)
-                                  ? missed.time > shown.stamp.time
-                                  : missed > shown.stamp;
+        const bool is_later = has_expired ? missed.time > shown.stamp.time : missed > shown.stamp;
         if (is_later) {
             return fmt::format("{} ({}) is shown, which is earlier than {} ({})",
                                history.describe(shown.id),

@@ -44,14 +44,21 @@ class LastWrites {
         WriteId id;
         Stamp stamp;
     };
+    // By the clocks, in Unix ms.
+    struct Clocks {
+        // What expires up to then may have: it counts as a delete of its own time.
+        uint64_t expired_by_ms = 0;
+        // Of deletes that were sent before nothing may be left that a later write is compared with:
+        // that one may be shown even if it is the earlier one, as clocks may go back.
+        uint64_t collected_before_ms = 0;
+    };
     // What is wrong with a read that was answered at `answered`; empty: nothing. `met`: the
-    // acknowledged writes that it has to reflect. What expires up to `expired_by_ms` may have: then
-    // it counts as a delete of its own time.
+    // acknowledged writes that it has to reflect.
     std::string judge(const History& history,
                       const Shown& shown,
                       const std::vector<WriteId>& met,
                       SimTime answered,
-                      uint64_t expired_by_ms = 0) const;
+                      const Clocks& clocks) const;
     // How often two writes were compared.
     uint64_t compared() const { return compared_; }
 

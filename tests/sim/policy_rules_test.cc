@@ -62,11 +62,18 @@ class PolicyRulesTest : public ::testing::Test {
     }
     std::string judge(WriteId shown, uint64_t wall_ms, const std::vector<WriteId>& met) {
         clock_ += seconds(1);
-        return last_writes_.judge(history_, {.id = shown, .stamp = at(wall_ms)}, met, clock_);
+        return last_writes_.judge(history_, {.id = shown, .stamp = at(wall_ms)}, met, clock_, {});
+    }
+    std::string judge_after_collection(WriteId shown, uint64_t wall_ms, WriteId met) {
+        return last_writes_.judge(history_,
+                                  {.id = shown, .stamp = at(wall_ms)},
+                                  {met},
+                                  clock_,
+                                  {.collected_before_ms = 2});
     }
     std::string judge_absent(const std::vector<WriteId>& met) {
         clock_ += seconds(1);
-        return last_writes_.judge(history_, {}, met, clock_);
+        return last_writes_.judge(history_, {}, met, clock_, {});
     }
     WriteId unseen(WriteId id) {
         clock_ += seconds(1);
@@ -97,6 +104,18 @@ TEST_F(PolicyRulesTest, ALaterDeleteHidesAndAnEarlierOneDoesNot) {
     const WriteId again = write(30);
     EXPECT_EQ(judge(again, 30, {value, deleted, again}), "");
     EXPECT_NE(judge_absent({value, deleted, again}), "");
+}
+
+// By a clock that went back.
+TEST_F(PolicyRulesTest, WhatCameAfterADeleteMayBeEarlierOnceThatIsForgotten) {
+    const WriteId before = write(10);
+    const WriteId deleted = write(30, /*is_delete=*/true);
+    const WriteId after = write(20);
+    EXPECT_NE(judge(after, 20, {deleted}), "");
+    EXPECT_EQ(judge_after_collection(after, 20, deleted), "");
+    EXPECT_NE(judge_after_collection(before, 10, deleted), "") << "returned from the dead";
+    const WriteId value = write(40);
+    EXPECT_NE(judge_after_collection(after, 20, value), "") << "no delete";
 }
 
 TEST_F(PolicyRulesTest, ADeleteWithoutAnAnswerMayBeTheLatest) {
@@ -169,16 +188,21 @@ TEST_F(PolicyRulesTest, AnExpiredWriteIsAnAbsenceOfItsTime) {
     const WriteId earlier = write(10);
     const WriteId expired = expiring(20);
     const auto judge_at = [&](LastWrites::Shown shown, uint64_t expired_by_ms) {
-        return last_writes_.judge(history_, shown, {earlier, expired}, clock_, expired_by_ms);
+        return last_writes_.judge(
+            history_, shown, {earlier, expired}, clock_, {.expired_by_ms = expired_by_ms});
     };
     EXPECT_EQ(judge_at({}, 100), "");
     EXPECT_NE(judge_at({}, 99), "") << "not yet";
     EXPECT_NE(judge_at({.id = earlier, .stamp = at(10)}, 100), "") << "an older value";
     const WriteId later = write(30);
-    EXPECT_EQ(
-        last_writes_.judge(history_, {.id = later, .stamp = at(30)}, {later, expired}, clock_, 100),
-        "");
-    EXPECT_NE(last_writes_.judge(history_, {}, {later, expired}, clock_, 100), "");
+    EXPECT_EQ(last_writes_.judge(history_,
+                                 {.id = later, .stamp = at(30)},
+                                 {later, expired},
+                                 clock_,
+                                 {.expired_by_ms = 100}),
+              "");
+    EXPECT_NE(last_writes_.judge(history_, {}, {later, expired}, clock_, {.expired_by_ms = 100}),
+              "");
 }
 
 TEST_F(PolicyRulesTest, WhatHasExpiredNeedNotBeSeen) {
