@@ -72,10 +72,6 @@ void Entropy::kick(base::NodeId peer) {
     scheduler_.kick(peer);
 }
 
-void Entropy::mark_dirty(GroupId group, base::NodeId peer) {
-    scheduler_.mark_dirty(group, peer);
-}
-
 void Entropy::ask_hints(GroupId group, base::NodeId member) {
     peer::EntropyMessage question;
     question.mutable_hints_ask();

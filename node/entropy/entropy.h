@@ -42,10 +42,8 @@ class Entropy {
     // The other nodes that `group` is compared with from now on; none: it is not compared. A new
     // pair is dirty.
     void set_peers(GroupId group, const std::vector<base::NodeId>& peers);
-    // Compare with this node at once: it is back, or hints for it were dropped.
+    // Compare with this node at once: it is back. Until then this side may be behind it.
     void kick(base::NodeId peer);
-    // A write of the group may not have reached the peer.
-    void mark_dirty(GroupId group, base::NodeId peer);
     // Asks a member for what EntropyHost::told_hints_gone() is told. May be lost.
     void ask_hints(GroupId group, base::NodeId member);
     // Asks a holder for what EntropyHost::told_remembered() is told. May be lost.

@@ -15,6 +15,7 @@ struct EntropyOptions {
     base::Duration active_interval = std::chrono::seconds(3);
     // After a difference, or a peer that did not answer; doubled up to the interval.
     base::Duration retry_min = std::chrono::milliseconds(500);
+    // Of the first try; where the answer brings data each next one waits twice as long.
     base::Duration request_timeout = std::chrono::seconds(2);
     // Per request, before a session is given up.
     uint32_t tries_max = 3;

@@ -59,9 +59,11 @@ void Exchange::ask_when_due() {
 }
 
 void Exchange::send() {
+    // What brings data may take long, and its answer to an earlier try is as good.
+    const base::Duration patience =
+        runtime_.options.request_timeout * (brings_data(expected_) ? 1 << tries_ : 1);
     ++tries_;
-    timer_ =
-        runtime_.loop.schedule_after(runtime_.options.request_timeout, [this] { on_timeout(); });
+    timer_ = runtime_.loop.schedule_after(patience, [this] { on_timeout(); });
     runtime_.host.send(peer_, question_);
 }
 

@@ -37,6 +37,8 @@ void Scheduler::kick(base::NodeId peer) {
     for (auto& [key, pair] : pairs_) {
         if (key.second != peer) continue;
         pair.is_dirty = true;
+        // What the peer took meanwhile this side may have missed.
+        set_behind(pair, true);
         STARLING_MARK(entropy_kicked);
         pair.failures = 0;
         if (!pair.running) {
@@ -54,17 +56,6 @@ void Scheduler::heard_again(base::NodeId peer) {
         }
     }
     arm();
-}
-
-void Scheduler::mark_dirty(GroupId group, base::NodeId peer) {
-    const auto found = pairs_.find({group, peer});
-    if (found == pairs_.end()) return;
-    found->second.is_dirty = true;
-    const base::Duration delay = jittered(runtime_.options.retry_min);
-    if (!found->second.running && found->second.due > runtime_.loop.now() + delay) {
-        plan(found->first, found->second, delay);
-        arm();
-    }
 }
 
 void Scheduler::on_checked_by(GroupId group,

@@ -37,7 +37,6 @@ class Scheduler {
     void kick(base::NodeId peer);
     // It answers, and had not before.
     void heard_again(base::NodeId peer);
-    void mark_dirty(GroupId group, base::NodeId peer);
     // The peer asked whether the two are in step, and has this.
     void on_checked_by(GroupId group,
                        base::NodeId peer,
@@ -64,7 +63,8 @@ class Scheduler {
         base::MonotonicTime equal_at{};
         // What the peer had seen and this side had not.
         std::optional<Frontier> lacking;
-        // This side may lack what the peer has: they were not compared yet, or it pulls.
+        // This side may lack what the peer has: they were not compared yet, or not since one could
+        // not reach the other, or this side pulls.
         bool is_behind = true;
         // The trees differed under equal frontiers when they were compared last.
         bool do_trees_differ = false;

@@ -544,7 +544,7 @@ TEST_F(EntropyTest, AGroupIsDirtyUntilItWasFoundEqualAndAgainAfterAKick) {
     network_.loss = 0;
     loop_.run_for(seconds(10));
     EXPECT_EQ(replicas_[0]->entropy.dirty_count(), 0u);
-    replicas_[0]->entropy.mark_dirty(group_a, replicas_[1]->self);
+    replicas_[0]->entropy.kick(replicas_[1]->self);
     EXPECT_EQ(replicas_[0]->entropy.dirty_count(), 1u);
     replicas_[0]->entropy.set_peers(group_a, {});
     EXPECT_EQ(replicas_[0]->entropy.dirty_count(), 0u);
@@ -572,6 +572,35 @@ TEST_F(EntropyTest, AReplicaIsBehindUntilItWasComparedAndWhileItPulls) {
     loop_.run_for(seconds(10));
     EXPECT_FALSE(replicas_[0]->entropy.is_behind(group_a));
     EXPECT_TRUE(are_equal());
+}
+
+// A link was cut for a while: nobody was restarted, and what was taken meanwhile is on one side.
+TEST_F(EntropyTest, AReplicaIsBehindAPeerThatIsBackUntilTheyWereCompared) {
+    make(2, 3);
+    write_somewhere();
+    watch_all();
+    loop_.run_for(seconds(10));
+    network_.loss = 1;
+    replicas_[1]->groups.write(group_a, random_key(), replicas_[1]->actor(), "w", false);
+    loop_.run_for(seconds(10));
+    EXPECT_FALSE(replicas_[0]->entropy.is_behind(group_a));
+    network_.loss = 0;
+    replicas_[0]->entropy.kick(replicas_[1]->self);
+    EXPECT_TRUE(replicas_[0]->entropy.is_behind(group_a));
+    ASSERT_TRUE(
+        loop_.run_until([&] { return !replicas_[0]->entropy.is_behind(group_a); }, seconds(10)));
+    EXPECT_TRUE(are_equal());
+}
+
+TEST_F(EntropyTest, AnAnswerThatTakesLongIsWaitedFor) {
+    options_.request_timeout = seconds(2);
+    make(2, 3);
+    // On its way for longer than three times the patience of the first try.
+    network_.bytes_per_second = 200;
+    replicas_[1]->groups.write(
+        group_a, random_key(), replicas_[1]->actor(), std::string(1400, 'v'), false);
+    watch_all();
+    EXPECT_TRUE(loop_.run_until([&] { return are_equal(); }, seconds(60)));
 }
 
 TEST_F(EntropyTest, NobodyStaysBehindAPeerThatIsSilentOrGone) {

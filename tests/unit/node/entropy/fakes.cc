@@ -60,8 +60,12 @@ void FakeNetwork::send(base::NodeId from, base::NodeId to, std::string bytes) {
     bytes_sent += bytes.size();
     const int copies = random_.chance(loss) ? 0 : (random_.chance(duplication) ? 2 : 1);
     for (int i = 0; i < copies; ++i) {
-        const auto delay =
+        auto delay =
             static_cast<int64_t>(random_.below(static_cast<uint64_t>(delay_max.count()) + 1));
+        if (bytes_per_second > 0) {
+            delay += static_cast<int64_t>(bytes.size()) *
+                     base::Duration(std::chrono::seconds(1)).count() / bytes_per_second;
+        }
         loop_.schedule_after(base::Duration(delay), [this, from, to, bytes] {
             const auto handler = handlers_.find(to);
             if (handler != handlers_.end()) {

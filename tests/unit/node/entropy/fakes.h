@@ -66,6 +66,8 @@ class FakeNetwork {
     double loss = 0;
     double duplication = 0;
     base::Duration delay_max = std::chrono::milliseconds(2);
+    // Of one message, whatever else is on its way; 0: it takes no time.
+    int64_t bytes_per_second = 0;
     uint64_t bytes_sent = 0;
     uint64_t messages_sent = 0;
 
