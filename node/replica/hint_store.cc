@@ -16,6 +16,13 @@ HintKey first_key(const HintStore::Owner& owner) {
     return {.group = owner.group, .seat = owner.seat, .dot = {}, .key = {}};
 }
 
+// In memory each hint has an entry with its key.
+uint64_t bytes_of(const HintKey& key, size_t stored_bytes) {
+    constexpr uint64_t entry_bytes = sizeof(HintKey) + sizeof(uint64_t);
+    // Nodes of the map are two thirds full on average.
+    return stored_bytes + entry_bytes * 3 / 2 + key.key.size();
+}
+
 }  // namespace
 
 HintStore::HintStore(CommitQueue& commits, storage::Engine& engine, uint64_t bytes_max)
@@ -29,7 +36,7 @@ absl::Status HintStore::load() {
         if (!key.has_value()) {
             return absl::DataLossError("the key of a stored hint does not decode");
         }
-        const uint64_t size = iterator->key().size() + iterator->value().size();
+        const uint64_t size = bytes_of(*key, iterator->key().size() + iterator->value().size());
         count(*key, 1);
         hints_.emplace(*std::move(key), size);
         bytes_ += size;
@@ -44,7 +51,7 @@ void HintStore::keep(HintKey key, std::string_view record, Done done) {
         }
     }
     const std::string storage_key = storage_keys::hint(key);
-    const uint64_t size = storage_key.size() + record.size();
+    const uint64_t size = bytes_of(key, storage_key.size() + record.size());
     const auto known = hints_.find(key);
     const uint64_t size_before = known == hints_.end() ? 0 : known->second;
     if (known != hints_.end()) {

@@ -69,7 +69,7 @@ class HintStore {
     };
     void count(const HintKey& key, int64_t change);
 
-    // Bytes each takes in the engine.
+    // Bytes each takes, in the engine and here.
     absl::btree_map<HintKey, uint64_t> hints_;
     uint64_t bytes_ = 0;
     // How many are of writes of which life.

@@ -58,10 +58,10 @@ TEST_F(HintStoreTest, HintsAreThereAgainAfterAReload) {
 }
 
 TEST_F(HintStoreTest, ASpentBudgetRefusesWithAReasonAndKeepsNothing) {
-    HintStore hints(rig.store.commits(), rig.engine, 100);
+    HintStore hints(rig.store.commits(), rig.engine, 300);
     ASSERT_TRUE(keep(hints, hint(1, 0, 1), "record").ok());
     const uint64_t bytes = hints.bytes();
-    const absl::Status status = keep(hints, hint(1, 0, 2), std::string(100, 'x'));
+    const absl::Status status = keep(hints, hint(1, 0, 2), std::string(300, 'x'));
     EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
     EXPECT_EQ(base::reason_of(status), base::reason::overloaded);
     EXPECT_FALSE(hints.contains(hint(1, 0, 2)));
@@ -86,10 +86,18 @@ TEST_F(HintStoreTest, AWholeWriteTakesThePlaceOfAReferenceToItAndNotTheOtherWayR
     ASSERT_TRUE(keep(hints, hint(1, 0, 1), "").ok());
     ASSERT_TRUE(keep(hints, hint(1, 0, 1), "record").ok());
     EXPECT_EQ(rig.engine.get(stored, nullptr)->value(), "record");
+    const uint64_t bytes = hints.bytes();
     ASSERT_TRUE(keep(hints, hint(1, 0, 1), "").ok());
     EXPECT_EQ(rig.engine.get(stored, nullptr)->value(), "record");
-    EXPECT_EQ(hints.bytes(), stored.size() + 6);
+    EXPECT_EQ(hints.bytes(), bytes);
     EXPECT_EQ(hints.count(), 1u);
+}
+
+TEST_F(HintStoreTest, TheBudgetCountsWhatAKeyTakesInMemoryToo) {
+    HintStore hints(rig.store.commits(), rig.engine, plenty);
+    const std::string stored = storage_keys::hint(hint(1, 0, 1));
+    ASSERT_TRUE(keep(hints, hint(1, 0, 1), "record").ok());
+    EXPECT_GT(hints.bytes(), stored.size() + 6 + sizeof(storage_keys::HintKey));
 }
 
 TEST_F(HintStoreTest, AnEngineThatRefusesTheHintLeavesNoTraceOfIt) {
