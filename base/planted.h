@@ -63,7 +63,8 @@ namespace starling::base {
     BUG(put_waits_for_all)              \
     BUG(equal_replicas_pull)            \
     BUG(hint_budget_ignored)            \
-    BUG(silent_peer_holds_up_others)
+    BUG(silent_peer_holds_up_others)    \
+    BUG(trees_kept_for_ever)
 
 enum class PlantedBug {
     none,

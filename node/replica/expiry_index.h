@@ -78,9 +78,10 @@ class ExpiryIndex {
                                      const std::string& from,
                                      size_t count_max);
 
-  private:
+    // Something of the group may expire then.
     void expect(GroupId group, uint64_t expires_ms);
 
+  private:
     absl::btree_map<GroupId, uint64_t> earliest_;
 };
 

@@ -131,13 +131,32 @@ std::vector<base::NodeId> GroupStanding::members_to_ask(
     return asked;
 }
 
+bool GroupStanding::is_resolved(base::NodeId node, uint32_t start, const Frontier& frontier) const {
+    const auto gone = hints_gone_.find(node);
+    return start <= frontier.sealed_before(node) ||
+           (gone != hints_gone_.end() && gone->second.first >= start);
+}
+
 bool GroupStanding::is_resolved(const Starts& frozen, const Frontier& frontier) const {
     return std::all_of(frozen.begin(), frozen.end(), [&](const auto& ended) {
-        const auto& [node, start] = ended;
-        const auto gone = hints_gone_.find(node);
-        return start <= frontier.sealed_before(node) ||
-               (gone != hints_gone_.end() && gone->second.first >= start);
+        return is_resolved(ended.first, ended.second, frontier);
     });
+}
+
+std::vector<base::NodeId> GroupStanding::may_have_hints(
+    const Starts& frozen,
+    const Frontier& frontier,
+    std::span<const base::NodeId> other_members) const {
+    std::vector<base::NodeId> found;
+    for (const base::NodeId member : other_members) {
+        const auto said = hints_.find(member);
+        const bool has_said_all = std::all_of(frozen.begin(), frozen.end(), [&](const auto& ended) {
+            return is_resolved(ended.first, ended.second, frontier) ||
+                   (said != hints_.end() && covers(said->second, ended.first, ended.second));
+        });
+        if (!has_said_all) found.push_back(member);
+    }
+    return found;
 }
 
 }  // namespace starling::node

@@ -76,8 +76,13 @@ class GroupStanding {
                                              std::span<const base::NodeId> other_members) const;
     // No write of an ended life can come any more: it is sealed, or no hint of it is left.
     bool is_resolved(const Starts& frozen, const Frontier& frontier) const;
+    // Those who have not said that they have no hint of an ended life that is not resolved.
+    std::vector<base::NodeId> may_have_hints(const Starts& frozen,
+                                             const Frontier& frontier,
+                                             std::span<const base::NodeId> other_members) const;
 
   private:
+    bool is_resolved(base::NodeId node, uint32_t start, const Frontier& frontier) const;
     bool have_hints_gone(const Sealing& sealing,
                          base::NodeId node,
                          uint32_t start,

@@ -86,7 +86,14 @@ absl::Status Standings::load() {
         epoch_ = in.varint();
         if (!in.finished()) return absl::DataLossError("the stored epoch does not decode");
     }
-    return memory_.load(store_.engine());
+    absl::Status loaded = memory_.load(store_.engine());
+    if (absl::IsDataLoss(loaded)) {
+        STARLING_MARK(standings_load_damaged_memory);
+        // The owners tell it again.
+        store_.note_damage(loaded);
+        return absl::OkStatus();
+    }
+    return loaded;
 }
 
 void Standings::begin_epoch_after(uint64_t told, absl::AnyInvocable<void(absl::Status)> done) {
@@ -309,11 +316,14 @@ bool Standings::is_overdue(uint64_t created_ms) const {
            horizon_.may_be_past(created_ms, now_ms - report_patience_ms);
 }
 
-std::vector<base::NodeId> Standings::lagging_owners(GroupId id, uint64_t created_ms) const {
+std::vector<base::NodeId> Standings::waited_for(GroupId id, uint64_t created_ms) const {
     const std::optional<std::vector<Owner>> owners = host_.other_owners(id);
-    std::vector<base::NodeId> lagging;
     const auto group = groups_.find(id);
-    if (!owners.has_value() || group == groups_.end()) return lagging;
+    if (!owners.has_value() || group == groups_.end()) return {};
+    std::vector<base::NodeId> with_hints =
+        group->second.may_have_hints(frozen_, store_.frontier(id), host_.other_members());
+    if (!with_hints.empty()) return with_hints;
+    std::vector<base::NodeId> lagging;
     for (const Owner& owner : *owners) {
         const std::vector<base::NodeId> one = {owner.node};
         const Frontier& own = group->second.durable();

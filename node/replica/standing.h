@@ -100,9 +100,10 @@ class Standings {
     // What the disk has of this, but for what owners have told.
     void put_facts(storage::WriteBatch& batch) const;
 
-    // Why a tombstone of the group stays whose request was created at `created_ms`: the owners that
-    // have not seen all that this node has, or were last heard of when that request was too young.
-    std::vector<base::NodeId> lagging_owners(GroupId group, uint64_t created_ms) const;
+    // Why a tombstone of the group stays whose request was created at `created_ms`: the members
+    // that may have a hint of an ended life; if there are none, the owners that have not seen all
+    // that this node has, or were last heard of when that request was too young.
+    std::vector<base::NodeId> waited_for(GroupId group, uint64_t created_ms) const;
 
     // The group's data is removed here.
     void forget_group(GroupId group) {

@@ -19,6 +19,7 @@ constexpr char indexed_dot_tag = 'd';
 constexpr char tombstone_tag = 't';
 constexpr char owners_tag = 'o';
 constexpr char expiry_tag = 'e';
+constexpr char tree_tag = 'k';
 
 std::string tagged_group(char tag, GroupId group) {
     std::string out(1, tag);
@@ -218,6 +219,29 @@ std::optional<GroupId> parse_owners(std::string_view storage_key) {
     base::Reader in(storage_key);
     const GroupId group = read_group(in);
     return in.finished() ? std::optional(group) : std::nullopt;
+}
+
+std::string tree(GroupId group) {
+    return tagged_group(tree_tag, group);
+}
+
+std::optional<GroupId> parse_tree(std::string_view storage_key) {
+    if (!strip_tag(storage_key, tree_tag)) {
+        return std::nullopt;
+    }
+    base::Reader in(storage_key);
+    const GroupId group = read_group(in);
+    return in.finished() ? std::optional(group) : std::nullopt;
+}
+
+std::string tree_count() {
+    return tag_begin(tree_tag);
+}
+std::string trees_begin() {
+    return tag_begin(tree_tag);
+}
+std::string trees_end() {
+    return tag_end(tree_tag);
 }
 
 std::string hint(const HintKey& key) {

@@ -56,6 +56,13 @@ std::string owners(GroupId group);
 std::optional<GroupId> parse_owners(std::string_view storage_key);
 std::string owners_begin();
 std::string owners_end();
+// The hash tree of a group that a store which was stopped in order keeps (kept_trees), and how many
+// there are.
+std::string tree(GroupId group);
+std::optional<GroupId> parse_tree(std::string_view storage_key);
+std::string tree_count();
+std::string trees_begin();
+std::string trees_end();
 // A hint for the holder of a seat: one per write, kept apart by its dot.
 struct HintKey {
     GroupId group;

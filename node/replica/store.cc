@@ -12,6 +12,7 @@
 #include "base/mark.h"
 #include "base/planted.h"
 #include "base/status_macros.h"
+#include "node/replica/kept_trees.h"
 #include "node/replica/storage_keys.h"
 #include "node/version/collection.h"
 
@@ -23,10 +24,6 @@ constexpr size_t records_per_drop_page = 256;
 
 bool is_empty(const Record& record) {
     return record.siblings.empty() && record.context.empty() && record.gone.empty();
-}
-
-absl::Status being_dropped() {
-    return absl::UnavailableError("the data of the group is being removed here");
 }
 
 // About what the record takes.
@@ -105,9 +102,57 @@ absl::Status ReplicaStore::load() {
     }
     STARLING_RETURN_IF_ERROR(iterator->status());
     STARLING_RETURN_IF_ERROR(find_groups_with_records());
-    STARLING_RETURN_IF_ERROR(expiries_.load(engine_));
-    start_rebuild();
+    STARLING_RETURN_IF_ERROR(load_expiries());
+    return load_trees();
+}
+
+// Who looks for what has expired meets the damage again, and in which groups it is.
+absl::Status ReplicaStore::load_expiries() {
+    absl::Status loaded = expiries_.load(engine_);
+    if (!absl::IsDataLoss(loaded)) {
+        return loaded;
+    }
+    STARLING_MARK(store_loads_damaged_expiries);
+    for (const auto& [id, group] : groups_) {
+        expiries_.expect(id, 0);
+    }
+    damage_.Update(loaded);
     return absl::OkStatus();
+}
+
+absl::Status ReplicaStore::load_trees() {
+    absl::StatusOr<std::optional<kept_trees::Trees>> kept = kept_trees::read(engine_);
+    if (!kept.ok() || kept->has_value()) {
+        storage::WriteBatch batch;
+        if (!STARLING_PLANTED(trees_kept_for_ever)) kept_trees::remove(batch);
+        STARLING_RETURN_IF_ERROR(commits_.apply(batch, {.urgent = true}));
+    }
+    if (!kept.ok() || !kept->has_value() || !damage_.ok() || !engine_.damage().ok()) {
+        start_rebuild();
+        return absl::OkStatus();
+    }
+    STARLING_MARK(store_trees_were_kept);
+    finish_rebuild(**std::move(kept));
+    return absl::OkStatus();
+}
+
+void ReplicaStore::keep_trees() {
+    if (!trees_ready() || !damage().ok() || !dropping_.empty()) {
+        return;
+    }
+    kept_trees::Trees trees;
+    for (const auto& [id, group] : groups_) {
+        if (group->record_count == 0 && group->tombstone_count == 0) continue;
+        trees.emplace(id,
+                      group_reader::Counted{.buckets = group->buckets,
+                                            .record_count = group->record_count,
+                                            .tombstone_count = group->tombstone_count});
+    }
+    storage::WriteBatch batch;
+    kept_trees::put(batch, trees);
+    if (!commits_.apply(batch).ok()) {
+        STARLING_MARK(store_trees_not_kept);
+    }
 }
 
 // A drop that a crash cut off has left records without a frontier: their group must be known, so
@@ -237,6 +282,7 @@ std::vector<GroupId> ReplicaStore::groups() const {
 }
 
 uint64_t ReplicaStore::tombstone_count() const {
+    if (!trees_ready()) return 0;
     uint64_t count = 0;
     for (const auto& [id, group] : groups_) {
         count += group->tombstone_count;
@@ -246,7 +292,7 @@ uint64_t ReplicaStore::tombstone_count() const {
 
 uint64_t ReplicaStore::tombstone_count(GroupId group) const {
     const auto found = groups_.find(group);
-    return found == groups_.end() ? 0 : found->second->tombstone_count;
+    return found == groups_.end() || !trees_ready() ? 0 : found->second->tombstone_count;
 }
 
 uint64_t ReplicaStore::next_tombstone_ms(GroupId group) const {
@@ -255,6 +301,7 @@ uint64_t ReplicaStore::next_tombstone_ms(GroupId group) const {
 }
 
 uint64_t ReplicaStore::record_count() const {
+    if (!trees_ready()) return 0;
     uint64_t count = 0;
     for (const auto& [id, group] : groups_) {
         count += group->record_count;
@@ -419,6 +466,10 @@ void ReplicaStore::update(
                     }
                     commits_.when_durable_up_to(commit, std::move(done));
                 });
+}
+
+absl::Status ReplicaStore::being_dropped() {
+    return absl::UnavailableError("the data of the group is being removed here");
 }
 
 absl::Status ReplicaStore::check_not_dropping(GroupId group) const {

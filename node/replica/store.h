@@ -60,6 +60,11 @@ class ReplicaStore final : public GroupAccess {
     using Applied = absl::AnyInvocable<void()>;
     void update(GroupId group, std::string key, Change change, Applied applied, Done done);
 
+    // The last change before the engine is closed: the next load() finds the trees as they are, and
+    // need not read all records. Where they are not ready, damage was met, or the engine refuses,
+    // it has to.
+    void keep_trees();
+
     // The next sequence of this node's actor in the group, and its use: each is used once.
     uint64_t upcoming_sequence(GroupId group) { return sequences_[group] + 1; }
     void use_sequence(GroupId group) { ++sequences_[group]; }
@@ -110,6 +115,7 @@ class ReplicaStore final : public GroupAccess {
     CommitQueue& commits() { return commits_; }
     storage::Engine& engine() { return engine_; }
     std::vector<GroupId> groups() const;
+    // 0 until trees_ready().
     uint64_t record_count() const;
     uint64_t tombstone_count() const;
     uint64_t tombstone_count(GroupId group) const;
@@ -197,6 +203,8 @@ class ReplicaStore final : public GroupAccess {
     using Rebuilt = std::map<GroupId, group_reader::Counted>;
 
     absl::Status find_groups_with_records();
+    absl::Status load_expiries();
+    absl::Status load_trees();
     Group& group_at(GroupId group);
     void with_record(GroupId group, const std::string& key, ReadCallback use);
     void load_record(const std::string& storage_key);
@@ -208,6 +216,7 @@ class ReplicaStore final : public GroupAccess {
     // The commit that a read of the key has to wait for; 0 for none.
     uint64_t unsynced_commit(const std::string& storage_key);
     absl::Status apply_change(GroupId group, const std::string& key, Record record, Change& change);
+    static absl::Status being_dropped();
     absl::Status check_not_dropping(GroupId group) const;
     void note_damage(GroupId group,
                      const absl::Status& status,
@@ -224,9 +233,13 @@ class ReplicaStore final : public GroupAccess {
     void collect_page(std::shared_ptr<Collection> collection);
     void collect_all(std::vector<group_reader::StoredTombstone> tombstones,
                      std::shared_ptr<Collection> collection);
-    // One update of each record's key; `change` is called with it.
-    using MergeChange = void (*)(Record& local, const Record& incoming, Frontier& frontier);
-    void update_all(GroupId group, std::vector<KeyRecord> records, MergeChange change, Done done);
+    // Merges the records as they are, without claiming their writes: what the frontier gains with
+    // them is added to `gained`. `applied` when all are, durable or not.
+    void merge_unclaimed(GroupId group,
+                         std::vector<KeyRecord> records,
+                         const std::shared_ptr<std::vector<IndexedDot>>& gained,
+                         Done applied);
+    absl::Status claim(GroupId group, const std::vector<IndexedDot>& gained);
     void drop_now(GroupId group, Done done);
     void drop_page(GroupId group, Done done);
     storage::Engine& engine_;

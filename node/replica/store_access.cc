@@ -173,47 +173,88 @@ void ReplicaStore::merge_records(GroupId id,
         done(std::move(status));
         return;
     }
-    update_all(
+    auto gained = std::make_shared<std::vector<IndexedDot>>();
+    merge_unclaimed(
         id,
         std::move(records),
-        [](Record& local, const Record& incoming, Frontier& frontier) {
-            merge(local, incoming, frontier);
-        },
-        std::move(done));
+        gained,
+        [this, id, drops = drop_count(id), gained, done = std::move(done)](
+            absl::Status merged) mutable {
+            merged.Update(drops == drop_count(id) ? claim(id, *gained) : being_dropped());
+            if (!merged.ok()) return done(std::move(merged));
+            commits_.when_durable(std::move(done));
+        });
 }
 
 void ReplicaStore::copy_records(GroupId group, std::vector<KeyRecord> records, Done done) {
-    update_all(
-        group,
-        std::move(records),
-        [](Record& local, const Record& incoming, Frontier& frontier) {
-            Frontier unclaimed = frontier;
-            merge(local, incoming, unclaimed);
-        },
-        std::move(done));
+    merge_unclaimed(group,
+                    std::move(records),
+                    std::make_shared<std::vector<IndexedDot>>(),
+                    [this, done = std::move(done)](absl::Status merged) mutable {
+                        if (!merged.ok()) return done(std::move(merged));
+                        commits_.when_durable(std::move(done));
+                    });
 }
 
-void ReplicaStore::update_all(GroupId group,
-                              std::vector<KeyRecord> records,
-                              MergeChange change,
-                              Done done) {
-    if (records.empty()) {
-        commits_.when_durable(std::move(done));
-        return;
-    }
-    auto gathering = std::make_shared<Gathering>(records.size(), std::move(done));
-    for (KeyRecord& incoming : records) {
-        std::string key = incoming.key;
+void ReplicaStore::merge_unclaimed(GroupId group,
+                                   std::vector<KeyRecord> records,
+                                   const std::shared_ptr<std::vector<IndexedDot>>& gained,
+                                   Done applied) {
+    if (records.empty()) return applied(absl::OkStatus());
+    struct Merge {
+        std::string key;
+        Record incoming;
+        std::vector<Frontier::Range> gains = {};
+        bool is_applied = false;
+    };
+    auto gathering = std::make_shared<Gathering>(records.size(), std::move(applied));
+    for (KeyRecord& record : records) {
+        auto one = std::make_shared<Merge>(
+            Merge{.key = std::move(record.key), .incoming = std::move(record.record)});
         update(
             group,
-            std::move(key),
-            [change, incoming = std::move(incoming)](Record& record, Frontier& frontier) {
-                change(record, incoming.record, frontier);
+            one->key,
+            [one](Record& local, Frontier& frontier) {
+                Frontier with_gains = frontier;
+                merge(local, one->incoming, with_gains);
+                one->gains = with_gains.minus(frontier);
                 return absl::OkStatus();
             },
-            nullptr,
-            [gathering](absl::Status merged) { gathering->finish_one(std::move(merged)); });
+            [one, gained, gathering] {
+                one->is_applied = true;
+                for (const Frontier::Range& range : one->gains) {
+                    for (uint64_t sequence = range.first; sequence <= range.last; ++sequence) {
+                        gained->push_back({.dot = {range.actor, sequence}, .key = one->key});
+                    }
+                }
+                gathering->finish_one(absl::OkStatus());
+            },
+            [one, gathering](absl::Status status) {
+                // Who was applied waits for the disk with all others.
+                if (!one->is_applied) gathering->finish_one(std::move(status));
+            });
     }
+}
+
+// One write for all records of a page: where a replica has missed much, its frontier is large.
+absl::Status ReplicaStore::claim(GroupId id, const std::vector<IndexedDot>& gained) {
+    STARLING_RETURN_IF_ERROR(check_not_dropping(id));
+    Group& group = group_at(id);
+    Frontier frontier = group.frontier;
+    storage::WriteBatch batch;
+    for (const IndexedDot& write : gained) {
+        if (frontier.contains(write.dot)) continue;
+        frontier.add(write.dot);
+        batch.put(storage_keys::indexed_dot(id, write.dot), write.key);
+    }
+    if (batch.empty()) return absl::OkStatus();
+    std::string encoded;
+    frontier.encode(encoded);
+    batch.put(storage_keys::frontier(id), encoded);
+    STARLING_RETURN_IF_ERROR(commits_.apply(batch));
+    group.frontier = std::move(frontier);
+    ++group.change_count;
+    return absl::OkStatus();
 }
 
 void ReplicaStore::take_over(GroupId group,

@@ -518,9 +518,9 @@ void Shard::note_what_tombstones_wait_for(ShardStatus& out) const {
         const bool is_next_overdue = standings_->is_overdue(next_ms);
         if (left_ms == 0 && !is_next_overdue) continue;
         const uint64_t oldest_ms = left_ms == 0 ? next_ms : std::min(left_ms, next_ms);
-        for (const base::NodeId owner : standings_->lagging_owners(group, oldest_ms)) {
-            uint64_t& since = out.tombstones_wait_for[owner];
-            since = since == 0 ? oldest_ms : std::min(since, oldest_ms);
+        for (const base::NodeId node : standings_->waited_for(group, oldest_ms)) {
+            out.tombstones_wait_for[node].add(
+                {.count = store_->tombstone_count(group), .since_ms = oldest_ms});
         }
     }
 }
@@ -543,6 +543,7 @@ void Shard::stop_background() {
 }
 
 absl::Status Shard::close() {
+    store_->keep_trees();
     return engine_->close();
 }
 

@@ -62,6 +62,17 @@ struct ShardEnvironment {
 };
 
 // A shard's part of a status report.
+struct TombstonesWaiting {
+    // Of the groups where one does.
+    uint64_t count = 0;
+    // Since when the oldest waits (Unix ms).
+    uint64_t since_ms = UINT64_MAX;
+    void add(const TombstonesWaiting& more) {
+        count += more.count;
+        since_ms = std::min(since_ms, more.since_ms);
+    }
+};
+
 struct ShardStatus {
     uint64_t hints = 0;
     uint64_t hint_bytes = 0;
@@ -76,9 +87,8 @@ struct ShardStatus {
     uint64_t tombstones = 0;
     uint64_t tombstones_collected = 0;
     uint64_t expired_removed = 0;
-    // Who has not seen all that this node has, of groups with tombstones that would go otherwise:
-    // since when the oldest waits (Unix ms).
-    absl::btree_map<base::NodeId, uint64_t> tombstones_wait_for;
+    // For whom tombstones wait that would go otherwise (Standings::waited_for()).
+    absl::btree_map<base::NodeId, TombstonesWaiting> tombstones_wait_for;
     uint64_t operations = 0;
     uint64_t inflight_bytes = 0;
     // Of peers' requests in progress, and how many were refused for lack of room.

@@ -149,7 +149,7 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
     uint64_t peer_requests = 0;
     uint64_t clock_behind_ms = 0;
     uint64_t waiting = 0;
-    absl::btree_map<base::NodeId, uint64_t> tombstones_wait_for;
+    absl::btree_map<base::NodeId, TombstonesWaiting> tombstones_wait_for;
     const uint64_t now_ms = base::to_unix_ms(environment_.wall_clock->wall_now());
     for (const ShardStatus& shard : shards) {
         add_shard(report, shard);
@@ -158,9 +158,8 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
         peer_requests += shard.peer_bytes;
         waiting += shard.partitions_waiting;
         clock_behind_ms = std::max(clock_behind_ms, shard.clock_behind_ms);
-        for (const auto& [node, since_ms] : shard.tombstones_wait_for) {
-            uint64_t& since = tombstones_wait_for.try_emplace(node, since_ms).first->second;
-            since = std::min(since, since_ms);
+        for (const auto& [node, waiting_for] : shard.tombstones_wait_for) {
+            tombstones_wait_for[node].add(waiting_for);
         }
     }
     // A copy that does not count is none.
@@ -239,12 +238,15 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
             "other nodes, and count for nothing until then",
             refilled));
     }
-    for (const auto& [node, since_ms] : tombstones_wait_for) {
-        const base::Duration age = std::chrono::milliseconds(now_ms - std::min(now_ms, since_ms));
+    for (const auto& [node, waiting_for] : tombstones_wait_for) {
+        const base::Duration age =
+            std::chrono::milliseconds(now_ms - std::min(now_ms, waiting_for.since_ms));
         if (age > tombstone_age_normal(options_)) {
             report.warnings.push_back(
-                fmt::format("tombstones of up to {} s wait for node {}, which has not seen all "
-                            "that this node has, or was not heard of since",
+                fmt::format("{} tombstones, the oldest of {} s, wait for node {}, which has not "
+                            "seen all that this node has, may have hints of a node's former life, "
+                            "or was not heard of since",
+                            waiting_for.count,
                             age / std::chrono::seconds(1),
                             base::to_string(node)));
         }

@@ -466,6 +466,16 @@ void Script::a_value_is_deleted() {
     remove(1, {.w = 3});
 }
 
+void Script::a_node_stops_in_order_and_dies_in_its_next_life() {
+    settle(plain(3, 3));
+    put(1, "v", {.w = 3});
+    simulation_->cluster().stop(machine(3), seconds(1));
+    run_for(seconds(10));
+    put(1, "next", {.w = 3});
+    crash(3, env::CrashMode::lost, seconds(1));
+    run_for(seconds(5));
+}
+
 // The second node misses what the others wrote; the third starts on a log with a flipped bit.
 void Script::a_log_is_damaged_before_its_end() {
     settle(plain(3, 3));

@@ -69,6 +69,7 @@ class Script : public Scenario {
     void a_node_misses_more_than_hints_have_room_for();
     void deleted_keys_are_compacted();
     void a_value_is_deleted();
+    void a_node_stops_in_order_and_dies_in_its_next_life();
     void a_node_is_cut_off_from_a_put_and_read();
     void a_coordinator_dies_before_all_have_its_put();
     void a_log_is_damaged_before_its_end();

@@ -10,12 +10,14 @@
 namespace starling::node {
 namespace {
 
+using ::testing::Contains;
 using testing::dot;
 using ::testing::ElementsAre;
 using testing::frontier;
 using testing::group;
 using ::testing::IsEmpty;
 using testing::key;
+using ::testing::Not;
 using ::testing::SizeIs;
 using testing::values;
 
@@ -287,6 +289,33 @@ TEST_F(SealTest, RequestsAreRememberedWhileAnEndedLifeMayBringThem) {
     standings.note_hints_gone(here, third, {{ended, 2}});
     both_report(tell(peer).asks);
     EXPECT_GT(standings.forget_before(here), 0u);
+}
+
+// Also members that are no owners.
+TEST_F(SealTest, TombstonesWaitForWhoMayHaveAHintOfAnEndedLife) {
+    const base::NodeId member(77);
+    owners.members.push_back(member);
+    both_report(tell(peer).asks);
+    const auto waited_for = [this] { return standings.waited_for(here, owners.clock_ms); };
+    EXPECT_THAT(waited_for(), ElementsAre(peer, third, member));
+    standings.note_hints_gone(here, peer, {{ended, 2}});
+    standings.note_hints_gone(here, third, {{ended, 2}});
+    EXPECT_THAT(waited_for(), ElementsAre(member));
+    standings.note_hints_gone(here, member, {{ended, 2}});
+    both_report(tell(peer).asks);
+    EXPECT_THAT(waited_for(), Not(Contains(member)));
+}
+
+TEST_F(SealTest, WhatAnUnreadableMemoryHadIsToldAgainAndKeepsNoNodeFromStarting) {
+    storage::WriteBatch batch;
+    batch.put(storage_keys::owners(here), "nonsense");
+    ASSERT_TRUE(rig.engine.write(batch, {}).ok());
+    rig.settle();
+    GoneHorizon other_horizon{window_ms};
+    Standings again(rig.store, hints, other_horizon, owners);
+    EXPECT_TRUE(again.load().ok());
+    EXPECT_TRUE(absl::IsDataLoss(rig.store.damage()));
+    EXPECT_TRUE(again.has_ended({.node = ended, .start = 1, .random = 0}));
 }
 
 TEST_F(SealTest, WhatWasAskedInAnEarlierLifeOrOfEarlierDataAnswersNothingNow) {
@@ -566,9 +595,9 @@ TEST_F(StandingTest, WhoIsNotHeardOfIsWhatATombstoneWaitsForThoughItHadSeenIt) {
     all_report();
     owners.clock_ms += window_ms + 1;
     standings.note_report(here, peer, report_of(5));
-    EXPECT_THAT(standings.lagging_owners(here, created_ms), ElementsAre(third));
+    EXPECT_THAT(standings.waited_for(here, created_ms), ElementsAre(third));
     standings.note_report(here, third, report_of(6));
-    EXPECT_THAT(standings.lagging_owners(here, created_ms), IsEmpty());
+    EXPECT_THAT(standings.waited_for(here, created_ms), IsEmpty());
     EXPECT_FALSE(standings.is_overdue(created_ms));
     owners.clock_ms += 60'000;
     EXPECT_TRUE(standings.is_overdue(created_ms));

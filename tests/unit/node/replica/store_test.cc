@@ -21,6 +21,7 @@ using ::testing::ElementsAre;
 using testing::group;
 using ::testing::IsEmpty;
 using testing::key;
+using ::testing::Not;
 using ::testing::UnorderedElementsAre;
 using testing::values;
 
@@ -313,6 +314,55 @@ TEST_F(ReplicaStoreTest, MergedRecordsAndAUnitedFrontierAreSaidOnceDurable) {
     EXPECT_TRUE(rig.store.frontier(group(1)).contains(dot(2, 5)));
 }
 
+// Each alone would write the frontier, which is large where much was missed.
+TEST_F(ReplicaStoreTest, APageOfMergedRecordsWritesTheFrontierOnceAndAfterThem) {
+    std::vector<KeyRecord> page;
+    for (uint64_t i = 1; i <= 5; ++i) {
+        page.push_back(
+            {key(std::to_string(i)), mint({}, {}, testing::write(dot(2, 2 * i), i, "theirs"))});
+    }
+    rig.engine.batches.clear();
+    rig.store.merge_records(group(1), page, {}, [](const absl::Status&) {});
+    rig.settle();
+    const std::string frontier = storage_keys::frontier(group(1));
+    ASSERT_EQ(rig.engine.batches.size(), 6u);
+    for (size_t i = 0; i < 5; ++i) {
+        EXPECT_THAT(changes_of(rig.engine.batches[i]), Not(Contains(frontier)));
+    }
+    EXPECT_THAT(changes_of(rig.engine.batches[5]), Contains(frontier));
+    for (uint64_t i = 1; i <= 5; ++i) {
+        EXPECT_THAT(changes_of(rig.engine.batches[5]),
+                    Contains(storage_keys::indexed_dot(group(1), dot(2, 2 * i))));
+        EXPECT_TRUE(rig.store.frontier(group(1)).contains(dot(2, 2 * i)));
+    }
+}
+
+TEST_F(ReplicaStoreTest, WhatTheEngineRefusesOfAPageIsNotClaimed) {
+    rig.engine.write_error = absl::ResourceExhaustedError("full");
+    absl::Status merged;
+    rig.store.merge_records(group(1),
+                            {{key("k"), mint({}, {}, testing::write(dot(2, 5), 1, "theirs"))}},
+                            {},
+                            [&](absl::Status status) { merged = std::move(status); });
+    rig.settle();
+    EXPECT_EQ(merged.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_TRUE(rig.store.frontier(group(1)).empty());
+}
+
+TEST_F(ReplicaStoreTest, APageThatMetADropClaimsNothing) {
+    rig.engine.is_cold = true;
+    absl::Status merged;
+    rig.store.merge_records(group(1),
+                            {{key("k"), mint({}, {}, testing::write(dot(2, 5), 1, "theirs"))}},
+                            {},
+                            [&](absl::Status status) { merged = std::move(status); });
+    rig.store.drop(group(1), [](const absl::Status&) {});
+    rig.settle();
+    EXPECT_TRUE(absl::IsUnavailable(merged)) << merged;
+    EXPECT_TRUE(rig.store.frontier(group(1)).empty());
+    EXPECT_FALSE(rig.engine.get(storage_keys::frontier(group(1)), nullptr)->has_value());
+}
+
 TEST_F(ReplicaStoreTest, AScanReturnsAllRecordsInOrderPageByPage) {
     for (const char* name : {"c", "a", "e", "b", "d"}) {
         rig.write(group(1), key(name), 1, std::string(100, name[0]));
@@ -391,6 +441,121 @@ TEST_F(ReplicaStoreLoadTest, ChangesWhileTheTreesAreRebuiltAreCountedOnce) {
     ASSERT_TRUE(store.summary(group(1)).ok());
     EXPECT_EQ(store.summary(group(1))->buckets, scan_buckets(rig.engine, group(1)));
     EXPECT_EQ(store.record_count(), 3u);
+}
+
+TEST_F(ReplicaStoreLoadTest, CountsSayNothingUntilAllIsCounted) {
+    rig.store.update(
+        group(1),
+        key("a"),
+        [](Record& record, Frontier& frontier) {
+            record = mint(record, Superseded::by_reading(record), testing::removal(dot(1, 1), 7));
+            frontier.add(dot(1, 1));
+            return absl::OkStatus();
+        },
+        nullptr,
+        [](const absl::Status&) {});
+    rig.settle();
+    EXPECT_EQ(rig.store.tombstone_count(), 1u);
+    ASSERT_TRUE(store.load().ok());
+    // Takes the place of what is not counted yet.
+    store.update(
+        group(1),
+        key("a"),
+        [](Record& record, Frontier& frontier) {
+            record =
+                mint(record, Superseded::by_reading(record), testing::write(dot(2, 1), 8, "v"));
+            frontier.add(dot(2, 1));
+            return absl::OkStatus();
+        },
+        nullptr,
+        [](const absl::Status&) {});
+    EXPECT_EQ(store.tombstone_count(), 0u);
+    EXPECT_EQ(store.tombstone_count(group(1)), 0u);
+    EXPECT_EQ(store.record_count(), 0u);
+    rig.settle();
+    EXPECT_EQ(store.tombstone_count(), 0u);
+    EXPECT_EQ(store.record_count(), 1u);
+}
+
+TEST_F(ReplicaStoreLoadTest, TreesThatWereKeptAreReadyAtOnceAndForOneLifeOnly) {
+    rig.write(group(1), key("a"), 1, "value");
+    rig.write(group(2), key("b"), 1, "value");
+    rig.store.update(
+        group(2),
+        key("c"),
+        [](Record& record, Frontier& frontier) {
+            record = mint(record, Superseded::by_reading(record), testing::removal(dot(5, 1), 7));
+            frontier.add(dot(5, 1));
+            return absl::OkStatus();
+        },
+        nullptr,
+        [](const absl::Status&) {});
+    rig.settle();
+    rig.store.keep_trees();
+    ASSERT_TRUE(store.load().ok());
+    EXPECT_EQ(rig.workers.size(), 0u) << "nothing is to be read";
+    ASSERT_TRUE(store.trees_ready());
+    for (const uint16_t partition : {uint16_t{1}, uint16_t{2}}) {
+        EXPECT_EQ(store.summary(group(partition))->buckets,
+                  scan_buckets(rig.engine, group(partition)));
+    }
+    EXPECT_EQ(store.record_count(), rig.store.record_count());
+    EXPECT_EQ(store.tombstone_count(group(2)), 1u);
+    EXPECT_EQ(store.next_tombstone_ms(group(2)), rig.store.next_tombstone_ms(group(2)));
+
+    ReplicaStore next(rig.loop, rig.workers, rig.engine);
+    ASSERT_TRUE(next.load().ok());
+    EXPECT_FALSE(next.trees_ready());
+    rig.settle();
+    EXPECT_EQ(next.summary(group(2))->buckets, scan_buckets(rig.engine, group(2)));
+}
+
+TEST_F(ReplicaStoreLoadTest, AnEmptyStoreKeepsItsTreesToo) {
+    rig.store.keep_trees();
+    ASSERT_TRUE(store.load().ok());
+    EXPECT_TRUE(store.trees_ready());
+    EXPECT_EQ(store.record_count(), 0u);
+}
+
+TEST_F(ReplicaStoreLoadTest, TreesThatCannotBeReadAreBuiltAgain) {
+    rig.write(group(1), key("a"), 1, "value");
+    rig.settle();
+    rig.store.keep_trees();
+    put(storage_keys::tree(group(1)), "nonsense");
+    ASSERT_TRUE(store.load().ok());
+    EXPECT_FALSE(store.trees_ready());
+    rig.settle();
+    EXPECT_TRUE(store.damage().ok());
+    EXPECT_EQ(store.summary(group(1))->buckets, scan_buckets(rig.engine, group(1)));
+}
+
+TEST_F(ReplicaStoreLoadTest, TreesOfAStoreThatIsCountingOrDamagedAreNotKept) {
+    put(storage_keys::record(group(1), key("damaged")), "nonsense");
+    ASSERT_TRUE(store.load().ok());
+    store.keep_trees();
+    rig.settle();
+    EXPECT_TRUE(absl::IsDataLoss(store.damage()));
+    store.keep_trees();
+    ReplicaStore next(rig.loop, rig.workers, rig.engine);
+    ASSERT_TRUE(next.load().ok());
+    EXPECT_FALSE(next.trees_ready());
+    rig.settle();
+}
+
+TEST_F(ReplicaStoreLoadTest, DamageOfTheIndexOfExpiriesIsMetByWhoLooksForWhatHasExpired) {
+    rig.write(group(1), key("a"), 1, "value");
+    rig.write(group(2), key("b"), 1, "value");
+    put(storage_keys::expiries_prefix(group(1)) + "nonsense", "a");
+    rig.settle();
+    ASSERT_TRUE(store.load().ok());
+    rig.settle();
+    EXPECT_TRUE(absl::IsDataLoss(store.damage()));
+    EXPECT_THAT(store.expiries().due(1), ElementsAre(group(1), group(2)));
+    for (const uint16_t partition : {uint16_t{1}, uint16_t{2}}) {
+        store.expired(group(partition), 1, "", 10, [](const auto&) {});
+    }
+    rig.settle();
+    EXPECT_THAT(store.damaged_groups(), ElementsAre(group(1)));
 }
 
 TEST_F(ReplicaStoreLoadTest, ADropDuringTheRebuildHidesTheGroupAtOnceAndEmptiesItAfterwards) {
