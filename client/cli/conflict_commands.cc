@@ -155,10 +155,10 @@ int show_siblings(Terminal& terminal,
     return exit_ok;
 }
 
-// The value of the version that `arguments.pick` names, as it is now.
-absl::StatusOr<std::string> picked_value(const Arguments& arguments,
-                                         Session& session,
-                                         Client& client) {
+// The version that `arguments.pick` names, as it is now.
+absl::StatusOr<v1::Value> picked_value(const Arguments& arguments,
+                                       Session& session,
+                                       Client& client) {
     if (!is_dot_name(*arguments.pick)) {
         return base::make_error(absl::StatusCode::kInvalidArgument,
                                 base::reason::invalid_request,
@@ -171,7 +171,7 @@ absl::StatusOr<std::string> picked_value(const Arguments& arguments,
     STARLING_ASSIGN_OR_RETURN(const v1::GetResponse answer, client.get(arguments.key, options));
     for (const v1::Value& value : answer.values()) {
         if (dot_name(value.dot()) == *arguments.pick) {
-            return value.value();
+            return value;
         }
     }
     return base::make_error(absl::StatusCode::kNotFound,
@@ -186,9 +186,15 @@ absl::Status resolve(Terminal& terminal, const Arguments& arguments, Session& se
     WriteOptions options;
     STARLING_ASSIGN_OR_RETURN(options.context, parse_context(*arguments.context));
     STARLING_ASSIGN_OR_RETURN(const auto client, session.client());
-    STARLING_ASSIGN_OR_RETURN(std::string value,
-                              arguments.pick.has_value() ? picked_value(arguments, session, *client)
-                                                         : read_value(terminal, arguments.value));
+    std::string value;
+    if (arguments.pick.has_value()) {
+        STARLING_ASSIGN_OR_RETURN(v1::Value picked, picked_value(arguments, session, *client));
+        value = std::move(*picked.mutable_value());
+        // Picked as it is: what would expire does so still.
+        options.expires_ms = picked.expires_ms();
+    } else {
+        STARLING_ASSIGN_OR_RETURN(value, read_value(terminal, arguments.value));
+    }
     STARLING_ASSIGN_OR_RETURN(options.request,
                               request_options(arguments, arguments.write_quorum, session));
     return client->put(arguments.key, std::move(value), options).status();

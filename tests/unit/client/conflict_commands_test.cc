@@ -182,6 +182,26 @@ TEST_F(ConflictCommandsTest, AResolutionPutsThePickedOrTheGivenValueWithTheConte
     EXPECT_EQ(puts[2].value(), "from\nstdin");
 }
 
+TEST_F(ConflictCommandsTest, APickedValueStillExpiresWhenItWouldHaveAndAGivenOneDoesNot) {
+    server_.service.on_get = [](auto*, const auto&, v1::GetResponse& answer) {
+        add_value(answer, "first", 1);
+        answer.mutable_values(0)->set_expires_ms(1'900'000'000'500);
+        add_value(answer, "second", 2);
+        return grpc::Status::OK;
+    };
+    const std::string second = "0000000000000007.3.00000000000000ab:2";
+    for (const std::string& version : {std::string(first), second}) {
+        EXPECT_EQ(ask({"conflicts", "resolve", "k", "-c", "01ab", "--pick", version}), exit_ok)
+            << err_;
+    }
+    EXPECT_EQ(ask({"conflicts", "resolve", "k", "-c", "01ab", "--value", "merged"}), exit_ok);
+    const auto puts = server_.service.puts();
+    ASSERT_EQ(puts.size(), 3u);
+    EXPECT_EQ(puts[0].expires_ms(), 1'900'000'000'500u);
+    EXPECT_EQ(puts[1].expires_ms(), 0u);
+    EXPECT_EQ(puts[2].expires_ms(), 0u);
+}
+
 TEST_F(ConflictCommandsTest, AVersionThatIsNotThereOrNoVersionAtAllResolvesNothing) {
     const std::string other = "0000000000000007.3.00000000000000ab:9";
     EXPECT_EQ(ask({"conflicts", "resolve", "k", "-c", "01ab", "--pick", other}), exit_refused);
