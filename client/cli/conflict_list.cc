@@ -46,8 +46,7 @@ class Source {
         request_.set_keys_max(left_);
         auto page = ask_(request_);
         if (!page.ok()) {
-            status_ = page.status();
-            ended_ = true;
+            give_up(page.status(), request_.partition());
             return;
         }
         searched_.insert(page->partitions().begin(), page->partitions().end());
@@ -56,12 +55,19 @@ class Source {
         request_.set_partition(page->next_partition());
         request_.set_key(page->next_key());
         if (!ended_ && ConflictPosition{request_.partition(), request_.key()} <= before) {
-            status_ = absl::InternalError("a node's list of conflicts goes in circles");
-            ended_ = true;
+            give_up(absl::InternalError("a node's list of conflicts goes in circles"),
+                    before.partition);
         }
         for (v1::Conflict& conflict : *page->mutable_conflicts()) {
             waiting_.push_back(std::move(conflict));
         }
+    }
+
+    // Pages ended within `partition`: it was not searched whole, nor was any after it.
+    void give_up(absl::Status status, uint32_t partition) {
+        status_ = std::move(status);
+        ended_ = true;
+        searched_.erase(searched_.lower_bound(partition), searched_.end());
     }
 
     const AskForConflicts& ask_;

@@ -41,7 +41,8 @@ struct ConflictList {
     std::vector<v1::Conflict> conflicts;
     // Absent: these were all.
     std::optional<ConflictPosition> next;
-    // Partitions up to there that no node searched: what they have is missing here.
+    // Partitions up to there that no node searched whole: some of what they have may be missing
+    // here.
     uint32_t partitions_missing = 0;
     // Why nodes did not answer, one for each.
     std::vector<absl::Status> failures;

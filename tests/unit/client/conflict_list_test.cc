@@ -26,7 +26,7 @@ class FakeNode {
 
     absl::StatusOr<v1::ListConflictsResponse> page(const v1::ListConflictsRequest& request) {
         ++asked;
-        if (!failure.ok()) {
+        if (!failure.ok() && asked > answered_before_failure) {
             return failure;
         }
         v1::ListConflictsResponse page;
@@ -66,6 +66,7 @@ class FakeNode {
     }
 
     absl::Status failure;
+    int answered_before_failure = 0;
     int asked = 0;
 
   private:
@@ -136,6 +137,25 @@ TEST(ConflictListTest, ANodeThatIsAwayDoesNotMatterWhereAnotherHasItsPartitions)
     EXPECT_EQ(list.failures.size(), 1u);
 }
 
+TEST(ConflictListTest, APartitionThatWasSearchedInPartOnlyIsMissing) {
+    FakeNode a({0, 1, 2}, {{{0, "a"}}, {{1, "a"}}, {{1, "b"}}, {{1, "c"}}, {{2, "a"}}});
+    a.failure = absl::UnavailableError("away");
+    a.answered_before_failure = 1;
+    const ConflictList list = list_conflicts({.name_space = "", .partition_count = 3}, {a.ask()});
+    EXPECT_THAT(keys(list), ElementsAre("a", "a"));
+    EXPECT_FALSE(list.next.has_value());
+    EXPECT_EQ(list.partitions_missing, 2u) << "1 from its second key on, and 2";
+
+    FakeNode again({0, 1, 2}, {{{0, "a"}}, {{1, "a"}}, {{1, "b"}}});
+    again.failure = absl::UnavailableError("away");
+    again.answered_before_failure = 1;
+    FakeNode b({1, 2}, {{{1, "b"}}});
+    const ConflictList whole =
+        list_conflicts({.name_space = "", .partition_count = 3}, {again.ask(), b.ask()});
+    EXPECT_THAT(keys(whole), ElementsAre("a", "a", "b"));
+    EXPECT_EQ(whole.partitions_missing, 0u);
+}
+
 TEST(ConflictListTest, NoMoreIsAskedForThanIsShown) {
     std::vector<FakeNode::Known> many;
     for (char c = 'a'; c <= 'z'; ++c) {
@@ -152,6 +172,7 @@ TEST(ConflictListTest, NoMoreIsAskedForThanIsShown) {
 TEST(ConflictListTest, ANodeThatDoesNotGetOnIsGivenUp) {
     const AskForConflicts stuck = [](const v1::ListConflictsRequest& request) {
         v1::ListConflictsResponse page;
+        page.add_partitions(0);
         page.set_next_partition(request.partition());
         page.set_next_key(request.key());
         return page;
