@@ -31,7 +31,9 @@ bool is_passing(const absl::Status& status) {
     }
     return why == reason::quorum_not_reached || why == reason::no_owner ||
            why == reason::stopping || why == reason::deadline || why == reason::overloaded ||
-           why == reason::written_too_often;
+           why == reason::written_too_often ||
+           // Another node may reach a replica that has it all, or this one a little later.
+           why == reason::session_not_satisfied;
 }
 
 }  // namespace

@@ -124,6 +124,26 @@ TEST_F(ClientTest, WhatIsRefusedForGoodIsNotTriedAgain) {
     EXPECT_EQ(server.service.puts().size(), 1u);
 }
 
+TEST_F(ClientTest, AReadThatANodeHasTooOldForTheSessionGoesToTheNextUntilTheDeadline) {
+    FakeServer behind;
+    FakeServer ahead;
+    const auto refusal = [](grpc::ServerContext* call, const auto&, auto&) {
+        return refuse(call, grpc::StatusCode::UNAVAILABLE, "session_not_satisfied");
+    };
+    behind.service.on_get = refusal;
+    const auto client = connect({behind.address(), ahead.address()});
+    const auto first = client->get("k");
+    EXPECT_TRUE(first.ok()) << first.status();
+    EXPECT_EQ(behind.service.gets().size(), 1u);
+    EXPECT_EQ(ahead.service.gets().size(), 1u);
+
+    ahead.service.on_get = refusal;
+    const auto all_behind = client->get("k", {.deadline = milliseconds(300)});
+    EXPECT_EQ(base::reason_of(all_behind.status()), base::reason::session_not_satisfied);
+    EXPECT_GT(behind.service.gets().size(), 1u);
+    EXPECT_GT(ahead.service.gets().size(), 1u);
+}
+
 TEST_F(ClientTest, AFullNodeIsAskedAgainAfterTheTimeItAdvises) {
     FakeServer server;
     std::atomic<int> tries = 0;

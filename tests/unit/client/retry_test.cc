@@ -43,6 +43,7 @@ TEST_F(RetryCoreTest, PassingReasonsAreTriedAgainAndOthersNot) {
     EXPECT_TRUE(repeats(base::reason::quorum_not_reached, Code::kUnavailable));
     EXPECT_TRUE(repeats(base::reason::no_owner, Code::kUnavailable));
     EXPECT_TRUE(repeats(base::reason::stopping, Code::kUnavailable));
+    EXPECT_TRUE(repeats(base::reason::session_not_satisfied, Code::kUnavailable));
     EXPECT_TRUE(repeats(base::reason::deadline, Code::kDeadlineExceeded));
     EXPECT_TRUE(repeats(base::reason::overloaded, Code::kResourceExhausted));
     EXPECT_TRUE(repeats(base::reason::written_too_often, Code::kResourceExhausted));
