@@ -74,6 +74,7 @@ uint64_t namespace_id_of(const std::string& group_key) {
 }  // namespace
 
 absl::StatusOr<VerifyReport> Verifier::run() {
+    report_.as_of = wall_clock_.wall_now();
     STARLING_ASSIGN_OR_RETURN(ring_, source_.ring());
     std::set<uint32_t> sizes;
     for (const v1::Namespace& space : options_.namespaces) {

@@ -21,6 +21,7 @@
 #include "absl/status/statusor.h"
 
 #include "base/time.h"
+#include "env/clock.h"
 #include "starling/v1/admin.pb.h"
 
 namespace starling::client {
@@ -64,6 +65,8 @@ struct Difference {
 };
 
 struct VerifyReport {
+    // Before the first look: what was written later may not have been seen.
+    base::WallTime as_of = {};
     uint64_t groups = 0;
     // Groups on fewer nodes than their N, and the least of these counts.
     uint64_t groups_short = 0;
@@ -81,8 +84,8 @@ struct VerifyReport {
 
 class Verifier {
   public:
-    Verifier(VerifyOptions options, ReplicaSource& source)
-        : options_(std::move(options)), source_(source) {}
+    Verifier(VerifyOptions options, ReplicaSource& source, const env::WallClock& wall_clock)
+        : options_(std::move(options)), source_(source), wall_clock_(wall_clock) {}
 
     // The error of a first question that cannot be asked at all: the ring.
     absl::StatusOr<VerifyReport> run();
@@ -125,6 +128,7 @@ class Verifier {
 
     const VerifyOptions options_;
     ReplicaSource& source_;
+    const env::WallClock& wall_clock_;
     v1::RingResponse ring_;
     std::map<Group, std::vector<Suspect>> suspects_;
     size_t suspect_count_ = 0;

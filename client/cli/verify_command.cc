@@ -103,9 +103,8 @@ class Nodes final : public ReplicaSource {
     base::MonotonicTime next_ = base::MonotonicTime::min();
 };
 
-std::string time_text(const Session& session) {
-    const auto seconds =
-        static_cast<std::time_t>(base::to_unix_ms(session.wall_clock().wall_now()) / 1000);
+std::string seconds_text(base::WallTime time) {
+    const auto seconds = static_cast<std::time_t>(base::to_unix_ms(time) / 1000);
     std::tm utc{};
     ::gmtime_r(&seconds, &utc);
     char text[32];
@@ -267,12 +266,13 @@ int run_verify(Terminal& terminal, const Arguments& arguments, Session& session)
     if (const absl::Status status = nodes.learn_addresses(); !status.ok()) {
         return cannot(status);
     }
-    Verifier verifier({.namespaces = *spaces, .settle = arguments.settle}, nodes);
+    Verifier verifier(
+        {.namespaces = *spaces, .settle = arguments.settle}, nodes, session.wall_clock());
     const auto found = verifier.run();
     if (!found.ok()) {
         return cannot(found.status());
     }
-    const std::string as_of = time_text(session);
+    const std::string as_of = seconds_text(found->as_of);
     terminal.out << (arguments.output == Output::json
                          ? show_json(*found, as_of, nodes.names())
                          : show(*found, *spaces, as_of, nodes.names()));

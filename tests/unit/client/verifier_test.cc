@@ -34,6 +34,11 @@ v1::Dot dot(uint64_t sequence) {
     return made;
 }
 
+struct FakeWallClock final : env::WallClock {
+    base::WallTime wall_now() const override { return now; }
+    base::WallTime now{std::chrono::hours(1)};
+};
+
 // One partition, N = 3. A replica holds of each key one version: the sequence of the one writer.
 class FakeReplicas final : public ReplicaSource {
   public:
@@ -53,6 +58,7 @@ class FakeReplicas final : public ReplicaSource {
 
     absl::StatusOr<v1::RingResponse> ring() override {
         ++rings;
+        wall_clock.now += std::chrono::milliseconds(1);
         v1::RingResponse answer;
         v1::RingPartition& partition = *answer.add_partitions();
         partition.set_partition(0);
@@ -82,8 +88,9 @@ class FakeReplicas final : public ReplicaSource {
         }
         return answer;
     }
-    void pause(base::Duration) override {
+    void pause(base::Duration duration) override {
         ++pauses;
+        wall_clock.now += duration;
         if (on_pause) {
             on_pause(pauses);
         }
@@ -96,6 +103,7 @@ class FakeReplicas final : public ReplicaSource {
     std::map<std::pair<uint64_t, std::string>, uint64_t> odd_digests;
     std::function<void(int)> on_pause;
     size_t page_keys = 2;
+    FakeWallClock wall_clock;
     int pauses = 0;
     int rings = 0;
     int questions = 0;
@@ -156,7 +164,7 @@ class VerifierTest : public testing::Test {
         space.set_id(space_id);
         space.set_name("default");
         space.set_replicas(3);
-        Verifier verifier({.namespaces = {space}}, replicas);
+        Verifier verifier({.namespaces = {space}}, replicas, replicas.wall_clock);
         auto report = verifier.run();
         EXPECT_TRUE(report.ok()) << report.status();
         return report.ok() ? *std::move(report) : VerifyReport{};
@@ -197,6 +205,15 @@ TEST_F(VerifierTest, AReplicaThatLacksAWriteAfterThePauseIsNamedWithItsKey) {
     EXPECT_EQ(report.differences[0].name_space, "default");
     EXPECT_EQ(lacking(report), (std::map<uint64_t, bool>{{11, false}, {12, true}, {13, false}}));
     EXPECT_FALSE(report.is_equal());
+}
+
+TEST_F(VerifierTest, ItSpeaksOfTheMomentBeforeItsFirstLook) {
+    replicas.put("k", 5);
+    replicas.replicas[12][group_key("k")] = 4;
+    const base::WallTime before = replicas.wall_clock.now;
+    const VerifyReport report = verify();
+    EXPECT_GT(replicas.wall_clock.now, before + std::chrono::seconds(3));
+    EXPECT_EQ(report.as_of, before);
 }
 
 TEST_F(VerifierTest, AKeyThatOneReplicaDoesNotHaveAtAllIsADifference) {
