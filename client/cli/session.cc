@@ -7,7 +7,6 @@
 
 #include "base/status_macros.h"
 #include "client/cli/dev_folder.h"
-#include "client/cli/session_file.h"
 
 namespace starling::client {
 
@@ -46,14 +45,24 @@ absl::StatusOr<std::unique_ptr<Client>> Session::client() {
     STARLING_ASSIGN_OR_RETURN(std::unique_ptr<Client> client,
                               Client::make(std::move(wanted), environment()));
     if (!file.empty()) {
-        STARLING_RETURN_IF_ERROR(load_session(files_, file, *client));
+        session_file_.emplace(files_, file);
+        STARLING_RETURN_IF_ERROR(session_file_->load(*client));
     }
     return client;
 }
 
 absl::Status Session::keep(const Client& client) {
-    const std::string& file = arguments_.session_file;
-    return file.empty() ? absl::OkStatus() : save_session(files_, file, client);
+    if (!session_file_.has_value()) {
+        return absl::OkStatus();
+    }
+    STARLING_RETURN_IF_ERROR(session_file_->save(client));
+    if (session_file_->has_forgotten()) {
+        terminal_.err << fmt::format(
+            "starling: {} has no room for more keys: what it knew of the keys that were not used "
+            "for the longest is forgotten, and reads of them may be older than before\n",
+            arguments_.session_file);
+    }
+    return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<AdminClient>> Session::admin() {

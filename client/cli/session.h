@@ -3,6 +3,7 @@
 // How a command reaches nodes: which addresses, and clients for them.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 
 #include "client/admin_client.h"
 #include "client/cli/arguments.h"
+#include "client/cli/session_file.h"
 #include "client/cli/terminal.h"
 #include "client/client.h"
 #include "env/posix/clock.h"
@@ -52,6 +54,8 @@ class Session {
     env::PosixWallClock wall_clock_;
     env::PosixRandom random_;
     env::PosixFileSystem files_;
+    // With --session, once there is a client.
+    std::optional<SessionFile> session_file_;
 };
 
 }  // namespace starling::client
