@@ -233,7 +233,7 @@ void Responder::on_scan(Asker asker, const peer::EntropyScan& scan) {
     const GroupId group = asker.group;
     runtime_.groups.scan(
         group,
-        scan.from(),
+        {.from = scan.from()},
         runtime_.options.batch_bytes_max,
         lifeline_.guard([this, asker = std::move(asker)](absl::StatusOr<ScanPage> page) mutable {
             if (!page.ok()) return fail(asker, page.status());

@@ -21,6 +21,12 @@ std::string group_key(base::NamespaceId name_space, std::string_view key) {
     return out;
 }
 
+std::string group_keys_end(base::NamespaceId name_space) {
+    return name_space.raw() == UINT64_MAX
+               ? std::string()
+               : group_key(base::NamespaceId(name_space.raw() + 1), std::string_view());
+}
+
 SplitGroupKey split_group_key(std::string_view key) {
     STARLING_CHECK(key.size() >= namespace_bytes);
     base::Reader in(key);

@@ -25,6 +25,8 @@ struct SplitGroupKey {
     base::NamespaceId name_space;
     std::string_view key;
 };
+// The first group key after all of the namespace's; empty when there is none.
+std::string group_keys_end(base::NamespaceId name_space);
 // REQUIRES: at least 8 bytes.
 SplitGroupKey split_group_key(std::string_view key);
 

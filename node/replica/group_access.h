@@ -92,8 +92,16 @@ struct MissingPage {
     RecordFingerprints sent;
 };
 
+// Group keys from `from` on (empty: the first) up to before `end` (empty: to the last).
+struct KeyRange {
+    std::string from = {};
+    std::string end = {};
+};
+
 struct ScanPage {
     std::vector<KeyRecord> records;
+    // As they are stored, with their keys.
+    size_t bytes = 0;
     // Where the next page starts; empty when this was the last.
     std::string next;
 };
@@ -129,11 +137,8 @@ class GroupAccess {
     virtual void fetch(GroupId group,
                        std::vector<std::string> keys,
                        Callback<std::vector<KeyRecord>> done) = 0;
-    // In key order from `from` (inclusive; empty = the beginning), up to about `bytes_max` bytes.
-    virtual void scan(GroupId group,
-                      std::string from,
-                      size_t bytes_max,
-                      Callback<ScanPage> done) = 0;
+    // In key order, up to about `bytes_max` bytes. Nothing beyond the range is read.
+    virtual void scan(GroupId group, KeyRange range, size_t bytes_max, Callback<ScanPage> done) = 0;
     // Merges (R3) records that another replica holds, and indexes the dots that this one has not
     // seen. OK once that is durable here.
     virtual void merge_records(GroupId group,

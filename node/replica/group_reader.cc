@@ -162,21 +162,25 @@ absl::StatusOr<std::vector<KeyRecord>> records_of(storage::Engine& engine,
 
 absl::StatusOr<ScanPage> scan_page(storage::Engine& engine,
                                    GroupId group,
-                                   const std::string& from,
+                                   const KeyRange& range,
                                    size_t bytes_max) {
     ScanPage page;
-    size_t bytes = 0;
-    const auto iterator = engine.new_iterator(bounds_of(storage_keys::record_prefix(group)));
-    for (iterator->seek(storage_keys::record(group, from)); iterator->valid(); iterator->next()) {
+    storage::IteratorOptions bounds = bounds_of(storage_keys::record_prefix(group));
+    if (!range.end.empty()) {
+        bounds.upper = storage_keys::record(group, range.end);
+    }
+    const auto iterator = engine.new_iterator(std::move(bounds));
+    for (iterator->seek(storage_keys::record(group, range.from)); iterator->valid();
+         iterator->next()) {
         const auto key = storage_keys::parse_record(iterator->key());
         const size_t size = key->group_key.size() + iterator->value().size();
-        if (!page.records.empty() && bytes + size > bytes_max) {
+        if (!page.records.empty() && page.bytes + size > bytes_max) {
             page.next = std::string(key->group_key);
             break;
         }
         STARLING_ASSIGN_OR_RETURN(Record record, decode_record(iterator->value()));
         page.records.push_back({.key = std::string(key->group_key), .record = std::move(record)});
-        bytes += size;
+        page.bytes += size;
     }
     STARLING_RETURN_IF_ERROR(iterator->status());
     return page;

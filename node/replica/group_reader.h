@@ -31,7 +31,7 @@ absl::StatusOr<std::vector<KeyRecord>> records_of(storage::Engine& engine,
 
 absl::StatusOr<ScanPage> scan_page(storage::Engine& engine,
                                    GroupId group,
-                                   const std::string& from,
+                                   const KeyRange& range,
                                    size_t bytes_max);
 
 // The indexed dots of `ranges` after `after` (none: from the first) and the records of their keys

@@ -169,7 +169,7 @@ class ReplicaStore final : public GroupAccess {
     void fetch(GroupId group,
                std::vector<std::string> keys,
                Callback<std::vector<KeyRecord>> done) override;
-    void scan(GroupId group, std::string from, size_t bytes_max, Callback<ScanPage> done) override;
+    void scan(GroupId group, KeyRange range, size_t bytes_max, Callback<ScanPage> done) override;
     void merge_records(GroupId group,
                        std::vector<KeyRecord> records,
                        IndexedDots dots,

@@ -107,13 +107,10 @@ void ReplicaStore::fetch(GroupId group,
         noting_damage<std::vector<KeyRecord>>(group, std::move(done)));
 }
 
-void ReplicaStore::scan(GroupId group,
-                        std::string from,
-                        size_t bytes_max,
-                        Callback<ScanPage> done) {
+void ReplicaStore::scan(GroupId group, KeyRange range, size_t bytes_max, Callback<ScanPage> done) {
     jobs_.run<absl::StatusOr<ScanPage>>(
-        [this, group, from = std::move(from), bytes_max] {
-            return group_reader::scan_page(engine_, group, from, bytes_max);
+        [this, group, range = std::move(range), bytes_max] {
+            return group_reader::scan_page(engine_, group, range, bytes_max);
         },
         [this, group, done = std::move(done)](absl::StatusOr<ScanPage> page) mutable {
             note_damage(group, page.status());

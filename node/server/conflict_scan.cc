@@ -39,14 +39,6 @@ absl::Status check(const ConflictQuery& query, const ClusterView& view) {
     return absl::OkStatus();
 }
 
-size_t bytes_of(const KeyRecord& record) {
-    size_t bytes = record.key.size();
-    for (const Sibling& sibling : record.record.siblings) {
-        bytes += sibling.value.size();
-    }
-    return bytes;
-}
-
 }  // namespace
 
 void ConflictScan::start(const ClusterView& view, ConflictQuery query, Shards shards, Done done) {
@@ -93,8 +85,8 @@ void ConflictScan::search(Shard& shard) {
         return;
     }
     shard.data().scan({partition, replicas},
-                      group_key(info_.id, key_),
-                      scan_bytes,
+                      {.from = group_key(info_.id, key_), .end = group_keys_end(info_.id)},
+                      std::min(scan_bytes, bytes_left_),
                       [self = shared_from_this()](absl::StatusOr<ScanPage> page) {
                           self->take(std::move(page));
                       });
@@ -109,15 +101,13 @@ void ConflictScan::take(absl::StatusOr<ScanPage> page) {
     if (page_.partitions.empty() || page_.partitions.back() != partition) {
         page_.partitions.push_back(partition);
     }
-    bool is_done = page->next.empty() || split_group_key(page->next).name_space != info_.id;
+    bytes_left_ -= std::min(bytes_left_, page->bytes);
+    bool is_done = page->next.empty();
     if (!is_done) {
         key_ = split_group_key(page->next).key;
     }
     for (const KeyRecord& record : page->records) {
-        if (!look_at(record)) {
-            is_done = true;
-            break;
-        }
+        look_at(record);
         if (page_.keys.size() >= keys_max_) {
             // The least key after this one.
             key_ = page_.keys.back().key + '\0';
@@ -131,24 +121,18 @@ void ConflictScan::take(absl::StatusOr<ScanPage> page) {
     go_on();
 }
 
-bool ConflictScan::look_at(const KeyRecord& record) {
-    bytes_left_ -= std::min(bytes_left_, bytes_of(record));
-    const auto [name_space, key] = split_group_key(record.key);
-    if (name_space != info_.id) {
-        return false;
-    }
+void ConflictScan::look_at(const KeyRecord& record) {
     const std::vector<const Sibling*> values = shown_values(record.record, info_.policy, now_ms_);
     if (values.size() > 1) {
         ConflictedKey& found = page_.keys.emplace_back();
         found.partition = base::PartitionId(static_cast<uint16_t>(partition_));
-        found.key = std::string(key);
+        found.key = std::string(split_group_key(record.key).key);
         found.siblings = static_cast<uint32_t>(values.size());
         for (const Sibling* value : values) {
             found.value_bytes += value->value.size();
             found.latest = std::max(found.latest, value->time);
         }
     }
-    return true;
 }
 
 void ConflictScan::next_partition() {

@@ -45,8 +45,7 @@ class ConflictScan : public std::enable_shared_from_this<ConflictScan> {
     void go_on();
     void search(Shard& shard);
     void take(absl::StatusOr<ScanPage> page);
-    // True when the record's key is of the namespace.
-    bool look_at(const KeyRecord& record);
+    void look_at(const KeyRecord& record);
     void next_partition();
     bool is_page_full() const;
     void finish();

@@ -165,19 +165,19 @@ void FakeGroups::fetch(GroupId group,
     });
 }
 
-void FakeGroups::scan(GroupId group, std::string from, size_t bytes_max, Callback<ScanPage> done) {
-    later([this, group, from = std::move(from), bytes_max, done = std::move(done)]() mutable {
+void FakeGroups::scan(GroupId group, KeyRange range, size_t bytes_max, Callback<ScanPage> done) {
+    later([this, group, range = std::move(range), bytes_max, done = std::move(done)]() mutable {
         ScanPage page;
-        size_t bytes = 0;
         const auto& records = groups[group].records;
-        for (auto entry = records.lower_bound(from); entry != records.end(); ++entry) {
-            if (bytes >= bytes_max) {
+        const auto end = range.end.empty() ? records.end() : records.lower_bound(range.end);
+        for (auto entry = records.lower_bound(range.from); entry != end; ++entry) {
+            if (page.bytes >= bytes_max) {
                 page.next = entry->first;
                 break;
             }
             std::string encoded;
             encode_record(encoded, entry->second);
-            bytes += entry->first.size() + encoded.size();
+            page.bytes += entry->first.size() + encoded.size();
             page.records.push_back({.key = entry->first, .record = entry->second});
         }
         done(std::move(page));

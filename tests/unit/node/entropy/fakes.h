@@ -130,7 +130,7 @@ class FakeGroups final : public GroupAccess {
     void fetch(GroupId group,
                std::vector<std::string> keys,
                Callback<std::vector<KeyRecord>> done) override;
-    void scan(GroupId group, std::string from, size_t bytes_max, Callback<ScanPage> done) override;
+    void scan(GroupId group, KeyRange range, size_t bytes_max, Callback<ScanPage> done) override;
     uint64_t change_count(GroupId group) const override;
     void missing(GroupId group,
                  const Frontier& seen,

@@ -372,8 +372,9 @@ TEST_F(ReplicaStoreTest, AScanReturnsAllRecordsInOrderPageByPage) {
     std::string from;
     do {
         absl::StatusOr<ScanPage> page = absl::UnknownError("no answer");
-        rig.store.scan(
-            group(1), from, 300, [&](absl::StatusOr<ScanPage> found) { page = std::move(found); });
+        rig.store.scan(group(1), {.from = from}, 300, [&](absl::StatusOr<ScanPage> found) {
+            page = std::move(found);
+        });
         rig.settle();
         ASSERT_TRUE(page.ok());
         EXPECT_LE(page->records.size(), 2u);
@@ -383,6 +384,31 @@ TEST_F(ReplicaStoreTest, AScanReturnsAllRecordsInOrderPageByPage) {
         from = page->next;
     } while (!from.empty());
     EXPECT_THAT(names, ElementsAre("a", "b", "c", "d", "e"));
+}
+
+TEST_F(ReplicaStoreTest, AScanEndsBeforeTheEndOfItsRangeAndSaysHowMuchItHasRead) {
+    const base::NamespaceId next(base::default_namespace_id.raw() + 1);
+    rig.write(group(1), key("a"), 1, std::string(100, 'a'));
+    rig.write(group(1), key("\xff\xff"), 1, std::string(100, 'b'));
+    rig.write(group(1), group_key(next, ""), 1, std::string(100, 'c'));
+    const auto scan = [&](KeyRange range) {
+        absl::StatusOr<ScanPage> page = absl::UnknownError("no answer");
+        rig.store.scan(group(1), std::move(range), 1000, [&](absl::StatusOr<ScanPage> found) {
+            page = std::move(found);
+        });
+        rig.settle();
+        EXPECT_TRUE(page.ok()) << page.status();
+        return page.ok() ? *std::move(page) : ScanPage{};
+    };
+    const ScanPage own = scan({.end = group_keys_end(base::default_namespace_id)});
+    ASSERT_EQ(own.records.size(), 2u);
+    EXPECT_EQ(own.records[1].key, key("\xff\xff"));
+    EXPECT_EQ(own.next, "");
+    const ScanPage all = scan({});
+    EXPECT_EQ(all.records.size(), 3u);
+    EXPECT_GT(own.bytes, 2u * 100);
+    EXPECT_GT(all.bytes, own.bytes + 100);
+    EXPECT_EQ(group_keys_end(base::NamespaceId(UINT64_MAX)), "");
 }
 
 TEST_F(ReplicaStoreTest, ABucketListsItsKeysAndFetchReturnsThoseThatExist) {

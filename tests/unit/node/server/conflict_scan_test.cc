@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "ring/placement.h"
 #include "tests/unit/node/server/rig.h"
 
 namespace starling::node {
@@ -135,6 +136,28 @@ TEST_F(ConflictScanTest, APageReadsABoundedNumberOfBytes) {
     const Found found = all();
     EXPECT_THAT(found.keys, testing::ElementsAre("small"));
     EXPECT_GE(found.pages, 3);
+}
+
+TEST_F(ConflictScanTest, APageReadsNothingOfOtherNamespaces) {
+    machine.start_and_serve();
+    NamespaceInfo large;
+    large.name = "large";
+    large.replicas = large.read_quorum = large.write_quorum = 1;
+    ASSERT_TRUE(machine.create_namespace(large).ok());
+    std::set<base::PartitionId> written;
+    for (int i = 0; written.size() < machine.options.partition_count; ++i) {
+        const std::string key = "large/" + std::to_string(i);
+        if (written.insert(ring::partition_of(key, machine.options.partition_count)).second) {
+            put_beside(key, std::string(1u << 20, 'x'), "large");
+        }
+    }
+    put_siblings("small");
+    const auto whole = page({});
+    ASSERT_TRUE(whole.ok()) << whole.status();
+    EXPECT_FALSE(whole->next.has_value()) << "16 MiB of the other would end it";
+    EXPECT_EQ(whole->partitions.size(), machine.options.partition_count);
+    ASSERT_EQ(whole->keys.size(), 1u);
+    EXPECT_EQ(whole->keys[0].key, "small");
 }
 
 TEST_F(ConflictScanTest, APagePassesABoundedNumberOfPartitions) {
