@@ -93,34 +93,69 @@ void Canary::step() {
 void Canary::look_around() {
     environment_.admin.status(
         on_loop<StatusReport>([this](const absl::StatusOr<StatusReport>& report) {
-            if (!report.ok() || report->members.size() < 2) {
+            if (!report.ok()) {
+                note_no_namespace(report.status().ToString());
                 schedule();
                 return;
             }
-            // One of them makes the namespace.
-            const auto first = std::min_element(
-                report->members.begin(),
-                report->members.end(),
-                [](const MemberStatus& a, const MemberStatus& b) { return a.node < b.node; });
-            find_namespace(/*makes_it=*/first->node == self_);
+            if (report->members.size() < 2) {
+                waiting_since_.reset();
+                note_no_namespace("this node is alone in its cluster");
+                schedule();
+                return;
+            }
+            find_namespace(static_cast<uint32_t>(std::count_if(
+                report->members.begin(), report->members.end(), [this](const MemberStatus& member) {
+                    return member.node < self_ && member.liveness != "dead" &&
+                           member.state != "left";
+                })));
         }));
 }
 
-void Canary::find_namespace(bool makes_it) {
+void Canary::find_namespace(uint32_t rank) {
     environment_.admin.list_namespaces(on_loop<std::vector<NamespaceInfo>>(
-        [this, makes_it](const absl::StatusOr<std::vector<NamespaceInfo>>& all) {
+        [this, rank](const absl::StatusOr<std::vector<NamespaceInfo>>& all) {
             for (const NamespaceInfo& info : all.ok() ? *all : std::vector<NamespaceInfo>()) {
                 if (info.name == canary_namespace) {
                     namespace_ = fmt::format("id:{:x}", info.id.raw());
                     replicas_ = info.replicas;
                 }
             }
-            if (all.ok() && makes_it && namespace_.empty()) {
-                make_namespace();
-            } else {
+            if (!namespace_.empty()) {
+                without_namespace_since_.reset();
+                waiting_since_.reset();
+                has_told_ = false;
                 schedule();
+                return;
             }
+            if (!all.ok()) {
+                note_no_namespace(all.status().ToString());
+                schedule();
+                return;
+            }
+            // Those before this one may have no canary.
+            const base::MonotonicTime now = environment_.loop.now();
+            if (now - waiting_since_.value_or(now) >= rank * options_.patience) {
+                make_namespace();
+                return;
+            }
+            waiting_since_ = waiting_since_.value_or(now);
+            note_no_namespace("no member has made it");
+            schedule();
         }));
+}
+
+void Canary::note_no_namespace(const std::string& why) {
+    constexpr base::Duration told_after = std::chrono::minutes(1);
+    const base::MonotonicTime now = environment_.loop.now();
+    without_namespace_since_ = without_namespace_since_.value_or(now);
+    if (has_told_ || now - *without_namespace_since_ < told_after || !environment_.log) {
+        return;
+    }
+    has_told_ = true;
+    environment_.log(
+        "warning",
+        fmt::format("canary: has not found the namespace {}: {}", canary_namespace, why));
 }
 
 void Canary::make_namespace() {
@@ -130,8 +165,12 @@ void Canary::make_namespace() {
     wanted.read_quorum = options_.replicas / 2 + 1;
     wanted.write_quorum = options_.replicas / 2 + 1;
     environment_.admin.create_namespace(
-        wanted,
-        on_loop<NamespaceInfo>([this](const absl::StatusOr<NamespaceInfo>&) { schedule(); }));
+        wanted, on_loop<NamespaceInfo>([this](const absl::StatusOr<NamespaceInfo>& made) {
+            if (!made.ok()) {
+                note_no_namespace(made.status().ToString());
+            }
+            schedule();
+        }));
 }
 
 CanaryKey& Canary::key_of(uint32_t partition) {

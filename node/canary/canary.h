@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +37,9 @@ struct CanaryOptions {
     // A write that failed may come to exist for so long: beyond the age at which every node refuses
     // its request id.
     base::Duration doubt = std::chrono::minutes(2);
+    // How much longer than the member before it each one waits for another to make the namespace:
+    // time for it to be heard of.
+    base::Duration patience = std::chrono::seconds(10);
 };
 
 struct CanaryCounts {
@@ -57,7 +61,7 @@ class Canary {
         env::EventLoop& loop;
         env::Random& random;
         const env::WallClock& wall_clock;
-        // Where a broken promise is told; may be null.
+        // Where a broken promise is told, and that there is no namespace yet; may be null.
         std::function<void(std::string_view severity, std::string_view line)> log;
     };
 
@@ -71,14 +75,19 @@ class Canary {
     // No operation begins afterwards; the answer to one under way is ignored.
     void stop();
     const CanaryCounts& counts() const { return counts_; }
+    // False: it has nothing to write to yet.
+    bool has_namespace() const { return !namespace_.empty(); }
 
   private:
     void schedule();
     void step();
     // Learns the namespace's id and N, and makes it if there is none.
     void look_around();
-    void find_namespace(bool makes_it);
+    // `rank`: how many members come before this one to make it.
+    void find_namespace(uint32_t rank);
     void make_namespace();
+    // Says so, once, when there has been none for long.
+    void note_no_namespace(const std::string& why);
     void write(CanaryKey& key, bool is_remove);
     void read(CanaryKey& key);
     void note_read(CanaryKey& key, const absl::StatusOr<GetResult>& result);
@@ -100,10 +109,14 @@ class Canary {
     // By partition; made when it is its turn.
     std::vector<std::unique_ptr<CanaryKey>> keys_;
     uint32_t turn_ = 0;
-    // By its id: should two nodes that do not see one another make it, one of the two is gone when
-    // they meet, with all that was written to it. Empty: not known yet.
+    // By its id: of two that were made at once the lower id has the name, and the other one is
+    // there under its id for the canaries that have found it. Empty: not known yet.
     std::string namespace_;
     uint32_t replicas_ = 0;
+    // Since when there is none, and since when others could make it.
+    std::optional<base::MonotonicTime> without_namespace_since_;
+    std::optional<base::MonotonicTime> waiting_since_;
+    bool has_told_ = false;
     // A clock that goes back must not make a later write look older.
     uint64_t created_ms_ = 0;
     env::TimerId timer_ = 0;

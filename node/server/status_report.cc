@@ -197,6 +197,7 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
         const auto add = [&](const char* name, uint64_t value) {
             report.metrics[name] = static_cast<double>(value);
         };
+        add("starling_canary_has_namespace", canary_->has_namespace() ? 1 : 0);
         add("starling_canary_operations_total", canary.operations);
         add("starling_canary_failed_total", canary.failed);
         add("starling_canary_broken_promises_total{promise=\"lost_write\"}", canary.lost_writes);

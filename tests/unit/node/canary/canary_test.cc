@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <utility>
 
 #include <gmock/gmock.h>
@@ -66,12 +67,17 @@ class FakeNode final : public KvService, public AdminService {
     void status(Callback<StatusReport> done) override {
         StatusReport report;
         for (const base::NodeId member : members) {
-            report.members.push_back({.node = member});
+            report.members.push_back(
+                {.node = member, .liveness = dead.contains(member) ? "dead" : "alive"});
         }
         done(std::move(report));
     }
     void ring(Callback<std::vector<RingPartition>>) override { FAIL(); }
     void create_namespace(NamespaceInfo info, Callback<NamespaceInfo> done) override {
+        if (!namespace_error.ok()) {
+            done(namespace_error);
+            return;
+        }
         info.id = base::NamespaceId(0xabc);
         namespaces.push_back(info);
         done(info);
@@ -81,6 +87,8 @@ class FakeNode final : public KvService, public AdminService {
     void list_conflicts(ConflictQuery, Callback<ConflictPage>) override { FAIL(); }
 
     std::vector<base::NodeId> members = {self, base::NodeId(0x30)};
+    std::set<base::NodeId> dead;
+    absl::Status namespace_error;
     std::vector<NamespaceInfo> namespaces;
     std::map<std::string, std::string> values;
     std::map<std::string, History> history;
@@ -202,20 +210,51 @@ TEST_F(CanaryTest, WaitsWhileItsNodeIsAlone) {
     EXPECT_FALSE(node.puts.empty());
 }
 
-TEST_F(CanaryTest, OnlyOneMemberMakesTheNamespace) {
+TEST_F(CanaryTest, AMemberLeavesItToTheOneBeforeItToMakeTheNamespace) {
     node.members = {base::NodeId(0x10), self};
-    pass(seconds(10));
+    pass(seconds(9));
     EXPECT_TRUE(node.namespaces.empty());
     EXPECT_TRUE(node.puts.empty());
+    EXPECT_FALSE(canary.has_namespace());
     NamespaceInfo made;
     made.id = base::NamespaceId(0xdef);
     made.name = canary_namespace;
     made.replicas = 5;
     node.namespaces.push_back(made);
-    pass(seconds(10));
+    pass(minutes(1));
+    EXPECT_THAT(node.namespaces, SizeIs(1));
+    EXPECT_TRUE(canary.has_namespace());
     ASSERT_FALSE(node.puts.empty());
     EXPECT_EQ(node.puts[0].options.name_space, "id:def");
     EXPECT_EQ(node.puts[0].options.quorum, 3u);
+}
+
+TEST_F(CanaryTest, WhereNoneOfThoseBeforeItMakesTheNamespaceAMemberDoes) {
+    node.members = {base::NodeId(0x8), base::NodeId(0x10), base::NodeId(0x18), self};
+    node.dead = {base::NodeId(0x8)};
+    pass(seconds(19));
+    EXPECT_TRUE(node.namespaces.empty());
+    pass(seconds(3));
+    EXPECT_THAT(node.namespaces, SizeIs(1));
+    pass(seconds(10));
+    EXPECT_FALSE(node.puts.empty());
+    EXPECT_TRUE(log.empty());
+}
+
+TEST_F(CanaryTest, ThatItHasNoNamespaceIsSaidOnce) {
+    node.namespace_error =
+        base::make_error(absl::StatusCode::kUnavailable, base::reason::stopping, "not now");
+    pass(seconds(50));
+    EXPECT_TRUE(log.empty());
+    pass(minutes(10));
+    ASSERT_THAT(log, SizeIs(1));
+    EXPECT_THAT(log[0], HasSubstr("starling.canary"));
+    EXPECT_THAT(log[0], HasSubstr("not now"));
+    EXPECT_FALSE(canary.has_namespace());
+    node.namespace_error = absl::OkStatus();
+    pass(seconds(10));
+    EXPECT_TRUE(canary.has_namespace());
+    EXPECT_THAT(log, SizeIs(1));
 }
 
 TEST_F(CanaryTest, ANamespaceThatIsNoMoreIsLookedForAgainWithNewKeys) {
