@@ -74,6 +74,7 @@ void Canary::step() {
         look_around();
         return;
     }
+    look_at_clock();
     CanaryKey& key = key_of(turn_);
     turn_ = (turn_ + 1) % options_.partition_count;
     ++counts_.operations;
@@ -171,6 +172,25 @@ void Canary::make_namespace() {
             }
             schedule();
         }));
+}
+
+void Canary::look_at_clock() {
+    const base::MonotonicTime now = environment_.loop.now();
+    if (base::to_unix_ms(environment_.wall_clock.wall_now()) >= created_ms_) {
+        behind_since_.reset();
+        return;
+    }
+    behind_since_ = behind_since_.value_or(now);
+    if (now - *behind_since_ <= options_.doubt) {
+        return;
+    }
+    created_ms_ = 0;
+    behind_since_.reset();
+    for (const std::unique_ptr<CanaryKey>& key : keys_) {
+        if (key != nullptr) {
+            key->put_in_doubt(now);
+        }
+    }
 }
 
 CanaryKey& Canary::key_of(uint32_t partition) {

@@ -88,6 +88,8 @@ class Canary {
     void make_namespace();
     // Says so, once, when there has been none for long.
     void note_no_namespace(const std::string& why);
+    // A clock that was far ahead names no more writes; see created_ms_.
+    void look_at_clock();
     void write(CanaryKey& key, bool is_remove);
     void read(CanaryKey& key);
     void note_read(CanaryKey& key, const absl::StatusOr<GetResult>& result);
@@ -117,8 +119,10 @@ class Canary {
     std::optional<base::MonotonicTime> without_namespace_since_;
     std::optional<base::MonotonicTime> waiting_since_;
     bool has_told_ = false;
-    // A clock that goes back must not make a later write look older.
+    // A clock that goes back must not make a later write look older. One that stays behind was
+    // wrong before, and nodes refuse what it has named.
     uint64_t created_ms_ = 0;
+    std::optional<base::MonotonicTime> behind_since_;
     env::TimerId timer_ = 0;
     CanaryCounts counts_;
     // Null once stopped. Tasks on the loop hold it weakly.

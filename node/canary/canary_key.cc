@@ -88,6 +88,11 @@ std::optional<BrokenPromise> CanaryKey::read_ended(const std::vector<std::string
     return std::nullopt;
 }
 
+void CanaryKey::put_in_doubt(base::MonotonicTime now) {
+    STARLING_CHECK(!under_way_.has_value());
+    doubtful_since_ = now;
+}
+
 std::string CanaryKey::expected() const {
     return fmt::format(
         "{}{}", current_.value_or("nothing"), is_in_doubt() ? ", or what a failed write left" : "");

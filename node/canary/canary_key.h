@@ -50,6 +50,9 @@ class CanaryKey {
     std::optional<BrokenPromise> read_ended(const std::vector<std::string>& values);
     void read_failed() { ++steps_; }
 
+    // As if a write had failed now. REQUIRES: no write is under way.
+    void put_in_doubt(base::MonotonicTime now);
+
     bool is_in_doubt() const { return doubtful_since_.has_value(); }
     // What a read should return, for people.
     std::string expected() const;

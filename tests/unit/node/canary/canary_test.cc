@@ -35,9 +35,16 @@ class FakeNode final : public KvService, public AdminService {
     std::function<std::vector<std::string>(const std::string& key, std::vector<std::string> now)>
         on_get = [](const std::string&, std::vector<std::string> now) { return now; };
     absl::Status error;
+    // Where set, writes of the future are refused.
+    std::function<uint64_t()> now_ms;
 
     void put(PutRequest request, PutCallback done) override {
         puts.push_back(request);
+        if (now_ms && request.request.created_ms > now_ms() + 5000) {
+            done(base::make_error(
+                absl::StatusCode::kUnavailable, base::reason::clock_drift, "of the future"));
+            return;
+        }
         if (!error.ok()) {
             done(error);
             return;
@@ -255,6 +262,37 @@ TEST_F(CanaryTest, ThatItHasNoNamespaceIsSaidOnce) {
     pass(seconds(10));
     EXPECT_TRUE(canary.has_namespace());
     EXPECT_THAT(log, SizeIs(1));
+}
+
+TEST_F(CanaryTest, AClockThatIsSetBackALittleMakesNoWriteOlderThanTheOneBeforeIt) {
+    pass(seconds(5));
+    wall_clock.jump(-seconds(2));
+    pass(seconds(5));
+    uint64_t last = 0;
+    for (const PutRequest& put : node.puts) {
+        EXPECT_GE(put.request.created_ms, last);
+        last = put.request.created_ms;
+    }
+}
+
+TEST_F(CanaryTest, AfterAClockThatWasFarAheadItGoesOnOnceNoEarlierWriteMayComeToExist) {
+    node.now_ms = [this] { return base::to_unix_ms(wall_clock.wall_now()); };
+    pass(seconds(10));
+    wall_clock.jump(std::chrono::hours(5));
+    pass(seconds(10));
+    EXPECT_EQ(canary.counts().failed, 0u);
+    wall_clock.jump(-std::chrono::hours(5));
+    pass(seconds(10));
+    const uint64_t failed = canary.counts().failed;
+    EXPECT_GT(failed, 0u);
+    node.puts.clear();
+    // For so long the clock may come back, and for so long again the keys are in doubt.
+    pass(minutes(4) - seconds(20));
+    EXPECT_TRUE(node.puts.empty());
+    pass(minutes(1));
+    EXPECT_GT(node.puts.size(), 50u);
+    EXPECT_EQ(canary.counts().failed, failed);
+    EXPECT_TRUE(log.empty());
 }
 
 TEST_F(CanaryTest, ANamespaceThatIsNoMoreIsLookedForAgainWithNewKeys) {
