@@ -130,11 +130,18 @@ void Responder::on_hints_ask(Asker asker) {
 
 void Responder::on_counting_ask(Asker asker, bool checks) {
     const GroupId group = asker.group;
+    const auto place = checking_.emplace(group, asker.node, asker.answer.session());
+    if (!place.second) {
+        STARLING_MARK(entropy_still_checking);
+        asker.answer.mutable_counting()->set_is_checking(true);
+        return reply(asker);
+    }
     runtime_.host.counting(
         group,
         checks,
         lifeline_.guard(
             [this, asker = std::move(asker)](absl::StatusOr<peer::EntropyCounting> counts) mutable {
+                checking_.erase({asker.group, asker.node, asker.answer.session()});
                 if (!counts.ok()) return fail(asker, counts.status());
                 *asker.answer.mutable_counting() = *std::move(counts);
                 reply(asker);

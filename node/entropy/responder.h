@@ -1,10 +1,13 @@
 #pragma once
 
 // Answers the questions of other nodes' sessions from this shard's data. Between questions it keeps
-// nothing but what it has sent, which only saves sending it again.
+// nothing but what it has sent, which only saves sending it again. A question whether this node
+// counts may take it long, and is answered once however often it comes meanwhile.
 
 #include <cstdint>
 #include <memory>
+#include <set>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -56,6 +59,8 @@ class Responder {
     Checked checked_;
     const uint64_t life_;
     uint32_t serving_ = 0;
+    // Questions whether this node counts that are being answered: group, asker, number.
+    std::set<std::tuple<GroupId, base::NodeId, uint64_t>> checking_;
     SentRecords sent_;
     Lifeline lifeline_;
 };

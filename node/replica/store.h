@@ -145,7 +145,8 @@ class ReplicaStore final : public GroupAccess {
     // To be called when what was damaged can be read again, or is gone. Rebuilds the trees that
     // could not be built.
     void damage_is_gone();
-    // Reads all that is stored of the group. data_loss: it is damaged, which is noted.
+    // Reads all that is stored of the group, one group at a time: on a worker, which writes wait
+    // for, too. data_loss: it is damaged, which is noted.
     void check(GroupId group, Done done);
     // Up to `count_max` of the writes that were seen here and not by `others`, and are still in the
     // record of their key, as far as that can be read.
@@ -240,6 +241,7 @@ class ReplicaStore final : public GroupAccess {
                          const std::shared_ptr<std::vector<IndexedDot>>& gained,
                          Done applied);
     absl::Status claim(GroupId group, const std::vector<IndexedDot>& gained);
+    void check_next();
     void drop_now(GroupId group, Done done);
     void drop_page(GroupId group, Done done);
     storage::Engine& engine_;
@@ -257,6 +259,8 @@ class ReplicaStore final : public GroupAccess {
     // so.
     absl::flat_hash_map<std::string, uint64_t> unsynced_;
     std::deque<std::pair<uint64_t, std::string>> unsynced_order_;
+    // The first is under way.
+    std::deque<std::pair<GroupId, Done>> checks_;
     absl::btree_set<GroupId> dropping_;
     // How often each group was dropped: a change that was waiting for the disk meanwhile is for a
     // group that is no more.

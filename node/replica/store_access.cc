@@ -128,6 +128,12 @@ void ReplicaStore::scan(GroupId group, KeyRange range, size_t bytes_max, Callbac
 }
 
 void ReplicaStore::check(GroupId group, Done done) {
+    checks_.emplace_back(group, std::move(done));
+    if (checks_.size() == 1) check_next();
+}
+
+void ReplicaStore::check_next() {
+    const GroupId group = checks_.front().first;
     const auto damaged = damaged_groups_.find(group);
     std::vector<Frontier::Range> ranges;
     if (damaged != damaged_groups_.end()) ranges = damaged->second;
@@ -135,8 +141,11 @@ void ReplicaStore::check(GroupId group, Done done) {
         [this, group, ranges = std::move(ranges)] {
             return group_reader::check(engine_, group, ranges);
         },
-        [this, group, done = std::move(done)](absl::Status status) mutable {
+        [this, group](absl::Status status) {
             note_damage(group, status);
+            Done done = std::move(checks_.front().second);
+            checks_.pop_front();
+            if (!checks_.empty()) check_next();
             done(std::move(status));
         });
 }

@@ -218,6 +218,10 @@ void DamageHealer::told_counting(
     }
 }
 
+void DamageHealer::told_checking(uint64_t question) {
+    if (phase_ == Phase::asking_again && question == question_) asking_since_ = loop_.now();
+}
+
 bool DamageHealer::is_answered() const {
     for (const base::PartitionId partition : suspended_) {
         const auto givers = host_.givers(partition);

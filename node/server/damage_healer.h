@@ -124,6 +124,8 @@ class DamageHealer {
     void start(const std::set<base::PartitionId>& marked);
     void told_counting(
         GroupId group, base::NodeId holder, uint64_t question, bool counts, Frontier frontier);
+    // A holder that was asked reads what it has, and will answer.
+    void told_checking(uint64_t question);
     void stop();
 
     // It does not only wait for a better time.

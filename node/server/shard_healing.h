@@ -91,6 +91,7 @@ class ShardHealing final : private DamageHealer::Host {
         GroupId group, base::NodeId holder, uint64_t question, bool counts, Frontier frontier) {
         healer_.told_counting(group, holder, question, counts, std::move(frontier));
     }
+    void told_checking(uint64_t question) { healer_.told_checking(question); }
     // See SetBackGuard::Host.
     void unmark(base::PartitionId partition, Done done);
 

@@ -207,6 +207,7 @@ void Shard::told_counting(GroupId group,
         ++malformed_messages_;
         return;
     }
+    if (counting.is_checking()) return healing_->told_checking(question);
     healing_->told_counting(group, holder, question, counting.counts(), std::move(frontier));
 }
 

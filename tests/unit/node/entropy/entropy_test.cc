@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 #include "tests/unit/node/entropy/fakes.h"
@@ -39,8 +40,19 @@ class Replica final : public PlainEntropyHost {
     void send(base::NodeId to, peer::EntropyMessage message) override {
         network_.send(self, to, message.SerializeAsString());
     }
+    void counting(GroupId, bool, CountingDone done) override {
+        asked_to_count.push_back(std::move(done));
+    }
+    void told_counting(GroupId,
+                       base::NodeId,
+                       uint64_t question,
+                       const peer::EntropyCounting& counting) override {
+        told.emplace_back(question, counting.is_checking());
+    }
     Actor actor() const { return {.node = self, .start = 1, .random = self.raw()}; }
 
+    std::vector<CountingDone> asked_to_count;
+    std::vector<std::pair<uint64_t, bool>> told;
     const base::NodeId self;
     FakeGroups groups;
     std::function<bool(const peer::EntropyMessage&)> filter;
@@ -601,6 +613,27 @@ TEST_F(EntropyTest, AnAnswerThatTakesLongIsWaitedFor) {
         group_a, random_key(), replicas_[1]->actor(), std::string(1400, 'v'), false);
     watch_all();
     EXPECT_TRUE(loop_.run_until([&] { return are_equal(); }, seconds(60)));
+}
+
+TEST_F(EntropyTest, WhoIsAskedAgainWhetherItCountsReadsWhatItHasOnce) {
+    make(2, 3);
+    Replica& asker = *replicas_[0];
+    Replica& asked = *replicas_[1];
+    const auto ask = [&](uint64_t question) {
+        asker.entropy.ask_counting(group_a, asked.self, question, /*checks=*/true);
+        loop_.run_for(seconds(1));
+    };
+    ask(7);
+    ask(7);
+    EXPECT_EQ(asked.asked_to_count.size(), 1u);
+    EXPECT_THAT(asker.told, testing::ElementsAre(std::pair(7, true)));
+    ask(8);
+    ASSERT_EQ(asked.asked_to_count.size(), 2u) << "another question";
+    asked.asked_to_count[0](peer::EntropyCounting());
+    loop_.run_for(seconds(1));
+    EXPECT_THAT(asker.told, testing::ElementsAre(std::pair(7, true), std::pair(7, false)));
+    ask(7);
+    EXPECT_EQ(asked.asked_to_count.size(), 3u) << "the answer may be lost";
 }
 
 TEST_F(EntropyTest, NobodyStaysBehindAPeerThatIsSilentOrGone) {

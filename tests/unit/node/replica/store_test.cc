@@ -469,6 +469,21 @@ TEST_F(ReplicaStoreLoadTest, ChangesWhileTheTreesAreRebuiltAreCountedOnce) {
     EXPECT_EQ(store.record_count(), 3u);
 }
 
+TEST_F(ReplicaStoreTest, GroupsAreCheckedOneAfterTheOther) {
+    std::vector<uint16_t> checked;
+    for (const uint16_t partition : {uint16_t{1}, uint16_t{2}, uint16_t{3}}) {
+        rig.store.check(group(partition), [&checked, partition](const absl::Status& status) {
+            EXPECT_TRUE(status.ok()) << status;
+            checked.push_back(partition);
+        });
+    }
+    EXPECT_EQ(rig.workers.size(), 1u);
+    EXPECT_FALSE(rig.store.is_idle());
+    rig.settle();
+    EXPECT_THAT(checked, ElementsAre(1, 2, 3));
+    EXPECT_TRUE(rig.store.is_idle());
+}
+
 TEST_F(ReplicaStoreLoadTest, CountsSayNothingUntilAllIsCounted) {
     rig.store.update(
         group(1),

@@ -179,6 +179,36 @@ TEST_F(DamageHealerTest, OneOfTheOthersIsNotEnough) {
     EXPECT_THAT(steps_, ElementsAre("suspend 7", "resume 7"));
 }
 
+TEST_F(DamageHealerTest, WhoStillReadsWhatItHasIsWaitedFor) {
+    start();
+    damage({here});
+    loop_.run_for(seconds(1));
+    answer_both(here);
+    wait_for_requests();
+    ASSERT_TRUE(was_to_check_);
+    answer(here, b);
+    for (int i = 0; i < 10; ++i) {
+        loop_.run_for(DamageHealer::patience - seconds(1));
+        healer_.told_checking(question_);
+    }
+    EXPECT_THAT(steps_, ElementsAre("suspend 7"));
+    answer(here, c);
+    loop_.run_for(milliseconds(1));
+    EXPECT_THAT(steps_, testing::Contains("refill 7"));
+}
+
+TEST_F(DamageHealerTest, WhoReadsForAnEarlierQuestionIsNotWaitedFor) {
+    start();
+    damage({here});
+    loop_.run_for(seconds(1));
+    answer_both(here);
+    wait_for_requests();
+    loop_.run_for(DamageHealer::patience - seconds(2));
+    healer_.told_checking(question_ - 1);
+    loop_.run_for(seconds(3));
+    EXPECT_THAT(steps_, ElementsAre("suspend 7", "resume 7"));
+}
+
 TEST_F(DamageHealerTest, AnAnswerToAnEarlierQuestionIsNone) {
     start();
     damage({here});
