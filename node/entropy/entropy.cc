@@ -32,7 +32,7 @@ void Entropy::on_message(base::NodeId from, const peer::EntropyMessage& message)
     switch (message.body_case()) {
         case peer::EntropyMessage::kCheck:
         case peer::EntropyMessage::kSummaryAsk:
-        case peer::EntropyMessage::kBucketAsk:
+        case peer::EntropyMessage::kListingAsk:
         case peer::EntropyMessage::kFetch:
         case peer::EntropyMessage::kScan:
         case peer::EntropyMessage::kGroupsAsk:

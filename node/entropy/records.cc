@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -120,6 +121,30 @@ absl::StatusOr<MissingPage> read_missing(const peer::EntropyMissing& in) {
             return absl::InvalidArgumentError("a page of missing writes that takes too much room");
         }
         page.dots.entries.push_back({.dot = *dot, .key = entry.key()});
+    }
+    return page;
+}
+
+void put_listing(ListingPage page, peer::EntropyListing& out) {
+    for (KeyDigest& key : page.keys) {
+        out.add_keys(std::move(key.key));
+        out.add_digests(key.digest);
+    }
+    out.set_up_to(std::move(page.up_to));
+}
+
+absl::StatusOr<ListingPage> read_listing(const peer::EntropyListing& in) {
+    if (in.keys_size() != in.digests_size()) {
+        return absl::InvalidArgumentError("a listing that does not add up");
+    }
+    ListingPage page;
+    page.up_to = in.up_to();
+    page.keys.reserve(static_cast<size_t>(in.keys_size()));
+    for (int i = 0; i < in.keys_size(); ++i) {
+        if (in.keys(i).size() < group_key_bytes_min) {
+            return absl::InvalidArgumentError("a group key without a namespace");
+        }
+        page.keys.push_back({.key = in.keys(i), .digest = in.digests(i)});
     }
     return page;
 }

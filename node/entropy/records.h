@@ -32,6 +32,10 @@ std::string encode(const Dot& dot);
 // None from an empty string; invalid_argument when the bytes are not one dot.
 absl::StatusOr<std::optional<Dot>> read_cursor(std::string_view bytes);
 
+void put_listing(ListingPage page, peer::EntropyListing& out);
+// invalid_argument when keys and digests do not belong together, or are not of groups.
+absl::StatusOr<ListingPage> read_listing(const peer::EntropyListing& in);
+
 void put_summary(const GroupSummary& summary, peer::EntropySummary& out);
 absl::StatusOr<GroupSummary> read_summary(const peer::EntropySummary& in);
 

@@ -1,6 +1,7 @@
 #include "node/entropy/responder.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "base/mark.h"
@@ -53,8 +54,8 @@ void Responder::on_question(base::NodeId from, const peer::EntropyMessage& quest
             return on_counting_ask(std::move(asker), question.counting_ask().checks());
         case peer::EntropyMessage::kSummaryAsk:
             return on_summary(std::move(asker));
-        case peer::EntropyMessage::kBucketAsk:
-            return on_bucket(std::move(asker), question.bucket_ask());
+        case peer::EntropyMessage::kListingAsk:
+            return on_listing(std::move(asker), question.listing_ask());
         case peer::EntropyMessage::kFetch:
             return on_fetch(std::move(asker), question.fetch());
         case peer::EntropyMessage::kScan:
@@ -155,33 +156,21 @@ void Responder::on_summary(Asker asker) {
     reply(asker);
 }
 
-void Responder::on_bucket(Asker asker, const peer::EntropyBucketAsk& ask) {
-    if (ask.bucket() >= bucket_count) {
-        return fail(asker, absl::InvalidArgumentError("no such bucket"));
+void Responder::on_listing(Asker asker, const peer::EntropyListingAsk& ask) {
+    const std::optional<BucketSet> buckets = decode_bucket_set(ask.buckets());
+    if (!buckets.has_value() || buckets->none()) {
+        return fail(asker, absl::InvalidArgumentError("no set of buckets"));
     }
     const GroupId group = asker.group;
-    runtime_.groups.list_bucket(
+    runtime_.groups.list_buckets(
         group,
-        ask.bucket(),
-        lifeline_.guard([this, asker = std::move(asker), after = ask.after()](
-                            absl::StatusOr<std::vector<KeyDigest>> keys) mutable {
-            if (!keys.ok()) return fail(asker, keys.status());
-            std::sort(keys->begin(), keys->end(), [](const KeyDigest& a, const KeyDigest& b) {
-                return a.key < b.key;
-            });
-            peer::EntropyBucket& page = *asker.answer.mutable_bucket();
-            size_t bytes = 0;
-            for (KeyDigest& key : *keys) {
-                if (key.key <= after) continue;
-                if (bytes >= runtime_.options.batch_bytes_max) {
-                    STARLING_MARK(entropy_bucket_page_full);
-                    page.set_has_more(true);
-                    break;
-                }
-                bytes += key.key.size() + sizeof(key.digest);
-                page.add_keys(std::move(key.key));
-                page.add_digests(key.digest);
-            }
+        *buckets,
+        ask.after(),
+        runtime_.options.batch_bytes_max,
+        lifeline_.guard([this, asker = std::move(asker)](absl::StatusOr<ListingPage> page) mutable {
+            if (!page.ok()) return fail(asker, page.status());
+            if (!page->up_to.empty()) STARLING_MARK(entropy_listing_page_full);
+            put_listing(*std::move(page), *asker.answer.mutable_listing());
             reply(asker);
         }));
 }

@@ -46,7 +46,7 @@ class Responder {
     void on_hints_ask(Asker asker);
     void on_counting_ask(Asker asker, bool checks);
     void on_summary(Asker asker);
-    void on_bucket(Asker asker, const peer::EntropyBucketAsk& ask);
+    void on_listing(Asker asker, const peer::EntropyListingAsk& ask);
     void on_fetch(Asker asker, const peer::EntropyFetch& fetch);
     void fetch_some(const std::shared_ptr<Fetching>& fetching);
     bool add_records(Fetching& fetching, size_t key_count, std::vector<KeyRecord>& records);

@@ -100,94 +100,60 @@ void SyncSession::on_summary(const peer::EntropySummary& message) {
     if (!theirs.ok()) return finish(theirs.status());
     const absl::StatusOr<GroupSummary> own = runtime_.groups.summary(group_);
     if (!own.ok()) return finish(own.status());
-    for (size_t bucket = bucket_count; bucket-- > 0;) {
-        if (own->buckets[bucket] != theirs->buckets[bucket]) {
-            buckets_.push_back(bucket);
-        }
+    BucketSet differing;
+    for (size_t bucket = 0; bucket < bucket_count; ++bucket) {
+        differing.set(bucket, own->buckets[bucket] != theirs->buckets[bucket]);
     }
-    next_bucket();
+    if (differing.none()) return unite();
+    listings_.emplace(differing);
+    compare_listings();
 }
 
-void SyncSession::next_bucket() {
-    if (buckets_.empty()) return unite();
-    after_.clear();
-    runtime_.groups.list_bucket(
-        group_,
-        buckets_.back(),
-        lifeline_.guard([this](absl::StatusOr<std::vector<KeyDigest>> keys) {
-            if (!keys.ok()) return finish(keys.status());
-            on_own_keys(*std::move(keys));
-        }));
-}
-
-void SyncSession::on_own_keys(std::vector<KeyDigest> keys) {
-    own_keys_.clear();
-    for (KeyDigest& key : keys) {
-        own_keys_.emplace(std::move(key.key), key.digest);
-    }
-    ask_page();
-}
-
-void SyncSession::ask_page() {
-    peer::EntropyMessage question;
-    question.mutable_bucket_ask()->set_bucket(static_cast<uint32_t>(buckets_.back()));
-    question.mutable_bucket_ask()->set_after(after_);
-    exchange_.ask(group_,
-                  std::move(question),
-                  peer::EntropyMessage::kBucket,
-                  [this](const absl::Status& status, const peer::EntropyMessage* answer) {
-                      if (!status.ok()) return finish(status);
-                      on_page(answer->bucket());
-                  });
-}
-
-void SyncSession::on_page(const peer::EntropyBucket& page) {
-    wanted_.clear();
+void SyncSession::compare_listings() {
+    using Side = ListingDiff::Side;
+    if (listings_->is_done()) return unite();
+    if (listings_->wants_page_of(Side::own)) return list_own();
+    if (listings_->wants_page_of(Side::theirs)) return ask_listing();
+    wanted_ = listings_->take_differing();
     wanted_done_ = 0;
-    if (page.keys_size() != page.digests_size() || (page.has_more() && page.keys_size() == 0)) {
-        return finish(absl::InvalidArgumentError("a bucket page that does not add up"));
-    }
-    for (int i = 0; i < page.keys_size(); ++i) {
-        const std::string& key = page.keys(i);
-        // Ascending, so that the paging ends.
-        if (key <= after_ || bucket_of(key) != buckets_.back()) {
-            return finish(absl::InvalidArgumentError("a bucket page out of order"));
-        }
-        after_ = key;
-        want_own_up_to(&key);
-        const auto own = own_keys_.find(key);
-        if (own == own_keys_.end() || own->second != page.digests(i)) {
-            wanted_.push_back(key);
-        }
-        if (own != own_keys_.end()) {
-            own_keys_.erase(own);
-        }
-    }
-    if (!page.has_more()) {
-        want_own_up_to(nullptr);
-    }
-    has_more_ = page.has_more();
     fetch();
 }
 
-// Keys of a value that the peer, having listed those up to `key` (null: all), has no value of.
-void SyncSession::want_own_up_to(const std::string* key) {
-    const auto end = key == nullptr ? own_keys_.end() : own_keys_.lower_bound(*key);
-    for (auto own = own_keys_.begin(); own != end; own = own_keys_.erase(own)) {
-        STARLING_MARK(entropy_peer_has_no_value_of_key);
-        wanted_.push_back(own->first);
+void SyncSession::list_own() {
+    runtime_.groups.list_buckets(group_,
+                                 listings_->buckets(),
+                                 listings_->after(ListingDiff::Side::own),
+                                 runtime_.options.batch_bytes_max,
+                                 lifeline_.guard([this](absl::StatusOr<ListingPage> page) {
+                                     on_listing(ListingDiff::Side::own, std::move(page));
+                                 }));
+}
+
+void SyncSession::ask_listing() {
+    const std::string& after = listings_->after(ListingDiff::Side::theirs);
+    if (!after.empty()) STARLING_MARK(entropy_next_page_of_listing);
+    peer::EntropyMessage question;
+    question.mutable_listing_ask()->set_buckets(encode(listings_->buckets()));
+    question.mutable_listing_ask()->set_after(after);
+    exchange_.ask(group_,
+                  std::move(question),
+                  peer::EntropyMessage::kListing,
+                  [this](const absl::Status& status, const peer::EntropyMessage* answer) {
+                      if (!status.ok()) return finish(status);
+                      on_listing(ListingDiff::Side::theirs, read_listing(answer->listing()));
+                  });
+}
+
+void SyncSession::on_listing(ListingDiff::Side side, absl::StatusOr<ListingPage> page) {
+    if (!page.ok()) return finish(page.status());
+    if (absl::Status status = listings_->add(side, *std::move(page)); !status.ok()) {
+        return finish(std::move(status));
     }
+    compare_listings();
 }
 
 void SyncSession::fetch() {
-    if (wanted_done_ == wanted_.size()) {
-        if (has_more_) {
-            STARLING_MARK(entropy_next_page_of_bucket);
-            return ask_page();
-        }
-        buckets_.pop_back();
-        return next_bucket();
-    }
+    if (wanted_done_ == wanted_.size()) return compare_listings();
     peer::EntropyMessage question;
     size_t asked = 0;
     size_t bytes = 0;

@@ -5,7 +5,8 @@
 //
 // The peer sends its frontier F, and of each dot in F that this side has not seen and that its
 // index has, the record of that dot's key. These are merged here, durably. A thorough session also
-// compares the hash trees, bucket by bucket, and pulls the records of keys whose values differ.
+// compares the hash trees, lists the keys of all buckets that differ, here and there, in one pass
+// over either side, and pulls the records of keys whose values differ.
 // Then the own frontier becomes own + F.
 //
 // Why the last step is right: take any dot d of F that was not seen here, of key k.
@@ -25,13 +26,11 @@
 // A session that fills takes the giver's word (Mode::fill): a value that the giver has seen and no
 // longer has was superseded, perhaps by a tombstone that has been collected since it was copied.
 //
-// Answers are bounded pages, one question is open at a time, and nothing is kept between sessions.
-// A page is merged before the next is asked for.
+// Answers are bounded pages, in what they bring and in what is read for them; one question is open
+// at a time, and nothing is kept between sessions. A page is merged before the next is asked for.
 
 #include <cstdint>
-#include <map>
-#include <memory>
-#include <set>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +38,7 @@
 #include "absl/status/statusor.h"
 
 #include "node/entropy/exchange.h"
+#include "node/entropy/listing_diff.h"
 #include "node/entropy/runtime.h"
 #include "node/replica/group_access.h"
 
@@ -65,11 +65,10 @@ class SyncSession {
     void on_missing(const peer::EntropyMissing& message);
     void ask_summary();
     void on_summary(const peer::EntropySummary& message);
-    void next_bucket();
-    void on_own_keys(std::vector<KeyDigest> keys);
-    void ask_page();
-    void on_page(const peer::EntropyBucket& page);
-    void want_own_up_to(const std::string* key);
+    void compare_listings();
+    void list_own();
+    void ask_listing();
+    void on_listing(ListingDiff::Side side, absl::StatusOr<ListingPage> page);
     void fetch();
     void on_fetched(const peer::EntropyFetched& fetched, size_t asked);
     void count_pulled(const google::protobuf::RepeatedPtrField<peer::EntropyRecord>& records);
@@ -88,12 +87,9 @@ class SyncSession {
     Frontier theirs_;
     // The last dot that was answered for, encoded.
     std::string after_dot_;
-    // Still to do, last first.
-    std::vector<size_t> buckets_;
-    // Of the present bucket, those that the peer has not listed yet.
-    std::map<std::string, uint64_t> own_keys_;
-    std::string after_;
-    bool has_more_ = false;
+    // Of the buckets that differ; none before that is known.
+    std::optional<ListingDiff> listings_;
+    // Of the pages compared last.
     std::vector<std::string> wanted_;
     size_t wanted_done_ = 0;
     SyncResult result_;

@@ -10,6 +10,7 @@ namespace starling::node {
 namespace {
 
 constexpr size_t namespace_bytes = 8;
+constexpr size_t bucket_set_bytes = bucket_count / 8;
 
 }  // namespace
 
@@ -41,6 +42,27 @@ absl::uint128 fingerprint_of(std::string_view group_key, std::string_view record
 size_t bucket_of(std::string_view group_key) {
     static_assert(bucket_count == 256);
     return base::xxh3_64(group_key) & (bucket_count - 1);
+}
+
+std::string encode(const BucketSet& buckets) {
+    std::string bytes(bucket_set_bytes, '\0');
+    for (size_t bucket = 0; bucket < bucket_count; ++bucket) {
+        if (buckets.test(bucket)) {
+            bytes[bucket / 8] = static_cast<char>(bytes[bucket / 8] | 1 << bucket % 8);
+        }
+    }
+    return bytes;
+}
+
+std::optional<BucketSet> decode_bucket_set(std::string_view bytes) {
+    if (bytes.size() != bucket_set_bytes) {
+        return std::nullopt;
+    }
+    BucketSet buckets;
+    for (size_t bucket = 0; bucket < bucket_count; ++bucket) {
+        buckets.set(bucket, (static_cast<uint8_t>(bytes[bucket / 8]) >> bucket % 8 & 1) != 0);
+    }
+    return buckets;
 }
 
 }  // namespace starling::node

@@ -5,6 +5,7 @@
 // before the call returns.
 
 #include <array>
+#include <bitset>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -31,6 +32,12 @@ using BucketDigests = std::array<uint64_t, bucket_count>;
 
 size_t bucket_of(std::string_view group_key);
 
+// As it travels: 32 bytes, bucket b is bit b % 8 of byte b / 8.
+using BucketSet = std::bitset<bucket_count>;
+std::string encode(const BucketSet& buckets);
+// None from bytes of another length.
+std::optional<BucketSet> decode_bucket_set(std::string_view bytes);
+
 // Of a key and its record as it is stored.
 absl::uint128 fingerprint_of(std::string_view group_key, std::string_view record);
 using RecordFingerprints = absl::flat_hash_set<absl::uint128>;
@@ -44,6 +51,15 @@ struct GroupSummary {
 struct KeyDigest {
     std::string key;
     uint64_t digest = 0;
+};
+
+// A part of the keys of some buckets.
+struct ListingPage {
+    // In their order. Those of a value.
+    std::vector<KeyDigest> keys;
+    // The page speaks of the keys up to this one, and the next one begins after it; empty: of all
+    // that follow.
+    std::string up_to;
 };
 
 struct KeyRecord {
@@ -129,10 +145,13 @@ class GroupAccess {
                          size_t bytes_max,
                          RecordFingerprints sent,
                          Callback<MissingPage> done) = 0;
-    // Of the keys in the bucket that have a value.
-    virtual void list_bucket(GroupId group,
-                             size_t bucket,
-                             Callback<std::vector<KeyDigest>> done) = 0;
+    // Lists the keys of `buckets` after `after` (empty: from the first), up to about `bytes_max`
+    // bytes of them, and up to what can be read in a moment: a page may be empty and not the last.
+    virtual void list_buckets(GroupId group,
+                              const BucketSet& buckets,
+                              std::string after,
+                              size_t bytes_max,
+                              Callback<ListingPage> done) = 0;
     // Records of the keys that exist, in the order asked.
     virtual void fetch(GroupId group,
                        std::vector<std::string> keys,

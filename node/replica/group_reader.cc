@@ -145,6 +145,44 @@ absl::StatusOr<std::vector<KeyDigest>> digests_in_bucket(storage::Engine& engine
     return found;
 }
 
+absl::StatusOr<ListingPage> listing_page(storage::Engine& engine,
+                                         GroupId group,
+                                         const BucketSet& buckets,
+                                         const std::string& after,
+                                         const ListingLimits& limits) {
+    ListingPage page;
+    std::string last;
+    size_t listed_bytes = 0;
+    size_t records_read = 0;
+    size_t bytes_read = 0;
+    const auto iterator = engine.new_iterator(bounds_of(storage_keys::record_prefix(group)));
+    for (iterator->seek(storage_keys::record(group, after)); iterator->valid(); iterator->next()) {
+        const std::string_view key = storage_keys::parse_record(iterator->key())->group_key;
+        if (key == after) {
+            continue;
+        }
+        if (listed_bytes >= limits.bytes_max || records_read >= limits.records_read_max ||
+            bytes_read >= limits.bytes_read_max) {
+            page.up_to = std::move(last);
+            break;
+        }
+        last = key;
+        ++records_read;
+        bytes_read += key.size() + iterator->value().size();
+        if (!buckets.test(bucket_of(key))) {
+            continue;
+        }
+        STARLING_ASSIGN_OR_RETURN(const Record record, decode_record(iterator->value()));
+        const uint64_t digest = leaf_digest(key, record);
+        if (digest != 0) {
+            listed_bytes += key.size() + sizeof(digest);
+            page.keys.push_back({.key = std::string(key), .digest = digest});
+        }
+    }
+    STARLING_RETURN_IF_ERROR(iterator->status());
+    return page;
+}
+
 absl::StatusOr<std::vector<KeyRecord>> records_of(storage::Engine& engine,
                                                   GroupId group,
                                                   const std::vector<std::string>& keys) {

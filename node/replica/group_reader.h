@@ -24,6 +24,21 @@ absl::StatusOr<std::vector<KeyDigest>> digests_in_bucket(storage::Engine& engine
                                                          GroupId group,
                                                          size_t bucket);
 
+struct ListingLimits {
+    // Keys and digests in the page.
+    size_t bytes_max = 256u << 10;
+    // What is read for it, of whatever bucket: so much takes a fraction of the time for which a
+    // peer waits, on a slow disk, too, where values are apart and each is a read of its own.
+    size_t records_read_max = 64u << 10;
+    size_t bytes_read_max = 4u << 20;
+};
+// GroupAccess::list_buckets(). Each limit may be passed by one record.
+absl::StatusOr<ListingPage> listing_page(storage::Engine& engine,
+                                         GroupId group,
+                                         const BucketSet& buckets,
+                                         const std::string& after,
+                                         const ListingLimits& limits);
+
 // Those of the keys that have a record.
 absl::StatusOr<std::vector<KeyRecord>> records_of(storage::Engine& engine,
                                                   GroupId group,

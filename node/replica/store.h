@@ -166,7 +166,13 @@ class ReplicaStore final : public GroupAccess {
                  size_t bytes_max,
                  RecordFingerprints sent,
                  Callback<MissingPage> done) override;
-    void list_bucket(GroupId group, size_t bucket, Callback<std::vector<KeyDigest>> done) override;
+    // Of the keys in the bucket that have a value.
+    void list_bucket(GroupId group, size_t bucket, Callback<std::vector<KeyDigest>> done);
+    void list_buckets(GroupId group,
+                      const BucketSet& buckets,
+                      std::string after,
+                      size_t bytes_max,
+                      Callback<ListingPage> done) override;
     void fetch(GroupId group,
                std::vector<std::string> keys,
                Callback<std::vector<KeyRecord>> done) override;

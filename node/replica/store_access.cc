@@ -97,6 +97,19 @@ void ReplicaStore::list_bucket(GroupId group,
         noting_damage<std::vector<KeyDigest>>(group, std::move(done)));
 }
 
+void ReplicaStore::list_buckets(GroupId group,
+                                const BucketSet& buckets,
+                                std::string after,
+                                size_t bytes_max,
+                                Callback<ListingPage> done) {
+    jobs_.run<absl::StatusOr<ListingPage>>(
+        [this, group, buckets, after = std::move(after), bytes_max] {
+            return group_reader::listing_page(
+                engine_, group, buckets, after, {.bytes_max = bytes_max});
+        },
+        noting_damage<ListingPage>(group, std::move(done)));
+}
+
 void ReplicaStore::fetch(GroupId group,
                          std::vector<std::string> keys,
                          Callback<std::vector<KeyRecord>> done) {

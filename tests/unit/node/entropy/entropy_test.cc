@@ -1,6 +1,7 @@
 #include "node/entropy/entropy.h"
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -436,6 +437,40 @@ TEST_F(EntropyTest, AThousandDifferencesAmongManyKeysCostLittleMoreThanTheirReco
     EXPECT_LT(network_.bytes_sent, 2 * records.size() + (64u << 10));
 }
 
+// Records that one of two lost, of many buckets: their frontiers are equal.
+TEST_F(EntropyTest, HoweverManyBucketsDifferEachSideIsReadThroughOnce) {
+    make(2, 12);
+    constexpr size_t keys = 3000;
+    for (size_t i = 0; i < keys; ++i) {
+        const std::string key = group_key(base::default_namespace_id, "key" + std::to_string(i));
+        replicas_[0]->groups.write(group_a, key, replicas_[0]->actor(), "value", true);
+        replicas_[1]->groups.apply(group_a, key, replicas_[0]->groups.groups[group_a].records[key]);
+    }
+    std::array<size_t, 2> left{};
+    for (const size_t loser : {0u, 1u}) {
+        auto& records = replicas_[loser]->groups.groups[group_a].records;
+        for (size_t i = loser; i < keys; i += 7) {
+            records.erase(group_key(base::default_namespace_id, "key" + std::to_string(i)));
+        }
+        left[loser] = records.size();
+    }
+    size_t largest = 0;
+    replicas_[0]->filter = [&](const peer::EntropyMessage& message) {
+        if (message.has_listing()) largest = std::max(largest, message.ByteSizeLong());
+        return true;
+    };
+    absl::Status outcome = absl::UnknownError("not called");
+    replicas_[0]->entropy.start_partition_sync(
+        {.partition = group_a.partition, .from = replicas_[1]->self},
+        [&](absl::Status status) { outcome = status; });
+    ASSERT_TRUE(loop_.run_until([&] { return !absl::IsUnknown(outcome); }, seconds(60)));
+    EXPECT_TRUE(outcome.ok()) << outcome;
+    EXPECT_EQ(replicas_[0]->entropy.counters().records_pulled, keys - left[0]);
+    EXPECT_EQ(replicas_[0]->groups.records_listed, left[0]);
+    EXPECT_EQ(replicas_[1]->groups.records_listed, left[1]);
+    EXPECT_LT(largest, 2 * options_.batch_bytes_max);
+}
+
 // Key by key many writes, which all pages of their dots name.
 struct EntropyHotKeysTest : EntropyTest {
     // Of `replica`, as they travel.
@@ -772,8 +807,8 @@ TEST_F(EntropyTest, NonsenseFromAPeerEndsTheSessionAndChangesNothing) {
                     answer.mutable_summary()->add_buckets(i == 5 ? 1 : 0);
                 }
             } else {
-                answer.mutable_bucket()->add_keys("not of this bucket");
-                answer.mutable_bucket()->add_digests(1);
+                answer.mutable_listing()->add_keys("not of this bucket");
+                answer.mutable_listing()->add_digests(1);
             }
         });
     EXPECT_EQ(outcome.code(), absl::StatusCode::kInvalidArgument);

@@ -139,15 +139,34 @@ absl::StatusOr<GroupSummary> FakeGroups::summary(GroupId group) {
     return summary;
 }
 
-void FakeGroups::list_bucket(GroupId group, size_t bucket, Callback<std::vector<KeyDigest>> done) {
-    later([this, group, bucket, done = std::move(done)]() mutable {
-        std::vector<KeyDigest> keys;
-        for (const auto& [key, record] : groups[group].records) {
-            const uint64_t digest = leaf_digest(key, record);
-            if (bucket_of(key) == bucket && digest != 0)
-                keys.push_back({.key = key, .digest = digest});
+void FakeGroups::list_buckets(GroupId group,
+                              const BucketSet& buckets,
+                              std::string after,
+                              size_t bytes_max,
+                              Callback<ListingPage> done) {
+    later([this,
+           group,
+           buckets,
+           after = std::move(after),
+           bytes_max,
+           done = std::move(done)]() mutable {
+        ListingPage page;
+        size_t bytes = 0;
+        size_t read = 0;
+        const auto& records = groups[group].records;
+        for (auto entry = records.upper_bound(after); entry != records.end(); ++entry) {
+            if (bytes >= bytes_max || read >= records_read_max) {
+                page.up_to = std::prev(entry)->first;
+                break;
+            }
+            ++read;
+            const uint64_t digest = leaf_digest(entry->first, entry->second);
+            if (!buckets.test(bucket_of(entry->first)) || digest == 0) continue;
+            bytes += entry->first.size() + sizeof(digest);
+            page.keys.push_back({.key = entry->first, .digest = digest});
         }
-        done(std::move(keys));
+        records_listed += read;
+        done(std::move(page));
     });
 }
 

@@ -126,7 +126,11 @@ class FakeGroups final : public GroupAccess {
     }
     std::vector<GroupId> groups_of(base::PartitionId partition) override;
     absl::StatusOr<GroupSummary> summary(GroupId group) override;
-    void list_bucket(GroupId group, size_t bucket, Callback<std::vector<KeyDigest>> done) override;
+    void list_buckets(GroupId group,
+                      const BucketSet& buckets,
+                      std::string after,
+                      size_t bytes_max,
+                      Callback<ListingPage> done) override;
     void fetch(GroupId group,
                std::vector<std::string> keys,
                Callback<std::vector<KeyRecord>> done) override;
@@ -152,6 +156,9 @@ class FakeGroups final : public GroupAccess {
 
     std::map<GroupId, Group> groups;
     std::map<GroupId, uint64_t> drops;
+    // For one page of list_buckets(), and for all of them.
+    size_t records_read_max = 200;
+    size_t records_listed = 0;
     // While false, summary() is unavailable.
     bool has_tree = true;
     // summary() is data_loss.

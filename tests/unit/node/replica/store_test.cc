@@ -411,16 +411,22 @@ TEST_F(ReplicaStoreTest, AScanEndsBeforeTheEndOfItsRangeAndSaysHowMuchItHasRead)
     EXPECT_EQ(group_keys_end(base::NamespaceId(UINT64_MAX)), "");
 }
 
-TEST_F(ReplicaStoreTest, ABucketListsItsKeysAndFetchReturnsThoseThatExist) {
+TEST_F(ReplicaStoreTest, BucketsListTheirKeysAndFetchReturnsThoseThatExist) {
     rig.write(group(1), key("k"), 1, "value");
-    absl::StatusOr<std::vector<KeyDigest>> listed;
-    rig.store.list_bucket(group(1), bucket_of(key("k")), [&](auto found) { listed = found; });
+    rig.write(group(1), key("j"), 1, "value");
+    absl::StatusOr<ListingPage> listed;
+    rig.store.list_buckets(group(1),
+                           BucketSet().set(bucket_of(key("j"))).set(bucket_of(key("k"))),
+                           key("j"),
+                           1000,
+                           [&](auto found) { listed = found; });
     absl::StatusOr<std::vector<KeyRecord>> fetched;
     rig.store.fetch(group(1), {key("absent"), key("k")}, [&](auto found) { fetched = found; });
     rig.settle();
     ASSERT_TRUE(listed.ok());
-    ASSERT_EQ(listed->size(), 1u);
-    EXPECT_EQ(rig.store.summary(group(1))->buckets[bucket_of(key("k"))], (*listed)[0].digest);
+    ASSERT_EQ(listed->keys.size(), 1u);
+    EXPECT_EQ(listed->keys[0].key, key("k"));
+    EXPECT_EQ(rig.store.summary(group(1))->buckets[bucket_of(key("k"))], listed->keys[0].digest);
     ASSERT_TRUE(fetched.ok());
     ASSERT_EQ(fetched->size(), 1u);
     EXPECT_EQ((*fetched)[0].key, key("k"));

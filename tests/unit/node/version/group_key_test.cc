@@ -33,5 +33,21 @@ TEST(GroupKeyTest, BucketsAreUsedEvenly) {
     }
 }
 
+RC_GTEST_PROP(BucketSetTest, ReadsBackWhatItWrote, (const std::vector<uint8_t>& numbers)) {
+    BucketSet buckets;
+    for (const uint8_t bucket : numbers) {
+        buckets.set(bucket);
+    }
+    const std::string bytes = encode(buckets);
+    RC_ASSERT(decode_bucket_set(bytes) == buckets);
+    RC_ASSERT(!decode_bucket_set(bytes + '\0').has_value());
+    RC_ASSERT(!decode_bucket_set(std::string_view(bytes).substr(1)).has_value());
+}
+
+TEST(BucketSetTest, ABucketIsABitOfItsByte) {
+    EXPECT_EQ(encode(BucketSet().set(9).set(255)),
+              std::string(1, '\0') + '\2' + std::string(29, '\0') + '\x80');
+}
+
 }  // namespace
 }  // namespace starling::node
