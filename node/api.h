@@ -216,7 +216,7 @@ struct RingPartition {
 };
 
 // One of three questions about this node's replica of a group: about `keys`, if there are any (at
-// most 256); about the keys of `bucket` after `after`; about all buckets.
+// most 256); which keys with a value are in `buckets`, if there are any; about all buckets.
 struct InspectRequest {
     struct Key {
         // A group key: namespace id (8 bytes, big-endian) and key.
@@ -227,7 +227,9 @@ struct InspectRequest {
     base::PartitionId partition;
     // N of the group.
     uint32_t replicas = 0;
-    std::optional<uint32_t> bucket = {};
+    // A set of buckets, as it travels (node/replica/group_access.h), and the key after which the
+    // list begins; empty: with the first.
+    std::string buckets = {};
     std::string after = {};
     std::vector<Key> keys = {};
 };
@@ -258,7 +260,8 @@ struct InspectResult {
     std::vector<uint64_t> buckets;
     // In the order of the question, or of the keys.
     std::vector<InspectedKey> keys;
-    bool has_more = false;
+    // To the question about some buckets: the list goes up to this key; empty: it is complete.
+    std::string up_to;
 };
 
 // A key with more than one value to show, as one replica has it.

@@ -23,7 +23,7 @@ namespace {
 using nlohmann::ordered_json;
 
 // What a page reads of a node's disk it reads in less, where the disk is not at its end.
-constexpr base::Duration page_deadline = std::chrono::seconds(5);
+constexpr base::Duration page_try_timeout = std::chrono::seconds(5);
 constexpr uint32_t page_tries = 2;
 
 // Of a value that is shown to people; --output json shows all of it.
@@ -54,7 +54,7 @@ absl::StatusOr<ConflictList> list(const Arguments& arguments, Session& session) 
             continue;
         }
         STARLING_ASSIGN_OR_RETURN(
-            auto client, session.admin_of(member.client_address(), page_deadline, page_tries));
+            auto client, session.admin_of(member.client_address(), page_try_timeout, page_tries));
         nodes.emplace_back([node = client.get()](const v1::ListConflictsRequest& request) {
             return node->list_conflicts(request);
         });

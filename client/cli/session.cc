@@ -70,13 +70,13 @@ absl::StatusOr<std::unique_ptr<AdminClient>> Session::admin() {
 }
 
 absl::StatusOr<std::unique_ptr<AdminClient>> Session::admin_of(const std::string& address,
-                                                               base::Duration deadline,
+                                                               base::Duration try_timeout,
                                                                uint32_t tries_max) {
     ClientOptions options;
     options.endpoints = {address};
-    options.deadline = deadline;
     options.retry.tries_max = tries_max;
-    options.retry.try_timeout = deadline;
+    options.retry.try_timeout = try_timeout;
+    options.deadline = tries_max * (try_timeout + options.retry.backoff_max);
     return AdminClient::make(std::move(options), environment());
 }
 

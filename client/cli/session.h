@@ -35,9 +35,9 @@ class Session {
     // Where the session of `client` has got to, for the next command; OK without --session.
     absl::Status keep(const Client& client);
     absl::StatusOr<std::unique_ptr<AdminClient>> admin();
-    // For one node, which may be down.
+    // For one node, which may be down: a request to it has so many tries, each with its time.
     absl::StatusOr<std::unique_ptr<AdminClient>> admin_of(const std::string& address,
-                                                          base::Duration deadline,
+                                                          base::Duration try_timeout,
                                                           uint32_t tries_max);
 
     const env::Clock& clock() const { return clock_; }

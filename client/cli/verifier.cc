@@ -18,12 +18,21 @@ constexpr int keys_per_question = 64;
 constexpr int ring_questions_max = 3;
 constexpr size_t unchecked_max = 1000;
 constexpr size_t namespace_bytes = 8;
+constexpr int bucket_count = 256;
+constexpr size_t bucket_set_bytes = bucket_count / 8;
 
 v1::InspectReplicaRequest question_of(std::pair<uint32_t, uint32_t> group) {
     v1::InspectReplicaRequest question;
     question.set_partition(group.first);
     question.set_replicas(group.second);
     return question;
+}
+
+void add_bucket(v1::InspectReplicaRequest& question, int bucket) {
+    std::string& buckets = *question.mutable_buckets();
+    buckets.resize(bucket_set_bytes);
+    char& byte = buckets[static_cast<size_t>(bucket) / 8];
+    byte = static_cast<char>(byte | 1 << bucket % 8);
 }
 
 bool has_moved(const absl::Status& status) {
@@ -76,18 +85,30 @@ uint64_t namespace_id_of(const std::string& group_key) {
 absl::StatusOr<VerifyReport> Verifier::run() {
     report_.as_of = wall_clock_.wall_now();
     STARLING_ASSIGN_OR_RETURN(ring_, source_.ring());
+    compare_all();
+    look_again_at_all();
+    return std::move(report_);
+}
+
+void Verifier::compare_all() {
     std::set<uint32_t> sizes;
     for (const v1::Namespace& space : options_.namespaces) {
         sizes.insert(space.replicas());
     }
     for (int partition = 0; partition < ring_.partitions_size(); ++partition) {
         for (const uint32_t replicas : sizes) {
+            if (has_enough()) {
+                note_unchecked(
+                    fmt::format("partition {} and those after it: {} keys of those before differ "
+                                "at first sight",
+                                ring_.partitions(partition).partition(),
+                                suspect_count_));
+                return;
+            }
             ++report_.groups;
             compare({ring_.partitions(partition).partition(), replicas});
         }
     }
-    look_again_at_all();
-    return std::move(report_);
 }
 
 void Verifier::compare(Group group) {
@@ -150,8 +171,9 @@ bool Verifier::try_compare(Group group) {
     int buckets = 0;
     for (const auto& [node, answer] : answers) {
         answered.push_back(node);
-        buckets = std::max(buckets, answer.buckets_size());
+        buckets = std::min(std::max(buckets, answer.buckets_size()), bucket_count);
     }
+    v1::InspectReplicaRequest question = question_of(group);
     for (int bucket = 0; bucket < buckets; ++bucket) {
         const auto digest_at = [&](const v1::InspectReplicaResponse& answer) {
             return bucket < answer.buckets_size() ? answer.buckets(bucket) : 0;
@@ -160,62 +182,53 @@ bool Verifier::try_compare(Group group) {
         if (std::any_of(answers.begin(), answers.end(), [&](const auto& answer) {
                 return digest_at(answer.second) != first;
             })) {
-            compare_bucket(group, answered, static_cast<uint32_t>(bucket));
+            add_bucket(question, bucket);
         }
+    }
+    if (!question.buckets().empty()) {
+        compare_keys(group, answered, std::move(question));
     }
     return true;
 }
 
-void Verifier::compare_bucket(Group group, const std::vector<uint64_t>& holders, uint32_t bucket) {
-    std::map<std::string, std::map<uint64_t, uint64_t>> digests;
-    std::vector<uint64_t> listed;
-    for (const uint64_t node : holders) {
-        const auto keys = list_bucket(node, group, bucket);
-        if (!keys.ok()) {
-            note_unanswered(group, node, keys.status());
-            continue;
-        }
-        listed.push_back(node);
-        for (const auto& [key, digest] : *keys) {
-            digests[key][node] = digest;
-        }
-    }
-    for (const auto& [key, by_node] : digests) {
-        const bool differs =
-            by_node.size() < listed.size() ||
-            std::any_of(
-                by_node.begin(),
-                by_node.end(),
-                [&](const auto& entry) { return entry.second != by_node.begin()->second; });
-        if (!differs || namespace_of(key) == nullptr) {
-            continue;
-        }
-        if (suspect_count_ >= options_.suspects_max) {
-            note_unchecked(fmt::format("partition {}: more than {} keys differ at first sight",
-                                       group.first,
-                                       options_.suspects_max));
+void Verifier::compare_keys(Group group,
+                            const std::vector<uint64_t>& holders,
+                            v1::InspectReplicaRequest question) {
+    ReplicaListings listings(holders);
+    while (!listings.is_done()) {
+        if (has_enough()) {
+            note_unchecked(
+                fmt::format("partition {}: not all of its keys: {} of those before "
+                            "differ at first sight",
+                            group.first,
+                            suspect_count_));
             return;
         }
-        ++suspect_count_;
-        suspects_[group].push_back({.key = key});
+        list_further(group, question, listings);
+        if (listings.is_done()) {
+            return;
+        }
+        for (std::string& key : listings.take_differing()) {
+            if (namespace_of(key) != nullptr) {
+                ++suspect_count_;
+                suspects_[group].push_back({.key = std::move(key)});
+            }
+        }
     }
 }
 
-absl::StatusOr<std::map<std::string, uint64_t>> Verifier::list_bucket(uint64_t node,
-                                                                      Group group,
-                                                                      uint32_t bucket) {
-    std::map<std::string, uint64_t> digests;
-    v1::InspectReplicaRequest question = question_of(group);
-    question.set_bucket(bucket);
-    for (;;) {
-        STARLING_ASSIGN_OR_RETURN(const v1::InspectReplicaResponse page, ask(node, question));
-        for (const v1::InspectedKey& key : page.keys()) {
-            digests[key.key()] = key.digest();
+void Verifier::list_further(Group group,
+                            v1::InspectReplicaRequest& question,
+                            ReplicaListings& listings) {
+    for (const auto& [node, after] : listings.wanted()) {
+        question.set_after(after);
+        auto page = ask(node, question);
+        const absl::Status status =
+            page.ok() ? listings.add(node, *std::move(page)) : page.status();
+        if (!status.ok()) {
+            note_unanswered(group, node, status);
+            listings.drop(node);
         }
-        if (!page.has_more() || page.keys().empty()) {
-            return digests;
-        }
-        question.set_after(page.keys(page.keys_size() - 1).key());
     }
 }
 

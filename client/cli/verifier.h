@@ -2,9 +2,9 @@
 
 // Compares the replicas of each group with one another, from outside and without changing anything.
 //
-//     digests of buckets -> where they differ: digests of keys -> where they differ: first look
-//     -> pause -> second look -> equal, a difference, or (while it changes all the time) a look
-//     more
+//     digests of buckets -> where they differ: digests of their keys -> where they differ: first
+//     look -> pause -> second look -> equal, a difference, or (while it changes all the time) a
+//     look more
 //
 // A write under way is no difference. So a key counts as different only when, a pause after the
 // first look, some replica still does not reflect all that the replicas together had then, or when
@@ -21,6 +21,7 @@
 #include "absl/status/statusor.h"
 
 #include "base/time.h"
+#include "client/cli/replica_listings.h"
 #include "env/clock.h"
 #include "starling/v1/admin.pb.h"
 
@@ -47,7 +48,7 @@ struct VerifyOptions {
     uint32_t looks_max = 6;
     // Differences that are listed; more are counted.
     size_t differences_max = 1000;
-    // Keys that are looked at again; with more the rest of the partitions is not checked.
+    // Keys that are looked at again; once there are so many, the rest of the keys is not checked.
     size_t suspects_max = 100'000;
 };
 
@@ -99,14 +100,17 @@ class Verifier {
         std::map<uint64_t, v1::InspectedKey> seen = {};
     };
 
+    void compare_all();
     void compare(Group group);
     // False when the holders have changed and the ring should be asked again.
     bool try_compare(Group group);
     std::vector<uint64_t> holders_of(Group group) const;
-    void compare_bucket(Group group, const std::vector<uint64_t>& holders, uint32_t bucket);
-    absl::StatusOr<std::map<std::string, uint64_t>> list_bucket(uint64_t node,
-                                                                Group group,
-                                                                uint32_t bucket);
+    // `question`: which buckets.
+    void compare_keys(Group group,
+                      const std::vector<uint64_t>& holders,
+                      v1::InspectReplicaRequest question);
+    void list_further(Group group, v1::InspectReplicaRequest& question, ReplicaListings& listings);
+    bool has_enough() const { return suspect_count_ >= options_.suspects_max; }
     void look_again_at_all();
     void look(Group group, std::vector<Suspect>& suspects);
     void look_at_some(Group group,

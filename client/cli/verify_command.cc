@@ -28,7 +28,7 @@ using nlohmann::ordered_json;
 constexpr int exit_different = 1;
 constexpr int exit_unchecked = 2;
 
-constexpr base::Duration node_deadline = std::chrono::seconds(10);
+constexpr base::Duration node_try_timeout = std::chrono::seconds(10);
 constexpr uint32_t node_tries_max = 3;
 
 // Asks the nodes of the cluster, each at its client address, and so slowly that the answers take no
@@ -74,7 +74,7 @@ class Nodes final : public ReplicaSource {
                 return absl::UnavailableError("no member has this id");
             }
             STARLING_ASSIGN_OR_RETURN(
-                client, session_.admin_of(addresses_[node], node_deadline, node_tries_max));
+                client, session_.admin_of(addresses_[node], node_try_timeout, node_tries_max));
         }
         return client.get();
     }

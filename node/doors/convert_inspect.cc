@@ -21,9 +21,7 @@ absl::StatusOr<InspectRequest> take_inspect(v1::InspectReplicaRequest& message) 
     InspectRequest request{
         .partition = base::PartitionId(static_cast<uint16_t>(message.partition())),
         .replicas = message.replicas()};
-    if (message.has_bucket()) {
-        request.bucket = message.bucket();
-    }
+    request.buckets = std::move(*message.mutable_buckets());
     request.after = std::move(*message.mutable_after());
     for (v1::InspectedKeyQuestion& asked : *message.mutable_keys()) {
         InspectRequest::Key& key = request.keys.emplace_back();
@@ -61,7 +59,7 @@ void fill(v1::InspectReplicaResponse& message, InspectResult&& result) {
         }
         out.set_reflects_seen(key.reflects_seen);
     }
-    message.set_has_more(result.has_more);
+    message.set_up_to(std::move(result.up_to));
 }
 
 }  // namespace starling::node

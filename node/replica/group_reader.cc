@@ -125,26 +125,6 @@ absl::StatusOr<Record> decode_stored(const std::optional<std::string>& stored) {
     return decode_record(*stored);
 }
 
-absl::StatusOr<std::vector<KeyDigest>> digests_in_bucket(storage::Engine& engine,
-                                                         GroupId group,
-                                                         size_t bucket) {
-    std::vector<KeyDigest> found;
-    const auto iterator = engine.new_iterator(bounds_of(storage_keys::record_prefix(group)));
-    for (iterator->seek_to_first(); iterator->valid(); iterator->next()) {
-        const auto key = storage_keys::parse_record(iterator->key());
-        if (bucket_of(key->group_key) != bucket) {
-            continue;
-        }
-        STARLING_ASSIGN_OR_RETURN(const Record record, decode_record(iterator->value()));
-        const uint64_t digest = leaf_digest(key->group_key, record);
-        if (digest != 0) {
-            found.push_back({.key = std::string(key->group_key), .digest = digest});
-        }
-    }
-    STARLING_RETURN_IF_ERROR(iterator->status());
-    return found;
-}
-
 absl::StatusOr<ListingPage> listing_page(storage::Engine& engine,
                                          GroupId group,
                                          const BucketSet& buckets,

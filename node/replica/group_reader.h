@@ -19,11 +19,6 @@ namespace starling::node::group_reader {
 // A stored value, or an empty record. data_loss when it does not decode.
 absl::StatusOr<Record> decode_stored(const std::optional<std::string>& stored);
 
-// Of the keys in the bucket that have a value.
-absl::StatusOr<std::vector<KeyDigest>> digests_in_bucket(storage::Engine& engine,
-                                                         GroupId group,
-                                                         size_t bucket);
-
 struct ListingLimits {
     // Keys and digests in the page.
     size_t bytes_max = 256u << 10;

@@ -166,8 +166,6 @@ class ReplicaStore final : public GroupAccess {
                  size_t bytes_max,
                  RecordFingerprints sent,
                  Callback<MissingPage> done) override;
-    // Of the keys in the bucket that have a value.
-    void list_bucket(GroupId group, size_t bucket, Callback<std::vector<KeyDigest>> done);
     void list_buckets(GroupId group,
                       const BucketSet& buckets,
                       std::string after,

@@ -89,14 +89,6 @@ void ReplicaStore::missing(GroupId group,
         });
 }
 
-void ReplicaStore::list_bucket(GroupId group,
-                               size_t bucket,
-                               Callback<std::vector<KeyDigest>> done) {
-    jobs_.run<absl::StatusOr<std::vector<KeyDigest>>>(
-        [this, group, bucket] { return group_reader::digests_in_bucket(engine_, group, bucket); },
-        noting_damage<std::vector<KeyDigest>>(group, std::move(done)));
-}
-
 void ReplicaStore::list_buckets(GroupId group,
                                 const BucketSet& buckets,
                                 std::string after,

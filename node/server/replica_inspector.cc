@@ -1,7 +1,5 @@
 #include "node/server/replica_inspector.h"
 
-#include <algorithm>
-#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -52,26 +50,15 @@ InspectedKey describe(const std::string& key, const Record& record) {
     return out;
 }
 
-InspectResult page_of(std::vector<KeyDigest> keys, const std::string& after) {
-    std::sort(keys.begin(), keys.end(), [](const KeyDigest& a, const KeyDigest& b) {
-        return a.key < b.key;
-    });
-    InspectResult page;
-    size_t bytes = 0;
-    for (KeyDigest& key : keys) {
-        if (key.key <= after) {
-            continue;
-        }
-        if (bytes >= page_bytes_max) {
-            page.has_more = true;
-            break;
-        }
-        bytes += key.key.size() + sizeof(key.digest);
-        InspectedKey& listed = page.keys.emplace_back();
+InspectResult result_of(ListingPage page) {
+    InspectResult result;
+    result.up_to = std::move(page.up_to);
+    for (KeyDigest& key : page.keys) {
+        InspectedKey& listed = result.keys.emplace_back();
         listed.key = std::move(key.key);
         listed.digest = key.digest;
     }
-    return page;
+    return result;
 }
 
 }  // namespace
@@ -93,8 +80,8 @@ absl::Status ReplicaInspector::check(const InspectRequest& request) const {
             return invalid("keys: one of them names no namespace and key");
         }
     }
-    if (request.bucket.value_or(0) >= bucket_count) {
-        return invalid(fmt::format("bucket: there are {}", bucket_count));
+    if (!request.buckets.empty() && !decode_bucket_set(request.buckets).has_value()) {
+        return invalid(fmt::format("buckets: not a set of {}", bucket_count));
     }
     return absl::OkStatus();
 }
@@ -146,17 +133,18 @@ void ReplicaInspector::inspect(InspectRequest request, AdminService::Callback<In
         reading->keys = std::move(request.keys);
         reading->done = std::move(answer);
         read_next(reading);
-    } else if (request.bucket.has_value()) {
-        store_.list_bucket(group,
-                           *request.bucket,
-                           [after = std::move(request.after), answer = std::move(answer)](
-                               absl::StatusOr<std::vector<KeyDigest>> keys) mutable {
-                               if (keys.ok()) {
-                                   answer(page_of(*std::move(keys), after));
-                               } else {
-                                   answer(std::move(keys).status());
-                               }
-                           });
+    } else if (!request.buckets.empty()) {
+        store_.list_buckets(group,
+                            *decode_bucket_set(request.buckets),
+                            std::move(request.after),
+                            page_bytes_max,
+                            [answer = std::move(answer)](absl::StatusOr<ListingPage> page) mutable {
+                                if (page.ok()) {
+                                    answer(result_of(*std::move(page)));
+                                } else {
+                                    answer(std::move(page).status());
+                                }
+                            });
     } else {
         const absl::StatusOr<GroupSummary> summary = store_.summary(group);
         if (!summary.ok()) {

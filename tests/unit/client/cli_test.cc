@@ -1,5 +1,7 @@
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -9,6 +11,7 @@
 #include "client/cli/dev_folder.h"
 #include "client/cli/dev_process.h"
 #include "client/cli/exit_codes.h"
+#include "client/cli/session.h"
 #include "client/error.h"
 #include "tests/unit/client/cli_fixture.h"
 
@@ -420,6 +423,35 @@ TEST_F(CliTest, AnErrorOfABatchGivesItsExitCode) {
     };
     EXPECT_EQ(ask({"batch", "-"}, "get a\nput b c\n"), exit_refused);
     EXPECT_THAT(err_, HasSubstr("line 2: the key is too large [key_too_large]"));
+}
+
+TEST_F(CliTest, ANodeThatLeavesAQuestionWithoutAnswerIsAskedAgain) {
+    std::atomic<int> asked = 0;
+    server_.service.on_inspect = [&asked](grpc::ServerContext* call, const auto&, auto& answer) {
+        if (++asked == 1) {
+            while (!call->IsCancelled()) {
+                std::this_thread::yield();
+            }
+            return grpc::Status::CANCELLED;
+        }
+        answer.set_up_to("second");
+        return grpc::Status::OK;
+    };
+    std::istringstream in;
+    std::ostringstream out;
+    Terminal terminal{.in = in,
+                      .out = out,
+                      .err = out,
+                      .variable = [](const char*) { return ""; },
+                      .working_directory = folder_,
+                      .executable = ""};
+    const Arguments arguments;
+    Session session(terminal, arguments);
+    const auto admin = session.admin_of(server_.address(), std::chrono::milliseconds(300), 3);
+    ASSERT_TRUE(admin.ok()) << admin.status();
+    const auto answer = (*admin)->inspect_replica({});
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    EXPECT_EQ(answer->up_to(), "second");
 }
 
 }  // namespace

@@ -65,6 +65,10 @@ class FakeService final : public v1::KV::Service, public v1::Admin::Service {
             return grpc::Status::OK;
         };
 
+    std::function<grpc::Status(
+        grpc::ServerContext*, const v1::InspectReplicaRequest&, v1::InspectReplicaResponse&)>
+        on_inspect = [](auto*, const auto&, auto&) { return grpc::Status::OK; };
+
     static v1::BatchResult done(const v1::BatchOperation& operation) {
         v1::BatchResult result;
         result.set_number(operation.number());
@@ -144,6 +148,11 @@ class FakeService final : public v1::KV::Service, public v1::Admin::Service {
                                  const v1::CreateNamespaceRequest* request,
                                  v1::CreateNamespaceResponse* response) override {
         return on_create(call, request->namespace_(), *response->mutable_namespace_());
+    }
+    grpc::Status InspectReplica(grpc::ServerContext* call,
+                                const v1::InspectReplicaRequest* request,
+                                v1::InspectReplicaResponse* response) override {
+        return on_inspect(call, *request, *response);
     }
     grpc::Status ListConflicts(grpc::ServerContext* call,
                                const v1::ListConflictsRequest* request,

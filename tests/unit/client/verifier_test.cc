@@ -3,7 +3,8 @@
 #include "client/cli/verifier.h"
 
 #include <functional>
-#include <optional>
+#include <set>
+#include <tuple>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -39,7 +40,8 @@ struct FakeWallClock final : env::WallClock {
     base::WallTime now{std::chrono::hours(1)};
 };
 
-// One partition, N = 3. A replica holds of each key one version: the sequence of the one writer.
+// N = 3, and all partitions alike. A replica holds of each key one version: the sequence of the one
+// writer.
 class FakeReplicas final : public ReplicaSource {
   public:
     using Keys = std::map<std::string, uint64_t>;
@@ -60,10 +62,12 @@ class FakeReplicas final : public ReplicaSource {
         ++rings;
         wall_clock.now += std::chrono::milliseconds(1);
         v1::RingResponse answer;
-        v1::RingPartition& partition = *answer.add_partitions();
-        partition.set_partition(0);
-        for (const uint64_t node : holders) {
-            partition.add_holders(node);
+        for (uint32_t number = 0; number < partition_count; ++number) {
+            v1::RingPartition& partition = *answer.add_partitions();
+            partition.set_partition(number);
+            for (const uint64_t node : holders) {
+                partition.add_holders(node);
+            }
         }
         return answer;
     }
@@ -79,8 +83,13 @@ class FakeReplicas final : public ReplicaSource {
             for (const v1::InspectedKeyQuestion& asked : request.keys()) {
                 fill(*answer.add_keys(), keys, asked);
             }
-        } else if (request.has_bucket()) {
+        } else if (!request.buckets().empty()) {
+            EXPECT_TRUE(lists_asked.insert({request.partition(), node, request.after()}).second);
             list(answer, keys, request);
+            if (node == is_stuck && !request.after().empty()) {
+                answer.clear_keys();
+                answer.set_up_to(request.after());
+            }
         } else {
             for (int bucket = 0; bucket < 2; ++bucket) {
                 answer.add_buckets(sum(keys, bucket));
@@ -96,14 +105,20 @@ class FakeReplicas final : public ReplicaSource {
         }
     }
 
+    uint32_t partition_count = 1;
     std::vector<uint64_t> holders;
     std::map<uint64_t, Keys> replicas;
     std::map<uint64_t, absl::Status> errors;
     // Digests that are not what the sequence says.
     std::map<std::pair<uint64_t, std::string>, uint64_t> odd_digests;
     std::function<void(int)> on_pause;
+    // Keys read for one page.
     size_t page_keys = 2;
     FakeWallClock wall_clock;
+    // Partition, node, and where the page began.
+    std::set<std::tuple<uint32_t, uint64_t, std::string>> lists_asked;
+    // Its lists end with their first page, and say that there is more.
+    uint64_t is_stuck = 0;
     int pauses = 0;
     int rings = 0;
     int questions = 0;
@@ -143,28 +158,30 @@ class FakeReplicas final : public ReplicaSource {
     void list(v1::InspectReplicaResponse& answer,
               const Keys& keys,
               const v1::InspectReplicaRequest& request) const {
-        for (const auto& [key, sequence] : keys) {
-            if (bucket_of(key) != static_cast<int>(request.bucket()) || key <= request.after()) {
-                continue;
-            }
-            if (static_cast<size_t>(answer.keys_size()) == page_keys) {
-                answer.set_has_more(true);
+        size_t read = 0;
+        for (auto entry = keys.upper_bound(request.after()); entry != keys.end(); ++entry) {
+            if (read++ == page_keys) {
+                answer.set_up_to(std::prev(entry)->first);
                 return;
             }
-            answer.add_keys()->set_key(key);
-            answer.mutable_keys(answer.keys_size() - 1)->set_digest(digest(keys, key));
+            if ((request.buckets().at(0) >> bucket_of(entry->first) & 1) != 0) {
+                v1::InspectedKey& listed = *answer.add_keys();
+                listed.set_key(entry->first);
+                listed.set_digest(digest(keys, entry->first));
+            }
         }
     }
 };
 
 class VerifierTest : public testing::Test {
   protected:
-    VerifyReport verify() {
+    VerifyReport verify(VerifyOptions options = {}) {
         v1::Namespace space;
         space.set_id(space_id);
         space.set_name("default");
         space.set_replicas(3);
-        Verifier verifier({.namespaces = {space}}, replicas, replicas.wall_clock);
+        options.namespaces = {space};
+        Verifier verifier(std::move(options), replicas, replicas.wall_clock);
         auto report = verifier.run();
         EXPECT_TRUE(report.ok()) << report.status();
         return report.ok() ? *std::move(report) : VerifyReport{};
@@ -214,6 +231,48 @@ TEST_F(VerifierTest, ItSpeaksOfTheMomentBeforeItsFirstLook) {
     const VerifyReport report = verify();
     EXPECT_GT(replicas.wall_clock.now, before + std::chrono::seconds(3));
     EXPECT_EQ(report.as_of, before);
+}
+
+TEST_F(VerifierTest, AllBucketsThatDifferAreListedInOnePassOverEachReplica) {
+    for (int i = 0; i < 20; ++i) {
+        replicas.put("key " + std::to_string(10 + i), 5);
+    }
+    for (const char* key : {"key 12", "key 15", "key 16", "key 29"}) {
+        replicas.replicas[12].erase(group_key(key));
+    }
+    replicas.page_keys = 3;
+    EXPECT_EQ(verify().difference_count, 4u);
+    // 20 keys, 16 and 20 of them.
+    EXPECT_THAT(replicas.lists_asked, SizeIs(7 + 6 + 7));
+}
+
+TEST_F(VerifierTest, OnceEnoughKeysDifferTheRestIsNotListedAndThatIsSaid) {
+    replicas.partition_count = 9;
+    for (int i = 0; i < 20; ++i) {
+        replicas.put("key " + std::to_string(10 + i), 5);
+    }
+    for (auto& [key, sequence] : replicas.replicas[12]) {
+        sequence = 4;
+    }
+    const VerifyReport report = verify({.suspects_max = 5});
+    EXPECT_EQ(report.difference_count, 6u) << "the page that had the fifth is compared";
+    EXPECT_THAT(report.unchecked,
+                ElementsAre(HasSubstr("partition 0: not all of its keys"),
+                            HasSubstr("partition 1 and those after it")));
+    EXPECT_EQ(report.groups, 1u);
+    EXPECT_THAT(replicas.lists_asked, SizeIs(9));
+}
+
+TEST_F(VerifierTest, AReplicaWhoseListDoesNotGoOnIsNotComparedFurther) {
+    for (int i = 0; i < 20; ++i) {
+        replicas.put("key " + std::to_string(10 + i), 5);
+    }
+    replicas.replicas[12][group_key("key 11")] = 4;
+    replicas.replicas[13][group_key("key 29")] = 4;
+    replicas.is_stuck = 12;
+    const VerifyReport report = verify();
+    EXPECT_EQ(report.difference_count, 2u);
+    EXPECT_THAT(report.unchecked, ElementsAre(HasSubstr("does not go on")));
 }
 
 TEST_F(VerifierTest, AKeyThatOneReplicaDoesNotHaveAtAllIsADifference) {

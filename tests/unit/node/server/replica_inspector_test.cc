@@ -51,13 +51,13 @@ TEST_F(ReplicaInspectorTest, TellsBucketsThenTheirKeysThenWhatAKeyIs) {
     EXPECT_EQ(*at, all) << "one key, one bucket";
 
     InspectRequest request = about("k");
-    request.bucket = static_cast<uint32_t>(at - buckets->buckets.begin());
+    request.buckets = encode(BucketSet().set(static_cast<size_t>(at - buckets->buckets.begin())));
     const auto listed = ask(request);
     ASSERT_TRUE(listed.ok()) << listed.status();
     ASSERT_EQ(listed->keys.size(), 1u);
     EXPECT_EQ(listed->keys[0].key, group_key_of("k"));
     EXPECT_EQ(listed->keys[0].digest, all);
-    EXPECT_FALSE(listed->has_more);
+    EXPECT_EQ(listed->up_to, "");
     request.after = group_key_of("k");
     EXPECT_TRUE(ask(request)->keys.empty());
 
@@ -94,7 +94,7 @@ TEST_F(ReplicaInspectorTest, SaysWhetherItHasSeenWhatAnotherHas) {
 
 TEST_F(ReplicaInspectorTest, RefusesWhatMakesNoSense) {
     InspectRequest request = about("k");
-    request.bucket = 256;
+    request.buckets = std::string(31, '\xff');
     expect_error(ask(request).status(),
                  StatusCode::kInvalidArgument,
                  base::reason::invalid_request,
