@@ -232,6 +232,8 @@ struct InspectRequest {
     std::string buckets = {};
     std::string after = {};
     std::vector<Key> keys = {};
+    // With the question about all buckets: frontiers, encoded, at most 16.
+    std::vector<std::string> frontiers = {};
 };
 
 struct InspectedVersion {
@@ -245,7 +247,7 @@ struct InspectedVersion {
 
 struct InspectedKey {
     std::string key;
-    // 0: no record.
+    // Of the values and their versions; 0: no value.
     uint64_t digest = 0;
     // The rest only of keys that were asked for by name.
     // The record's context.
@@ -258,6 +260,10 @@ struct InspectedKey {
 struct InspectResult {
     // To the question about buckets: the sum of its records' digests.
     std::vector<uint64_t> buckets;
+    // To the same question: what the replica has seen, encoded, and of each of the question's
+    // frontiers whether it has seen all writes in it that are not of sealed lives.
+    std::string frontier;
+    std::vector<bool> has_seen;
     // In the order of the question, or of the keys.
     std::vector<InspectedKey> keys;
     // To the question about some buckets: the list goes up to this key; empty: it is complete.

@@ -168,10 +168,17 @@ bool Verifier::try_compare(Group group) {
         ++report_.groups_short;
     }
     std::vector<uint64_t> answered;
+    Frontiers frontiers;
+    bool are_equal = true;
     int buckets = 0;
     for (const auto& [node, answer] : answers) {
         answered.push_back(node);
+        frontiers.emplace(node, answer.frontier());
+        are_equal = are_equal && answer.frontier() == answers.begin()->second.frontier();
         buckets = std::min(std::max(buckets, answer.buckets_size()), bucket_count);
+    }
+    if (!are_equal) {
+        frontiers_.emplace(group, std::move(frontiers));
     }
     v1::InspectReplicaRequest question = question_of(group);
     for (int bucket = 0; bucket < buckets; ++bucket) {
@@ -234,7 +241,7 @@ void Verifier::list_further(Group group,
 
 void Verifier::look_again_at_all() {
     report_.keys_looked_at = suspect_count_;
-    for (uint32_t number = 1; !suspects_.empty(); ++number) {
+    for (uint32_t number = 1; !suspects_.empty() || !frontiers_.empty(); ++number) {
         if (number > options_.looks_max) {
             for (const auto& [group, suspects] : suspects_) {
                 note_unchecked(
@@ -247,10 +254,58 @@ void Verifier::look_again_at_all() {
         }
         if (number > 1) {
             source_.pause(options_.settle);
+            for (const auto& [group, before] : frontiers_) {
+                compare_frontiers(group, before);
+            }
+            frontiers_.clear();
         }
         for (auto it = suspects_.begin(); it != suspects_.end();) {
             look(it->first, it->second);
             it = it->second.empty() ? suspects_.erase(it) : std::next(it);
+        }
+    }
+}
+
+void Verifier::compare_frontiers(Group group, const Frontiers& before) {
+    v1::InspectReplicaRequest question = question_of(group);
+    for (const auto& [node, frontier] : before) {
+        question.add_frontiers(frontier);
+    }
+    // By node, whose frontiers it has.
+    std::map<uint64_t, std::set<uint64_t>> has_seen;
+    for (const auto& [node, frontier] : before) {
+        auto answer = ask(node, question);
+        if (answer.ok() && answer->has_seen_size() != question.frontiers_size()) {
+            answer = absl::InternalError("it answers for other frontiers than were asked for");
+        }
+        if (!answer.ok()) {
+            note_unanswered(group, node, answer.status());
+            continue;
+        }
+        std::set<uint64_t>& seen = has_seen[node];
+        int at = 0;
+        for (const auto& [other, of_other] : before) {
+            if (answer->has_seen(at++)) {
+                seen.insert(other);
+            }
+        }
+    }
+    for (const auto& [node, seen] : has_seen) {
+        if (!seen.contains(node)) {
+            note_unchecked(fmt::format("partition {}: node {} no longer has all that it had before",
+                                       group.first,
+                                       node_id_text(node)));
+        }
+        BehindReplica behind{
+            .partition = group.first, .replicas = group.second, .node = node, .others = {}};
+        for (const auto& [other, seen_by_other] : has_seen) {
+            // What another one has lost since need not be anywhere.
+            if (seen_by_other.contains(other) && other != node && !seen.contains(other)) {
+                behind.others.push_back(other);
+            }
+        }
+        if (!behind.others.empty()) {
+            report_.behind.push_back(std::move(behind));
         }
     }
 }

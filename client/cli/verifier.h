@@ -10,6 +10,10 @@
 // first look, some replica still does not reflect all that the replicas together had then, or when
 // nothing has changed since and they are not equal. What cannot be compared is said: a replica that
 // does not answer, a seat that nobody holds, a key that changes at each look.
+//
+// Digests are of values: a replica that lacks a delete which hides nothing there has equal ones. So
+// the replicas' frontiers are compared as well. A pause after the first look each replica must have
+// seen all writes that another one had seen then.
 
 #include <cstdint>
 #include <map>
@@ -45,6 +49,7 @@ struct VerifyOptions {
     std::vector<v1::Namespace> namespaces = {};
     // Between two looks at a key.
     base::Duration settle = std::chrono::seconds(3);
+    // At least 2.
     uint32_t looks_max = 6;
     // Differences that are listed; more are counted.
     size_t differences_max = 1000;
@@ -65,6 +70,14 @@ struct Difference {
     std::vector<Copy> copies;
 };
 
+// A replica that has not seen all that others have.
+struct BehindReplica {
+    uint32_t partition = 0;
+    uint32_t replicas = 0;
+    uint64_t node = 0;
+    std::vector<uint64_t> others;
+};
+
 struct VerifyReport {
     // Before the first look: what was written later may not have been seen.
     base::WallTime as_of = {};
@@ -75,12 +88,12 @@ struct VerifyReport {
     uint64_t keys_looked_at = 0;
     std::vector<Difference> differences;
     uint64_t difference_count = 0;
+    std::vector<BehindReplica> behind;
     // What could not be checked, one line each.
     std::vector<std::string> unchecked;
 
-    bool is_equal() const {
-        return difference_count == 0 && unchecked.empty() && groups_short == 0;
-    }
+    bool is_different() const { return difference_count > 0 || !behind.empty(); }
+    bool is_equal() const { return !is_different() && unchecked.empty() && groups_short == 0; }
 };
 
 class Verifier {
@@ -100,6 +113,9 @@ class Verifier {
         std::map<uint64_t, v1::InspectedKey> seen = {};
     };
 
+    // By node, as they were at the first look.
+    using Frontiers = std::map<uint64_t, std::string>;
+
     void compare_all();
     void compare(Group group);
     // False when the holders have changed and the ring should be asked again.
@@ -112,6 +128,7 @@ class Verifier {
     void list_further(Group group, v1::InspectReplicaRequest& question, ReplicaListings& listings);
     bool has_enough() const { return suspect_count_ >= options_.suspects_max; }
     void look_again_at_all();
+    void compare_frontiers(Group group, const Frontiers& before);
     void look(Group group, std::vector<Suspect>& suspects);
     void look_at_some(Group group,
                       const std::vector<uint64_t>& holders,
@@ -135,6 +152,8 @@ class Verifier {
     const env::WallClock& wall_clock_;
     v1::RingResponse ring_;
     std::map<Group, std::vector<Suspect>> suspects_;
+    // Of groups of which they are not all equal.
+    std::map<Group, Frontiers> frontiers_;
     size_t suspect_count_ = 0;
     std::set<uint64_t> silent_;
     std::set<std::string> unchecked_;

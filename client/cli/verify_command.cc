@@ -124,24 +124,52 @@ std::string version_text(const v1::InspectedVersion& version) {
         version.is_hidden() ? ", hidden" : "");
 }
 
+std::string node_text(uint64_t node, const NodeNames& names) {
+    const auto name = names.find(node);
+    return node_id_text(node) + (name == names.end() ? "" : fmt::format(" ({})", name->second));
+}
+
 std::string copy_text(const Copy& copy, const NodeNames& names) {
     std::string text;
-    if (copy.state.digest() == 0) {
+    for (const v1::InspectedVersion& version : copy.state.versions()) {
+        text += (text.empty() ? "" : "; ") + version_text(version);
+    }
+    if (text.empty()) {
         text = "nothing";
-    } else {
-        for (const v1::InspectedVersion& version : copy.state.versions()) {
-            text += (text.empty() ? "" : "; ") + version_text(version);
-        }
+    } else if (copy.state.digest() != 0) {
         text = fmt::format("digest {:016x}: {}", copy.state.digest(), text);
     }
     if (!copy.state.reflects_seen()) {
         text += " (lacks a write that another one has)";
     }
-    const auto name = names.find(copy.node);
-    return fmt::format("    {}{}  {}\n",
-                       node_id_text(copy.node),
-                       name == names.end() ? "" : fmt::format(" ({})", name->second),
-                       text);
+    return fmt::format("    {}  {}\n", node_text(copy.node, names), text);
+}
+
+std::string behind_text(const BehindReplica& behind, const NodeNames& names) {
+    std::vector<std::string> others;
+    others.reserve(behind.others.size());
+    for (const uint64_t other : behind.others) {
+        others.push_back(node_text(other, names));
+    }
+    return fmt::format("partition {}, N = {}: {} lacks writes that {} {}\n",
+                       behind.partition,
+                       behind.replicas,
+                       node_text(behind.node, names),
+                       absl::StrJoin(others, " and "),
+                       others.size() == 1 ? "has" : "have");
+}
+
+ordered_json behind_json(const BehindReplica& behind, const NodeNames& names) {
+    ordered_json others = ordered_json::array();
+    for (const uint64_t other : behind.others) {
+        others.push_back(node_id_text(other));
+    }
+    const auto name = names.find(behind.node);
+    return {{"partition", behind.partition},
+            {"n", behind.replicas},
+            {"node_id", node_id_text(behind.node)},
+            {"address", name == names.end() ? "" : name->second},
+            {"lacks_writes_of", std::move(others)}};
 }
 
 ordered_json copy_json(const Copy& copy, const NodeNames& names) {
@@ -184,6 +212,9 @@ std::string show(const VerifyReport& found,
             text += copy_text(copy, names);
         }
     }
+    for (const BehindReplica& behind : found.behind) {
+        text += behind_text(behind, names);
+    }
     for (const std::string& line : found.unchecked) {
         text += fmt::format("not checked: {}\n", line);
     }
@@ -199,9 +230,16 @@ std::string show(const VerifyReport& found,
                             copies_text(spaces),
                             found.copies_min);
     }
-    return text + (found.difference_count > 0
-                       ? fmt::format("{} keys differ as of {}\n", found.difference_count, as_of)
-                       : fmt::format("no difference found as of {}\n", as_of));
+    if (!found.is_different()) {
+        return text + fmt::format("no difference found as of {}\n", as_of);
+    }
+    if (!found.behind.empty()) {
+        text += fmt::format(
+            "{} replicas lack writes that others have as of {}\n", found.behind.size(), as_of);
+    }
+    return found.difference_count == 0
+               ? text
+               : text + fmt::format("{} keys differ as of {}\n", found.difference_count, as_of);
 }
 
 std::string show_json(const VerifyReport& found, const std::string& as_of, const NodeNames& names) {
@@ -217,16 +255,21 @@ std::string show_json(const VerifyReport& found, const std::string& as_of, const
                                {"key_hex", to_hex(difference.key)},
                                {"copies", std::move(copies)}});
     }
+    ordered_json behind = ordered_json::array();
+    for (const BehindReplica& replica : found.behind) {
+        behind.push_back(behind_json(replica, names));
+    }
     return dump({{"result",
-                  found.difference_count > 0 ? "different"
-                  : found.is_equal()         ? "equal"
-                                             : "unchecked"},
+                  found.is_different() ? "different"
+                  : found.is_equal()   ? "equal"
+                                       : "unchecked"},
                  {"as_of", as_of},
                  {"groups", found.groups},
                  {"groups_short_of_copies", found.groups_short},
                  {"keys_looked_at", found.keys_looked_at},
                  {"difference_count", found.difference_count},
                  {"differences", std::move(differences)},
+                 {"replicas_behind", std::move(behind)},
                  {"unchecked", found.unchecked}});
 }
 
@@ -276,7 +319,7 @@ int run_verify(Terminal& terminal, const Arguments& arguments, Session& session)
     terminal.out << (arguments.output == Output::json
                          ? show_json(*found, as_of, nodes.names())
                          : show(*found, *spaces, as_of, nodes.names()));
-    if (found->difference_count > 0) {
+    if (found->is_different()) {
         return exit_different;
     }
     return found->is_equal() ? exit_ok : exit_unchecked;

@@ -36,6 +36,9 @@ absl::StatusOr<InspectRequest> take_inspect(v1::InspectReplicaRequest& message) 
                                 .sequence = dot.sequence()});
         }
     }
+    for (std::string& frontier : *message.mutable_frontiers()) {
+        request.frontiers.push_back(std::move(frontier));
+    }
     return request;
 }
 
@@ -60,6 +63,8 @@ void fill(v1::InspectReplicaResponse& message, InspectResult&& result) {
         out.set_reflects_seen(key.reflects_seen);
     }
     message.set_up_to(std::move(result.up_to));
+    message.set_frontier(std::move(result.frontier));
+    message.mutable_has_seen()->Assign(result.has_seen.begin(), result.has_seen.end());
 }
 
 }  // namespace starling::node

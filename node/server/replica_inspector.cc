@@ -1,9 +1,12 @@
 #include "node/server/replica_inspector.h"
 
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "base/codec.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "node/replica/seen_claim.h"
@@ -14,6 +17,7 @@ namespace {
 
 constexpr uint32_t serving_max = 4;
 constexpr size_t keys_max = 256;
+constexpr size_t frontiers_max = 16;
 constexpr size_t page_bytes_max = size_t{256} << 10;
 
 absl::Status invalid(std::string_view what) {
@@ -50,6 +54,22 @@ InspectedKey describe(const std::string& key, const Record& record) {
     return out;
 }
 
+std::optional<Frontier> decode(std::string_view bytes) {
+    base::Reader reader(bytes);
+    Frontier frontier = Frontier::decode(reader);
+    return reader.finished() ? std::optional(std::move(frontier)) : std::nullopt;
+}
+
+InspectResult result_of(const GroupSummary& own, const std::vector<std::string>& frontiers) {
+    InspectResult result;
+    result.buckets.assign(own.buckets.begin(), own.buckets.end());
+    own.frontier.encode(result.frontier);
+    for (const std::string& frontier : frontiers) {
+        result.has_seen.push_back(decode(frontier)->minus(own.frontier).empty());
+    }
+    return result;
+}
+
 InspectResult result_of(ListingPage page) {
     InspectResult result;
     result.up_to = std::move(page.up_to);
@@ -78,6 +98,15 @@ absl::Status ReplicaInspector::check(const InspectRequest& request) const {
     for (const InspectRequest::Key& key : request.keys) {
         if (key.key.size() <= sizeof(uint64_t)) {
             return invalid("keys: one of them names no namespace and key");
+        }
+    }
+    if (request.frontiers.size() > frontiers_max) {
+        return invalid(
+            fmt::format("frontiers: {}, the limit is {}", request.frontiers.size(), frontiers_max));
+    }
+    for (const std::string& frontier : request.frontiers) {
+        if (!decode(frontier).has_value()) {
+            return invalid("frontiers: one of them does not decode");
         }
     }
     if (!request.buckets.empty() && !decode_bucket_set(request.buckets).has_value()) {
@@ -151,9 +180,7 @@ void ReplicaInspector::inspect(InspectRequest request, AdminService::Callback<In
             answer(summary.status());
             return;
         }
-        InspectResult result;
-        result.buckets.assign(summary->buckets.begin(), summary->buckets.end());
-        answer(std::move(result));
+        answer(result_of(*summary, request.frontiers));
     }
 }
 

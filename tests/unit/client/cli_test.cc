@@ -425,6 +425,40 @@ TEST_F(CliTest, AnErrorOfABatchGivesItsExitCode) {
     EXPECT_THAT(err_, HasSubstr("line 2: the key is too large [key_too_large]"));
 }
 
+TEST_F(CliTest, VerifyTellsAReplicaThatLacksWritesFromAnIdenticalOne) {
+    FakeServer second;
+    v1::Namespace& space = *server_.service.namespaces_answer.add_namespaces();
+    space.set_name("default");
+    space.set_replicas(2);
+    v1::RingPartition& partition = *server_.service.ring_answer.add_partitions();
+    partition.set_partition(7);
+    const auto add_node = [&](uint64_t id, FakeServer& node, const std::string& frontier) {
+        v1::Member& member = *server_.service.status_answer.add_members();
+        member.set_node_id(id);
+        member.set_client_address(node.address());
+        partition.add_holders(id);
+        node.service.on_inspect = [frontier](auto*, const auto& asked, auto& answer) {
+            answer.set_frontier(frontier);
+            for (const std::string& other : asked.frontiers()) {
+                answer.add_has_seen(other <= frontier);
+            }
+            return grpc::Status::OK;
+        };
+    };
+    add_node(1, server_, "2");
+    add_node(2, second, "1");
+    EXPECT_EQ(ask({"verify", "--settle", "1ms"}), 1) << err_;
+    EXPECT_THAT(out_,
+                HasSubstr("partition 7, N = 2: 0000000000000002 (" + second.address() +
+                          ") lacks writes that 0000000000000001 (" + server_.address() + ") has"));
+    EXPECT_THAT(out_, HasSubstr("1 replicas lack writes that others have as of"));
+    EXPECT_EQ(ask({"verify", "--settle", "1ms", "--output", "json"}), 1) << err_;
+    const auto told = nlohmann::json::parse(out_);
+    EXPECT_EQ(told["result"], "different");
+    EXPECT_EQ(told["replicas_behind"][0]["node_id"], "0000000000000002");
+    EXPECT_EQ(told["replicas_behind"][0]["lacks_writes_of"][0], "0000000000000001");
+}
+
 TEST_F(CliTest, ANodeThatLeavesAQuestionWithoutAnswerIsAskedAgain) {
     std::atomic<int> asked = 0;
     server_.service.on_inspect = [&asked](grpc::ServerContext* call, const auto&, auto& answer) {

@@ -58,6 +58,8 @@ class FakeService final : public v1::KV::Service, public v1::Admin::Service {
         return serve_batch(call, stream);
     };
     v1::StatusResponse status_answer;
+    v1::RingResponse ring_answer;
+    v1::ListNamespacesResponse namespaces_answer;
     std::function<grpc::Status(
         grpc::ServerContext*, const v1::ListConflictsRequest&, v1::ListConflictsResponse&)>
         on_list_conflicts = [](auto*, const auto&, auto& page) {
@@ -142,6 +144,18 @@ class FakeService final : public v1::KV::Service, public v1::Admin::Service {
                         const v1::StatusRequest*,
                         v1::StatusResponse* response) override {
         *response = status_answer;
+        return grpc::Status::OK;
+    }
+    grpc::Status Ring(grpc::ServerContext*,
+                      const v1::RingRequest*,
+                      v1::RingResponse* response) override {
+        *response = ring_answer;
+        return grpc::Status::OK;
+    }
+    grpc::Status ListNamespaces(grpc::ServerContext*,
+                                const v1::ListNamespacesRequest*,
+                                v1::ListNamespacesResponse* response) override {
+        *response = namespaces_answer;
         return grpc::Status::OK;
     }
     grpc::Status CreateNamespace(grpc::ServerContext* call,

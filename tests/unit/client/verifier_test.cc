@@ -2,6 +2,7 @@
 
 #include "client/cli/verifier.h"
 
+#include <algorithm>
 #include <functional>
 #include <set>
 #include <tuple>
@@ -94,6 +95,11 @@ class FakeReplicas final : public ReplicaSource {
             for (int bucket = 0; bucket < 2; ++bucket) {
                 answer.add_buckets(sum(keys, bucket));
             }
+            answer.set_frontier(frontier_of(node));
+            for (const std::string& frontier : request.frontiers()) {
+                answer.add_has_seen(std::includes(
+                    seen[node].begin(), seen[node].end(), frontier.begin(), frontier.end()));
+            }
         }
         return answer;
     }
@@ -108,6 +114,8 @@ class FakeReplicas final : public ReplicaSource {
     uint32_t partition_count = 1;
     std::vector<uint64_t> holders;
     std::map<uint64_t, Keys> replicas;
+    // Writes by name; those of tombstones are in no digest.
+    std::map<uint64_t, std::set<char>> seen;
     std::map<uint64_t, absl::Status> errors;
     // Digests that are not what the sequence says.
     std::map<std::pair<uint64_t, std::string>, uint64_t> odd_digests;
@@ -124,6 +132,7 @@ class FakeReplicas final : public ReplicaSource {
     int questions = 0;
 
   private:
+    std::string frontier_of(uint64_t node) { return {seen[node].begin(), seen[node].end()}; }
     static int bucket_of(const std::string& key) { return static_cast<uint8_t>(key.back()) % 2; }
     uint64_t sum(const Keys& keys, int bucket) const {
         uint64_t total = 0;
@@ -192,6 +201,15 @@ class VerifierTest : public testing::Test {
         EXPECT_EQ(report.differences.size(), 1u);
         for (const Copy& copy : report.differences.at(0).copies) {
             found[copy.node] = !copy.state.reflects_seen();
+        }
+        return found;
+    }
+
+    // By node, the others whose writes it lacks.
+    static std::map<uint64_t, std::vector<uint64_t>> behind(const VerifyReport& report) {
+        std::map<uint64_t, std::vector<uint64_t>> found;
+        for (const BehindReplica& replica : report.behind) {
+            found[replica.node] = replica.others;
         }
         return found;
     }
@@ -341,6 +359,42 @@ TEST_F(VerifierTest, ANodeThatDoesNotAnswerIsNamedOnceAndTheOthersAreCompared) {
     EXPECT_EQ(report.difference_count, 1u);
     EXPECT_THAT(report.unchecked,
                 ElementsAre("node 000000000000000d cannot be checked: cannot be reached"));
+}
+
+TEST_F(VerifierTest, AReplicaThatLacksADeleteWhichNoDigestShowsIsNamed) {
+    replicas.put("k", 5);
+    replicas.seen = {{11, {'a', 'b'}}, {12, {'a', 'b'}}, {13, {'a'}}};
+    const VerifyReport report = verify();
+    EXPECT_THAT(replicas.lists_asked, IsEmpty());
+    EXPECT_EQ(report.difference_count, 0u);
+    EXPECT_EQ(behind(report), (std::map<uint64_t, std::vector<uint64_t>>{{13, {11, 12}}}));
+    EXPECT_TRUE(report.is_different());
+    EXPECT_FALSE(report.is_equal());
+}
+
+TEST_F(VerifierTest, AWriteThatWasUnderWayIsNoDifferenceAndNeitherIsALaterOne) {
+    replicas.seen = {{11, {'a', 'b'}}, {12, {'a'}}, {13, {'a', 'c'}}};
+    replicas.on_pause = [this](int) {
+        replicas.seen = {{11, {'a', 'b', 'c', 'd'}}, {12, {'a', 'b', 'c'}}, {13, {'a', 'b', 'c'}}};
+    };
+    EXPECT_TRUE(verify().is_equal());
+    EXPECT_EQ(replicas.pauses, 1);
+}
+
+TEST_F(VerifierTest, WhatAReplicaHasLostSinceIsNotMissedElsewhere) {
+    replicas.seen = {{11, {'a', 'b'}}, {12, {'a'}}, {13, {'a'}}};
+    replicas.on_pause = [this](int) { replicas.seen[11] = {'a'}; };
+    const VerifyReport report = verify();
+    EXPECT_FALSE(report.is_different());
+    EXPECT_THAT(report.unchecked, ElementsAre(HasSubstr("no longer has all")));
+}
+
+TEST_F(VerifierTest, ANodeThatFallsSilentInThePauseAccusesNobody) {
+    replicas.seen = {{11, {'a', 'b'}}, {12, {'a'}}, {13, {'a'}}};
+    replicas.on_pause = [this](int) { replicas.errors[11] = absl::UnavailableError("gone"); };
+    const VerifyReport report = verify();
+    EXPECT_FALSE(report.is_different());
+    EXPECT_THAT(report.unchecked, ElementsAre(HasSubstr("gone")));
 }
 
 TEST_F(VerifierTest, ASeatThatMovesMeanwhileIsAskedForAgain) {

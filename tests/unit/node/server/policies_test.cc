@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "node/server/set_back_guard.h"
+#include "ring/placement.h"
 #include "tests/unit/node/server/rig.h"
 
 namespace starling::node {
@@ -54,6 +55,10 @@ class NodePoliciesTest : public testing::Test {
         request.context = context;
         return machine.put(std::move(request));
     }
+    static absl::StatusOr<InspectResult> inspect(Machine& machine, const InspectRequest& question) {
+        return machine.await<InspectResult>(
+            [&](auto done) { machine.node().inspect_replica(question, std::move(done)); });
+    }
     static double metric(Machine& machine, const std::string& name) {
         const auto metrics = machine.status().metrics;
         const auto found = metrics.find(name);
@@ -97,6 +102,41 @@ TEST_F(NodePoliciesTest, OfTwoWritesOnTwoSidesTheLaterIsTheOneThatAllNodesShow) 
     }));
     EXPECT_GE(metric(first, "starling_conflicting_writes_total{namespace=\"special\"}"), 0);
     EXPECT_EQ(metric(first, "starling_conflicting_writes_total{namespace=\"default\"}"), 0);
+}
+
+// A delete and a concurrent put stay as siblings, and digests are of values.
+TEST_F(NodePoliciesTest, ADeleteThatOneReplicaLacksShowsInItsFrontierAlone) {
+    ASSERT_NO_FATAL_FAILURE(form(ConflictPolicy::last_write_wins));
+    // It is heard, and hears nothing.
+    for (Machine* other : {&first, &second}) {
+        world.network.cut(other->peer_address(), third.peer_address());
+    }
+    PutRequest value = third.make_put("k", "value");
+    value.options.name_space = "special";
+    value.options.quorum = 1;
+    value.blind = true;
+    PutRequest removal = first.make_put("k", "");
+    removal.options.name_space = "special";
+    removal.is_delete = true;
+    removal.blind = true;
+    ASSERT_TRUE(first.put(std::move(removal)).ok());
+    ASSERT_TRUE(third.put(std::move(value)).ok());
+    world.scheduler.run_for(milliseconds(20));
+    InspectRequest question{.partition = ring::partition_of("k", first.options.partition_count),
+                            .replicas = 3};
+    const auto has_it = inspect(first, question);
+    const auto lacks_it = inspect(third, question);
+    ASSERT_TRUE(has_it.ok() && lacks_it.ok());
+    EXPECT_EQ(has_it->buckets, lacks_it->buckets);
+    EXPECT_NE(has_it->buckets, std::vector<uint64_t>(256, 0));
+    question.frontiers = {has_it->frontier, lacks_it->frontier};
+    EXPECT_EQ(inspect(first, question)->has_seen, (std::vector<bool>{true, true}));
+    EXPECT_EQ(inspect(second, question)->has_seen, (std::vector<bool>{true, true}));
+    EXPECT_EQ(inspect(third, question)->has_seen, (std::vector<bool>{false, true}));
+    world.network.heal();
+    EXPECT_TRUE(world.run_until(minutes(2), [&] {
+        return inspect(third, question)->has_seen == std::vector<bool>{true, true};
+    }));
 }
 
 TEST_F(NodePoliciesTest, ANodeWhoseClockIsWrongIsFencedUntilItIsSetRight) {

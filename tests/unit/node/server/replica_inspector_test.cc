@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "node/server/inspect.h"
+#include "node/version/frontier.h"
 #include "node/version/record.h"
 #include "ring/placement.h"
 #include "tests/unit/node/server/rig.h"
@@ -31,6 +32,12 @@ class ReplicaInspectorTest : public testing::Test {
     }
     static std::string group_key_of(const std::string& key) {
         return group_key(base::default_namespace_id, key);
+    }
+
+    static std::string encoded(const Frontier& frontier) {
+        std::string bytes;
+        frontier.encode(bytes);
+        return bytes;
     }
 
     World world;
@@ -92,6 +99,34 @@ TEST_F(ReplicaInspectorTest, SaysWhetherItHasSeenWhatAnotherHas) {
     EXPECT_TRUE(found->keys[1].reflects_seen) << "the frontier has it";
 }
 
+// Whether a replica has it shows in its frontier alone.
+TEST_F(ReplicaInspectorTest, ADeleteThatHidesNothingIsInTheFrontierAndInNoDigest) {
+    const auto before = ask(about("k"));
+    ASSERT_TRUE(before.ok()) << before.status();
+    PutRequest removal = machine.make_put("k", "");
+    removal.is_delete = true;
+    const auto removed = machine.put(removal);
+    ASSERT_TRUE(removed.ok()) << removed.status();
+
+    const auto after = ask(about("k"));
+    ASSERT_TRUE(after.ok());
+    EXPECT_EQ(after->buckets, before->buckets);
+    EXPECT_NE(after->frontier, before->frontier);
+
+    Frontier later;
+    ASSERT_TRUE(later.add(removed->dot));
+    Dot next = removed->dot;
+    ++next.sequence;
+    ASSERT_TRUE(later.add(next));
+    InspectRequest request = about("k");
+    request.frontiers = {before->frontier, after->frontier, encoded(later)};
+    EXPECT_EQ(ask(request)->has_seen, (std::vector<bool>{true, true, false}));
+    // Who knows of the seal knows that all replicas have seen the same of that life.
+    later.seal(next.actor.node, next.actor.start + 1);
+    request.frontiers = {encoded(later)};
+    EXPECT_EQ(ask(request)->has_seen, std::vector<bool>{true});
+}
+
 TEST_F(ReplicaInspectorTest, RefusesWhatMakesNoSense) {
     InspectRequest request = about("k");
     request.buckets = std::string(31, '\xff');
@@ -99,6 +134,15 @@ TEST_F(ReplicaInspectorTest, RefusesWhatMakesNoSense) {
                  StatusCode::kInvalidArgument,
                  base::reason::invalid_request,
                  "bucket");
+    request = about("k");
+    request.frontiers = {"no frontier"};
+    expect_error(ask(request).status(),
+                 StatusCode::kInvalidArgument,
+                 base::reason::invalid_request,
+                 "frontiers");
+    request.frontiers.assign(17, encoded(Frontier()));
+    expect_error(
+        ask(request).status(), StatusCode::kInvalidArgument, base::reason::invalid_request, "16");
     request = about("k");
     request.keys = {{.key = "short"}};
     expect_error(
