@@ -37,6 +37,20 @@ std::set<base::NodeId> owners_of(const node::RingPartition& partition, uint32_t 
     return {partition.holders.begin(), partition.holders.begin() + replicas};
 }
 
+// The least number for which a partition finds a node for each of its seats when it takes so many
+// of a zone at most.
+uint32_t zone_seats_max(const std::map<std::string, uint32_t>& nodes_by_zone, uint32_t seats) {
+    uint32_t most = 0;
+    uint32_t found = 0;
+    while (found < seats) {
+        ++most;
+        found = 0;
+        for (const auto& [zone, nodes] : nodes_by_zone)
+            found += std::min(nodes, most);
+    }
+    return most;
+}
+
 // Where nodes are fewer than seats, which of them has more than one is left open.
 bool is_placed(const node::RingPartition& partition) {
     const std::set<base::NodeId> holders(partition.holders.begin(), partition.holders.end());
@@ -259,6 +273,9 @@ std::string Convergence::check_rings() {
                                    names_of(partition.targets),
                                    seats_held(partition.partition));
             }
+            if (std::string why_not = check_targets(partition); !why_not.empty()) {
+                return fmt::format("{}: {}", machine->name(), why_not);
+            }
             if (first == nullptr) continue;
             const node::RingPartition& other = ring_.at(partition.partition.raw());
             if (other.holders != partition.holders || other.targets != partition.targets) {
@@ -274,6 +291,32 @@ std::string Convergence::check_rings() {
         if (ring_.size() != options_.node.partition_count) return "the ring is not whole";
     }
     return "";
+}
+
+// On as many nodes as there are, or as there are seats; in as many zones as can be.
+std::string Convergence::check_targets(const node::RingPartition& partition) {
+    const uint32_t seats = options_.node.seat_count;
+    const std::set<base::NodeId> targets(partition.targets.begin(), partition.targets.end());
+    std::map<std::string, uint32_t> nodes_by_zone;
+    std::map<std::string, uint32_t> targets_by_zone;
+    for (Machine* machine : cluster_.members()) {
+        ++nodes_by_zone[machine->zone()];
+        if (targets.contains(machine->node().id())) ++targets_by_zone[machine->zone()];
+    }
+    const auto distinct = std::min(seats, static_cast<uint32_t>(cluster_.members().size()));
+    const uint32_t most = zone_seats_max(nodes_by_zone, distinct);
+    if (partition.targets.size() == seats && targets.size() == distinct &&
+        std::ranges::all_of(targets_by_zone,
+                            [&](const auto& entry) { return entry.second <= most; })) {
+        return "";
+    }
+    return fmt::format(
+        "placement wants the {} seats of partition {} on {}, of {} nodes in {} zones",
+        seats,
+        partition.partition.raw(),
+        names_of(partition.targets),
+        cluster_.members().size(),
+        nodes_by_zone.size());
 }
 
 std::string Convergence::names_of(const std::vector<base::NodeId>& nodes) {

@@ -65,6 +65,7 @@ class Convergence {
                                   const std::vector<node::NamespaceInfo>& name_spaces);
     std::string check_disk(Machine& machine);
     std::string check_replicas(const Reports& reports);
+    std::string check_targets(const node::RingPartition& partition);
     // For people.
     std::string names_of(const std::vector<base::NodeId>& nodes);
     std::string seats_held(base::PartitionId partition);

@@ -25,6 +25,10 @@ env::SimProcess::Faults draw_process_faults(const FaultOptions& faults, env::Sim
     return drawn;
 }
 
+std::string draw_zone(const RunOptions& options, env::SimRandom random) {
+    return options.zones == 0 ? "" : fmt::format("zone-{}", random.below(options.zones));
+}
+
 }  // namespace
 
 std::string_view name_of(env::CrashMode mode) {
@@ -46,6 +50,7 @@ Machine::Machine(World world, uint32_t number, Listener listener)
       number_(number),
       listener_(std::move(listener)),
       address_(fmt::format("10.0.0.{}:4001", number)),
+      zone_(draw_zone(world.options, world.random.fork("zone", number))),
       random_(world.random.fork("machine", number)),
       process_(world.scheduler,
                fmt::format("n{}", number),
@@ -172,6 +177,7 @@ void Machine::make_life(const node::NodeOptions& options) {
     environment.want_new_life = [this] { listener_.wants_new_life(*this); };
     node::NodeOptions own = options;
     own.client_address = fmt::format("10.0.0.{}:3001", number_);
+    own.zone = zone_;
     own.data_directory = data_directory;
     life_->node = std::make_unique<node::Node>(own, std::move(environment));
 }

@@ -90,6 +90,7 @@ class Machine {
     uint32_t number() const { return number_; }
     const std::string& name() const { return process_.name(); }
     const env::Address& address() const { return address_; }
+    const std::string& zone() const { return zone_; }
     env::SimProcess& process() { return process_; }
     env::SimWallClock& wall_clock() { return wall_clock_; }
     env::SimFileSystem& files() { return files_; }
@@ -122,6 +123,7 @@ class Machine {
     const uint32_t number_;
     const Listener listener_;
     const env::Address address_;
+    const std::string zone_;
     env::SimRandom random_;
     env::SimProcess process_;
     env::SimWallClock wall_clock_;

@@ -64,6 +64,12 @@ void draw_cluster(RunOptions& options, const Asked& asked) {
         draw.one_of(std::array<uint32_t, 10>{1, 1, 4, 8, 8, 16, 16, 32, 64, 256});
     if (options.nodes > 3) node.partition_count = std::min(node.partition_count, 64u);
     node.seat_count = draw.one_of(std::array<uint32_t, 8>{1, 2, 3, 3, 3, 3, 3, 3});
+    Draw placement(asked.seed, "options: more seats, zones");
+    if (placement.chance(20)) {
+        node.seat_count = placement.between(4, 5);
+        node.partition_count = std::min(node.partition_count, 8u);
+    }
+    if (placement.chance(30)) options.zones = placement.between(2, 4);
     node.hint_bytes_max = draw.chance(15) ? 0 : draw.chance(20) ? 4096 : 1u << 20;
     node.value_bytes_max = 2u << 20;
     node.siblings_max = draw.chance(10) ? 3 : 64;
@@ -210,6 +216,12 @@ void draw_workload(RunOptions& options) {
         workload.documents = editors.between(1, 2);
         workload.thought_mean = editors.between(milliseconds(300), seconds(2));
     }
+    // `default` has an N of 3 at most.
+    if (const uint32_t seats = options.node.seat_count; seats > 3) {
+        Draw replicas(options.seed, "options: more replicas");
+        if (replicas.chance(75)) workload.second_namespace_replicas = replicas.between(4, seats);
+        workload.policy_replicas = replicas.between(3, seats);
+    }
     Draw expiry(options.seed, "options: expiry");
     if (expiry.chance(60)) workload.expiring = expiry.between(5, 50);
     workload.lone_users = draw.between(0, 2);
@@ -313,10 +325,11 @@ std::string to_string(const RunOptions& options) {
     const env::SimLinkFaults& weather = faults.weather;
     const WorkloadOptions& workload = options.workload;
     std::string out = fmt::format(
-        "seed {}: {} nodes ({} at start), {} shards, Q={}, seats={}, {:.0f} simulated seconds\n",
+        "seed {}: {} nodes ({} at start{}), {} shards, Q={}, seats={}, {:.0f} simulated seconds\n",
         options.seed,
         options.nodes,
         options.nodes_at_start,
+        options.zones == 0 ? "" : fmt::format(", in {} zones", options.zones),
         options.shards,
         node.partition_count,
         node.seat_count,
@@ -396,8 +409,9 @@ std::string to_string(const RunOptions& options) {
         out += fmt::format("  {} keys are imported at once\n", workload.imported_keys);
     if (workload.policy_namespaces) {
         out += fmt::format(
-            "  namespaces of last_write_wins and of reject_stale; {} editors of {} documents, "
-            "thinking for {:.1f} s\n",
+            "  namespaces of last_write_wins and of reject_stale with N={}; {} editors of {} "
+            "documents, thinking for {:.1f} s\n",
+            std::min(workload.policy_replicas, node.seat_count),
             workload.editors,
             workload.documents,
             in_seconds(workload.thought_mean));

@@ -92,6 +92,8 @@ struct WorkloadOptions {
     uint32_t second_namespace_replicas = 0;
     // Two more namespaces, `last` and `strict`: of last_write_wins and of reject_stale.
     bool policy_namespaces = false;
+    // Their N, where there are so many seats.
+    uint32_t policy_replicas = 3;
     // Clients that save documents of `strict` over what they have read, the time between their
     // steps, and how many documents they share.
     uint32_t editors = 0;
@@ -116,6 +118,8 @@ struct RunOptions {
     // Nodes of the cluster before clients begin; the others join at any moment.
     uint32_t nodes_at_start = 3;
     uint32_t shards = 1;
+    // Each machine is in one of so many, by chance; 0: nobody says where it is.
+    uint32_t zones = 0;
     base::Duration duration = std::chrono::minutes(5);
     // From the end of all faults to equal replicas.
     base::Duration convergence_max = std::chrono::minutes(5);

@@ -39,7 +39,7 @@ std::vector<node::NamespaceInfo> more_namespaces(const RunOptions& options) {
         more.back().siblings_max = options.node.siblings_max;
     }
     if (options.workload.policy_namespaces) {
-        const uint32_t n = std::min(3U, options.node.seat_count);
+        const uint32_t n = std::min(options.workload.policy_replicas, options.node.seat_count);
         add("last", n, node::ConflictPolicy::last_write_wins);
         add("strict", n, node::ConflictPolicy::reject_stale);
     }
