@@ -142,9 +142,9 @@ void Gossip::watch(const MemberRecord& record, SwimCore::Effects& effects) {
 
 void Gossip::check_identity(const MemberRecord& seen) {
     const bool is_ours = seen.record_version() < own_.record_version() || compare(seen, own_) == 0;
-    if (is_ours || is_conflict_reported_ || !started_) return;
+    if (is_ours || seen.generation <= conflict_generation_ || !started_) return;
     STARLING_MARK(gossip_identity_conflict);
-    is_conflict_reported_ = true;
+    conflict_generation_ = seen.generation;
     host_.identity_conflict(seen);
 }
 

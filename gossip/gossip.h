@@ -63,7 +63,7 @@ class GossipHost {
 
     // Somebody else runs, or ran, under our identity: a record of ours that we did not write, of a
     // generation or version that we have not reached, or of our own version with other content.
-    // Called once per process.
+    // Called once per process, and again for a later generation than was seen so far.
     virtual void identity_conflict(const MemberRecord& seen) = 0;
 
     // For an offer to join another cluster: is there anything that joining would lose?
@@ -207,7 +207,8 @@ class Gossip {
     JoinCallback join_callback_;
     // A node that we have accepted may still be adopting our cluster: we do not leave it meanwhile.
     base::MonotonicTime granted_until_ = base::MonotonicTime::min();
-    bool is_conflict_reported_ = false;
+    // The latest that identity_conflict() was told; 0: none.
+    uint32_t conflict_generation_ = 0;
     GossipStats stats_;
 
     // What the next push carries.

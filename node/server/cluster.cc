@@ -249,6 +249,9 @@ void Cluster::identity_conflict(const gossip::MemberRecord& seen) {
                           base::to_string(seen.id),
                           seen.generation,
                           seen.peer_address));
+    // Elsewhere it is a copy: lives that outdo one another would help neither.
+    const bool is_here = seen.peer_address == transport_.local_address();
+    if (is_here && seen.generation > identity_.generation) host_.outlived(seen.generation);
 }
 
 bool Cluster::holds_data() {

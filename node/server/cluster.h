@@ -36,6 +36,9 @@ class ClusterHost {
     // Becomes a node of another cluster: refused (has_data) when it holds data. All shards have
     // entered it, durably, when done.
     virtual void enter_cluster(const Identity& identity, std::string membership, Done done) = 0;
+    // Others know a life of this node at this very address, with that generation, which is later
+    // than this life: its disk was set back. They talk to that one, so this one hears nothing.
+    virtual void outlived(uint32_t generation) = 0;
     virtual bool holds_data() = 0;
     virtual void log(std::string_view severity, std::string_view line) = 0;
 

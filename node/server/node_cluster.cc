@@ -14,7 +14,7 @@ namespace starling::node {
 
 namespace {
 
-// Between two tries to store what the node has gone back to.
+// Between two tries to store what the node has gone back to, or which life was its latest.
 constexpr base::Duration stay_retry = std::chrono::seconds(1);
 
 }  // namespace
@@ -80,6 +80,27 @@ bool Node::Impl::holds_data() {
         found = found || shard->has_data();
     }
     return found;
+}
+
+void Node::Impl::outlived(uint32_t generation) {
+    STARLING_MARK(start_counter_was_set_back);
+    // Not from inside a start.
+    loop0().post(lifeline_.guard([this, generation] {
+        if (phase_ == Phase::stopping || phase_ == Phase::stopped) return;
+        // The next start counts from the highest of all shards.
+        Identity latest = cluster_->identity();
+        latest.generation = generation;
+        auto stored = lifeline_.guard([this, generation](const absl::Status& status) {
+            if (status.ok()) {
+                want_new_life(fmt::format(
+                    "others know a later life of this node, with generation {}", generation));
+                return;
+            }
+            loop0().schedule_after(stay_retry,
+                                   lifeline_.guard([this, generation] { outlived(generation); }));
+        });
+        shards_[0]->store_membership(shards_[0]->membership(), &latest, std::move(stored));
+    }));
 }
 
 void Node::Impl::enter_cluster(const Identity& identity,

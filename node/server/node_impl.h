@@ -75,6 +75,7 @@ class Node::Impl final : private ShardHost, private ClusterHost {
     void enter_cluster(const Identity& identity,
                        std::string membership,
                        ClusterHost::Done done) override;
+    void outlived(uint32_t generation) override;
     bool holds_data() override;
 
     // The end of enter_cluster(), when the shards are frozen.

@@ -227,6 +227,24 @@ TEST_F(AccidentTest, ADiskThatIsRestoredAgainAndAgainStaysOneNode) {
     finish();
 }
 
+// Its start counter is set back, too: others know a later life of it.
+TEST_F(AccidentTest, ADiskThatIsSetBackByManyStartsServesAgain) {
+    settle(3);
+    ASSERT_TRUE(put(1, "before", {.w = 3}).status.ok());
+    const auto old = copy_of_disk(3);
+    for (int i = 0; i < 4; ++i) {
+        crash(3, env::CrashMode::lost, seconds(1));
+        run_for(seconds(5));
+    }
+    ASSERT_TRUE(put(3, "after", {.w = 3}).status.ok());
+    run_for(seconds(10));
+    restart_from(3, *old);
+    EXPECT_THAT(first_read(3, 2), ElementsAre("after"));
+    ASSERT_TRUE(put(3, "through it", {.w = 3}).status.ok());
+    expect_everywhere({"through it"});
+    finish();
+}
+
 TEST_F(AccidentTest, AHintThatComesLongAfterTheDeleteOfItsWriteBringsNothingBack) {
     settle(4);
     const std::vector<uint32_t> seats = holders();

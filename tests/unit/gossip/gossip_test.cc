@@ -315,6 +315,25 @@ TEST(GossipTest, ARolledBackDiskIsAnIdentityConflict) {
     EXPECT_EQ(cluster[1].gossip->find(cluster[0].id)->generation, 5u);
 }
 
+// Peers may lag: the first one asked knows less than the second.
+TEST(GossipTest, AnIdentityConflictIsReportedAgainForALaterGeneration) {
+    TestCluster cluster(19);
+    cluster.start_members(2);
+    cluster.run_for(1s);
+    const auto hear_of = [&](uint32_t generation) {
+        MemberRecord later = cluster[0].gossip->own();
+        later.generation = generation;
+        peer::GossipMessage message;
+        message.mutable_delta()->add_records(encode(later));
+        on(cluster[0], [&](Gossip& gossip) { gossip.on_message(cluster[1].id, message); });
+    };
+    for (const uint32_t generation : {3u, 3u, 7u, 5u})
+        hear_of(generation);
+    ASSERT_EQ(cluster[0].conflicts.size(), 2u);
+    EXPECT_EQ(cluster[0].conflicts[0].generation, 3u);
+    EXPECT_EQ(cluster[0].conflicts[1].generation, 7u);
+}
+
 TEST(GossipTest, NobodyElseCanOverwriteARecordWithAnOlderOne) {
     TestCluster cluster(18);
     cluster.start_members(3);
