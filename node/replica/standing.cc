@@ -85,6 +85,7 @@ absl::Status Standings::load() {
         base::Reader in(**stored);
         epoch_ = in.varint();
         if (!in.finished()) return absl::DataLossError("the stored epoch does not decode");
+        epoch_at_start_ = epoch_;
     }
     absl::Status loaded = memory_.load(store_.engine());
     if (absl::IsDataLoss(loaded)) {
@@ -96,9 +97,10 @@ absl::Status Standings::load() {
     return loaded;
 }
 
-void Standings::begin_epoch_after(uint64_t told, absl::AnyInvocable<void(absl::Status)> done) {
+void Standings::begin_epoch_after(uint64_t told,
+                                  storage::WriteBatch batch,
+                                  absl::AnyInvocable<void(absl::Status)> done) {
     const uint64_t next = std::max(epoch_, told) + 1;
-    storage::WriteBatch batch;
     batch.put(epoch_key(), encode(next));
     if (absl::Status status = store_.commits().apply(batch, {.urgent = true}); !status.ok()) {
         done(std::move(status));

@@ -95,7 +95,12 @@ class Standings {
     // Of this node's data: what it said of an earlier one is void. `done` when the next one, after
     // `told` at least, is durable.
     uint64_t epoch() const { return epoch_; }
-    void begin_epoch_after(uint64_t told, absl::AnyInvocable<void(absl::Status)> done);
+    // When the node started.
+    uint64_t epoch_at_start() const { return epoch_at_start_; }
+    // `batch`: stored with it.
+    void begin_epoch_after(uint64_t told,
+                           storage::WriteBatch batch,
+                           absl::AnyInvocable<void(absl::Status)> done);
 
     // What the disk has of this, but for what owners have told.
     void put_facts(storage::WriteBatch& batch) const;
@@ -128,6 +133,7 @@ class Standings {
     OwnerMemory memory_;
     Starts frozen_;
     uint64_t epoch_ = 0;
+    uint64_t epoch_at_start_ = 0;
     // Above all that this node has asked before, in earlier lives as well: what an owner has heard
     // of those answers nothing that is asked now.
     uint64_t last_question_ = 0;

@@ -13,12 +13,26 @@ size_t SetBackGuard::wanted_of(GroupId group, size_t others) {
     return std::min<size_t>(others, group.replicas - majority + 1);
 }
 
-void SetBackGuard::watch(const std::vector<base::PartitionId>& held) {
+void SetBackGuard::watch(const std::vector<base::PartitionId>& held,
+                         const std::set<base::PartitionId>& set_back) {
     patient_until_ = loop_.now() + patience;
     for (const base::PartitionId partition : held) {
-        watched_.try_emplace(partition);
+        Watched& watched = watched_[partition];
+        if (set_back.contains(partition)) {
+            STARLING_MARK(set_back_refill_resumed_after_restart);
+            begin_refill(partition, watched);
+        }
+        host_.comparisons_changed(partition);
     }
     tick();
+}
+
+void SetBackGuard::begin_refill(base::PartitionId partition, Watched& watched) {
+    // Of what is suspended the data may be given up, and then it is refilled anyway.
+    if (watched.is_refilling || suspended_.contains(partition)) return;
+    watched.is_refilling = true;
+    ++refilling_count_;
+    host_.comparisons_changed(partition);
 }
 
 void SetBackGuard::holders_changed() {
@@ -52,14 +66,27 @@ bool SetBackGuard::is_refilling(base::PartitionId partition) const {
 }
 
 size_t SetBackGuard::waiting_count() const {
-    return suspended_.size() + (is_patient() ? watched_.size() : refilling_count_);
+    if (!is_patient()) return suspended_.size() + refilling_count_;
+    const auto waiting = std::count_if(watched_.begin(), watched_.end(), [this](const auto& entry) {
+        return entry.second.is_refilling || !is_confirmed(entry.first, entry.second);
+    });
+    return suspended_.size() + static_cast<size_t>(waiting);
+}
+
+bool SetBackGuard::may_compare(GroupId group, base::NodeId holder) const {
+    const auto watched = watched_.find(group.partition);
+    if (watched == watched_.end()) return true;
+    if (watched->second.is_refilling) return false;
+    const auto confirmed = watched->second.confirmed.find(group);
+    return confirmed != watched->second.confirmed.end() && confirmed->second.contains(holder);
 }
 
 bool SetBackGuard::counts(base::PartitionId partition) const {
     if (suspended_.contains(partition)) return false;
     const auto watched = watched_.find(partition);
     if (watched == watched_.end()) return true;
-    return !watched->second.is_refilling && !is_patient();
+    if (watched->second.is_refilling) return false;
+    return !is_patient() || is_confirmed(partition, watched->second);
 }
 
 bool SetBackGuard::is_confirmed(base::PartitionId partition, const Watched& watched) const {
@@ -74,7 +101,20 @@ bool SetBackGuard::is_confirmed(base::PartitionId partition, const Watched& watc
     });
 }
 
+bool SetBackGuard::is_confirmed_by_all(base::PartitionId partition, const Watched& watched) const {
+    const auto groups = host_.other_holders(partition);
+    if (groups.empty()) return !is_patient();
+    return std::all_of(groups.begin(), groups.end(), [&](const auto& entry) {
+        const auto& [group, holders] = entry;
+        const auto confirmed = watched.confirmed.find(group);
+        return std::all_of(holders.begin(), holders.end(), [&](base::NodeId holder) {
+            return confirmed != watched.confirmed.end() && confirmed->second.contains(holder);
+        });
+    });
+}
+
 void SetBackGuard::tick() {
+    begin_epoch();
     std::vector<base::PartitionId> partitions;
     for (const auto& [partition, watched] : watched_) {
         partitions.push_back(partition);
@@ -83,8 +123,9 @@ void SetBackGuard::tick() {
         Watched& watched = watched_.at(partition);
         if (watched.is_refilling) {
             if (!watched.is_busy) refill(partition);
-        } else if (is_confirmed(partition, watched)) {
+        } else if (is_confirmed_by_all(partition, watched)) {
             watched_.erase(partition);
+            host_.comparisons_changed(partition);
         } else {
             ask_holders(partition, watched);
         }
@@ -130,30 +171,40 @@ void SetBackGuard::told(GroupId group, base::NodeId holder, uint64_t epoch, bool
     Watched& watched = entry->second;
     if (is_here) {
         watched.confirmed[group].insert(holder);
-        if (is_confirmed(group.partition, watched)) {
+        if (is_confirmed_by_all(group.partition, watched)) {
             watched_.erase(entry);
         }
+        host_.comparisons_changed(group.partition);
         return;
     }
     STARLING_MARK(disk_was_set_back);
-    watched.is_refilling = true;
-    watched.epoch = epoch;
-    ++refilling_count_;
-    refill(group.partition);
+    for (auto& [partition, other] : watched_) {
+        begin_refill(partition, other);
+    }
+    noticed_epoch_ = std::max(noticed_epoch_.value_or(0), epoch);
+    begin_epoch();
     arm();
+}
+
+void SetBackGuard::begin_epoch() {
+    if (!noticed_epoch_.has_value() || is_beginning_epoch_) return;
+    std::set<base::PartitionId> set_back;
+    for (const auto& [partition, watched] : watched_) {
+        if (watched.is_refilling) set_back.insert(partition);
+    }
+    is_beginning_epoch_ = true;
+    host_.begin_epoch_after(*noticed_epoch_, set_back, [this](const absl::Status& status) {
+        is_beginning_epoch_ = false;
+        // One that could not be stored waits for the next tick.
+        if (!status.ok()) return;
+        noticed_epoch_.reset();
+        tick();
+    });
 }
 
 void SetBackGuard::refill(base::PartitionId partition) {
     Watched& watched = watched_.at(partition);
-    if (watched.epoch.has_value()) {
-        watched.is_busy = true;
-        host_.begin_epoch_after(*watched.epoch, [this, partition](const absl::Status& status) {
-            end_step(partition, [is_begun = status.ok()](Watched& at) {
-                if (is_begun) at.epoch.reset();
-            });
-        });
-        return;
-    }
+    if (noticed_epoch_.has_value() && !watched.is_emptied) return;
     const auto groups = host_.other_holders(partition);
     // Of groups that have not come from enough holders yet.
     std::set<base::NodeId> holders;
@@ -164,7 +215,10 @@ void SetBackGuard::refill(base::PartitionId partition) {
             }));
         if (taken < wanted_of(group, others.size())) holders.insert(others.begin(), others.end());
     }
-    if (!groups.empty() && holders.empty()) {
+    // It may hold a seat that no namespace uses, or have given it away.
+    const bool has_nothing_to_refill =
+        groups.empty() && !watched.is_emptied && !is_patient() && !host_.has_groups(partition);
+    if ((!groups.empty() && holders.empty()) || has_nothing_to_refill) {
         end_refill(partition);
         return;
     }
@@ -190,24 +244,21 @@ void SetBackGuard::refill(base::PartitionId partition) {
 }
 
 void SetBackGuard::end_refill(base::PartitionId partition) {
-    Watched& watched = watched_.at(partition);
-    const auto forget = [this, partition] {
-        watched_.erase(partition);
-        --refilling_count_;
-    };
-    if (!watched.is_emptied) {
-        STARLING_MARK(set_back_partition_refilled);
-        return forget();
-    }
-    watched.is_busy = true;
-    host_.unmark(partition, [this, partition, forget](const absl::Status& status) {
+    watched_.at(partition).is_busy = true;
+    host_.unmark(partition, [this, partition](const absl::Status& status) {
         const auto entry = watched_.find(partition);
         if (entry == watched_.end()) return;
         entry->second.is_busy = false;
         // Else it is tried again with the next tick.
         if (!status.ok()) return;
-        STARLING_MARK(damaged_partition_refilled);
-        forget();
+        if (entry->second.is_emptied) {
+            STARLING_MARK(damaged_partition_refilled);
+        } else {
+            STARLING_MARK(set_back_partition_refilled);
+        }
+        watched_.erase(entry);
+        --refilling_count_;
+        host_.comparisons_changed(partition);
     });
 }
 
@@ -216,8 +267,7 @@ void SetBackGuard::end_step(base::PartitionId partition, absl::AnyInvocable<void
     if (entry == watched_.end()) return;
     entry->second.is_busy = false;
     note(entry->second);
-    // An epoch that could not be stored waits for the next tick.
-    if (!entry->second.epoch.has_value()) refill(partition);
+    refill(partition);
 }
 
 }  // namespace starling::node

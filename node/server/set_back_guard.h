@@ -8,9 +8,16 @@
 // A partition that was held when the node started counts for nothing until N-W+1 other owners of
 // each of its groups, with W a majority, have said what they remember, or have been silent for
 // `patience`; who is silent is asked again later. When one remembers what the frontier here does
-// not have, the partition counts no more, and as many owners give what they have, as to one who
-// fills its seat: what they have seen and have no more goes here, too. So it is with a partition
-// whose data was given up, which then has been marked on the disk until it is refilled.
+// not have, the disk was set back, with all partitions on it: none that is not confirmed yet counts
+// any more, and as many owners give what they have, as to one who fills its seat: what they have
+// seen and have no more goes here, too. They are marked on the disk until they are refilled, for in
+// the new epoch nobody remembers any more what they lack. So it is with a partition whose data was
+// given up.
+//
+// Until a holder has said that nothing is missing here, this node does not compare the group with
+// it: it would unite its frontier with one of which the records that all owners had seen do not
+// come (sync_session.h), and what the disk has lost would pass for superseded. So all other holders
+// are asked, also when enough have confirmed.
 //
 // Owned by the shard's loop.
 
@@ -39,18 +46,24 @@ class SetBackGuard {
 
     class Host {
       public:
-        // Of each group of the partition that this node holds a seat of, the other holders.
+        // Of each group of the partition that this node holds a seat of, the other holders. None
+        // where not all are known and the partition is being refilled.
         virtual std::map<GroupId, std::vector<base::NodeId>> other_holders(
             base::PartitionId partition) const = 0;
+        virtual bool has_groups(base::PartitionId partition) const = 0;
         // Asks for what leads to told(). May be lost.
         virtual void ask_remembered(GroupId group, base::NodeId holder) = 0;
-        // What was said here of an epoch up to `told`, or of an earlier one, is void from now on.
+        // What was said here of an epoch up to `told`, or of an earlier one, is void from now on;
+        // and with it, durably, these partitions are marked.
         virtual void begin_epoch_after(uint64_t told,
+                                       const std::set<base::PartitionId>& set_back,
                                        absl::AnyInvocable<void(absl::Status)> done) = 0;
         // Takes over what `from` has of the partition. `done` never before this returns.
         virtual void take_over(base::PartitionId partition,
                                base::NodeId from,
                                absl::AnyInvocable<void(absl::Status)> done) = 0;
+        // may_compare() of the partition says something else now.
+        virtual void comparisons_changed(base::PartitionId partition) = 0;
         // OK once the partition is not marked on the disk any more.
         virtual void unmark(base::PartitionId partition,
                             absl::AnyInvocable<void(absl::Status)> done) = 0;
@@ -65,8 +78,9 @@ class SetBackGuard {
     // How many of a group's other holders together have all that was acknowledged: N-W+1, or all.
     static size_t wanted_of(GroupId group, size_t others);
 
-    // These were held when the node started.
-    void watch(const std::vector<base::PartitionId>& held);
+    // These were held when the node started, and of these some were still marked as set back.
+    void watch(const std::vector<base::PartitionId>& held,
+               const std::set<base::PartitionId>& set_back);
     // Other holders may be known now that were not.
     void holders_changed();
     // What `holder` remembers, of this node's epoch `epoch`, is in the frontier of the group or
@@ -80,6 +94,7 @@ class SetBackGuard {
     void refill_emptied(base::PartitionId partition);
     bool counts(base::PartitionId partition) const;
     bool is_refilling(base::PartitionId partition) const;
+    bool may_compare(GroupId group, base::NodeId holder) const;
     size_t refilling_count() const { return refilling_count_; }
     // Partitions that do not count.
     size_t waiting_count() const;
@@ -92,8 +107,6 @@ class SetBackGuard {
         bool is_refilling = false;
         // Of what was given up: its mark goes from the disk before it counts.
         bool is_emptied = false;
-        // The epoch in which the loss was noticed; nothing once a later one has begun.
-        std::optional<uint64_t> epoch;
         // A step of the refill is under way.
         bool is_busy = false;
         // Rises when the partition is emptied: what was taken before is gone.
@@ -107,10 +120,15 @@ class SetBackGuard {
     void ask_holders(base::PartitionId partition, Watched& watched);
     void arm();
     bool is_patient() const { return loop_.now() < patient_until_; }
-    // True: enough have confirmed, nothing is to be done any more.
+    // Enough have confirmed.
     bool is_confirmed(base::PartitionId partition, const Watched& watched) const;
-    // The next step, which may be the end. REQUIRES: refilling and not busy.
+    // All have: nothing is to be done any more.
+    bool is_confirmed_by_all(base::PartitionId partition, const Watched& watched) const;
+    // The next step, which may be the end. Nothing before the new epoch has begun. REQUIRES:
+    // refilling and not busy.
     void refill(base::PartitionId partition);
+    void begin_refill(base::PartitionId partition, Watched& watched);
+    void begin_epoch();
     void end_step(base::PartitionId partition, absl::AnyInvocable<void(Watched&)> note);
     void end_refill(base::PartitionId partition);
 
@@ -120,6 +138,9 @@ class SetBackGuard {
     absl::btree_map<base::PartitionId, Watched> watched_;
     std::set<base::PartitionId> suspended_;
     size_t refilling_count_ = 0;
+    // In which the loss was noticed; nothing once a later one has begun.
+    std::optional<uint64_t> noticed_epoch_;
+    bool is_beginning_epoch_ = false;
     env::TimerId timer_ = 0;
 };
 

@@ -1,6 +1,7 @@
 #include "node/server/shard.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -202,7 +203,7 @@ void Shard::start() {
     for (const base::PartitionId partition : own_partitions()) {
         if (!mover_->counts(partition).empty()) held.push_back(partition);
     }
-    guard_->watch(held);
+    guard_->watch(held, healing_->set_back());
     healing_->start();
     scrubber_->start();
     // What has no disk must not end.
@@ -301,27 +302,57 @@ void Shard::update_entropy_peers() {
             wanted.emplace(group, std::move(peers));
         }
     }
-    for (const auto& [group, peers] : entropy_peers_) {
-        if (!wanted.contains(group)) {
-            entropy_->set_peers(group, {});
-        }
+    for (const auto& [group, peers] : std::exchange(entropy_peers_, std::move(wanted))) {
+        if (!entropy_peers_.contains(group)) compare(group, {});
     }
-    for (const auto& [group, peers] : wanted) {
+    for (const base::PartitionId partition : own_partitions()) {
+        comparisons_changed(partition);
+    }
+}
+
+void Shard::comparisons_changed(base::PartitionId partition) {
+    for (auto entry = entropy_peers_.lower_bound({.partition = partition, .replicas = 0});
+         entry != entropy_peers_.end() && entry->first.partition == partition;
+         ++entry) {
+        const GroupId group = entry->first;
+        std::vector<base::NodeId> peers;
         // A comparison would take what an emptied group lacks for collected.
-        if (healing_->is_marked(group.partition)) continue;
-        const auto known = entropy_peers_.find(group);
-        if (known == entropy_peers_.end() || known->second != peers) {
-            entropy_->set_peers(group, peers);
+        if (!healing_->is_marked(partition)) {
+            std::copy_if(entry->second.begin(),
+                         entry->second.end(),
+                         std::back_inserter(peers),
+                         [&](base::NodeId peer) { return guard_->may_compare(group, peer); });
         }
+        compare(group, std::move(peers));
     }
-    entropy_peers_ = std::move(wanted);
+}
+
+void Shard::compare(GroupId group, std::vector<base::NodeId> peers) {
+    const auto known = compared_.find(group);
+    if (peers.empty()) {
+        if (known == compared_.end()) return;
+        compared_.erase(known);
+    } else {
+        if (known != compared_.end() && known->second == peers) return;
+        compared_[group] = peers;
+    }
+    entropy_->set_peers(group, peers);
+}
+
+bool Shard::is_behind(GroupId group) const {
+    if (entropy_->is_behind(group)) return true;
+    const auto others = entropy_peers_.find(group);
+    return others != entropy_peers_.end() &&
+           !std::all_of(others->second.begin(), others->second.end(), [&](base::NodeId holder) {
+               return guard_->may_compare(group, holder);
+           });
 }
 
 void Shard::healing_changed(base::PartitionId partition) {
     update_targets(partition);
     auto entry = entropy_peers_.lower_bound({.partition = partition, .replicas = 0});
     while (entry != entropy_peers_.end() && entry->first.partition == partition) {
-        entropy_->set_peers(entry->first, {});
+        compare(entry->first, {});
         entry = entropy_peers_.erase(entry);
     }
     update_entropy_peers();
@@ -466,7 +497,7 @@ void Shard::drop_groups(std::vector<GroupId> groups, HandoverHost::Done done) {
     for (const GroupId group : groups) {
         STARLING_MARK(shard_drops_group);
         // A comparison under way would bring back what it has pulled.
-        entropy_->set_peers(group, {});
+        compare(group, {});
         entropy_peers_.erase(group);
         standings_->forget_group(group);
         collector_->forget_group(group);

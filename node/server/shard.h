@@ -187,7 +187,8 @@ class Shard final : private ReplicaHost,
     uint64_t now_ms() const override;
     uint64_t requests_from_ms() const override { return request_clock_.floor_ms(); }
     base::NodeId self() const override { return identity_.node; }
-    bool is_behind(GroupId group) const override { return entropy_->is_behind(group); }
+    // Also while it waits to be told that it lacks nothing.
+    bool is_behind(GroupId group) const override;
     void send(base::NodeId to, peer::ReplicaMessage message) override;
     // HandoverHost
     void persist_seats(base::PartitionId partition,
@@ -223,12 +224,16 @@ class Shard final : private ReplicaHost,
                        base::NodeId holder,
                        uint64_t question,
                        const peer::EntropyCounting& counting) override;
-    // SetBackGuard::Host and ShardHealing::Surroundings. Nothing while who holds a seat of a marked
-    // partition is not known.
+    // SetBackGuard::Host and ShardHealing::Surroundings. Nothing while who holds a seat of a
+    // partition that is being refilled is not known.
     std::map<GroupId, std::vector<base::NodeId>> other_holders(
         base::PartitionId partition) const override;
     void ask_remembered(GroupId group, base::NodeId holder) override;
-    void begin_epoch_after(uint64_t told, absl::AnyInvocable<void(absl::Status)> done) override;
+    bool has_groups(base::PartitionId partition) const override;
+    void comparisons_changed(base::PartitionId partition) override;
+    void begin_epoch_after(uint64_t told,
+                           const std::set<base::PartitionId>& set_back,
+                           absl::AnyInvocable<void(absl::Status)> done) override;
     void take_over(base::PartitionId partition,
                    base::NodeId from,
                    absl::AnyInvocable<void(absl::Status)> done) override;
@@ -272,6 +277,7 @@ class Shard final : private ReplicaHost,
     void update_targets(base::PartitionId partition);
     void answer_counting(GroupId group, bool is_whole, CountingDone done);
     void update_entropy_peers();
+    void compare(GroupId group, std::vector<base::NodeId> peers);
     std::vector<base::PartitionId> own_partitions() const;
     bool is_own(uint32_t partition) const;
 
@@ -300,6 +306,8 @@ class Shard final : private ReplicaHost,
     ClusterViewPtr view_;
     // The other holders of each group that this node holds a seat of.
     absl::btree_map<GroupId, std::vector<base::NodeId>> entropy_peers_;
+    // Those of them that it is compared with; no entry: none.
+    absl::btree_map<GroupId, std::vector<base::NodeId>> compared_;
     // As they were written last: seats by partition, and what the node knows of its cluster.
     absl::btree_map<base::PartitionId, std::string> stored_seats_;
     std::string membership_;

@@ -18,6 +18,10 @@ std::string marked_key() {
     return storage_keys::meta("refilling");
 }
 
+std::string set_back_key() {
+    return storage_keys::meta("set_back");
+}
+
 std::string encode(const std::set<base::PartitionId>& partitions) {
     std::string out;
     base::put_varint(out, partitions.size());
@@ -84,6 +88,11 @@ absl::StatusOr<std::set<base::PartitionId>> ShardHealing::marked_in(storage::Eng
 
 absl::Status ShardHealing::load() {
     STARLING_ASSIGN_OR_RETURN(marked_, marked_in(parts_.store.engine()));
+    STARLING_ASSIGN_OR_RETURN(const std::optional<std::string> stored,
+                              parts_.store.engine().get(set_back_key()));
+    if (stored.has_value()) {
+        STARLING_ASSIGN_OR_RETURN(set_back_, decode(*stored));
+    }
     return absl::OkStatus();
 }
 
@@ -228,6 +237,7 @@ void ShardHealing::mark(const std::set<base::PartitionId>& partitions, Done done
     storage::WriteBatch batch;
     parts_.shard.put_facts(batch);
     parts_.standings.put_facts(batch);
+    put_set_back(batch, {});
     for (const GroupId group : parts_.store.groups()) {
         if (!partitions.contains(group.partition)) parts_.store.put_frontier(batch, group);
     }
@@ -248,19 +258,28 @@ void ShardHealing::mark(const std::set<base::PartitionId>& partitions, Done done
 }
 
 void ShardHealing::unmark(base::PartitionId partition, Done done) {
-    std::set<base::PartitionId> marked = marked_;
-    marked.erase(partition);
-    marked_.erase(partition);
-    store_marks(std::move(marked),
-                {},
-                [this, partition, done = std::move(done)](absl::Status status) mutable {
+    const bool was_marked = marked_.erase(partition) > 0;
+    const bool was_set_back = set_back_.erase(partition) > 0;
+    storage::WriteBatch batch;
+    if (was_set_back) put_set_back(batch, {});
+    store_marks(marked_,
+                std::move(batch),
+                [this, partition, was_marked, was_set_back, done = std::move(done)](
+                    absl::Status status) mutable {
                     if (status.ok()) {
                         parts_.shard.healing_changed(partition);
                     } else {
-                        marked_.insert(partition);
+                        if (was_marked) marked_.insert(partition);
+                        if (was_set_back) set_back_.insert(partition);
                     }
                     done(std::move(status));
                 });
+}
+
+void ShardHealing::put_set_back(storage::WriteBatch& batch,
+                                const std::set<base::PartitionId>& partitions) {
+    set_back_.insert(partitions.begin(), partitions.end());
+    batch.put(set_back_key(), encode(set_back_));
 }
 
 void ShardHealing::give_up(const std::vector<storage::KeyRange>& ranges, Done done) {

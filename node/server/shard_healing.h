@@ -92,6 +92,9 @@ class ShardHealing final : private DamageHealer::Host {
         healer_.told_counting(group, holder, question, counts, std::move(frontier));
     }
     void told_checking(uint64_t question) { healer_.told_checking(question); }
+    // Which are being refilled because the disk was set back, with what they have.
+    const std::set<base::PartitionId>& set_back() const { return set_back_; }
+    void put_set_back(storage::WriteBatch& batch, const std::set<base::PartitionId>& partitions);
     // See SetBackGuard::Host.
     void unmark(base::PartitionId partition, Done done);
 
@@ -143,7 +146,7 @@ class ShardHealing final : private DamageHealer::Host {
     void give_up(const std::vector<storage::KeyRange>& ranges, Done done) override;
     void empty(base::PartitionId partition, Done done) override;
     void begin_epoch(Done done) override {
-        parts_.standings.begin_epoch_after(parts_.standings.epoch(), std::move(done));
+        parts_.standings.begin_epoch_after(parts_.standings.epoch(), {}, std::move(done));
     }
     void refill(base::PartitionId partition) override;
     void log(std::string_view severity, std::string_view line) override {
@@ -164,6 +167,7 @@ class ShardHealing final : private DamageHealer::Host {
     std::set<base::PartitionId> suspended_;
     // As the disk has it.
     std::set<base::PartitionId> marked_;
+    std::set<base::PartitionId> set_back_;
     DamageHealer healer_;
 };
 

@@ -127,7 +127,8 @@ void Shard::told_remembered(GroupId group,
         ++malformed_messages_;
         return;
     }
-    const bool is_void = remembered.epoch() < standings_->epoch();
+    // An epoch that has begun since the start says nothing yet of a partition that still waits.
+    const bool is_void = remembered.epoch() < standings_->epoch_at_start();
     guard_->told(
         group, holder, remembered.epoch(), is_void || store_->frontier(group).contains(frontier));
 }
@@ -138,18 +139,27 @@ std::map<GroupId, std::vector<base::NodeId>> Shard::other_holders(
     for (auto entry = entropy_peers_.lower_bound({.partition = partition, .replicas = 0});
          entry != entropy_peers_.end() && entry->first.partition == partition;
          ++entry) {
-        if (healing_->is_marked(partition) && !are_holders_known(entry->first)) return {};
+        if (is_refilling(partition) && !are_holders_known(entry->first)) return {};
         found.insert(*entry);
     }
     return found;
+}
+
+bool Shard::has_groups(base::PartitionId partition) const {
+    const auto first = entropy_peers_.lower_bound({.partition = partition, .replicas = 0});
+    return first != entropy_peers_.end() && first->first.partition == partition;
 }
 
 void Shard::ask_remembered(GroupId group, base::NodeId holder) {
     entropy_->ask_remembered(group, holder);
 }
 
-void Shard::begin_epoch_after(uint64_t told, absl::AnyInvocable<void(absl::Status)> done) {
-    standings_->begin_epoch_after(told, std::move(done));
+void Shard::begin_epoch_after(uint64_t told,
+                              const std::set<base::PartitionId>& set_back,
+                              absl::AnyInvocable<void(absl::Status)> done) {
+    storage::WriteBatch batch;
+    healing_->put_set_back(batch, set_back);
+    standings_->begin_epoch_after(told, std::move(batch), std::move(done));
 }
 
 void Shard::take_over(base::PartitionId partition,

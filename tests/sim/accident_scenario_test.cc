@@ -227,6 +227,115 @@ TEST_F(AccidentTest, ADiskThatIsRestoredAgainAndAgainStaysOneNode) {
     finish();
 }
 
+// The first partition that notices begins a new epoch for all of its shard.
+TEST_F(AccidentTest, EachPartitionOfADiskThatWasSetBackIsRefilled) {
+    constexpr size_t keys = 40;
+    RunOptions options = plain(3, 3);
+    options.workload.keys = keys;
+    options.node.partition_count = 16;
+    options.node.hint_bytes_max = 1;
+    options.audit_interval = 1'000'000;
+    settle(options);
+    const auto old = copy_of_disk(3);
+    isolate(2);
+    for (size_t i = 0; i < keys; ++i) {
+        use_key(i);
+        ASSERT_TRUE(put(1, "acknowledged" + std::to_string(i)).status.ok());
+    }
+    run_for(seconds(20));
+    crash(3, env::CrashMode::lost, seconds(1));
+    machine(3).files().swap_for(*old);
+    heal();
+    cut(1, 2);
+    wait_until([this] { return machine(3).is_up(); });
+    // What is refilled from one that is cut off from another is refilled from both.
+    for (int round = 0; round < 5; ++round) {
+        for (size_t i = 0; i < keys && simulation_->verdict().ok(); ++i) {
+            use_key(i);
+            const ReadOutcome outcome = read(2, 2);
+            if (outcome.status.ok()) {
+                EXPECT_THAT(outcome.values, ElementsAre("acknowledged" + std::to_string(i)));
+            }
+        }
+        run_for(seconds(1));
+    }
+    finish();
+}
+
+// What all owners had seen is in no index any more: a comparison alone does not bring it back, and
+// would make this node say that it had seen it.
+TEST_F(AccidentTest, WhatADiskThatWasSetBackLacksIsNotTakenForSupersededWhileItIsRefilled) {
+    constexpr size_t keys = 100;
+    RunOptions options = plain(3, 3);
+    options.workload.keys = keys;
+    options.node.entropy_interval = seconds(1);
+    options.node.entropy_bytes_per_second = 50'000;
+    options.audit_interval = 1'000'000;
+    settle(options);
+    const auto old = copy_of_disk(3);
+    const std::string value(20'000, 'v');
+    for (size_t i = 0; i < keys; ++i) {
+        use_key(i);
+        ASSERT_TRUE(put(1, value + std::to_string(i), {.w = 3}).status.ok());
+    }
+    run_for(seconds(60));
+    restart_from(3, *old);
+    run_for(seconds(10));
+    ASSERT_TRUE(machine(3).node().is_refilling(base::PartitionId(0)));
+    // The records that come meanwhile are merged with what is there.
+    for (size_t i = 0; i < keys; ++i) {
+        use_key(i);
+        const PutAs as{.replaces = with_context};
+        ASSERT_TRUE(put(1, "beside", as).status.ok());
+    }
+    run_for(minutes(2));
+    for (size_t i = 0; i < keys && simulation_->verdict().ok(); ++i) {
+        use_key(i);
+        EXPECT_THAT(first_read(2, 2), UnorderedElementsAre(value + std::to_string(i), "beside"));
+    }
+    finish();
+}
+
+// In the new epoch nobody remembers any more what the disk had.
+TEST_F(AccidentTest, ADiskThatWasSetBackIsRefilledThoughItsNodeStartsAgainMeanwhile) {
+    constexpr size_t keys = 100;
+    RunOptions options = plain(3, 3);
+    options.workload.keys = keys;
+    options.node.hint_bytes_max = 1;
+    options.node.entropy_bytes_per_second = 50'000;
+    options.audit_interval = 1'000'000;
+    settle(options);
+    const auto old = copy_of_disk(3);
+    isolate(2);
+    const std::string value(20'000, 'v');
+    for (size_t i = 0; i < keys; ++i) {
+        use_key(i);
+        ASSERT_TRUE(put(1, value + std::to_string(i)).status.ok());
+    }
+    run_for(seconds(30));
+    crash(3, env::CrashMode::lost, seconds(1));
+    machine(3).files().swap_for(*old);
+    heal();
+    wait_until([this] { return machine(3).is_up(); });
+    // Both have been told of the new epoch by then, and have given little.
+    run_for(seconds(8));
+    ASSERT_TRUE(machine(3).node().is_refilling(base::PartitionId(0)));
+    crash(3, env::CrashMode::lost, seconds(1));
+    cut(1, 2);
+    wait_until([this] { return machine(3).is_up(); });
+    for (int round = 0; round < 5; ++round) {
+        for (size_t i = 0; i < keys && simulation_->verdict().ok(); ++i) {
+            use_key(i);
+            const ReadOutcome outcome = read(2, 2);
+            if (outcome.status.ok()) {
+                EXPECT_THAT(outcome.values, ElementsAre(value + std::to_string(i)));
+            }
+        }
+        run_for(seconds(1));
+    }
+    finish();
+}
+
 // Its start counter is set back, too: others know a later life of it.
 TEST_F(AccidentTest, ADiskThatIsSetBackByManyStartsServesAgain) {
     settle(3);

@@ -15,6 +15,7 @@ using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
 constexpr base::PartitionId here(7);
+constexpr base::PartitionId there(8);
 constexpr GroupId of_three{.partition = here, .replicas = 3};
 constexpr GroupId of_two{.partition = here, .replicas = 2};
 constexpr base::NodeId b(2);
@@ -36,16 +37,27 @@ class SetBackGuardTest : public testing::Test, private SetBackGuard::Host {
     std::map<GroupId, std::vector<base::NodeId>> holders_{{of_three, {b, c}}};
     std::vector<base::NodeId> givers_;
     std::vector<uint64_t> epochs_;
+    std::set<base::PartitionId> marked_;
     std::vector<base::PartitionId> unmarked_;
+    std::set<base::PartitionId> changed_;
 
   private:
     std::map<GroupId, std::vector<base::NodeId>> other_holders(
         base::PartitionId partition) const override {
-        return partition == here ? holders_ : std::map<GroupId, std::vector<base::NodeId>>();
+        if (partition == here) return holders_;
+        if (partition == there) return {{GroupId{.partition = there, .replicas = 3}, {b, c}}};
+        return {};
+    }
+    bool has_groups(base::PartitionId partition) const override {
+        return !other_holders(partition).empty();
     }
     void ask_remembered(GroupId, base::NodeId holder) override { asked_.push_back(holder); }
-    void begin_epoch_after(uint64_t told, Done done) override {
+    void comparisons_changed(base::PartitionId partition) override { changed_.insert(partition); }
+    void begin_epoch_after(uint64_t told,
+                           const std::set<base::PartitionId>& set_back,
+                           Done done) override {
         epochs_.push_back(told);
+        marked_ = set_back;
         step_ = std::move(done);
     }
     void take_over(base::PartitionId, base::NodeId from, Done done) override {
@@ -66,13 +78,13 @@ class SetBackGuardTest : public testing::Test, private SetBackGuard::Host {
 };
 
 TEST_F(SetBackGuardTest, WhatWasNotHeldAtTheStartCounts) {
-    guard_.watch({});
+    guard_.watch({}, {});
     EXPECT_TRUE(guard_.counts(here));
 }
 
 TEST_F(SetBackGuardTest, APartitionCountsOnceEnoughHoldersHaveConfirmedEachGroup) {
     holders_[of_two] = {b};
-    guard_.watch({here});
+    guard_.watch({here}, {});
     EXPECT_FALSE(guard_.counts(here));
     EXPECT_EQ(guard_.waiting_count(), 1u);
     EXPECT_THAT(take_asked(), UnorderedElementsAre(b, b, c));
@@ -87,7 +99,7 @@ TEST_F(SetBackGuardTest, APartitionCountsOnceEnoughHoldersHaveConfirmedEachGroup
 
 TEST_F(SetBackGuardTest, WhatNoHolderOfTheGroupSaysIsNothing) {
     constexpr base::NodeId stranger(9);
-    guard_.watch({here});
+    guard_.watch({here}, {});
     guard_.told(of_three, stranger, 7, false);
     guard_.told(of_two, b, 7, false);
     EXPECT_THAT(epochs_, IsEmpty());
@@ -98,12 +110,12 @@ TEST_F(SetBackGuardTest, WhatNoHolderOfTheGroupSaysIsNothing) {
 
 TEST_F(SetBackGuardTest, TheOnlyHolderAsksNobody) {
     holders_[of_three] = {};
-    guard_.watch({here});
+    guard_.watch({here}, {});
     EXPECT_TRUE(guard_.counts(here));
 }
 
 TEST_F(SetBackGuardTest, WhoIsSilentIsAskedAgainAndNotWaitedForForEver) {
-    guard_.watch({here});
+    guard_.watch({here}, {});
     guard_.told(of_three, b, 0, true);
     take_asked();
     loop_.run_for(SetBackGuard::interval + milliseconds(1));
@@ -122,7 +134,7 @@ TEST_F(SetBackGuardTest, WhoIsSilentIsAskedAgainAndNotWaitedForForEver) {
 }
 
 TEST_F(SetBackGuardTest, WhatWasSetBackIsRefilledFromEnoughHoldersBeforeItCounts) {
-    guard_.watch({here});
+    guard_.watch({here}, {});
     guard_.told(of_three, b, 4, false);
     EXPECT_THAT(epochs_, ElementsAre(4u));
     EXPECT_THAT(givers_, IsEmpty()) << "before the epoch is durable";
@@ -135,12 +147,90 @@ TEST_F(SetBackGuardTest, WhatWasSetBackIsRefilledFromEnoughHoldersBeforeItCounts
     EXPECT_EQ(guard_.refilling_count(), 1u);
     EXPECT_EQ(guard_.waiting_count(), 1u);
     end_step();
+    EXPECT_FALSE(guard_.counts(here)) << "before its mark is gone";
+    EXPECT_THAT(unmarked_, ElementsAre(here));
+    end_step();
     EXPECT_TRUE(guard_.counts(here));
     EXPECT_EQ(guard_.refilling_count(), 0u);
 }
 
+TEST_F(SetBackGuardTest, ADiskIsSetBackWithAllPartitionsThatAreNotConfirmedYet) {
+    guard_.watch({here, there}, {});
+    guard_.told(of_three, b, 4, false);
+    EXPECT_THAT(epochs_, ElementsAre(4u));
+    EXPECT_THAT(marked_, ElementsAre(here, there));
+    EXPECT_EQ(guard_.refilling_count(), 2u);
+    // What it hears of the epoch that has ended changes nothing any more.
+    guard_.told({.partition = there, .replicas = 3}, b, 4, true);
+    guard_.told({.partition = there, .replicas = 3}, c, 4, true);
+    loop_.run_for(SetBackGuard::patience);
+    EXPECT_FALSE(guard_.counts(there));
+}
+
+TEST_F(SetBackGuardTest, OfASeatThatNoNamespaceUsesNothingIsRefilled) {
+    constexpr base::PartitionId unused(9);
+    guard_.watch({here, unused}, {});
+    guard_.told(of_three, b, 4, false);
+    EXPECT_THAT(marked_, ElementsAre(here, unused));
+    for (int i = 0; i < 4; ++i)
+        end_step();
+    EXPECT_THAT(unmarked_, ElementsAre(here));
+    EXPECT_FALSE(guard_.counts(unused)) << "it may be told of a namespace";
+    loop_.run_for(SetBackGuard::patience + SetBackGuard::interval);
+    EXPECT_THAT(unmarked_, ElementsAre(here, unused));
+    end_step();
+    EXPECT_TRUE(guard_.counts(unused));
+}
+
+TEST_F(SetBackGuardTest, ARefillGoesOnAfterAnotherStart) {
+    guard_.watch({here, there}, {here});
+    EXPECT_EQ(guard_.refilling_count(), 1u);
+    EXPECT_THAT(epochs_, IsEmpty()) << "that began with its mark";
+    EXPECT_THAT(givers_, ElementsAre(b));
+    guard_.told(of_three, b, 5, true);
+    guard_.told(of_three, c, 5, true);
+    EXPECT_FALSE(guard_.counts(here)) << "in the new epoch nobody remembers what it lacks";
+}
+
+TEST_F(SetBackGuardTest, NobodyIsComparedWithBeforeItHasSaidThatNothingIsMissing) {
+    holders_[of_three] = {b, c};
+    guard_.watch({here}, {});
+    EXPECT_TRUE(changed_.contains(here));
+    EXPECT_FALSE(guard_.may_compare(of_three, b));
+    guard_.told(of_three, b, 0, true);
+    EXPECT_TRUE(guard_.may_compare(of_three, b));
+    loop_.run_for(SetBackGuard::patience + seconds(1));
+    EXPECT_TRUE(guard_.counts(here));
+    EXPECT_FALSE(guard_.may_compare(of_three, c)) << "it is silent";
+    guard_.told(of_three, c, 0, false);
+    EXPECT_FALSE(guard_.may_compare(of_three, b)) << "refilled";
+    changed_.clear();
+    end_step();
+    end_step();
+    end_step();
+    end_step();
+    EXPECT_TRUE(changed_.contains(here));
+    EXPECT_TRUE(guard_.may_compare(of_three, c));
+}
+
+// Five owners: three of four are enough to count, but the fourth may remember more.
+TEST_F(SetBackGuardTest, WhoIsNotNeededIsAskedToo) {
+    constexpr base::NodeId d(4);
+    constexpr base::NodeId e(5);
+    constexpr GroupId of_five{.partition = here, .replicas = 5};
+    holders_ = {{of_five, {b, c, d, e}}};
+    guard_.watch({here}, {});
+    for (const base::NodeId holder : {b, c, d})
+        guard_.told(of_five, holder, 0, true);
+    EXPECT_TRUE(guard_.counts(here));
+    EXPECT_FALSE(guard_.may_compare(of_five, e));
+    guard_.told(of_five, e, 3, false);
+    EXPECT_FALSE(guard_.counts(here));
+    EXPECT_THAT(epochs_, ElementsAre(3u));
+}
+
 TEST_F(SetBackGuardTest, WhoCannotGiveIsAskedAgainAfterTheOthers) {
-    guard_.watch({here});
+    guard_.watch({here}, {});
     guard_.told(of_three, c, 0, false);
     end_step();
     end_step(absl::UnavailableError("away"));
@@ -149,11 +239,12 @@ TEST_F(SetBackGuardTest, WhoCannotGiveIsAskedAgainAfterTheOthers) {
     loop_.run_for(2 * SetBackGuard::interval);
     EXPECT_THAT(givers_, ElementsAre(b, c, b));
     end_step();
+    end_step();
     EXPECT_TRUE(guard_.counts(here));
 }
 
 TEST_F(SetBackGuardTest, AnEpochThatCannotBeStoredIsBegunAgain) {
-    guard_.watch({here});
+    guard_.watch({here}, {});
     guard_.told(of_three, b, 4, false);
     end_step(absl::ResourceExhaustedError("disk full"));
     EXPECT_THAT(givers_, IsEmpty());
@@ -164,7 +255,7 @@ TEST_F(SetBackGuardTest, AnEpochThatCannotBeStoredIsBegunAgain) {
 }
 
 TEST_F(SetBackGuardTest, ItIsNoticedAfterPatienceToo) {
-    guard_.watch({here});
+    guard_.watch({here}, {});
     loop_.run_for(SetBackGuard::patience + seconds(1));
     EXPECT_TRUE(guard_.counts(here));
     guard_.told(of_three, b, 0, false);
@@ -201,7 +292,7 @@ TEST_F(SetBackGuardTest, WhatWasEmptiedIsRefilledAndUnmarkedBeforeItCounts) {
 }
 
 TEST_F(SetBackGuardTest, WhatIsEmptiedWhileItIsRefilledTakesEverythingAnew) {
-    guard_.watch({here});
+    guard_.watch({here}, {});
     guard_.told(of_three, b, 4, false);
     end_step();
     EXPECT_THAT(givers_, ElementsAre(b));
