@@ -262,6 +262,8 @@ std::vector<Machine*> Cluster::members() const {
 std::vector<const node::Frontier*> Cluster::owned_frontiers(node::GroupId group) const {
     std::vector<const node::Frontier*> frontiers;
     for (Machine* const machine : members()) {
+        // It has not what it had seen, and may not have noticed yet.
+        if (machine->is_set_back()) continue;
         if (const node::Frontier* frontier = machine->node().owned_frontier(group)) {
             frontiers.push_back(frontier);
         }

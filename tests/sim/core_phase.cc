@@ -75,7 +75,7 @@ bool CorePhase::wait_for_placement() {
         run_for(seconds(2));
         // A disk that is not whole is set right by others, maybe by all of them.
         const bool is_sound = std::ranges::none_of(cluster.machines(), [](const auto& machine) {
-            return machine->is_up() && (machine->node().is_healing() ||
+            return machine->is_up() && (machine->node().is_healing() || machine->is_set_back() ||
                                         (machine->is_damaged() && !machine->is_healed()));
         });
         if (is_sound && cluster.is_complete() && convergence_.check_rings().empty()) return true;

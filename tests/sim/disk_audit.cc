@@ -104,10 +104,10 @@ void DiskAudit::failed(const Machine& machine, const absl::Status& status) {
 }
 
 void DiskAudit::check_durable(const Promise& promise, Machine* first) {
-    // A disk that rots may lose a hint, and nobody brings that one back.
+    // A disk that rots or is set back may lose a hint, and nobody brings that one back.
     if (promise.receipt.seats_hinted > 0 &&
         std::ranges::any_of(world_.cluster.machines(),
-                            [](const auto& machine) { return machine->has_rotted(); })) {
+                            [](const auto& machine) { return machine->has_lost_data(); })) {
         return;
     }
     const node::GroupId group = group_of(promise.key);
@@ -145,7 +145,8 @@ void DiskAudit::check_durable(const Promise& promise, Machine* first) {
         }
         // What a disk has lost it has again when it counts again.
         const bool is_refilling =
-            *is_marked || (machine->is_up() && machine->node().is_refilling(group.partition));
+            *is_marked || machine->is_set_back() ||
+            (machine->is_up() && machine->node().is_refilling(group.partition));
         if (is_refilling || has_write(*record, promise.dot, request) ||
             (frontier->contains(promise.dot) && may_be_forgotten(promise))) {
             copies->merge(*seats);
@@ -217,7 +218,7 @@ void DiskAudit::check_frontier(
     status.Update(is_marked.status());
     if (!status.ok()) return failed(machine, status);
     // Who fills a seat, is refilled, or has given the seat away, answers for nothing.
-    if (seats->empty() || *is_marked) return;
+    if (seats->empty() || *is_marked || machine.is_set_back()) return;
     const auto is_ahead = [&](const node::Dot& dot, std::string_view why) {
         world_.verdict.report(
             "I9",

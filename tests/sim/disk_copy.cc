@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/status_macros.h"
+#include "node/replica/owner_memory.h"
 #include "node/replica/wire.h"
 #include "node/server/shard_healing.h"
 #include "storage/open.h"
@@ -19,22 +20,29 @@ class DiskCopy::NoWorkers final : public env::Workers {
     void submit_after(base::Duration, env::Task) override {}
 };
 
-DiskCopy::DiskCopy(Machine& machine)
-    : files_(machine.files().clone_after_crash()), workers_(std::make_unique<NoWorkers>()) {
+DiskCopy::DiskCopy(std::unique_ptr<env::SimFileSystem> files)
+    : files_(std::move(files)), workers_(std::make_unique<NoWorkers>()) {
     // Recovery needs room, which a full disk would give it later.
     files_->set_capacity(uint64_t{1} << 40);
 }
 DiskCopy::~DiskCopy() = default;
 
 absl::StatusOr<std::unique_ptr<DiskCopy>> DiskCopy::open(Machine& machine, uint32_t shard) {
-    std::unique_ptr<DiskCopy> copy(new DiskCopy(machine));
+    std::unique_ptr<DiskCopy> copy(new DiskCopy(machine.files().clone_after_crash()));
     machine.repair(*copy->files_);
     STARLING_RETURN_IF_ERROR(copy->open_engine(shard));
     return copy;
 }
 
+absl::StatusOr<std::unique_ptr<DiskCopy>> DiskCopy::open(const env::SimFileSystem& disk,
+                                                         uint32_t shard) {
+    std::unique_ptr<DiskCopy> copy(new DiskCopy(disk.clone()));
+    STARLING_RETURN_IF_ERROR(copy->open_engine(shard));
+    return copy;
+}
+
 absl::Status DiskCopy::check_readable(Machine& machine, uint32_t shard) {
-    DiskCopy copy(machine);
+    DiskCopy copy(machine.files().clone_after_crash());
     STARLING_RETURN_IF_ERROR(copy.open_engine(shard));
     STARLING_ASSIGN_OR_RETURN(const std::vector<storage::KeyRange> lost,
                               copy.engine_->find_damage());
@@ -114,6 +122,65 @@ absl::StatusOr<node::SeatSet> DiskCopy::seats(node::GroupId group,
             found.add(base::SeatIndex(seat));
         }
     }
+    return found;
+}
+
+absl::Status DiskCopy::for_each_key(
+    const std::string& lower,
+    const std::string& upper,
+    const std::function<absl::Status(std::string_view key, std::string_view value)>& use) {
+    const auto iterator =
+        engine_->new_iterator({.lower = lower, .upper = upper, .snapshot = nullptr});
+    for (iterator->seek_to_first(); iterator->valid(); iterator->next())
+        STARLING_RETURN_IF_ERROR(use(iterator->key(), iterator->value()));
+    return iterator->status();
+}
+
+absl::StatusOr<std::map<node::GroupId, node::Frontier>> DiskCopy::frontiers() {
+    std::map<node::GroupId, node::Frontier> found;
+    STARLING_RETURN_IF_ERROR(for_each_key(
+        node::storage_keys::frontiers_begin(),
+        node::storage_keys::frontiers_end(),
+        [&](std::string_view key, std::string_view value) -> absl::Status {
+            const auto group = node::storage_keys::parse_frontier(key);
+            if (!group.has_value())
+                return absl::DataLossError("the key of a frontier does not decode");
+            STARLING_ASSIGN_OR_RETURN(found[*group], node::wire::decode_frontier(value));
+            return absl::OkStatus();
+        }));
+    return found;
+}
+
+absl::StatusOr<std::map<node::GroupId, node::Frontier>> DiskCopy::told_by(base::NodeId owner) {
+    std::map<node::GroupId, node::Frontier> found;
+    STARLING_RETURN_IF_ERROR(
+        for_each_key(node::storage_keys::owners_begin(),
+                     node::storage_keys::owners_end(),
+                     [&](std::string_view key, std::string_view value) -> absl::Status {
+                         const auto group = node::storage_keys::parse_owners(key);
+                         if (!group.has_value())
+                             return absl::DataLossError("the key of a memory does not decode");
+                         STARLING_ASSIGN_OR_RETURN(node::OwnerMemory::Owners owners,
+                                                   node::OwnerMemory::decode(value));
+                         if (const auto told = owners.find(owner); told != owners.end())
+                             found[*group] = std::move(told->second.frontier);
+                         return absl::OkStatus();
+                     }));
+    return found;
+}
+
+absl::StatusOr<std::map<base::PartitionId, std::string>> DiskCopy::all_seats() {
+    std::map<base::PartitionId, std::string> found;
+    STARLING_RETURN_IF_ERROR(
+        for_each_key(node::storage_keys::seats_begin(),
+                     node::storage_keys::seats_end(),
+                     [&](std::string_view key, std::string_view value) -> absl::Status {
+                         const auto partition = node::storage_keys::parse_seats(key);
+                         if (!partition.has_value())
+                             return absl::DataLossError("the key of seats does not decode");
+                         found[*partition] = std::string(value);
+                         return absl::OkStatus();
+                     }));
     return found;
 }
 

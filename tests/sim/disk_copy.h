@@ -5,6 +5,7 @@
 // not notice: neither its files nor its counters nor any random stream are touched.
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,6 +26,9 @@ class DiskCopy {
     // Without what has rotted on the disk. not_found: there is no such shard on it. Else as
     // storage::open_engine().
     static absl::StatusOr<std::unique_ptr<DiskCopy>> open(Machine& machine, uint32_t shard);
+    // Of a disk that was copied already.
+    static absl::StatusOr<std::unique_ptr<DiskCopy>> open(const env::SimFileSystem& disk,
+                                                          uint32_t shard);
     // data_loss: something on the disk cannot be read, as it is.
     static absl::Status check_readable(Machine& machine, uint32_t shard);
 
@@ -41,6 +45,12 @@ class DiskCopy {
     absl::StatusOr<node::SeatSet> seats(node::GroupId group,
                                         base::ClusterId cluster,
                                         uint8_t seat_count);
+    // Of all groups.
+    absl::StatusOr<std::map<node::GroupId, node::Frontier>> frontiers();
+    // Of each group, what the owner is remembered to have told.
+    absl::StatusOr<std::map<node::GroupId, node::Frontier>> told_by(base::NodeId owner);
+    // Of all partitions, as they are stored.
+    absl::StatusOr<std::map<base::PartitionId, std::string>> all_seats();
     // It was given up there, and is being refilled.
     absl::StatusOr<bool> is_marked(base::PartitionId partition);
     // The seats that whole copies of this write are kept for, as hints.
@@ -51,7 +61,11 @@ class DiskCopy {
   private:
     class NoWorkers;
 
-    explicit DiskCopy(Machine& machine);
+    absl::Status for_each_key(
+        const std::string& lower,
+        const std::string& upper,
+        const std::function<absl::Status(std::string_view key, std::string_view value)>& use);
+    explicit DiskCopy(std::unique_ptr<env::SimFileSystem> files);
     absl::Status open_engine(uint32_t shard);
 
   public:

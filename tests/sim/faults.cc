@@ -1,6 +1,7 @@
 #include "tests/sim/faults.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -48,6 +49,7 @@ FaultSchedule::FaultSchedule(FaultWorld world)
     : world_(world), random_(world.random.fork("faults")), links_(world.network) {
     add_network_faults(world_, links_, faults_);
     add_machine_faults(world_, faults_);
+    add_set_back_fault(world_, faults_);
 }
 
 FaultSchedule::~FaultSchedule() {
@@ -88,15 +90,30 @@ void FaultSchedule::schedule_next() {
          }});
 }
 
+std::optional<size_t> FaultSchedule::wants_calm() const {
+    const auto found = std::ranges::find_if(
+        faults_, [](const auto& fault) { return fault->calm_wanted() > base::Duration::zero(); });
+    if (found == faults_.end()) return std::nullopt;
+    return static_cast<size_t>(found - faults_.begin());
+}
+
 void FaultSchedule::begin_one() {
-    if (active_.size() >= world_.options.faults.episodes_at_once) return;
-    const size_t index = random_.below(faults_.size());
+    if (is_calm_ || active_.size() >= world_.options.faults.episodes_at_once) return;
+    const std::optional<size_t> calm = wants_calm();
+    if (calm && !active_.empty()) return;
+    const size_t index = calm ? *calm : random_.below(faults_.size());
     if (std::ranges::find(active_, index) != active_.end()) return;
     const base::Duration mean = world_.options.faults.length_mean;
     const base::Duration length =
-        std::clamp<base::Duration>(random_.exponential(mean), milliseconds(50), 10 * mean);
+        calm ? faults_[index]->calm_wanted()
+             : std::clamp<base::Duration>(random_.exponential(mean), milliseconds(50), 10 * mean);
     const std::string what = faults_[index]->begin(random_, length);
     if (what.empty()) return;
+    is_calm_ = calm.has_value();
+    if (is_calm_) {
+        weather_waits_ = weather_on_;
+        set_weather(false);
+    }
     ++hits_[std::string(faults_[index]->name())];
     world_.trace.add(
         "fault {} begins: {}, for {:.3f} s", faults_[index]->name(), what, in_seconds(length));
@@ -112,6 +129,8 @@ void FaultSchedule::end_one(size_t index) {
     world_.trace.add("fault {} ends", faults_[index]->name());
     std::erase(active_, index);
     faults_[index]->end();
+    is_calm_ = false;
+    set_weather(weather_on_ || std::exchange(weather_waits_, false));
 }
 
 void FaultSchedule::set_weather(bool on) {
@@ -128,7 +147,11 @@ void FaultSchedule::schedule_weather() {
     world_.scheduler.schedule_after(
         random_.exponential(mean),
         {.owner = env::no_owner, .context = this, .label = &fault_label, .task = [this] {
-             set_weather(!weather_on_);
+             if (is_calm_) {
+                 weather_waits_ = !weather_waits_;
+             } else {
+                 set_weather(!weather_on_);
+             }
              schedule_weather();
          }});
 }

@@ -7,6 +7,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -48,6 +49,9 @@ class Fault {
     virtual std::string_view name() const = 0;
     // What it does to whom; empty when there was nobody to hit. `length`: until end().
     virtual std::string begin(env::SimRandom& random, base::Duration length) = 0;
+    // Not zero: it is to be the next to begin, when nothing else is at work, and for so long
+    // nothing else begins.
+    virtual base::Duration calm_wanted() const { return base::Duration::zero(); }
     virtual void end() {}
 };
 
@@ -56,6 +60,8 @@ using FaultList = std::vector<std::unique_ptr<Fault>>;
 // In a fixed order, those that the options enable: network_faults.cc, machine_faults.cc.
 void add_network_faults(const FaultWorld& world, Links& links, FaultList& faults);
 void add_machine_faults(const FaultWorld& world, FaultList& faults);
+// set_back_fault.cc: after all others.
+void add_set_back_fault(const FaultWorld& world, FaultList& faults);
 
 class FaultSchedule {
   public:
@@ -75,6 +81,8 @@ class FaultSchedule {
   private:
     void schedule_next();
     void begin_one();
+    // Of the fault that wants nothing else to be at work; none: there is no such fault.
+    std::optional<size_t> wants_calm() const;
     void end_one(size_t index);
     void set_weather(bool on);
     void schedule_weather();
@@ -86,6 +94,10 @@ class FaultSchedule {
     // Indexes into faults_: a fault is at work once at a time.
     std::vector<size_t> active_;
     bool running_ = false;
+    // The fault that is at work wants no other.
+    bool is_calm_ = false;
+    // The weather is good for that only.
+    bool weather_waits_ = false;
     bool weather_on_ = false;
     std::map<std::string, uint64_t> hits_;
 };

@@ -127,6 +127,14 @@ void Machine::rot(FileDamage damage) {
     has_rotted_ = has_rotted_ || is_damaged();
 }
 
+void Machine::set_back(const env::SimFileSystem& copy) {
+    files_.swap_for(copy);
+    // What has rotted since was sound in the copy, and what was healed by then is not in it.
+    damage_.reset();
+    is_set_back_ = true;
+    was_set_back_ = true;
+}
+
 bool Machine::is_healed() const {
     // Asked of a copy: looking counts as no operation and meets no fault.
     return damage_ && absl::IsNotFound(files_.clone()->file_size(damage_->path).status());

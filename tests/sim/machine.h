@@ -79,6 +79,13 @@ class Machine {
     // The file that has rotted is gone.
     bool is_healed() const;
     bool has_rotted() const { return has_rotted_; }
+    // Its disk is what it was when the copy was made. REQUIRES: down.
+    void set_back(const env::SimFileSystem& copy);
+    // Until its node has again what it had told others.
+    bool is_set_back() const { return is_set_back_; }
+    void caught_up() { is_set_back_ = false; }
+    // Its disk was not always what it should be; hints may be gone.
+    bool has_lost_data() const { return has_rotted_ || was_set_back_; }
     // In a copy of the disk. The file may be gone.
     void repair(env::SimFileSystem& copy) const;
 
@@ -130,6 +137,8 @@ class Machine {
     env::SimFileSystem files_;
     std::optional<FileDamage> damage_;
     bool has_rotted_ = false;
+    bool is_set_back_ = false;
+    bool was_set_back_ = false;
     // 0: never.
     uint64_t io_until_death_ = 0;
     env::CrashMode death_mode_ = env::CrashMode::lost;

@@ -289,8 +289,8 @@ class RottenTable final : public MachineFault {
     std::string_view name() const override { return "rotten table"; }
     std::string begin(env::SimRandom& random, base::Duration) override {
         for (const auto& machine : world_.cluster.machines()) {
-            if (!machine->is_up() || (machine->is_damaged() && !machine->is_healed()) ||
-                machine->node().is_healing()) {
+            if (!machine->is_up() || machine->is_set_back() ||
+                (machine->is_damaged() && !machine->is_healed()) || machine->node().is_healing()) {
                 return "";
             }
         }

@@ -276,6 +276,7 @@ std::string describe_episodes(const FaultOptions& faults) {
                                    Named{faults.damaged_logs, "damaged logs"},
                                    Named{faults.damaged_tables, "damaged tables"},
                                    Named{faults.rotten_tables, "rotten tables"},
+                                   Named{faults.set_back_disks, "set-back disks"},
                                    Named{faults.stops, "stops"},
                                    Named{faults.wrong_configurations, "wrong configurations"},
                                    Named{faults.absences, "absences"}}) {
@@ -303,10 +304,15 @@ RunOptions draw_options(const Asked& asked) {
     draw_imports(options);
     // A write that one replica alone acknowledged may rot with its disk, and so may all of a group
     // that has but one.
-    options.faults.rotten_tables =
+    const bool may_lose_a_disk =
         options.faults.any() && options.nodes >= 3 && options.node.seat_count >= 3 &&
-        options.workload.own_quorums == 0 && options.workload.second_namespace_replicas != 1 &&
-        Draw(options.seed, "options: rotten tables").chance(50);
+        options.workload.own_quorums == 0 && options.workload.second_namespace_replicas != 1;
+    options.faults.rotten_tables =
+        may_lose_a_disk && Draw(options.seed, "options: rotten tables").chance(50);
+    // A node whose timers are late may not ask in time what others remember.
+    options.faults.set_back_disks = may_lose_a_disk &&
+                                    options.faults.late_timers_per_million == 0 &&
+                                    Draw(options.seed, "options: set-back disks").chance(80);
     options.core_phase = Draw(options.seed, "options: core").chance(50);
     // A request must fit into what a shard may have under way: a quarter of its share.
     if (options.workload.nasty_keys) {

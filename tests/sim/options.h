@@ -43,6 +43,7 @@ struct FaultOptions {
     bool damaged_logs = false;          // 25: in one start, then right again
     bool damaged_tables = false;        // 25: while the node runs, then right again
     bool rotten_tables = false;         // 25: for good
+    bool set_back_disks = false;        // 29: to what they were a while before
     bool stops = false;                 // 19: in order, as for an upgrade
     bool wrong_configurations = false;  // 19: N or Q of another cluster, refused
     bool absences = false;              // 30: longer than all windows
