@@ -98,6 +98,31 @@ TEST(DamageScenarioTest, S11AbsenceDeletesNothing) {
     EXPECT_EQ(loss_then_state(bare({})), "records differ");
 }
 
+// Once all have seen the write it is in no index, and only the value itself tells.
+std::string loss_that_no_index_knows(Rules rules) {
+    Stage stage(rules);
+    stage.spread(A, k, 1);
+    stage.tell_all();
+    for (const size_t owner : {A, B, C}) {
+        stage.strip(owner);
+        stage.sync(owner);
+    }
+    stage.lose_record(B, k);
+    for (const size_t owner : {A, C}) {
+        stage.exchange(owner, B, k);
+        stage.pull(B, owner);
+        stage.sync(B);
+    }
+    return stage.outcome();
+}
+
+TEST(DamageScenarioTest, S12WhoRefusesAValueAsSeenAndLacksItIsDamaged) {
+    EXPECT_EQ(loss_that_no_index_knows({}), as_it_should_be);
+    // It refuses the value for ever.
+    EXPECT_EQ(loss_that_no_index_knows(bare({})), "records differ");
+    EXPECT_EQ(loss_that_no_index_knows({.loss_is_no_deletion = false}), "records differ");
+}
+
 std::string loss_then_message(Rules rules) {
     Stage stage(rules);
     stage.spread(A, k, 1);
