@@ -510,6 +510,51 @@ std::string Convergence::check_silence() {
     return why_not;
 }
 
+std::string Convergence::note_counts() {
+    // A put that was answered long ago may still leave a hint, which is delivered then.
+    return wait_until_clear([this]() -> std::string {
+        noted_.clear();
+        if (std::string why_not = ask_status(cluster_.members(), noted_); !why_not.empty())
+            return why_not;
+        for (const auto& [machine, report] : noted_) {
+            if (report.hints > 0) return fmt::format("{} has hints again", machine->name());
+        }
+        return "";
+    });
+}
+
+std::string Convergence::check_counts() {
+    for (const auto& [machine, report] : noted_) {
+        DiskCopy::Counts found;
+        for (uint32_t shard = 0; shard < options_.shards; ++shard) {
+            const auto disk = DiskCopy::open(*machine, shard);
+            const auto counts = disk.ok() ? (*disk)->counts() : disk.status();
+            if (!counts.ok()) {
+                return fmt::format("the disk of {} cannot be read: {}",
+                                   machine->name(),
+                                   counts.status().ToString());
+            }
+            found.hints += counts->hints;
+            found.tombstones += counts->tombstones;
+            found.tombstones_listed += counts->tombstones_listed;
+        }
+        const auto tombstones = static_cast<uint64_t>(report.metrics.at("starling_tombstones"));
+        if (report.hints != found.hints || tombstones != found.tombstones ||
+            tombstones != found.tombstones_listed) {
+            return fmt::format(
+                "{} said that it had {} hints and {} tombstones; on its disk are {} hints, and {} "
+                "tombstones in records, {} in its list",
+                machine->name(),
+                report.hints,
+                tombstones,
+                found.hints,
+                found.tombstones,
+                found.tombstones_listed);
+        }
+    }
+    return "";
+}
+
 void Convergence::inspect_replicas(
     Oracle& oracle, const std::function<base::NamespaceId(KeyIndex)>& name_space_of) {
     // Live values by group and group key.

@@ -41,6 +41,13 @@ class Convergence {
     // for as long as it takes each to be compared.
     std::string check_silence();
 
+    // What each node says of its hints and tombstones must lie on its disk once it has stopped:
+    // before that, the removal of a hint may wait for whatever syncs next. Waits until all tell,
+    // and have no hints; why not, or empty.
+    std::string note_counts();
+    // REQUIRES: stopped, with an earlier note_counts().
+    std::string check_counts();
+
     // REQUIRES: at rest. Shows each owner's records of the oracle's keys to the oracle.
     void inspect_replicas(Oracle& oracle,
                           const std::function<base::NamespaceId(KeyIndex)>& name_space_of);
@@ -74,6 +81,7 @@ class Convergence {
     Cluster& cluster_;
     const RunOptions& options_;
     base::Duration elapsed_{0};
+    Reports noted_;
     // By partition and seat, as the nodes agree.
     std::vector<node::RingPartition> ring_;
 };

@@ -1,5 +1,6 @@
 #include "tests/sim/disk_copy.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -134,6 +135,35 @@ absl::Status DiskCopy::for_each_key(
     for (iterator->seek_to_first(); iterator->valid(); iterator->next())
         STARLING_RETURN_IF_ERROR(use(iterator->key(), iterator->value()));
     return iterator->status();
+}
+
+absl::StatusOr<DiskCopy::Counts> DiskCopy::counts() {
+    using node::storage_keys::hints_begin;
+    using node::storage_keys::hints_end;
+    using node::storage_keys::records_begin;
+    using node::storage_keys::records_end;
+    using node::storage_keys::tombstones_begin;
+    using node::storage_keys::tombstones_end;
+    Counts counts;
+    const auto count_in = [](uint64_t& count) {
+        return [&count](std::string_view, std::string_view) {
+            ++count;
+            return absl::OkStatus();
+        };
+    };
+    STARLING_RETURN_IF_ERROR(for_each_key(hints_begin(), hints_end(), count_in(counts.hints)));
+    STARLING_RETURN_IF_ERROR(
+        for_each_key(tombstones_begin(), tombstones_end(), count_in(counts.tombstones_listed)));
+    STARLING_RETURN_IF_ERROR(for_each_key(
+        records_begin(),
+        records_end(),
+        [&](std::string_view, std::string_view value) -> absl::Status {
+            STARLING_ASSIGN_OR_RETURN(const node::Record record, node::decode_record(value));
+            counts.tombstones += static_cast<uint64_t>(std::ranges::count_if(
+                record.siblings, [](const node::Sibling& each) { return each.is_tombstone; }));
+            return absl::OkStatus();
+        }));
+    return counts;
 }
 
 absl::StatusOr<std::map<node::GroupId, node::Frontier>> DiskCopy::frontiers() {

@@ -45,7 +45,14 @@ class DiskCopy {
     absl::StatusOr<node::SeatSet> seats(node::GroupId group,
                                         base::ClusterId cluster,
                                         uint8_t seat_count);
+    struct Counts {
+        uint64_t hints = 0;
+        // In records, and in the list of those that may be collected.
+        uint64_t tombstones = 0;
+        uint64_t tombstones_listed = 0;
+    };
     // Of all groups.
+    absl::StatusOr<Counts> counts();
     absl::StatusOr<std::map<node::GroupId, node::Frontier>> frontiers();
     // Of each group, what the owner is remembered to have told.
     absl::StatusOr<std::map<node::GroupId, node::Frontier>> told_by(base::NodeId owner);

@@ -300,6 +300,9 @@ void Simulation::come_to_rest() {
 void Simulation::stop_all() {
     constexpr base::Duration for_good = hours(24 * 365);
     const uint64_t failed_before = cluster_->counts().stops_failed;
+    Convergence convergence(scheduler_, *cluster_, options_);
+    if (const std::string why_not = convergence.note_counts(); !why_not.empty())
+        return verdict_.report("I12", why_not);
     for (Machine* machine : cluster_->members())
         cluster_->stop(*machine, for_good);
     const SimTime patience = scheduler_.now() + options_.node.drain_max + minutes(1);
@@ -309,6 +312,9 @@ void Simulation::stop_all() {
         verdict_.report("I27", fmt::format("{} nodes do not stop", cluster_->up_count()));
     if (cluster_->counts().stops_failed > failed_before && verdict_.ok())
         verdict_.report("I27", "a node has stopped with an error");
+    if (!verdict_.ok()) return;
+    if (const std::string why_not = convergence.check_counts(); !why_not.empty())
+        verdict_.report("I12", why_not);
 }
 
 void Simulation::read_all_back() {
