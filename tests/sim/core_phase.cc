@@ -25,6 +25,18 @@ constexpr size_t keys_used = 12;
 constexpr base::Duration placement_max = minutes(1);
 // Of all that is asked of the core together: what a client's link loses is asked again.
 constexpr base::Duration work_max = minutes(1);
+// An operation that a node fails is asked for again so long: within 10 s all know of a dead node
+// (NodeOptions::gossip_probe_interval).
+constexpr base::Duration failing_max = seconds(10);
+// What a node whose clock was set back far does of every request, for up to 40 s (docs/errors.md).
+constexpr base::Duration too_old_max = seconds(40);
+
+bool may_fail_for(const absl::Status& failed, base::Duration since) {
+    const std::string reason = base::reason_of(failed);
+    // No node has said so: a client's link loses what it likes.
+    if (reason.empty()) return true;
+    return since <= (reason == base::reason::request_too_old ? too_old_max : failing_max);
+}
 
 }  // namespace
 
@@ -156,7 +168,7 @@ void CorePhase::work() {
             continue;
         }
         ++unused_;
-        use(key);
+        use(key, world_.faults.scheduler.now());
     }
     const env::SimScheduler& scheduler = world_.faults.scheduler;
     const SimTime patience = scheduler.now() + work_max;
@@ -170,22 +182,22 @@ void CorePhase::work() {
     world_.operations.close();
 }
 
-void CorePhase::use(KeyIndex key) {
+void CorePhase::use(KeyIndex key, SimTime since) {
     world_.operations.read(
-        {.key = key, .tries_max = 1, .through = pick()}, [this, key](ReadOutcome read) {
-            if (!read.status.ok()) return use_again(key);
+        {.key = key, .tries_max = 1, .through = pick()}, [this, key, since](ReadOutcome read) {
+            if (!read.status.ok()) return use_again(key, since, read.status);
             PutPlan put{.key = key,
                         .value = fmt::format("of the core {}", ++serial_),
                         .replaces = Replaces::seen,
                         .context = std::move(read.context),
                         .tries_max = 1,
                         .through = pick()};
-            world_.operations.put(std::move(put), [this, key](const PutOutcome& outcome) {
+            world_.operations.put(std::move(put), [this, key, since](const PutOutcome& outcome) {
                 // Its record can forget no request while one of its owners is away.
                 const bool is_full =
                     base::reason_of(outcome.status) == base::reason::written_too_often &&
                     has_owner_away(key);
-                if (!outcome.status.ok() && !is_full) return use_again(key);
+                if (!outcome.status.ok() && !is_full) return use_again(key, since, outcome.status);
                 if (is_full) STARLING_MARK(core_key_written_too_often);
                 --unused_;
             });
@@ -200,11 +212,21 @@ bool CorePhase::has_owner_away(KeyIndex key) const {
     });
 }
 
-void CorePhase::use_again(KeyIndex key) {
+void CorePhase::use_again(KeyIndex key, SimTime since, const absl::Status& failed) {
+    const base::Duration lasted = world_.faults.scheduler.now() - since;
+    if (!may_fail_for(failed, lasted)) {
+        world_.verdict.report("core",
+                              fmt::format("{}, without {}, fail for {:.1f} s already: {}",
+                                          names(core_),
+                                          names(away_),
+                                          static_cast<double>(lasted.count()) * 1e-9,
+                                          failed.ToString()));
+        return;
+    }
     world_.faults.scheduler.schedule_after(
         milliseconds(200),
-        {.owner = env::no_owner, .context = this, .label = &use_label, .task = [this, key] {
-             use(key);
+        {.owner = env::no_owner, .context = this, .label = &use_label, .task = [this, key, since] {
+             use(key, since);
          }});
 }
 

@@ -33,6 +33,7 @@ class CorePhase {
     // Runs the simulation through the phase; nothing when no node can be spared. Those that are
     // away stay so. REQUIRES: faults have ended, nobody else asks the cluster for anything.
     void run();
+    bool has_core() const { return !away_.empty(); }
     // For people.
     const std::string& outcome() const { return outcome_; }
 
@@ -48,8 +49,9 @@ class CorePhase {
     void work();
     // Reads the key and writes over what was read, until both have worked, or the key takes no more
     // writes.
-    void use(KeyIndex key);
-    void use_again(KeyIndex key);
+    void use(KeyIndex key, SimTime since);
+    // Not for long after `since`, when it was asked for first.
+    void use_again(KeyIndex key, SimTime since, const absl::Status& failed);
     bool has_owner_away(KeyIndex key) const;
     Machine* pick() { return core_[random_.below(core_.size())]; }
     void run_for(base::Duration span);

@@ -9,6 +9,7 @@
 // failure.
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
@@ -21,10 +22,12 @@
 
 #include <fmt/format.h>
 #include <malloc.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/planted.h"
 #include "tests/sim/mark_tally.h"
 #include "tests/sim/simulation.h"
@@ -155,6 +158,29 @@ void print_failure(const Arguments& arguments, const RunOptions& options, const 
     fmt::print("replay: {}\n", replay_command(arguments, options.seed));
 }
 
+// Of the runs that were to have a core, how many had one. In memory shared with forked processes.
+struct CoreTally {
+    std::atomic<uint64_t> had;
+    std::atomic<uint64_t> had_none;
+
+    static CoreTally& shared() {
+        static void* const memory = mmap(
+            nullptr, sizeof(CoreTally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        STARLING_CHECK_MSG(memory != MAP_FAILED, "no memory to count cores in");
+        // Zeros are counts of zero.
+        return *static_cast<CoreTally*>(memory);
+    }
+    void add(const RunResult& result) {
+        if (!result.core.empty()) ++(result.had_core ? had : had_none);
+    }
+    std::string summary() const {
+        return fmt::format("cores: {} runs had one, {} that were to had none", +had, +had_none);
+    }
+    // Where nodes are few, or a namespace has an N of 1 or 2, none can be spared: in two runs of
+    // five.
+    bool are_too_few() const { return had + had_none >= 40 && 3 * had < had_none; }
+};
+
 // True when the run was clean.
 bool run_seed(const Arguments& arguments, uint64_t seed, bool verbose, MarkTally& marks) {
     const RunOptions options =
@@ -167,6 +193,7 @@ bool run_seed(const Arguments& arguments, uint64_t seed, bool verbose, MarkTally
     marks.begin_run();
     const RunResult result = Simulation(options, trace).run();
     marks.end_run();
+    CoreTally::shared().add(result);
     const double cpu = cpu_seconds() - cpu_before;
     bool clean = result.ok();
     if (clean && arguments.twice) {
@@ -366,6 +393,8 @@ bool plant(const std::string& name) {
 
 int run(const Arguments& arguments) {
     MarkTally marks;
+    // Before any fork.
+    CoreTally::shared();
     if (!arguments.many) return run_seed(arguments, arguments.first_seed, true, marks) ? 0 : 1;
     const auto begin = std::chrono::steady_clock::now();
     const bool hunting = !arguments.planted.empty();
@@ -386,6 +415,7 @@ int run(const Arguments& arguments) {
     if (arguments.marks) fmt::print("{}", marks.table());
     const std::string never_hit = marks.never_hit();
     fmt::print("{}{}{}\n", marks.summary(), never_hit.empty() ? "" : "; never:\n", never_hit);
+    fmt::print("{}\n", CoreTally::shared().summary());
     std::string failed;
     for (const uint64_t seed : tally.failed_seeds)
         failed += fmt::format(" {}", seed);
@@ -399,7 +429,9 @@ int run(const Arguments& arguments) {
         in_seconds(arguments.duration),
         wall,
         arguments.jobs);
-    return tally.failed == 0 ? 0 : 1;
+    const bool too_few_cores = CoreTally::shared().are_too_few();
+    if (too_few_cores) fmt::print("VIOLATION floor: most runs that were to have a core had none\n");
+    return tally.failed == 0 && !too_few_cores ? 0 : 1;
 }
 
 }  // namespace

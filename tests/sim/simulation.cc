@@ -383,7 +383,10 @@ RunResult Simulation::result() {
     result.digest = scheduler_.digest();
     result.simulated = scheduler_.now();
     result.convergence = convergence_;
-    if (core_phase_ != nullptr) result.core = core_phase_->outcome();
+    if (core_phase_ != nullptr) {
+        result.core = core_phase_->outcome();
+        result.had_core = core_phase_->has_core();
+    }
     result.events = scheduler_.events_run();
     result.oracle = oracle_.counts();
     if (audit_ != nullptr) result.audit = audit_->counts();

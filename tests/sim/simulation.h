@@ -33,6 +33,7 @@ struct RunResult {
     base::Duration convergence{0};
     // What became of the phase of the core; empty: it has none.
     std::string core;
+    bool had_core = false;
     uint64_t events = 0;
     OracleCounts oracle;
     DiskAuditCounts audit;
