@@ -36,6 +36,7 @@ void SetBackGuard::begin_refill(base::PartitionId partition, Watched& watched) {
 }
 
 void SetBackGuard::holders_changed() {
+    watch_new_groups();
     tick();
 }
 
@@ -43,6 +44,7 @@ void SetBackGuard::stop() {
     loop_.cancel(timer_);
     timer_ = 0;
     watched_.clear();
+    cleared_.clear();
 }
 
 void SetBackGuard::refill_emptied(base::PartitionId partition) {
@@ -75,7 +77,10 @@ size_t SetBackGuard::waiting_count() const {
 
 bool SetBackGuard::may_compare(GroupId group, base::NodeId holder) const {
     const auto watched = watched_.find(group.partition);
-    if (watched == watched_.end()) return true;
+    if (watched == watched_.end()) {
+        const auto cleared = cleared_.find(group.partition);
+        return cleared == cleared_.end() || cleared->second.contains(group);
+    }
     if (watched->second.is_refilling) return false;
     const auto confirmed = watched->second.confirmed.find(group);
     return confirmed != watched->second.confirmed.end() && confirmed->second.contains(holder);
@@ -113,6 +118,33 @@ bool SetBackGuard::is_confirmed_by_all(base::PartitionId partition, const Watche
     });
 }
 
+void SetBackGuard::clear(base::PartitionId partition) {
+    watched_.erase(partition);
+    std::set<GroupId>& cleared = cleared_[partition];
+    for (const auto& [group, holders] : host_.other_holders(partition)) {
+        cleared.insert(group);
+    }
+    host_.comparisons_changed(partition);
+}
+
+void SetBackGuard::watch_new_groups() {
+    for (const auto& [partition, cleared] : cleared_) {
+        const auto groups = host_.other_holders(partition);
+        const bool has_new = std::any_of(groups.begin(), groups.end(), [&](const auto& entry) {
+            return !cleared.contains(entry.first);
+        });
+        if (!has_new) continue;
+        const auto [entry, is_new] = watched_.try_emplace(partition);
+        if (!is_new) continue;
+        STARLING_MARK(set_back_group_known_later);
+        for (const auto& [group, holders] : groups) {
+            if (cleared.contains(group)) {
+                entry->second.confirmed[group].insert(holders.begin(), holders.end());
+            }
+        }
+    }
+}
+
 void SetBackGuard::tick() {
     begin_epoch();
     std::vector<base::PartitionId> partitions;
@@ -124,8 +156,7 @@ void SetBackGuard::tick() {
         if (watched.is_refilling) {
             if (!watched.is_busy) refill(partition);
         } else if (is_confirmed_by_all(partition, watched)) {
-            watched_.erase(partition);
-            host_.comparisons_changed(partition);
+            clear(partition);
         } else {
             ask_holders(partition, watched);
         }
@@ -172,9 +203,10 @@ void SetBackGuard::told(GroupId group, base::NodeId holder, uint64_t epoch, bool
     if (is_here) {
         watched.confirmed[group].insert(holder);
         if (is_confirmed_by_all(group.partition, watched)) {
-            watched_.erase(entry);
+            clear(group.partition);
+        } else {
+            host_.comparisons_changed(group.partition);
         }
-        host_.comparisons_changed(group.partition);
         return;
     }
     STARLING_MARK(disk_was_set_back);
@@ -256,9 +288,8 @@ void SetBackGuard::end_refill(base::PartitionId partition) {
         } else {
             STARLING_MARK(set_back_partition_refilled);
         }
-        watched_.erase(entry);
         --refilling_count_;
-        host_.comparisons_changed(partition);
+        clear(partition);
     });
 }
 

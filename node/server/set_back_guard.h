@@ -117,6 +117,9 @@ class SetBackGuard {
     };
 
     void tick();
+    // Nothing is to be done for the partition any more.
+    void clear(base::PartitionId partition);
+    void watch_new_groups();
     void ask_holders(base::PartitionId partition, Watched& watched);
     void arm();
     bool is_patient() const { return loop_.now() < patient_until_; }
@@ -136,6 +139,9 @@ class SetBackGuard {
     env::EventLoop& loop_;
     base::MonotonicTime patient_until_{};
     absl::btree_map<base::PartitionId, Watched> watched_;
+    // The groups that were known when their partition was cleared: a namespace of another N may be
+    // learned of later, and with it what others remember of its groups.
+    absl::btree_map<base::PartitionId, std::set<GroupId>> cleared_;
     std::set<base::PartitionId> suspended_;
     size_t refilling_count_ = 0;
     // In which the loss was noticed; nothing once a later one has begun.

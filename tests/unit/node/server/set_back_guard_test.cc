@@ -97,6 +97,47 @@ TEST_F(SetBackGuardTest, APartitionCountsOnceEnoughHoldersHaveConfirmedEachGroup
     EXPECT_THAT(take_asked(), IsEmpty());
 }
 
+// A disk that was set back may not know of a namespace of which the others remember what it had.
+TEST_F(SetBackGuardTest, AGroupThatIsKnownLaterIsNotComparedBeforeItsHoldersHaveConfirmed) {
+    guard_.watch({here}, {});
+    guard_.told(of_three, b, 0, true);
+    guard_.told(of_three, c, 0, true);
+    loop_.run_for(seconds(10));
+    take_asked();
+    holders_[of_two] = {b};
+    EXPECT_FALSE(guard_.may_compare(of_two, b));
+    guard_.holders_changed();
+    EXPECT_THAT(take_asked(), ElementsAre(b)) << "of the new group only";
+    EXPECT_FALSE(guard_.may_compare(of_two, b));
+    EXPECT_TRUE(guard_.may_compare(of_three, c));
+    EXPECT_TRUE(guard_.counts(here));
+    changed_.clear();
+    guard_.told(of_two, b, 0, true);
+    EXPECT_TRUE(guard_.may_compare(of_two, b));
+    EXPECT_THAT(changed_, ElementsAre(here));
+    guard_.holders_changed();
+    EXPECT_THAT(take_asked(), IsEmpty());
+}
+
+TEST_F(SetBackGuardTest, WhatIsMissingOfAGroupThatIsKnownLaterIsRefilled) {
+    guard_.watch({here}, {});
+    guard_.told(of_three, b, 0, true);
+    guard_.told(of_three, c, 0, true);
+    holders_[of_two] = {b};
+    guard_.holders_changed();
+    guard_.told(of_two, b, 4, false);
+    EXPECT_THAT(epochs_, ElementsAre(4u));
+    EXPECT_FALSE(guard_.counts(here));
+    EXPECT_FALSE(guard_.may_compare(of_three, b));
+}
+
+TEST_F(SetBackGuardTest, GroupsOfAPartitionThatCameLaterAreComparedAtOnce) {
+    guard_.watch({there}, {});
+    holders_[of_two] = {b};
+    guard_.holders_changed();
+    EXPECT_TRUE(guard_.may_compare(of_two, b));
+}
+
 TEST_F(SetBackGuardTest, WhatNoHolderOfTheGroupSaysIsNothing) {
     constexpr base::NodeId stranger(9);
     guard_.watch({here}, {});
