@@ -71,7 +71,9 @@ void Scheduler::on_checked_by(GroupId group,
         set_behind(pair, false);
     }
     if (verdict == Verdict::lacking || verdict == Verdict::trees_differ) {
-        plan(found->first, pair, jittered(runtime_.options.retry_min));
+        // Not later than it would be: the peer may ask again before it is this pair's turn.
+        const base::Duration delay = jittered(runtime_.options.retry_min);
+        if (pair.due > runtime_.loop.now() + delay) plan(found->first, pair, delay);
         arm();
     } else if (verdict == Verdict::in_step) {
         pair.failures = 0;
@@ -135,7 +137,7 @@ void Scheduler::plan(const Key& key, Pair& pair, base::Duration delay) {
 }
 
 void Scheduler::arm() {
-    if (queue_.empty() || running_.size() >= runtime_.options.sessions_max) return;
+    if (queue_.empty() || !has_room()) return;
     const base::MonotonicTime due = queue_.begin()->first;
     if (timer_ != 0 && timer_due_ <= due) return;
     runtime_.loop.cancel(timer_);
@@ -147,8 +149,7 @@ void Scheduler::arm() {
 }
 
 void Scheduler::run_due() {
-    while (!queue_.empty() && running_.size() < runtime_.options.sessions_max &&
-           queue_.begin()->first <= runtime_.loop.now()) {
+    while (!queue_.empty() && has_room() && queue_.begin()->first <= runtime_.loop.now()) {
         const Key key = queue_.begin()->second;
         if (is_waited_for(key.second)) {
             STARLING_MARK(entropy_waits_for_a_silent_peer);
@@ -284,6 +285,16 @@ bool Scheduler::is_pulling(GroupId group) const {
         if (entry->second.running && entry->second.running->session) return true;
     }
     return false;
+}
+
+// Many peers may be silent: the one question to each takes nobody's place.
+bool Scheduler::has_room() const {
+    const auto takes_place = [this](base::NodeId peer) {
+        return !runtime_.silent_peers.contains(peer) ||
+               STARLING_PLANTED(silent_peer_holds_up_others);
+    };
+    return static_cast<size_t>(std::count_if(running_.begin(), running_.end(), takes_place)) <
+           runtime_.options.sessions_max;
 }
 
 bool Scheduler::is_waited_for(base::NodeId peer) const {

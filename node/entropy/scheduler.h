@@ -86,6 +86,8 @@ class Scheduler {
     Verdict judge(const Key& key, Pair& pair, const Frontier& theirs, uint64_t root_hash);
     void pull(const Key& key, SyncSession::Mode mode);
     bool is_pulling(GroupId group) const;
+    // For another comparison.
+    bool has_room() const;
     // Another pair waits for its answer already.
     bool is_waited_for(base::NodeId peer) const;
     void finish(const Key& key, bool is_equal);
