@@ -197,6 +197,10 @@ void CorePhase::use(KeyIndex key, SimTime since) {
                 const bool is_full =
                     base::reason_of(outcome.status) == base::reason::written_too_often &&
                     has_owner_away(key);
+                // Another write of this client to the key came first.
+                if (base::reason_of(outcome.status) == base::reason::stale_context) {
+                    return use_again(key, world_.faults.scheduler.now(), outcome.status);
+                }
                 if (!outcome.status.ok() && !is_full) return use_again(key, since, outcome.status);
                 if (is_full) STARLING_MARK(core_key_written_too_often);
                 --unused_;

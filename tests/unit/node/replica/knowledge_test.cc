@@ -12,7 +12,6 @@ namespace {
 using testing::dot;
 using testing::frontier;
 
-constexpr base::NodeId me(1);
 constexpr base::NodeId peer(2);
 constexpr base::NodeId third(3);
 constexpr std::array others = {peer, third};
