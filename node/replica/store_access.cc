@@ -310,7 +310,9 @@ void ReplicaStore::unite_frontier(GroupId id, Frontier frontier, Done done) {
             done(std::move(status));
             return;
         }
-        group.index_lags = group.index_lags || !are_few;
+        // Of a page that is being merged the index may have more of the life than was seen yet.
+        group.index_lags =
+            group.index_lags || !are_few || frontier.sealed() != group.frontier.sealed();
         group.frontier = std::move(frontier);
         ++group.change_count;
     }

@@ -337,6 +337,26 @@ TEST_F(ReplicaStoreTest, APageOfMergedRecordsWritesTheFrontierOnceAndAfterThem) 
     }
 }
 
+// Else its record is stripped of it some day, and the index takes that for a loss.
+TEST_F(ReplicaStoreTest, WhatTheIndexHasOfASealedLifeGoesAlsoIfItWasNotSeenBefore) {
+    rig.write(group(1), key("k"), 1, "value");
+    const Dot unseen = dot(9, 1);
+    rig.store.merge_records(group(1),
+                            {},
+                            {.keys = {key("k")}, .entries = {{.dot = unseen, .key = 0}}},
+                            [](const absl::Status&) {});
+    rig.settle();
+    const std::string indexed = storage_keys::indexed_dot(group(1), unseen);
+    ASSERT_TRUE(rig.engine.get(indexed, nullptr)->has_value());
+    Frontier sealed;
+    sealed.seal(unseen.actor.node, unseen.actor.start + 1);
+    rig.store.unite_frontier(group(1), sealed, [](const absl::Status&) {});
+    rig.settle();
+    rig.store.set_stable(group(1), {});
+    rig.settle();
+    EXPECT_FALSE(rig.engine.get(indexed, nullptr)->has_value());
+}
+
 TEST_F(ReplicaStoreTest, WhatTheEngineRefusesOfAPageIsNotClaimed) {
     rig.engine.write_error = absl::ResourceExhaustedError("full");
     absl::Status merged;
