@@ -12,6 +12,7 @@
 #include "base/mark.h"
 #include "base/planted.h"
 #include "base/status_macros.h"
+#include "node/replica/each_dot.h"
 #include "node/replica/kept_trees.h"
 #include "node/replica/storage_keys.h"
 #include "node/version/collection.h"
@@ -65,15 +66,6 @@ void list_tombstones(storage::WriteBatch& batch,
     for (const auto& added : after) {
         if (!contains(before, added)) {
             batch.put(storage_keys::tombstone(group, added.first, added.second), key);
-        }
-    }
-}
-
-template <typename Act>
-void for_each_dot(const std::vector<Frontier::Range>& ranges, const Act& act) {
-    for (const Frontier::Range& range : ranges) {
-        for (uint64_t sequence = range.first; sequence <= range.last; ++sequence) {
-            act(Dot{range.actor, sequence});
         }
     }
 }

@@ -6,6 +6,7 @@
 
 #include "base/mark.h"
 #include "base/status_macros.h"
+#include "node/replica/each_dot.h"
 #include "node/replica/gathering.h"
 #include "node/replica/storage_keys.h"
 #include "node/replica/store.h"
@@ -233,11 +234,9 @@ void ReplicaStore::merge_unclaimed(GroupId group,
             },
             [one, gained, gathering] {
                 one->is_applied = true;
-                for (const Frontier::Range& range : one->gains) {
-                    for (uint64_t sequence = range.first; sequence <= range.last; ++sequence) {
-                        gained->push_back({.dot = {range.actor, sequence}, .key = one->key});
-                    }
-                }
+                for_each_dot(one->gains, [&](const Dot& dot) {
+                    gained->push_back({.dot = dot, .key = one->key});
+                });
                 gathering->finish_one(absl::OkStatus());
             },
             [one, gathering](absl::Status status) {

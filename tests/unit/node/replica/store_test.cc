@@ -44,6 +44,19 @@ std::vector<std::string> changes_of(const storage::WriteBatch& batch) {
     return lister.keys;
 }
 
+void supersede(ReplicaStore& store, GroupId id, std::string name, const NewWrite& by) {
+    store.update(
+        id,
+        std::move(name),
+        [by](Record& record, Frontier& frontier) {
+            record = mint(record, Superseded::by_reading(record), by);
+            frontier.add(by.dot);
+            return absl::OkStatus();
+        },
+        nullptr,
+        [](const absl::Status&) {});
+}
+
 // What the tree of the group should say, from the engine alone.
 BucketDigests scan_buckets(storage::Engine& engine, GroupId id) {
     BucketDigests buckets{};
@@ -475,20 +488,8 @@ TEST_F(ReplicaStoreLoadTest, ChangesWhileTheTreesAreRebuiltAreCountedOnce) {
     rig.settle();
     ASSERT_TRUE(store.load().ok());
     EXPECT_TRUE(absl::IsUnavailable(store.summary(group(1)).status()));
-    for (const char* name : {"a", "c"}) {
-        store.update(
-            group(1),
-            key(name),
-            [sequence = name[0] - 'a' + 1](Record& record, Frontier& frontier) {
-                const Dot fresh = dot(2, static_cast<uint64_t>(sequence));
-                record =
-                    mint(record, Superseded::by_reading(record), testing::write(fresh, 50, "new"));
-                frontier.add(fresh);
-                return absl::OkStatus();
-            },
-            nullptr,
-            [](const absl::Status&) {});
-    }
+    supersede(store, group(1), key("a"), testing::write(dot(2, 1), 50, "new"));
+    supersede(store, group(1), key("c"), testing::write(dot(2, 3), 50, "new"));
     rig.settle();
     ASSERT_TRUE(store.summary(group(1)).ok());
     EXPECT_EQ(store.summary(group(1))->buckets, scan_buckets(rig.engine, group(1)));
@@ -511,31 +512,12 @@ TEST_F(ReplicaStoreTest, GroupsAreCheckedOneAfterTheOther) {
 }
 
 TEST_F(ReplicaStoreLoadTest, CountsSayNothingUntilAllIsCounted) {
-    rig.store.update(
-        group(1),
-        key("a"),
-        [](Record& record, Frontier& frontier) {
-            record = mint(record, Superseded::by_reading(record), testing::removal(dot(1, 1), 7));
-            frontier.add(dot(1, 1));
-            return absl::OkStatus();
-        },
-        nullptr,
-        [](const absl::Status&) {});
+    supersede(rig.store, group(1), key("a"), testing::removal(dot(1, 1), 7));
     rig.settle();
     EXPECT_EQ(rig.store.tombstone_count(), 1u);
     ASSERT_TRUE(store.load().ok());
     // Takes the place of what is not counted yet.
-    store.update(
-        group(1),
-        key("a"),
-        [](Record& record, Frontier& frontier) {
-            record =
-                mint(record, Superseded::by_reading(record), testing::write(dot(2, 1), 8, "v"));
-            frontier.add(dot(2, 1));
-            return absl::OkStatus();
-        },
-        nullptr,
-        [](const absl::Status&) {});
+    supersede(store, group(1), key("a"), testing::write(dot(2, 1), 8, "v"));
     EXPECT_EQ(store.tombstone_count(), 0u);
     EXPECT_EQ(store.tombstone_count(group(1)), 0u);
     EXPECT_EQ(store.record_count(), 0u);
@@ -547,16 +529,7 @@ TEST_F(ReplicaStoreLoadTest, CountsSayNothingUntilAllIsCounted) {
 TEST_F(ReplicaStoreLoadTest, TreesThatWereKeptAreReadyAtOnceAndForOneLifeOnly) {
     rig.write(group(1), key("a"), 1, "value");
     rig.write(group(2), key("b"), 1, "value");
-    rig.store.update(
-        group(2),
-        key("c"),
-        [](Record& record, Frontier& frontier) {
-            record = mint(record, Superseded::by_reading(record), testing::removal(dot(5, 1), 7));
-            frontier.add(dot(5, 1));
-            return absl::OkStatus();
-        },
-        nullptr,
-        [](const absl::Status&) {});
+    supersede(rig.store, group(2), key("c"), testing::removal(dot(5, 1), 7));
     rig.settle();
     rig.store.keep_trees();
     ASSERT_TRUE(store.load().ok());
