@@ -185,7 +185,7 @@ void MoveCore::react_all() {
 void MoveCore::react(base::SeatIndex seat) {
     if (!is_settled(seat)) return;
     const SeatRecord& now = durable_[at(seat)];
-    const bool is_past = is_over(seat, now.epoch) && known_[at(seat)].node != config_.self;
+    const bool is_past = is_held_elsewhere(seat);
     switch (now.state) {
         case SeatState::holding:
             if (is_past) {
@@ -231,7 +231,7 @@ void MoveCore::speak(base::SeatIndex seat) {
         case SeatState::holding:
             return speak_as_holder(seat);
         case SeatState::fenced:
-            if (is_over(seat, now.epoch) && known_[at(seat)].node != config_.self) {
+            if (is_held_elsewhere(seat)) {
                 STARLING_MARK(move_fenced_asks_holder_to_compare);
                 return send(known_[at(seat)].node, MoveKind::compare, seat, now.epoch);
             }
@@ -326,6 +326,9 @@ void MoveCore::end_moves() {
         } else if (durable_[seat].state == SeatState::filling) {
             STARLING_MARK(move_fill_declined);
             decline(index(seat));
+        } else if (durable_[seat].state == SeatState::fenced && is_held_elsewhere(index(seat))) {
+            STARLING_MARK(move_fenced_lets_go_uncompared);
+            stage(index(seat), {.highest = durable_[seat].highest});
         }
     }
 }
@@ -396,6 +399,10 @@ uint8_t MoveCore::lowest_active_seat() const {
         }
     }
     return seat_count_max;
+}
+
+bool MoveCore::is_held_elsewhere(base::SeatIndex seat) const {
+    return is_over(seat, durable_[at(seat)].epoch) && known_[at(seat)].node != config_.self;
 }
 
 bool MoveCore::is_over(base::SeatIndex seat, const Epoch& epoch) const {

@@ -116,9 +116,10 @@ class MoveCore {
     void sync_finished(uint64_t job, SyncOutcome outcome);
     void timer(base::SeatIndex seat, MoveTimer timer);
     void dropped(bool is_ok);
-    // What moves from here or to here ends, as far as this node may end it: offers are withdrawn,
-    // and fills declined (the disk is damaged, say). Not what is fenced, nor a seat whose state is
-    // on its way to the disk.
+    // The disk is damaged. What moves from here or to here ends, as far as this node may end it:
+    // offers are withdrawn and fills declined, and what is fenced is let go without a comparison,
+    // which damage may keep from ending, once its successor is known to hold. Not a seat whose
+    // state is on its way to the disk.
     void end_moves();
 
     // What the events since the last call ask for.
@@ -213,6 +214,8 @@ class MoveCore {
     uint8_t lowest_active_seat() const;
     // The seat is known held at a later epoch.
     bool is_over(base::SeatIndex seat, const Epoch& epoch) const;
+    // Another node holds it at a later epoch than this one's record.
+    bool is_held_elsewhere(base::SeatIndex seat) const;
 
     // Giver (move_giver.cc).
     void consider_offer(base::SeatIndex seat);

@@ -346,7 +346,21 @@ TEST_F(MoveCoreTest, AnOfferIsWithdrawnAndMadeAgainLater) {
     EXPECT_TRUE(says(core.take_effects(), d, MoveKind::offer));
 }
 
-TEST_F(MoveCoreTest, WhatIsFencedStaysSo) {
+// Seed 354 of ten minutes: a giver's table rotted while the holders of its former seats had still
+// to pull what came after the last difference.
+TEST_F(MoveCoreTest, WhatIsFencedAndHeldElsewhereIsLetGoWithoutAComparison) {
+    MoveCore core = fenced();
+    core.note_holder(seat_0, {.node = d, .epoch = epoch_of(1)});
+    core.take_effects();
+    core.end_moves();
+    EXPECT_TRUE(core.take_effects().persist.has_value());
+    EXPECT_TRUE(core.needs_data());
+    core.persisted(true);
+    EXPECT_EQ(core.take_effects().drop_groups_up_to, seat_count_max);
+    EXPECT_FALSE(core.needs_data());
+}
+
+TEST_F(MoveCoreTest, WhatIsFencedStaysSoUntilItsSuccessorHolds) {
     MoveCore core = fenced();
     core.take_effects();
     core.end_moves();
