@@ -143,15 +143,15 @@ void DiskAudit::check_durable(const Promise& promise, Machine* first) {
                                            is_marked.status()}) {
             if (!status.ok()) return failed(*machine, status);
         }
+        const bool is_there = has_write(*record, promise.dot, request) ||
+                              (frontier->contains(promise.dot) && may_be_forgotten(promise));
         // What a disk has lost it has again when it counts again.
         const bool is_refilling =
             *is_marked || machine->is_set_back() ||
             (machine->is_up() && machine->node().is_refilling(group.partition));
-        if (is_refilling || has_write(*record, promise.dot, request) ||
-            (frontier->contains(promise.dot) && may_be_forgotten(promise))) {
-            copies->merge(*seats);
-        }
-        if (!copies->empty()) ++found.machines;
+        if (is_there || is_refilling) copies->merge(*seats);
+        // Who has given its seat away since it answered is a machine that has the write.
+        if (is_there || !copies->empty()) ++found.machines;
         found.seats.merge(*copies);
     }
     world_.oracle.disks_inspected(promise.key, promise.id, promise.quorum, receipt, found);
