@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/mark.h"
+#include "base/planted.h"
 #include "base/status_macros.h"
 #include "node/replica/each_dot.h"
 #include "node/replica/gathering.h"
@@ -172,6 +173,16 @@ void ReplicaStore::merge_records(GroupId id,
                                  IndexedDots dots,
                                  Done done) {
     absl::Status status = check_not_dropping(id);
+    if (STARLING_PLANTED(frontier_outside_batch) && status.ok()) {
+        Frontier early = group_at(id).frontier;
+        for (const IndexedDots::Entry& indexed : dots.entries)
+            early.add(indexed.dot);
+        std::string encoded;
+        early.encode(encoded);
+        storage::WriteBatch apart;
+        apart.put(storage_keys::frontier(id), encoded);
+        status = commits_.apply(apart);
+    }
     storage::WriteBatch batch;
     for (const IndexedDots::Entry& indexed : dots.entries) {
         if (!group_at(id).frontier.contains(indexed.dot)) {

@@ -215,6 +215,7 @@ void draw_workload(RunOptions& options) {
         workload.editors = editors.between(2, 4);
         workload.documents = editors.between(1, 2);
         workload.thought_mean = editors.between(milliseconds(300), seconds(2));
+        workload.blind_last = Draw(options.seed, "options: last writes").between(0, 80);
     }
     // `default` has an N of 3 at most.
     if (const uint32_t seats = options.node.seat_count; seats > 3) {
@@ -415,8 +416,9 @@ std::string to_string(const RunOptions& options) {
         out += fmt::format("  {} keys are imported at once\n", workload.imported_keys);
     if (workload.policy_namespaces) {
         out += fmt::format(
-            "  namespaces of last_write_wins and of reject_stale with N={}; {} editors of {} "
-            "documents, thinking for {:.1f} s\n",
+            "  namespaces of last_write_wins (another {}% blind) and of reject_stale with N={}; {} "
+            "editors of {} documents, thinking for {:.1f} s\n",
+            workload.blind_last,
             std::min(workload.policy_replicas, node.seat_count),
             workload.editors,
             workload.documents,

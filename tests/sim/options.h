@@ -74,6 +74,8 @@ struct WorkloadOptions {
     // Of the puts and deletes: the rest have a context that is as fresh as the client's last read.
     uint32_t without_context = 35;
     uint32_t blind = 8;
+    // Of those to `last`, before any of the others is drawn.
+    uint32_t blind_last = 0;
     uint32_t empty_context = 8;
     uint32_t stale_context = 10;
     uint32_t own_context = 8;

@@ -213,6 +213,11 @@ void Workload::draw_context(PutPlan& plan, Session& session) {
         drawn -= parts;
         return false;
     };
+    const bool is_last = oracle_.key(plan.key).policy == node::ConflictPolicy::last_write_wins;
+    if (is_last && in_hundred(what_.blind_last)) {
+        plan.replaces = Replaces::local;
+        return;
+    }
     if (take(what_.without_context)) return;
     if (take(what_.blind)) {
         plan.replaces = Replaces::local;
