@@ -35,17 +35,15 @@ void GetCore::repaired(base::NodeId node, uint64_t digest) {
 }
 
 bool GetCore::is_settled(uint64_t result_digest) const {
-    const bool is_majority = 2 * options_.answers_wanted > options_.replicas;
-    if (!is_majority) {
-        return true;
-    }
     SeatTally holding(options_.replicas);
     for (const Answer& answer : answers_) {
         if (answer.digest == result_digest) {
             holding.add(answer.node, answer.seats);
         }
     }
-    return holding.seats() >= options_.replicas - options_.answers_wanted + 1;
+    const bool is_majority = 2 * options_.answers_wanted > options_.replicas;
+    if (is_majority) return holding.seats() >= options_.replicas - options_.answers_wanted + 1;
+    return result_.siblings.size() < 2 || holding.seats() > 0;
 }
 
 bool GetCore::is_reached() const {

@@ -6,7 +6,10 @@
 // States: collecting -> (repairing ->) settled. R answers that agree settle the read. Where they
 // differ, the result may rest on fewer seats than any later read is sure to ask; a majority read is
 // settled only once N-R+1 seats hold the result, so that what one such read returned no later one
-// misses. After that it goes on collecting, so that late and stale replicas are repaired too.
+// misses. A read of fewer answers is settled at once, unless they came together to siblings that
+// none of them has beside each other: one may replace the other, which nobody need speak of any
+// more by the time the last answer is given. Then one replica has to hold them. After that it goes
+// on collecting, so that late and stale replicas are repaired too.
 //
 // One answer that is all a read wants may be the one of a replica that was away and may lack writes
 // that every other has. Such an answer waits for a better one, as long as one may come.

@@ -186,11 +186,28 @@ void GetOperation::on_repair_reply(base::NodeId from, const peer::ReplicaMessage
         STARLING_MARK(get_repair_refused);
         return;
     }
+    if (message.write_reply().has_superseding()) {
+        absl::StatusOr<Record> superseding = decode_record(message.write_reply().superseding());
+        if (!superseding.ok()) {
+            STARLING_MARK(get_superseding_undecodable);
+            return;
+        }
+        on_superseded(from, SeatSet::from_bits(message.write_reply().seats()), *superseding);
+        return;
+    }
     for (const Repair& repair : repairs_) {
         if (repair.node == from && message.operation() == (id() | repair.attempt)) {
             core_.repaired(from, repair.digest);
         }
     }
+    after_answer();
+}
+
+// The result shows what the node knows to be superseded: an answer that came before all owners had
+// seen its successor, merged with one that came after, and did not speak of it any more.
+void GetOperation::on_superseded(base::NodeId from, SeatSet seats, const Record& record) {
+    STARLING_MARK(get_result_was_superseded);
+    core_.answered(from, seats, record, digest_of(plan_.group_key, record));
     after_answer();
 }
 
@@ -258,8 +275,12 @@ void GetOperation::repair(base::NodeId node, uint64_t digest) {
             plan_.group_key,
             STARLING_PLANTED(read_repair_writes_loser) ? own_record() : core_.result(),
             {},
-            [op = shared_as<GetOperation>(), digest](const absl::StatusOr<SeatSet>& seats) {
-                if (!op->is_finished() && seats.ok()) {
+            [op = shared_as<GetOperation>(),
+             digest](const absl::StatusOr<Replica::Written>& written) {
+                if (op->is_finished() || !written.ok()) return;
+                if (written->superseding.has_value()) {
+                    op->on_superseded(op->self(), written->seats, *written->superseding);
+                } else {
                     op->core_.repaired(op->self(), digest);
                     op->after_answer();
                 }

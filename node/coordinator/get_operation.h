@@ -50,6 +50,7 @@ class GetOperation final : public Operation {
     void ask(base::NodeId node);
     void on_read_reply(base::NodeId from, const peer::ReadReply& reply);
     void on_repair_reply(base::NodeId from, const peer::ReplicaMessage& message);
+    void on_superseded(base::NodeId from, SeatSet seats, const Record& record);
     void after_answer();
     bool is_satisfied() const;
     void repair_stale();

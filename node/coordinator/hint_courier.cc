@@ -163,13 +163,14 @@ void HintCourier::deliver_record(const HintKey& hint,
     }
     if (holder == context_.host.self()) {
         STARLING_MARK(hint_for_a_seat_that_is_own_now);
-        context_.replica.write(hint.group,
-                               hint.key,
-                               std::move(record),
-                               {.dot = dot, .is_hint = true},
-                               [this, operation, seat = hint.seat](absl::StatusOr<SeatSet> seats) {
-                                   end(operation, seats.ok() && seats->contains(seat));
-                               });
+        context_.replica.write(
+            hint.group,
+            hint.key,
+            std::move(record),
+            {.dot = dot, .is_hint = true},
+            [this, operation, seat = hint.seat](const absl::StatusOr<Replica::Written>& written) {
+                end(operation, written.ok() && written->seats.contains(seat));
+            });
         return;
     }
     peer::ReplicaMessage message;

@@ -1,6 +1,8 @@
 #include "node/replica/replica.h"
 
+#include <memory>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -74,6 +76,17 @@ absl::StatusOr<IncomingWrite> parse(const peer::WriteRequest& request) {
         return absl::InvalidArgumentError("the key of a write names no namespace");
     }
     return write;
+}
+
+// The dots of the siblings that came and of whose requests `local` has none, now that it was merged
+// with them.
+Context superseded_of(const std::vector<std::pair<Dot, base::RequestId>>& came,
+                      const Record& local) {
+    Context superseded;
+    for (const auto& [dot, request] : came) {
+        if (local.find(request) == nullptr) superseded.add(dot);
+    }
+    return superseded;
 }
 
 }  // namespace
@@ -162,27 +175,50 @@ void Replica::write(
         return;
     }
     const base::NamespaceId name_space = split_group_key(key).name_space;
+    // Only who asks for the state of an owner to be merged may be told of another.
+    std::shared_ptr<std::optional<Record>> superseding;
+    std::vector<std::pair<Dot, base::RequestId>> came;
+    if (!carrier.dot.has_value()) {
+        superseding = std::make_shared<std::optional<Record>>();
+        for (const Sibling& sibling : record.siblings)
+            came.emplace_back(sibling.dot, sibling.request);
+    }
     store_.update(
         group,
         std::move(key),
-        [this, group, name_space, carrier, incoming = std::move(record)](
-            Record& local, Frontier& frontier) mutable {
+        [this,
+         group,
+         name_space,
+         carrier,
+         superseding,
+         came = std::move(came),
+         incoming = std::move(record)](Record& local, Frontier& frontier) mutable {
             // Asked again: the group may have been given away while the disk was read.
             if (!host_.stores(group)) {
                 STARLING_MARK(replica_seat_gone_before_write);
                 return no_part(group.partition);
             }
             const bool is_news = carrier.dot.has_value() && !frontier.contains(*carrier.dot);
+            // A record that is gone speaks for nothing: absence never deletes.
+            const bool may_supersede = !local.siblings.empty();
             absl::Status status = accept(group, carrier, local, std::move(incoming), frontier);
             if (status.ok() && is_news) {
                 conflicts_.written(name_space, local);
             }
+            if (!may_supersede) return status;
+            if (const Context superseded = superseded_of(came, local); !superseded.empty()) {
+                STARLING_MARK(replica_write_superseded_here);
+                *superseding = local;
+                (*superseding)->context.merge(superseded);
+            }
             return status;
         },
         nullptr,
-        [this, group, done = std::move(done)](absl::Status status) mutable {
+        [this, group, superseding, done = std::move(done)](absl::Status status) mutable {
             if (status.ok()) {
-                done(host_.held_seats(group.partition));
+                Written written{.seats = host_.held_seats(group.partition)};
+                if (superseding != nullptr) written.superseding = std::move(*superseding);
+                done(std::move(written));
             } else {
                 done(std::move(status));
             }
@@ -202,12 +238,15 @@ void Replica::on_write(PeerRequest request, const peer::ReplicaMessage& message)
           std::move(incoming->key),
           std::move(incoming->record),
           {.dot = incoming->dot, .is_hint = message.write().is_hint()},
-          [this, request = std::move(request)](absl::StatusOr<SeatSet> seats) mutable {
+          [this, request = std::move(request)](absl::StatusOr<Written> written) mutable {
               peer::WriteReply& reply = *request.answer.mutable_write_reply();
-              if (seats.ok()) {
-                  reply.set_seats(seats->bits());
+              if (!written.ok()) {
+                  wire::set_refusal(*reply.mutable_refusal(), written.status());
               } else {
-                  wire::set_refusal(*reply.mutable_refusal(), seats.status());
+                  reply.set_seats(written->seats.bits());
+                  if (written->superseding.has_value()) {
+                      reply.set_superseding(wire::encode(*written->superseding));
+                  }
               }
               answer(std::move(request));
           });

@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "absl/functional/any_invocable.h"
@@ -73,9 +74,16 @@ class Replica {
     uint64_t peer_bytes() const { return peer_bytes_.bytes(); }
     uint64_t peer_requests_refused() const { return peer_bytes_.refused(); }
 
-    // The seats counted for, once the record is durable here. unavailable: this node has no part in
-    // the group.
-    using WriteDone = absl::AnyInvocable<void(absl::StatusOr<SeatSet>)>;
+    struct Written {
+        // Counted for.
+        SeatSet seats;
+        // The state of an owner came, and held siblings that had been superseded here: the record
+        // as it is here now, with their dots in its context. None of them is news to this replica,
+        // whose record need not speak of them any more (R5, R7).
+        std::optional<Record> superseding = std::nullopt;
+    };
+    // Once the record is durable here. unavailable: this node has no part in the group.
+    using WriteDone = absl::AnyInvocable<void(absl::StatusOr<Written>)>;
     void write(GroupId group, std::string key, Record record, Carrier carrier, WriteDone done);
 
     struct Answer {

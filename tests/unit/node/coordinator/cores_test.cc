@@ -218,5 +218,18 @@ TEST(GetCoreMinorityTest, AReadOfLessThanAMajoritySettlesAtOnce) {
     EXPECT_TRUE(core.is_settled(record_digest("key", record)));
 }
 
+TEST(GetCoreMinorityTest, SiblingsThatNoReplicaHasBesideEachOtherAreNotSettled) {
+    GetCore core({.replicas = 5, .answers_wanted = 2});
+    const Record one = mint({}, {}, testing::write(testing::dot(1, 1), 1, "one"));
+    const Record other = mint({}, {}, testing::write(testing::dot(2, 1), 2, "other"));
+    core.answered(a, seats({0}), one, record_digest("key", one));
+    core.answered(b, seats({1}), other, record_digest("key", other));
+    const uint64_t both = record_digest("key", core.result());
+    EXPECT_TRUE(core.is_reached());
+    EXPECT_FALSE(core.is_settled(both));
+    core.repaired(a, both);
+    EXPECT_TRUE(core.is_settled(both));
+}
+
 }  // namespace
 }  // namespace starling::node

@@ -176,6 +176,49 @@ TEST_F(GetOperationTest, AnAnswerToAnEarlierRepairDoesNotCountForAResultThatHasG
     EXPECT_THAT(found(*outcome), ElementsAre("newest"));
 }
 
+// All owners had seen the newer one by then, and its record does not speak of the older any more.
+struct SupersededMidWayTest : GetOperationTest {
+    const Record old = newer({}, 1, "old");
+    const Record whole =
+        mint(old, Superseded::by_reading(old), testing::write(testing::dot(78, 1), 2, "fresh"));
+    Record fresh = whole;
+    void SetUp() override {
+        fresh.context = testing::context({testing::dot(78, 1)});
+        fresh.gone.clear();
+    }
+};
+
+TEST_F(SupersededMidWayTest, TheOwnReplicaHasTheLastWord) {
+    rig.store_here("k", old);
+    const auto outcome = rig.get("k");
+    rig.settle();
+    rig.store_here("k", whole);
+    rig.answer_read(
+        rig.holder(1), rig.only(rig.take_sent(), rig.holder(1), Kind::kRead), rig.seat(1), fresh);
+    rig.settle();
+    EXPECT_THAT(found(*outcome), ElementsAre("fresh"));
+}
+
+TEST_F(SupersededMidWayTest, AnyReplicaThatIsRepairedHasTheLastWord) {
+    CoordinatorRig far(5, /*is_holder=*/false);
+    const auto outcome = far.get("k");
+    auto sent = far.take_sent();
+    far.answer_read(far.holder(0), far.only(sent, far.holder(0), Kind::kRead), far.seat(0), old);
+    far.answer_read(far.holder(1), far.only(sent, far.holder(1), Kind::kRead), far.seat(1), fresh);
+    sent = far.take_sent();
+    auto reply = far.answer_to(far.only(sent, far.holder(1), Kind::kWrite));
+    reply.mutable_write_reply()->set_seats(far.seat(1).bits());
+    reply.mutable_write_reply()->set_superseding("nonsense");
+    far.coordinator.on_message(far.holder(1), reply);
+    EXPECT_THAT(far.take_sent(), IsEmpty());
+    reply.mutable_write_reply()->set_superseding(wire::encode(whole));
+    far.coordinator.on_message(far.holder(1), reply);
+    EXPECT_FALSE(outcome->result.has_value()) << "one seat alone has it";
+    far.acknowledge(
+        far.holder(0), far.only(far.take_sent(), far.holder(0), Kind::kWrite), far.seat(0));
+    EXPECT_THAT(found(*outcome), ElementsAre("fresh"));
+}
+
 TEST_F(GetOperationTest, AReadOfOneSeatDoesNotWaitForRepairs) {
     rig.put_everywhere("k", "old");
     rig.take_sent();

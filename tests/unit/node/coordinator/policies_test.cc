@@ -311,11 +311,12 @@ TEST_F(CountedConflictsTest, AWriteThatLeavesSiblingsIsCountedAndARepeatOfItIsNo
 TEST_F(CountedConflictsTest, AWriteThatArrivesIsCountedOnceAndARepairIsNot) {
     ASSERT_TRUE((*put(request("mine"))->result).ok());
     const auto arrive = [&](const Record& record, std::optional<Dot> dot) {
-        rig.replica.write(testing::the_group,
-                          group_key(id, "k"),
-                          record,
-                          {.dot = dot},
-                          [](const absl::StatusOr<SeatSet>& seats) { EXPECT_TRUE(seats.ok()); });
+        rig.replica.write(
+            testing::the_group,
+            group_key(id, "k"),
+            record,
+            {.dot = dot},
+            [](const absl::StatusOr<Replica::Written>& written) { EXPECT_TRUE(written.ok()); });
         rig.settle();
     };
     const Record other = theirs("theirs", {});

@@ -242,6 +242,18 @@ class CoordinatorRig {
         settle();
         return found;
     }
+    // As another owner's state.
+    void store_here(const std::string& name, const Record& record) {
+        absl::Status status = absl::UnknownError("no answer");
+        replica.write(
+            the_group,
+            testing::key(name),
+            record,
+            {},
+            [&](const absl::StatusOr<Replica::Written>& written) { status = written.status(); });
+        settle();
+        EXPECT_TRUE(status.ok()) << status;
+    }
     // A put of `value` that ends well, with both other holders answering.
     PutResult put_everywhere(const std::string& name, const std::string& value) {
         take_sent();

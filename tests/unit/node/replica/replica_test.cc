@@ -157,6 +157,32 @@ TEST_F(ReplicaTest, AWriteSeenBeforeIsAcknowledgedAndChangesNothing) {
     EXPECT_THAT(values(*rig.read(group(1), key("k"))), ElementsAre("second"));
 }
 
+// Seed 732 of ten minutes: a read under way merged an old answer with one that did not speak of it
+// any more, and showed both.
+TEST_F(ReplicaTest, AStateWithWhatWasSupersededHereIsAnsweredWithWhatIsHere) {
+    const Record first = record_of(dot(9, 1), "first");
+    ask(write_message(first, dot(9, 1)));
+    const Record second =
+        mint(first, Superseded::by_reading(first), testing::write(dot(9, 2), 2, "second"));
+    EXPECT_FALSE(ask(write_message(second, dot(9, 2))).write_reply().has_superseding());
+    EXPECT_FALSE(ask(write_message(second, std::nullopt)).write_reply().has_superseding());
+    const auto answer = ask(write_message(first, std::nullopt));
+    ASSERT_TRUE(answer.write_reply().has_superseding());
+    const auto superseding = decode_record(answer.write_reply().superseding());
+    ASSERT_TRUE(superseding.ok()) << superseding.status();
+    EXPECT_THAT(values(*superseding), ElementsAre("second"));
+    EXPECT_TRUE(superseding->context.covers(dot(9, 1)));
+    EXPECT_THAT(values(*rig.read(group(1), key("k"))), ElementsAre("second"));
+}
+
+TEST_F(ReplicaTest, WhereNoRecordIsNothingIsSaidToBeSuperseded) {
+    const Record value = record_of(dot(9, 1), "value");
+    ask(write_message(value, dot(9, 1)));
+    peer::ReplicaMessage elsewhere = write_message(value, std::nullopt);
+    elsewhere.mutable_write()->set_key(key("another"));
+    EXPECT_FALSE(ask(elsewhere).write_reply().has_superseding());
+}
+
 TEST_F(ReplicaTest, AWriteWhoseRecordDoesNotDecodeIsRefused) {
     peer::ReplicaMessage question = write_message(record_of(dot(9, 1), "value"), dot(9, 1));
     for (const std::string& bytes :
