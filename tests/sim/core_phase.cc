@@ -157,9 +157,16 @@ void CorePhase::take_away() {
     }
 }
 
+// By more than a node that decides which write is the last may differ from the others.
+bool CorePhase::may_clocks_differ() const {
+    const RunOptions& options = world_.faults.options;
+    const FaultOptions& on = options.faults;
+    const SimTime drifted = world_.faults.scheduler.now() / 1'000'000 * on.drift_per_million_max;
+    return on.clock_jumps || on.clock_strobes || 2 * drifted > options.node.clock_drift_max;
+}
+
 void CorePhase::work() {
-    const FaultOptions& on = world_.faults.options.faults;
-    const bool has_wrong_clocks = on.clock_jumps || on.clock_strobes;
+    const bool has_wrong_clocks = may_clocks_differ();
     for (size_t i = 0; i < keys_used; ++i) {
         const KeyIndex key = Oracle::nth_key(random_.below(world_.oracle.key_count()));
         // Frames that come late may keep a node fenced for minutes.

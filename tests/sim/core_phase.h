@@ -46,6 +46,7 @@ class CorePhase {
     Holders find_holders() const;
     bool has_quorums(const MachineList& away) const;
     void take_away();
+    bool may_clocks_differ() const;
     void work();
     // Reads the key and writes over what was read, until both have worked, or the key takes no more
     // writes.
