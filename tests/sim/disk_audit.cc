@@ -149,9 +149,9 @@ void DiskAudit::check_durable(const Promise& promise, Machine* first) {
         const bool is_refilling =
             *is_marked || machine->is_set_back() ||
             (machine->is_up() && machine->node().is_refilling(group.partition));
-        if (is_there || is_refilling) copies->merge(*seats);
+        if (is_there || is_refilling) copies->merge(seats->answered_for);
         // Who has given its seat away since it answered is a machine that has the write.
-        if (is_there || !copies->empty()) ++found.machines;
+        if (!copies->empty() || (is_there && seats->has_former)) ++found.machines;
         found.seats.merge(*copies);
     }
     world_.oracle.disks_inspected(promise.key, promise.id, promise.quorum, receipt, found);
@@ -218,7 +218,7 @@ void DiskAudit::check_frontier(
     status.Update(is_marked.status());
     if (!status.ok()) return failed(machine, status);
     // Who fills a seat, is refilled, or has given the seat away, answers for nothing.
-    if (seats->empty() || *is_marked || machine.is_set_back()) return;
+    if (seats->answered_for.empty() || *is_marked || machine.is_set_back()) return;
     const auto is_ahead = [&](const node::Dot& dot, std::string_view why) {
         world_.verdict.report(
             "I9",

@@ -108,19 +108,21 @@ absl::StatusOr<node::Frontier> DiskCopy::frontier(node::GroupId group) {
     return node::wire::decode_frontier(*stored);
 }
 
-absl::StatusOr<node::SeatSet> DiskCopy::seats(node::GroupId group,
-                                              base::ClusterId cluster,
-                                              uint8_t seat_count) {
+absl::StatusOr<DiskCopy::Seats> DiskCopy::seats(node::GroupId group,
+                                                base::ClusterId cluster,
+                                                uint8_t seat_count) {
     STARLING_ASSIGN_OR_RETURN(const std::optional<std::string> stored,
                               engine_->get(node::storage_keys::seats(group.partition)));
-    node::SeatSet found;
+    Seats found;
     if (!stored.has_value()) return found;
     STARLING_ASSIGN_OR_RETURN(const node::SeatRecords records,
                               node::decode_seat_records(*stored, cluster, seat_count));
     for (uint8_t seat = 0; seat < group.replicas && seat < records.size(); ++seat) {
         const node::SeatState state = records[seat].state;
         if (state == node::SeatState::holding || state == node::SeatState::fenced) {
-            found.add(base::SeatIndex(seat));
+            found.answered_for.add(base::SeatIndex(seat));
+        } else if (state == node::SeatState::none && records[seat].highest.has_value()) {
+            found.has_former = true;
         }
     }
     return found;

@@ -41,10 +41,14 @@ class DiskCopy {
     absl::Status for_each_indexed_dot(
         node::GroupId group,
         const std::function<void(const node::Dot&, std::string_view group_key)>& use);
-    // Seats below N that the node holds, or has fenced and still keeps the data of.
-    absl::StatusOr<node::SeatSet> seats(node::GroupId group,
-                                        base::ClusterId cluster,
-                                        uint8_t seat_count);
+    // Below N.
+    struct Seats {
+        // The node holds them, or has fenced them and still keeps their data.
+        node::SeatSet answered_for;
+        // There are others that it held once, or declined.
+        bool has_former = false;
+    };
+    absl::StatusOr<Seats> seats(node::GroupId group, base::ClusterId cluster, uint8_t seat_count);
     struct Counts {
         uint64_t hints = 0;
         // In records, and in the list of those that may be collected.
