@@ -326,7 +326,14 @@ void MoveCore::end_moves() {
         } else if (durable_[seat].state == SeatState::filling) {
             STARLING_MARK(move_fill_declined);
             decline(index(seat));
-        } else if (durable_[seat].state == SeatState::fenced && is_held_elsewhere(index(seat))) {
+        }
+    }
+}
+
+void MoveCore::let_go() {
+    for (size_t seat = 0; seat < durable_.size(); ++seat) {
+        if (durable_[seat].state == SeatState::fenced && is_settled(index(seat)) &&
+            is_held_elsewhere(index(seat))) {
             STARLING_MARK(move_fenced_lets_go_uncompared);
             stage(index(seat), {.highest = durable_[seat].highest});
         }

@@ -116,11 +116,13 @@ class MoveCore {
     void sync_finished(uint64_t job, SyncOutcome outcome);
     void timer(base::SeatIndex seat, MoveTimer timer);
     void dropped(bool is_ok);
-    // The disk is damaged. What moves from here or to here ends, as far as this node may end it:
-    // offers are withdrawn and fills declined, and what is fenced is let go without a comparison,
-    // which damage may keep from ending, once its successor is known to hold. Not a seat whose
-    // state is on its way to the disk.
+    // What moves from here or to here ends, as far as this node may end it: offers are withdrawn,
+    // and fills declined (the disk is damaged, say). Not what is fenced, nor a seat whose state is
+    // on its way to the disk.
     void end_moves();
+    // The disk is damaged, so that the comparison may never end that a fenced seat waits for: each
+    // that is known to be held elsewhere ends without.
+    void let_go();
 
     // What the events since the last call ask for.
     MoveEffects take_effects();

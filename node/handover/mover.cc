@@ -170,6 +170,13 @@ void Mover::end_moves(base::PartitionId partition) {
     }
 }
 
+void Mover::let_go(base::PartitionId partition) {
+    if (Shell* shell = find(partition)) {
+        shell->core->let_go();
+        flush(partition);
+    }
+}
+
 SeatSet Mover::counts(base::PartitionId partition) const {
     const Shell* shell = find(partition);
     return shell == nullptr ? SeatSet() : shell->core->counts();

@@ -101,6 +101,7 @@ class Mover {
     void on_message(base::NodeId from, const peer::HandoverMessage& message);
     // See MoveCore.
     void end_moves(base::PartitionId partition);
+    void let_go(base::PartitionId partition);
 
     // The seats that count, now. Ask when an answer is sent, not when the request came. None for a
     // partition of another shard.

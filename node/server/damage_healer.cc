@@ -129,6 +129,7 @@ void DamageHealer::on_found(Damage damage) {
     if (damage_.partitions.empty()) return give_up_all();
     for (const base::PartitionId partition : damage_.partitions) {
         if (host_.is_settled(partition)) continue;
+        host_.let_go(partition);
         // Where it would not be healed all the same, it may as well move.
         if (host_.is_filling(partition) || has_enough_givers(partition)) host_.give_way(partition);
     }

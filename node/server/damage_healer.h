@@ -87,6 +87,9 @@ class DamageHealer {
         // before damage_is_gone(): a copy from a damaged disk never ends, nor one to a disk that
         // cannot merge.
         virtual void give_way(base::PartitionId partition) = 0;
+        // What was given away of it, and is held elsewhere, is removed without being compared
+        // there: that comparison may never end.
+        virtual void let_go(base::PartitionId partition) = 0;
         // The partition counts no more and no seat of it moves, until resume() or its refill.
         // REQUIRES: it is settled.
         virtual void suspend(base::PartitionId partition) = 0;

@@ -254,6 +254,7 @@ class Shard final : private ReplicaHost,
         entropy_->end_syncs(partition, absl::UnavailableError("the partition is emptied"));
     }
     void end_moves(base::PartitionId partition) override { mover_->end_moves(partition); }
+    void let_go(base::PartitionId partition) override { mover_->let_go(partition); }
     void put_facts(storage::WriteBatch& batch) const override;
     void drop_groups(std::vector<GroupId> groups, ShardHealing::Done done) override;
     uint32_t replicas_max() const override { return identity_.cluster.seats; }

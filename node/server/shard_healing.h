@@ -53,6 +53,7 @@ class ShardHealing final : private DamageHealer::Host {
         virtual void put_facts(storage::WriteBatch& batch) const = 0;
         // See Mover.
         virtual void end_moves(base::PartitionId partition) = 0;
+        virtual void let_go(base::PartitionId partition) = 0;
         // Removes all data of the groups.
         virtual void drop_groups(std::vector<GroupId> groups, Done done) = 0;
         virtual uint32_t replicas_max() const = 0;
@@ -130,6 +131,7 @@ class ShardHealing final : private DamageHealer::Host {
                parts_.mover.is_at_rest(partition);
     }
     void give_way(base::PartitionId partition) override;
+    void let_go(base::PartitionId partition) override { parts_.shard.let_go(partition); }
     void suspend(base::PartitionId partition) override;
     void resume(base::PartitionId partition) override;
     bool is_filling(base::PartitionId partition) const override {

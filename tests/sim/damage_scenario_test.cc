@@ -242,6 +242,18 @@ class DamageWhileMovingTest : public DamageTest {
             });
         return begun >= 3;
     }
+    // Who has fenced a seat, where the new node holds all that were fenced; 0: nobody.
+    uint32_t former_giver() {
+        uint32_t giver = 0;
+        size_t fenced = 0;
+        for (const uint32_t number : {1u, 2u, 3u}) {
+            const size_t count = look_into(number).seats_fenced;
+            if (count > 0) giver = number;
+            fenced += count;
+        }
+        const node::ShardInspection grown = look_into(4);
+        return grown.seats_filling == 0 && fenced <= grown.held.size() ? giver : 0;
+    }
     void rot_and_restart(uint32_t number, uint64_t seed) {
         env::SimRandom random(seed);
         rot(number, random);
@@ -294,6 +306,29 @@ TEST_F(DamageWhileMovingTest, AFencedGiverWhoseDiskRotsGetsItsSeatBackAndIsHeale
         expect_all("value");
     }
     EXPECT_GT(hits_of("move_declines_what_cannot_be_read"), 0u);
+}
+
+// It cannot be compared with who holds its seat now, which counts for all that was promised.
+TEST_F(DamageWhileMovingTest, AFormerGiverWhoseDiskRotsLetsGoAndIsHealed) {
+    const uint64_t let_go_before = hits_of("move_fenced_lets_go_uncompared");
+    for (uint64_t seed = 0; seed < 18; ++seed) {
+        SCOPED_TRACE(seed);
+        form_and_grow();
+        uint32_t giver = 0;
+        wait_until([&] {
+            giver = former_giver();
+            return giver != 0;
+        });
+        ASSERT_NE(giver, 0u);
+        cut(giver, 4);
+        rot_and_restart(giver, seed);
+        run_for(minutes(1));
+        heal();
+        await([&] { return is_healed(giver); });
+        finish();
+        expect_all("value");
+    }
+    EXPECT_GT(hits_of("move_fenced_lets_go_uncompared"), let_go_before);
 }
 
 TEST_F(DamageWhileMovingTest, ASuccessorWhoseDiskRotsGivesBackWhatItFillsAndIsHealed) {

@@ -348,11 +348,13 @@ TEST_F(MoveCoreTest, AnOfferIsWithdrawnAndMadeAgainLater) {
 
 // Seed 354 of ten minutes: a giver's table rotted while the holders of its former seats had still
 // to pull what came after the last difference.
+// Seed 354 of ten minutes: a giver's table rotted while the holders of its former seats had still
+// to pull what came after the last difference.
 TEST_F(MoveCoreTest, WhatIsFencedAndHeldElsewhereIsLetGoWithoutAComparison) {
     MoveCore core = fenced();
     core.note_holder(seat_0, {.node = d, .epoch = epoch_of(1)});
     core.take_effects();
-    core.end_moves();
+    core.let_go();
     EXPECT_TRUE(core.take_effects().persist.has_value());
     EXPECT_TRUE(core.needs_data());
     core.persisted(true);
@@ -364,6 +366,7 @@ TEST_F(MoveCoreTest, WhatIsFencedStaysSoUntilItsSuccessorHolds) {
     MoveCore core = fenced();
     core.take_effects();
     core.end_moves();
+    core.let_go();
     EXPECT_FALSE(core.take_effects().persist.has_value());
     EXPECT_TRUE(core.needs_data());
     EXPECT_FALSE(core.is_at_rest());

@@ -366,7 +366,10 @@ bool World::perform_on_node(const Action& action) {
         }
         case Kind::decline:
             if (!use(declines_)) return false;
-            with_core(node, [](MoveCore& core) { core.end_moves(); });
+            with_core(node, [](MoveCore& core) {
+                core.end_moves();
+                core.let_go();
+            });
             return true;
         case Kind::write:
             if (!scenario_->has_write || is_acknowledged_ ||

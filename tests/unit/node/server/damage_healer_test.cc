@@ -53,6 +53,8 @@ class DamageHealerTest : public testing::Test, private DamageHealer::Host {
     bool has_met_ = false;
     std::set<base::PartitionId> moving_;
     bool gives_way_at_once_ = false;
+    // Was given away: once that is removed, nothing of it is damaged.
+    std::set<base::PartitionId> held_elsewhere_;
     std::set<base::PartitionId> filling_;
     std::map<base::PartitionId, std::vector<base::NodeId>> others_{{here, {b, c}}, {there, {b, c}}};
     size_t unshared_ = 0;
@@ -103,6 +105,9 @@ class DamageHealerTest : public testing::Test, private DamageHealer::Host {
     void give_way(base::PartitionId partition) override {
         step("give way", partition);
         if (gives_way_at_once_) moving_.erase(partition);
+    }
+    void let_go(base::PartitionId partition) override {
+        if (held_elsewhere_.erase(partition) > 0) found_->partitions.erase(partition);
     }
     void suspend(base::PartitionId partition) override { step("suspend", partition); }
     void resume(base::PartitionId partition) override { step("resume", partition); }
@@ -428,6 +433,16 @@ TEST_F(DamageHealerTest, WhatWouldNotBeHealedMovesOnUnlessItIsBeingFilled) {
     damage({here, there});
     loop_.run_for(seconds(1));
     EXPECT_THAT(steps_, ElementsAre("give way 9"));
+}
+
+TEST_F(DamageHealerTest, WhatWasGivenAwayIsLetGoWhetherOrNotItCouldBeHealed) {
+    start();
+    dead_ = {b, c};
+    moving_ = {here};
+    held_elsewhere_ = {here};
+    damage({here});
+    loop_.run_for(DamageHealer::rest_max * 3);
+    EXPECT_THAT(steps_, ElementsAre("give up", "epoch", "gone"));
 }
 
 TEST_F(DamageHealerTest, WhatStopsMovingAtOnceIsHealedAtOnce) {
