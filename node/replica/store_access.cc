@@ -81,9 +81,15 @@ void ReplicaStore::missing(GroupId group,
             return group_reader::missing_page(
                 engine_, group, ranges, after, bytes_max, std::move(sent));
         },
-        [this, group, ranges, frontier = std::move(frontier), done = std::move(done)](
-            absl::StatusOr<MissingPage> page) mutable {
+        [this,
+         group,
+         ranges,
+         drops = drop_count(group),
+         frontier = std::move(frontier),
+         done = std::move(done)](absl::StatusOr<MissingPage> page) mutable {
             note_damage(group, page.status(), ranges);
+            // The frontier is of before, what was read perhaps not.
+            if (page.ok() && drops != drop_count(group)) page = being_dropped();
             if (page.ok()) {
                 page->frontier = std::move(frontier);
             }
