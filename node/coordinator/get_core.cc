@@ -43,7 +43,7 @@ bool GetCore::is_settled(uint64_t result_digest) const {
     }
     const bool is_majority = 2 * options_.answers_wanted > options_.replicas;
     if (is_majority) return holding.seats() >= options_.replicas - options_.answers_wanted + 1;
-    return result_.siblings.size() < 2 || holding.seats() > 0;
+    return waits_no_longer_ || result_.siblings.size() < 2 || holding.seats() > 0;
 }
 
 bool GetCore::is_reached() const {
@@ -51,7 +51,7 @@ bool GetCore::is_reached() const {
         options_.answers_wanted -
         (STARLING_PLANTED(read_at_r_minus_1) && options_.answers_wanted > 1 ? 1 : 0);
     const bool waits_for_better = options_.answers_wanted == 1 && !has_one_not_behind_ &&
-                                  !takes_those_behind_ && !all_answered();
+                                  !waits_no_longer_ && !all_answered();
     return tally_.seats() >= wanted && !waits_for_better;
 }
 

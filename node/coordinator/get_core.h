@@ -8,8 +8,9 @@
 // settled only once N-R+1 seats hold the result, so that what one such read returned no later one
 // misses. A read of fewer answers is settled at once, unless they came together to siblings that
 // none of them has beside each other: one may replace the other, which nobody need speak of any
-// more by the time the last answer is given. Then one replica has to hold them. After that it goes
-// on collecting, so that late and stale replicas are repaired too.
+// more by the time the last answer is given. Then one replica has to hold them, as long as that may
+// be waited for. A settled read goes on collecting, so that late and stale replicas are repaired
+// too.
 //
 // One answer that is all a read wants may be the one of a replica that was away and may lack writes
 // that every other has. Such an answer waits for a better one, as long as one may come.
@@ -45,8 +46,8 @@ class GetCore {
                   const Record& record,
                   uint64_t digest,
                   bool is_behind = false);
-    // No better answers are to be waited for.
-    void take_those_behind() { takes_those_behind_ = true; }
+    // No better answers are to be waited for, nor repairs but those that a majority read promises.
+    void wait_no_longer() { waits_no_longer_ = true; }
     // A replica whose record is in the result has seen all of options.seen.
     void vouched() { vouched_ = true; }
 
@@ -75,7 +76,7 @@ class GetCore {
     SeatTally tally_;
     Record result_;
     bool vouched_ = false;
-    bool takes_those_behind_ = false;
+    bool waits_no_longer_ = false;
     bool has_one_not_behind_ = false;
     // In order of arrival, one for each node.
     std::vector<Answer> answers_;

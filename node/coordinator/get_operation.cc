@@ -59,7 +59,7 @@ void GetOperation::start() {
         return node != self() && context_.view->is_alive(node);
     });
     if (others == 0) {
-        core_.take_those_behind();
+        core_.wait_no_longer();
     }
     // First, so that its digest, when the record is in memory, spares the others from sending
     // theirs.
@@ -186,29 +186,29 @@ void GetOperation::on_repair_reply(base::NodeId from, const peer::ReplicaMessage
         STARLING_MARK(get_repair_refused);
         return;
     }
-    if (message.write_reply().has_superseding()) {
-        absl::StatusOr<Record> superseding = decode_record(message.write_reply().superseding());
-        if (!superseding.ok()) {
+    const auto repair = std::find_if(repairs_.begin(), repairs_.end(), [&](const Repair& sent) {
+        return sent.node == from && message.operation() == (id() | sent.attempt);
+    });
+    // One that answers an earlier repair says nothing of the result as it is.
+    if (repair == repairs_.end()) return;
+    if (!message.write_reply().has_superseding()) {
+        core_.repaired(from, repair->digest);
+    } else {
+        absl::StatusOr<Record> record = decode_record(message.write_reply().superseding());
+        if (!record.ok()) {
             STARLING_MARK(get_superseding_undecodable);
             return;
         }
-        on_superseded(from, SeatSet::from_bits(message.write_reply().seats()), *superseding);
-        return;
-    }
-    for (const Repair& repair : repairs_) {
-        if (repair.node == from && message.operation() == (id() | repair.attempt)) {
-            core_.repaired(from, repair.digest);
-        }
+        on_superseded(from, SeatSet::from_bits(message.write_reply().seats()), *record);
     }
     after_answer();
 }
 
-// The result shows what the node knows to be superseded: an answer that came before all owners had
-// seen its successor, merged with one that came after, and did not speak of it any more.
+// What came together in the result a replica knows to be superseded: by a write that all owners
+// have seen since the first answer was given, and that the last one did not speak of any more.
 void GetOperation::on_superseded(base::NodeId from, SeatSet seats, const Record& record) {
     STARLING_MARK(get_result_was_superseded);
     core_.answered(from, seats, record, digest_of(plan_.group_key, record));
-    after_answer();
 }
 
 bool GetOperation::is_satisfied() const {
@@ -230,6 +230,7 @@ void GetOperation::after_answer() {
         return;
     }
     repair_stale();
+    if (is_finished()) return;
     const uint64_t digest = result_digest();
     if (done_ != nullptr) {
         if (core_.is_settled(digest) && is_satisfied()) {
@@ -252,6 +253,8 @@ void GetOperation::repair_stale() {
         if (!sent) {
             repair(node, digest);
         }
+        // The own replica may have answered already, and what is left was sent the new result.
+        if (is_finished() || result_digest() != digest) return;
     }
 }
 
@@ -274,26 +277,36 @@ void GetOperation::repair(base::NodeId node, uint64_t digest) {
             group_,
             plan_.group_key,
             STARLING_PLANTED(read_repair_writes_loser) ? own_record() : core_.result(),
-            {},
+            {.is_repair = true},
             [op = shared_as<GetOperation>(),
              digest](const absl::StatusOr<Replica::Written>& written) {
                 if (op->is_finished() || !written.ok()) return;
-                if (written->superseding.has_value()) {
-                    op->on_superseded(op->self(), written->seats, *written->superseding);
-                } else {
-                    op->core_.repaired(op->self(), digest);
-                    op->after_answer();
-                }
+                if (!written->superseded.empty()) return op->read_superseding(written->superseded);
+                op->core_.repaired(op->self(), digest);
+                op->after_answer();
             });
         return;
     }
     STARLING_MARK(get_repairs_another_replica);
     peer::ReplicaMessage message = new_message(attempt);
     message.mutable_write()->set_key(plan_.group_key);
+    message.mutable_write()->set_is_repair(true);
     message.mutable_write()->set_record(STARLING_PLANTED(read_repair_writes_loser)
                                             ? wire::encode(own_record())
                                             : wire::encode(core_.result()));
     send(node, std::move(message));
+}
+
+void GetOperation::read_superseding(const Context& superseded) {
+    context_.replica.read(
+        group_,
+        plan_.group_key,
+        [op = shared_as<GetOperation>(), superseded](absl::StatusOr<Replica::Answer> local) {
+            if (op->is_finished() || !local.ok()) return;
+            local->record.context.merge(superseded);
+            op->on_superseded(op->self(), local->seats, local->record);
+            op->after_answer();
+        });
 }
 
 void GetOperation::answer() {
@@ -351,7 +364,7 @@ void GetOperation::on_tick() {
         finish();
         return;
     }
-    core_.take_those_behind();
+    core_.wait_no_longer();
     // Who has answered without what the session has seen may have it by now.
     const bool ask_all = !is_satisfied();
     context_.view->sort_for_asking(holders_);
@@ -372,7 +385,7 @@ void GetOperation::on_tick() {
 }
 
 void GetOperation::on_deadline() {
-    core_.take_those_behind();
+    core_.wait_no_longer();
     after_answer();
     if (done_ == nullptr) {
         finish();

@@ -51,6 +51,8 @@ class GetOperation final : public Operation {
     void on_read_reply(base::NodeId from, const peer::ReadReply& reply);
     void on_repair_reply(base::NodeId from, const peer::ReplicaMessage& message);
     void on_superseded(base::NodeId from, SeatSet seats, const Record& record);
+    // The own record, which has superseded those of the result.
+    void read_superseding(const Context& superseded);
     void after_answer();
     bool is_satisfied() const;
     void repair_stale();

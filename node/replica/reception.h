@@ -16,6 +16,8 @@ struct Carrier {
     std::optional<Dot> dot{};
     // It was kept for this node, and may be of a life that has ended since.
     bool is_hint = false;
+    // It is the result of a read, which is to be told what of it is superseded here.
+    bool is_repair = false;
 };
 
 struct Reception {

@@ -2,7 +2,6 @@
 
 #include <memory>
 #include <utility>
-#include <vector>
 
 #include <fmt/format.h>
 
@@ -76,17 +75,6 @@ absl::StatusOr<IncomingWrite> parse(const peer::WriteRequest& request) {
         return absl::InvalidArgumentError("the key of a write names no namespace");
     }
     return write;
-}
-
-// The dots of the siblings that came and of whose requests `local` has none, now that it was merged
-// with them.
-Context superseded_of(const std::vector<std::pair<Dot, base::RequestId>>& came,
-                      const Record& local) {
-    Context superseded;
-    for (const auto& [dot, request] : came) {
-        if (local.find(request) == nullptr) superseded.add(dot);
-    }
-    return superseded;
 }
 
 }  // namespace
@@ -175,54 +163,49 @@ void Replica::write(
         return;
     }
     const base::NamespaceId name_space = split_group_key(key).name_space;
-    // Only who asks for the state of an owner to be merged may be told of another.
-    std::shared_ptr<std::optional<Record>> superseding;
-    std::vector<std::pair<Dot, base::RequestId>> came;
-    if (!carrier.dot.has_value()) {
-        superseding = std::make_shared<std::optional<Record>>();
-        for (const Sibling& sibling : record.siblings)
-            came.emplace_back(sibling.dot, sibling.request);
-    }
+    // Said by the change, told when that is durable.
+    const auto superseded = carrier.is_repair ? std::make_shared<Context>() : nullptr;
     store_.update(
         group,
         std::move(key),
-        [this,
-         group,
-         name_space,
-         carrier,
-         superseding,
-         came = std::move(came),
-         incoming = std::move(record)](Record& local, Frontier& frontier) mutable {
+        [this, group, name_space, carrier, superseded, incoming = std::move(record)](
+            Record& local, Frontier& frontier) mutable {
             // Asked again: the group may have been given away while the disk was read.
             if (!host_.stores(group)) {
                 STARLING_MARK(replica_seat_gone_before_write);
                 return no_part(group.partition);
             }
+            if (superseded != nullptr) *superseded = superseded_of(group, local, incoming);
             const bool is_news = carrier.dot.has_value() && !frontier.contains(*carrier.dot);
-            // A record that is gone speaks for nothing: absence never deletes.
-            const bool may_supersede = !local.siblings.empty();
             absl::Status status = accept(group, carrier, local, std::move(incoming), frontier);
             if (status.ok() && is_news) {
                 conflicts_.written(name_space, local);
             }
-            if (!may_supersede) return status;
-            if (const Context superseded = superseded_of(came, local); !superseded.empty()) {
-                STARLING_MARK(replica_write_superseded_here);
-                *superseding = local;
-                (*superseding)->context.merge(superseded);
-            }
             return status;
         },
         nullptr,
-        [this, group, superseding, done = std::move(done)](absl::Status status) mutable {
-            if (status.ok()) {
-                Written written{.seats = host_.held_seats(group.partition)};
-                if (superseding != nullptr) written.superseding = std::move(*superseding);
-                done(std::move(written));
-            } else {
+        [this, group, superseded, done = std::move(done)](absl::Status status) mutable {
+            if (!status.ok()) {
                 done(std::move(status));
+                return;
             }
+            Written written{.seats = host_.held_seats(group.partition)};
+            if (superseded != nullptr) written.superseded = std::move(*superseded);
+            done(std::move(written));
         });
+}
+
+// What the frontier has, and neither the record nor R8 accounts for, may have been lost: that says
+// nothing.
+Context Replica::superseded_of(GroupId group, const Record& local, const Record& incoming) const {
+    Context superseded;
+    for (const Sibling& sibling : incoming.siblings) {
+        const bool is_there = local.find(sibling.request) != nullptr;
+        const bool is_past = local.context.covers(sibling.dot) || local.is_gone(sibling.request) ||
+                             store_.stable(group).is_past(sibling.dot);
+        if (is_past && !is_there) superseded.add(sibling.dot);
+    }
+    return superseded;
 }
 
 void Replica::on_write(PeerRequest request, const peer::ReplicaMessage& message) {
@@ -234,22 +217,45 @@ void Replica::on_write(PeerRequest request, const peer::ReplicaMessage& message)
         answer(std::move(request));
         return;
     }
+    std::string key = message.write().is_repair() ? incoming->key : std::string();
     write(group,
           std::move(incoming->key),
           std::move(incoming->record),
-          {.dot = incoming->dot, .is_hint = message.write().is_hint()},
-          [this, request = std::move(request)](absl::StatusOr<Written> written) mutable {
-              peer::WriteReply& reply = *request.answer.mutable_write_reply();
-              if (!written.ok()) {
-                  wire::set_refusal(*reply.mutable_refusal(), written.status());
-              } else {
-                  reply.set_seats(written->seats.bits());
-                  if (written->superseding.has_value()) {
-                      reply.set_superseding(wire::encode(*written->superseding));
-                  }
-              }
-              answer(std::move(request));
+          {.dot = incoming->dot,
+           .is_hint = message.write().is_hint(),
+           .is_repair = message.write().is_repair()},
+          [this, group, key = std::move(key), request = std::move(request)](
+              absl::StatusOr<Written> written) mutable {
+              on_written(group, key, std::move(written), std::move(request));
           });
+}
+
+void Replica::on_written(GroupId group,
+                         const std::string& key,
+                         absl::StatusOr<Written> written,
+                         PeerRequest request) {
+    peer::WriteReply& reply = *request.answer.mutable_write_reply();
+    if (!written.ok()) {
+        wire::set_refusal(*reply.mutable_refusal(), written.status());
+        return answer(std::move(request));
+    }
+    reply.set_seats(written->seats.bits());
+    if (written->superseded.empty()) return answer(std::move(request));
+    STARLING_MARK(replica_repair_superseded_here);
+    read(group,
+         key,
+         [this, superseded = std::move(written->superseded), request = std::move(request)](
+             absl::StatusOr<Answer> found) mutable {
+             peer::WriteReply& filled = *request.answer.mutable_write_reply();
+             if (found.ok()) {
+                 found->record.context.merge(superseded);
+                 filled.set_seats(found->seats.bits());
+                 filled.set_superseding(wire::encode(found->record));
+             } else {
+                 wire::set_refusal(*filled.mutable_refusal(), found.status());
+             }
+             answer(std::move(request));
+         });
 }
 
 void Replica::read(GroupId group, const std::string& key, ReadDone done) {

@@ -14,7 +14,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <string>
 
 #include "absl/functional/any_invocable.h"
@@ -77,10 +76,9 @@ class Replica {
     struct Written {
         // Counted for.
         SeatSet seats;
-        // The state of an owner came, and held siblings that had been superseded here: the record
-        // as it is here now, with their dots in its context. None of them is news to this replica,
-        // whose record need not speak of them any more (R5, R7).
-        std::optional<Record> superseding = std::nullopt;
+        // Of the siblings of a repair those that are known here to be superseded (by what the
+        // record says, or by R8: all owners have seen them, and they are not there any more).
+        Context superseded = {};
     };
     // Once the record is durable here. unavailable: this node has no part in the group.
     using WriteDone = absl::AnyInvocable<void(absl::StatusOr<Written>)>;
@@ -114,6 +112,11 @@ class Replica {
                         Record incoming,
                         Frontier& frontier) const;
     void on_write(PeerRequest request, const peer::ReplicaMessage& message);
+    void on_written(GroupId group,
+                    const std::string& key,
+                    absl::StatusOr<Written> written,
+                    PeerRequest request);
+    Context superseded_of(GroupId group, const Record& local, const Record& incoming) const;
     void on_read(PeerRequest request, const peer::ReplicaMessage& message);
     void on_hint(PeerRequest request, const peer::ReplicaMessage& message);
     void answer(PeerRequest request);

@@ -200,7 +200,7 @@ TEST_F(GetCoreOfOneTest, WhereAllAreBehindTheirAnswersCount) {
 
 TEST_F(GetCoreOfOneTest, WhereNoBetterOneCanComeItCounts) {
     one.answered(a, seats({0}), old, digest(old), true);
-    one.take_those_behind();
+    one.wait_no_longer();
     EXPECT_TRUE(one.is_reached());
 }
 
@@ -227,8 +227,11 @@ TEST(GetCoreMinorityTest, SiblingsThatNoReplicaHasBesideEachOtherAreNotSettled) 
     const uint64_t both = record_digest("key", core.result());
     EXPECT_TRUE(core.is_reached());
     EXPECT_FALSE(core.is_settled(both));
+    GetCore hurried = core;
     core.repaired(a, both);
     EXPECT_TRUE(core.is_settled(both));
+    hurried.wait_no_longer();
+    EXPECT_TRUE(hurried.is_settled(both));
 }
 
 }  // namespace

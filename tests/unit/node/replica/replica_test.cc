@@ -159,28 +159,58 @@ TEST_F(ReplicaTest, AWriteSeenBeforeIsAcknowledgedAndChangesNothing) {
 
 // Seed 732 of ten minutes: a read under way merged an old answer with one that did not speak of it
 // any more, and showed both.
-TEST_F(ReplicaTest, AStateWithWhatWasSupersededHereIsAnsweredWithWhatIsHere) {
+struct RepairTest : ReplicaTest {
+    peer::ReplicaMessage repair_message(const Record& record) const {
+        peer::ReplicaMessage out = write_message(record, std::nullopt);
+        out.mutable_write()->set_is_repair(true);
+        return out;
+    }
+    // What a repair with `record` is answered with; nothing: that all of it is merged.
+    std::optional<Record> superseding(const Record& record) {
+        const auto answer = ask(repair_message(record));
+        EXPECT_FALSE(answer.write_reply().has_refusal());
+        EXPECT_EQ(answer.write_reply().seats(), 1u);
+        if (!answer.write_reply().has_superseding()) return std::nullopt;
+        const auto decoded = decode_record(answer.write_reply().superseding());
+        EXPECT_TRUE(decoded.ok()) << decoded.status();
+        return *decoded;
+    }
     const Record first = record_of(dot(9, 1), "first");
-    ask(write_message(first, dot(9, 1)));
     const Record second =
-        mint(first, Superseded::by_reading(first), testing::write(dot(9, 2), 2, "second"));
-    EXPECT_FALSE(ask(write_message(second, dot(9, 2))).write_reply().has_superseding());
-    EXPECT_FALSE(ask(write_message(second, std::nullopt)).write_reply().has_superseding());
-    const auto answer = ask(write_message(first, std::nullopt));
-    ASSERT_TRUE(answer.write_reply().has_superseding());
-    const auto superseding = decode_record(answer.write_reply().superseding());
-    ASSERT_TRUE(superseding.ok()) << superseding.status();
-    EXPECT_THAT(values(*superseding), ElementsAre("second"));
-    EXPECT_TRUE(superseding->context.covers(dot(9, 1)));
+        mint(first, Superseded::by_reading(first), testing::write(dot(8, 1), 2, "second"));
+};
+
+TEST_F(RepairTest, OfWhatWasSupersededHereIsAnsweredWithWhatIsHere) {
+    ask(write_message(first, dot(9, 1)));
+    ask(write_message(second, dot(8, 1)));
+    EXPECT_EQ(superseding(second), std::nullopt);
+    const std::optional<Record> there = superseding(first);
+    ASSERT_TRUE(there.has_value());
+    EXPECT_THAT(values(*there), ElementsAre("second"));
+    EXPECT_TRUE(there->context.covers(dot(9, 1)));
     EXPECT_THAT(values(*rig.read(group(1), key("k"))), ElementsAre("second"));
+    EXPECT_FALSE(ask(write_message(first, std::nullopt)).write_reply().has_superseding())
+        << "nobody asked";
 }
 
-TEST_F(ReplicaTest, WhereNoRecordIsNothingIsSaidToBeSuperseded) {
-    const Record value = record_of(dot(9, 1), "value");
-    ask(write_message(value, dot(9, 1)));
-    peer::ReplicaMessage elsewhere = write_message(value, std::nullopt);
-    elsewhere.mutable_write()->set_key(key("another"));
-    EXPECT_FALSE(ask(elsewhere).write_reply().has_superseding());
+TEST_F(RepairTest, WhatAllOwnersHaveSeenAndIsNotThereIsSuperseded) {
+    ask(write_message(first, dot(9, 1)));
+    rig.store.set_stable(group(1), rig.store.frontier(group(1)));
+    peer::ReplicaMessage question = repair_message(first);
+    question.mutable_write()->set_key(key("another"));
+    const auto answer = ask(question);
+    ASSERT_TRUE(answer.write_reply().has_superseding());
+    const auto there = decode_record(answer.write_reply().superseding());
+    ASSERT_TRUE(there.ok()) << there.status();
+    EXPECT_THAT(values(*there), IsEmpty());
+    EXPECT_TRUE(there->context.covers(dot(9, 1)));
+}
+
+TEST_F(RepairTest, AnAbsenceThatNothingAccountsForSaysNothing) {
+    ask(write_message(first, dot(9, 1)));
+    peer::ReplicaMessage question = repair_message(first);
+    question.mutable_write()->set_key(key("another"));
+    EXPECT_FALSE(ask(question).write_reply().has_superseding());
 }
 
 TEST_F(ReplicaTest, AWriteWhoseRecordDoesNotDecodeIsRefused) {
