@@ -64,7 +64,11 @@ namespace starling::base {
     BUG(equal_replicas_pull)            \
     BUG(hint_budget_ignored)            \
     BUG(silent_peer_holds_up_others)    \
-    BUG(trees_kept_for_ever)
+    BUG(trees_kept_for_ever)            \
+    BUG(two_seats_on_one_node)          \
+    BUG(expired_never_removed)          \
+    BUG(tombstone_collected_by_age)     \
+    BUG(block_checksum_ignored)
 
 enum class PlantedBug {
     none,

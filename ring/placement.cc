@@ -89,8 +89,10 @@ class TableMaker {
         for (uint32_t partition = 0; partition < partition_count_; ++partition) {
             Order order = in_order(partition, assignment.members_of(partition));
             if (assigned < distinct) append_others(partition, order);
+            const uint32_t used =
+                STARLING_PLANTED(two_seats_on_one_node) && distinct > 1 ? distinct - 1 : distinct;
             for (uint32_t seat = 0; seat < seats; ++seat)
-                table.push_back(order[seat % distinct]);
+                table.push_back(order[seat % used]);
         }
         return table;
     }

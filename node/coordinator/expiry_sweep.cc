@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/mark.h"
+#include "base/planted.h"
 #include "base/status_macros.h"
 #include "node/coordinator/operation.h"
 #include "node/replica/wire.h"
@@ -49,7 +50,7 @@ void ExpirySweep::arm_timer(base::Duration delay) {
 }
 
 void ExpirySweep::run() {
-    if (is_busy_) return;
+    if (is_busy_ || STARLING_PLANTED(expired_never_removed)) return;
     const bool is_fenced =
         context_.clock_fence
             .judge(*context_.view, context_.loop.now(), context_.wall_clock.wall_now())

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/mark.h"
+#include "base/planted.h"
 
 namespace starling::node {
 
@@ -40,6 +41,7 @@ uint64_t GoneHorizon::forget_before(GroupId group,
                                     std::span<const base::NodeId> other_owners,
                                     uint64_t now_ms) const {
     uint64_t covered = now_ms;
+    if (STARLING_PLANTED(tombstone_collected_by_age)) other_owners = {};
     for (const base::NodeId owner : other_owners) {
         const auto found = known_.find({group, owner});
         if (found == known_.end() || !found->second.covered_ms.has_value() ||

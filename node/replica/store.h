@@ -234,6 +234,7 @@ class ReplicaStore final : public GroupAccess {
     void read_index(GroupId id, Group& group, const Frontier& stable);
     struct Collection;
     void note_not_looked_at(GroupId group, uint64_t created_ms);
+    const Frontier& seen_by_all(GroupId group);
     void end_collection(Collection& collection, const absl::Status& status);
     void collect_page(std::shared_ptr<Collection> collection);
     void collect_all(std::vector<group_reader::StoredTombstone> tombstones,

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/mark.h"
+#include "base/planted.h"
 #include "node/replica/gathering.h"
 #include "node/replica/storage_keys.h"
 #include "node/replica/store.h"
@@ -68,6 +69,10 @@ void ReplicaStore::end_collection(Collection& collection, const absl::Status& st
     collection.done(collection.status);
 }
 
+const Frontier& ReplicaStore::seen_by_all(GroupId group) {
+    return STARLING_PLANTED(tombstone_collected_by_age) ? frontier(group) : stable(group);
+}
+
 void ReplicaStore::collect_page(std::shared_ptr<Collection> collection) {
     using Page = absl::StatusOr<group_reader::TombstonesPage>;
     Collection& state = *collection;
@@ -102,7 +107,7 @@ void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombst
         end_collection(*collection, absl::UnavailableError("the group was removed meanwhile"));
         return;
     }
-    const Frontier& all_seen = stable(group);
+    const Frontier& all_seen = seen_by_all(group);
     std::erase_if(tombstones, [&](const group_reader::StoredTombstone& tombstone) {
         if (all_seen.is_past(tombstone.dot)) return false;
         note_left(tombstone);
@@ -147,7 +152,7 @@ void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombst
                 } else if (latest_only.has_value()) {
                     // One that goes may have been hidden by another, which may go then.
                     while (collect_tombstones(record,
-                                              stable(collection->group),
+                                              seen_by_all(collection->group),
                                               collection->forget_before_ms,
                                               *latest_only)) {
                     }

@@ -208,6 +208,22 @@ void Script::a_node_that_missed_a_delete_is_asked() {
     heal();
 }
 
+// Until nobody can send the delete again.
+void Script::a_node_misses_a_delete_for_long() {
+    RunOptions options = unaudited(slow_repair(3));
+    options.node.hint_bytes_max = 1;
+    settle(options);
+    put(1, "v", {.w = 3});
+    isolate(3);
+    remove(1);
+    run_for(seconds(90));
+    only_isolated(1);
+    // Until the second and the third have found one another again.
+    for (int i = 0; i < 5; ++i)
+        read(2, 2);
+    heal();
+}
+
 // Two keys: on one of them a dot that is there already trips a check of the node itself.
 void Script::a_node_writes_restarts_and_writes() {
     settle(unaudited(plain(3, 3)));

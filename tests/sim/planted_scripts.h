@@ -47,6 +47,7 @@ class Script : public Scenario {
     void three_siblings_are_read();
     void two_siblings_are_read();
     void a_node_that_missed_a_delete_is_asked();
+    void a_node_misses_a_delete_for_long();
     void a_node_writes_restarts_and_writes();
     void a_value_is_read();
     void puts_are_tried_again_through_other_nodes();
