@@ -72,14 +72,16 @@ void Editors::open(Editor& editor) {
                       });
 }
 
+// With W = 1 now and then, where no disk that alone acknowledged may lose it.
 void Editors::save(Editor& editor) {
     const bool is_delete = in_hundred(5);
+    const bool is_lone = in_hundred(50) && !world_.options.faults.may_lose_a_disk();
     PutPlan plan{.key = editor.document,
                  .value = is_delete ? std::string() : fmt::format("document text {}", ++serial_),
                  .is_delete = is_delete,
                  .replaces = Replaces::seen,
                  .context = *editor.open,
-                 .quorum = in_hundred(50) ? 1u : 0u,
+                 .quorum = is_lone ? 1u : 0u,
                  .deadline = random_.between(milliseconds(300), seconds(3)),
                  .tries_max = 2};
     operations_->put(std::move(plan), [this, &editor](PutOutcome outcome) {

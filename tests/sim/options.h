@@ -21,34 +21,35 @@ struct FaultOptions {
     bool weather_comes_and_goes = false;
 
     // Episodes, each begun and ended by the run's fault schedule.
-    bool partitions = false;            // 5: halves, one node, at random
-    bool one_way_partitions = false;    // 6
-    bool bridges = false;               // 7: two sides that both reach one node
-    bool clogs = false;                 // 8
-    bool swizzles = false;              // 8: clog nodes one by one, free them in another order
-    bool resets = false;                // 9
-    bool half_open = false;             // 9: connections that lose all, and nobody is told
-    bool clock_jumps = false;           // 12
-    bool clock_strobes = false;         // 12
-    bool pauses = false;                // 15
-    bool crashes = false;               // 16: between events
-    bool crashes_at_io = false;         // 16: before the n-th operation on files
-    bool crashes_in_recovery = false;   // 17
-    bool crashes_of_all = false;        // 18
-    bool slow_disks = false;            // 21
-    bool slow_syncs = false;            // 21: these alone
-    bool full_disks = false;            // 22
-    bool failing_io = false;            // 23: some operations of one kind fail
-    bool failing_syncs = false;         // 24
-    bool damaged_logs = false;          // 25: in one start, then right again
-    bool damaged_tables = false;        // 25: while the node runs, then right again
-    bool rotten_tables = false;         // 25: for good
-    bool set_back_disks = false;        // 29: to what they were a while before
+    bool partitions = false;           // 5: halves, one node, at random
+    bool one_way_partitions = false;   // 6
+    bool bridges = false;              // 7: two sides that both reach one node
+    bool clogs = false;                // 8
+    bool swizzles = false;             // 8: clog nodes one by one, free them in another order
+    bool resets = false;               // 9
+    bool half_open = false;            // 9: connections that lose all, and nobody is told
+    bool clock_jumps = false;          // 12
+    bool clock_strobes = false;        // 12
+    bool pauses = false;               // 15
+    bool crashes = false;              // 16: between events
+    bool crashes_at_io = false;        // 16: before the n-th operation on files
+    bool crashes_in_recovery = false;  // 17
+    bool crashes_of_all = false;       // 18
+    bool slow_disks = false;           // 21
+    bool slow_syncs = false;           // 21: these alone
+    bool full_disks = false;           // 22
+    bool failing_io = false;           // 23: some operations of one kind fail
+    bool failing_syncs = false;        // 24
+    bool damaged_logs = false;         // 25: in one start, then right again
+    bool damaged_tables = false;       // 25: while the node runs, then right again
+    bool rotten_tables = false;        // 25: for good
+    bool set_back_disks = false;       // 29: to what they were a while before
+    bool may_lose_a_disk() const { return rotten_tables || set_back_disks; }
     bool stops = false;                 // 19: in order, as for an upgrade
     bool wrong_configurations = false;  // 19: N or Q of another cluster, refused
     bool absences = false;              // 30: longer than all windows
 
-    // From start to end of the run.
+    // From the start of the run; the drift goes on to its end.
     int32_t drift_per_million_max = 0;     // 13
     uint32_t late_timers_per_million = 0;  // 14
     base::Duration timer_lateness_max{0};  // 14
