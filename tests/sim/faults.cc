@@ -75,6 +75,7 @@ void FaultSchedule::end() {
     for (const auto& machine : world_.cluster.machines()) {
         machine->wall_clock().set_strobe(base::Duration::zero(), base::Duration::zero());
         machine->wall_clock().correct(world_.started);
+        machine->keep_time();
         machine->forget_death();
     }
     world_.cluster.bring_all_back();

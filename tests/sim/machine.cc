@@ -113,6 +113,12 @@ void Machine::die_at_io(uint64_t n, env::CrashMode mode) {
     death_mode_ = mode;
 }
 
+void Machine::keep_time() {
+    env::SimProcess::Faults faults = process_.faults();
+    faults.late_timers_per_million = 0;
+    process_.set_faults(faults);
+}
+
 void Machine::damage(FileDamage damage) {
     STARLING_CHECK(!damage_);
     const absl::Status done = damage.is_unreadable

@@ -66,6 +66,8 @@ class Machine {
     // died instead of ending. REQUIRES: up.
     std::optional<uint64_t> exit();
 
+    // Timers that are set from now on are on time.
+    void keep_time();
     // On average, up to 10 s; zero: at once.
     void set_sync_time(base::Duration mean) { sync_time_mean_ = mean; }
 
