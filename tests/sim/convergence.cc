@@ -516,7 +516,9 @@ std::string Convergence::note_counts() {
         noted_.clear();
         if (std::string why_not = ask_status(cluster_.members(), noted_); !why_not.empty())
             return why_not;
-        for (const auto& [machine, report] : noted_) {
+        for (auto& [machine, report] : noted_) {
+            // A late frame may have brought one since it told.
+            report.hints = inspect(*machine).hints;
             if (report.hints > 0) return fmt::format("{} has hints again", machine->name());
         }
         return "";
