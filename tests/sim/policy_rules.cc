@@ -43,6 +43,22 @@ bool LastWrites::may_be_deleted(const History& history,
     });
 }
 
+bool LastWrites::may_be_forgotten(const History& history,
+                                  WriteId id,
+                                  SimTime by,
+                                  const Clocks& clocks) const {
+    return any_other(history, {}, [&](WriteId other, const Write& write) {
+        const bool is_absence =
+            write.is_delete || history.may_have_expired(other, clocks.expired_by_ms);
+        const SimTime since = write.acknowledged == never ? write.started : write.acknowledged;
+        if (!is_absence || write.refused || since >= by ||
+            write.request.created_ms >= clocks.collected_before_ms) {
+            return false;
+        }
+        return other == id || !is_certain(other) || stamps_.at(other) > stamps_.at(id);
+    });
+}
+
 std::string LastWrites::judge(const History& history,
                               const Shown& shown,
                               const std::vector<WriteId>& met,
@@ -61,10 +77,8 @@ std::string LastWrites::judge(const History& history,
             }
             continue;
         }
-        const bool may_be_collected = (write.is_delete || has_expired) &&
-                                      write.request.created_ms < clocks.collected_before_ms &&
-                                      history.get(shown.id).started > write.acknowledged;
-        if (!is_certain(id) || !is_certain(shown.id) || may_be_collected ||
+        if (!is_certain(id) || !is_certain(shown.id) ||
+            may_be_forgotten(history, id, history.get(shown.id).started, clocks) ||
             may_be_replaced_unknown(history, id, answered)) {
             continue;
         }

@@ -65,6 +65,12 @@ class LastWrites {
   private:
     bool is_certain(WriteId id) const { return minted_once_.contains(id) && stamps_.contains(id); }
     bool may_be_replaced_unknown(const History& history, WriteId id, SimTime answered) const;
+    // With a delete (its own, or a later one) that nothing may be left of when a write is sent at
+    // `by`.
+    bool may_be_forgotten(const History& history,
+                          WriteId id,
+                          SimTime by,
+                          const Clocks& clocks) const;
     bool may_be_deleted(const History& history,
                         WriteId id,
                         SimTime answered,

@@ -118,6 +118,17 @@ TEST_F(PolicyRulesTest, WhatCameAfterADeleteMayBeEarlierOnceThatIsForgotten) {
     EXPECT_NE(judge_after_collection(after, 20, value), "") << "no delete";
 }
 
+// Seed 20321 of ten minutes.
+TEST_F(PolicyRulesTest, WhatADeleteHasReplacedIsForgottenWithIt) {
+    const WriteId value = write(30);
+    const WriteId other = write(50);
+    write(40, /*is_delete=*/true);
+    const WriteId after = write(20);
+    EXPECT_NE(judge(after, 20, {value}), "");
+    EXPECT_EQ(judge_after_collection(after, 20, value), "");
+    EXPECT_NE(judge_after_collection(after, 20, other), "") << "later than the delete";
+}
+
 TEST_F(PolicyRulesTest, ADeleteWithoutAnAnswerMayBeTheLatest) {
     const WriteId value = write(10);
     send({.replaces = Replaces::local, .is_delete = true});
