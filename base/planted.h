@@ -67,8 +67,7 @@ namespace starling::base {
     BUG(trees_kept_for_ever)            \
     BUG(two_seats_on_one_node)          \
     BUG(expired_never_removed)          \
-    BUG(tombstone_collected_by_age)     \
-    BUG(block_checksum_ignored)
+    BUG(tombstone_collected_by_age)
 
 enum class PlantedBug {
     none,

@@ -157,6 +157,9 @@ void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombst
                                               *latest_only)) {
                     }
                 }
+                if (STARLING_PLANTED(tombstone_collected_by_age) && record.siblings.empty()) {
+                    record = {};
+                }
                 collection->result.tombstones += static_cast<uint64_t>(before - count());
                 const bool is_left = std::any_of(
                     record.siblings.begin(), record.siblings.end(), [&](const Sibling& sibling) {

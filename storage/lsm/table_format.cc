@@ -10,7 +10,6 @@
 
 #include "base/codec.h"
 #include "base/crc32c.h"
-#include "base/planted.h"
 #include "base/status_macros.h"
 
 namespace starling::storage::lsm {
@@ -225,8 +224,7 @@ absl::Status unpack_block(std::string_view stored,
     }
     const std::string_view covered = stored.substr(0, stored.size() - 4);
     base::Reader trailer(stored.substr(covered.size()));
-    if (trailer.u32() != block_checksum(covered, file_number, offset) &&
-        !STARLING_PLANTED(block_checksum_ignored)) {
+    if (trailer.u32() != block_checksum(covered, file_number, offset)) {
         return damaged();
     }
     const auto used = static_cast<uint8_t>(covered.back());

@@ -69,7 +69,6 @@ constexpr auto all_scripts = std::to_array<Scripted>({
     {PlantedBug::two_seats_on_one_node, "I13", &Script::a_cluster_with_many_partitions_rests},
     {PlantedBug::expired_never_removed, "I13", &Script::a_value_expires},
     {PlantedBug::tombstone_collected_by_age, "I3", &Script::a_node_misses_a_delete_for_long},
-    {PlantedBug::block_checksum_ignored, "I2", &Script::a_table_rots},
     {PlantedBug::tombstone_dropped_early, "I10", &Script::a_node_that_missed_a_delete_is_asked},
     {PlantedBug::index_not_written, "I1", &Script::a_node_is_cut_off_from_a_put_and_read},
     {PlantedBug::sealed_on_hearsay, "I1", &Script::a_coordinator_dies_before_all_have_its_put},

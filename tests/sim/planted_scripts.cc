@@ -219,7 +219,7 @@ void Script::a_node_misses_a_delete_for_long() {
     run_for(seconds(90));
     only_isolated(1);
     // Until the second and the third have found one another again.
-    for (int i = 0; i < 5; ++i)
+    for (int i = 0; i < 40 && simulation_->verdict().ok(); ++i)
         read(2, 2);
     heal();
 }
