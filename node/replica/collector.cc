@@ -24,6 +24,7 @@ constexpr base::Duration retry_after = std::chrono::seconds(60);
 
 void Collector::start() {
     timer_ = loop_.schedule_after(interval, [this] {
+        standings_.note_starts_again();
         for (const GroupId group : store_.groups()) {
             standings_.look_at_own(group);
         }

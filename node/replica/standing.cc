@@ -154,12 +154,21 @@ void Standings::note_start(base::NodeId node, uint32_t start) {
     frozen[node] = start;
     storage::WriteBatch batch;
     batch.put(frozen_key(), encode(frozen));
-    // A disk that takes no writes takes none of an ended life either; it is heard of again.
-    if (!store_.commits().apply(batch).ok()) return;
+    // A disk that takes no writes takes none of an ended life either.
+    if (!store_.commits().apply(batch).ok()) {
+        STARLING_MARK(standing_life_not_frozen_yet);
+        not_frozen_[node] = std::max(not_frozen_[node], start);
+        return;
+    }
     frozen_ = std::move(frozen);
     STARLING_MARK(standing_life_frozen);
     // What was found complete may have been so without these lives.
     horizon_.clear();
+}
+
+void Standings::note_starts_again() {
+    for (const auto& [node, start] : std::exchange(not_frozen_, {}))
+        note_start(node, start);
 }
 
 void Standings::report(GroupId group,

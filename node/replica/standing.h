@@ -63,6 +63,8 @@ class Standings {
     void begin_life(base::NodeId self, uint32_t start);
     // `node` is in its life `start`: those before have ended.
     void note_start(base::NodeId node, uint32_t start);
+    // To be called now and then: those that the disk did not take, of which nobody may tell again.
+    void note_starts_again();
     bool has_ended(const Actor& actor) const { return node::has_ended(frozen_, actor); }
     const Starts& frozen() const { return frozen_; }
 
@@ -132,6 +134,7 @@ class Standings {
     StandingHost& host_;
     OwnerMemory memory_;
     Starts frozen_;
+    Starts not_frozen_;
     uint64_t epoch_ = 0;
     uint64_t epoch_at_start_ = 0;
     // Above all that this node has asked before, in earlier lives as well: what an owner has heard

@@ -553,6 +553,20 @@ TEST_F(CollectorTest, APassThatFailedIsRepeatedAfterAWhileThoughNothingElseChang
     EXPECT_EQ(collector.collected(), 1u);
 }
 
+// Seed 21657 of ten minutes: another node had asked this one for hints of that life ever since, and
+// kept its tombstones.
+TEST_F(CollectorTest, ALifeWhoseEndAFullDiskDidNotTakeIsFrozenWhenItDoes) {
+    const Actor of_it{.node = ended, .start = 7, .random = 0};
+    rig.engine.write_error = absl::ResourceExhaustedError("the disk is full");
+    standings.note_start(ended, 8);
+    collector.start();
+    let_it_look();
+    EXPECT_FALSE(standings.has_ended(of_it));
+    rig.engine.write_error = absl::OkStatus();
+    let_it_look();
+    EXPECT_TRUE(standings.has_ended(of_it));
+}
+
 TEST_F(CollectorTest, ATombstoneThatHidesAnotherGoesWithIt) {
     remove("k", owners.clock_ms - 5000);
     const Dot by = rig.next_dot(here, 7);
