@@ -228,10 +228,7 @@ void Standings::look_at_own(GroupId id) {
     const std::optional<std::vector<Owner>> owners = host_.other_owners(id);
     if (!owners.has_value() || !owners->empty()) return;
     GroupStanding& group = group_at(id);
-    if (group.durable() == store_.frontier(id) && is_resolved(id)) {
-        store_.set_stable(id, group.stable({}));
-        return;
-    }
+    if (group.durable() == store_.frontier(id) && is_resolved(id)) return advance(id);
     report(id, base::NodeId(), [this, id](const absl::StatusOr<OwnerReport>& report) {
         if (!report.ok()) return;
         advance(id);

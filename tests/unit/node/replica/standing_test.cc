@@ -250,6 +250,22 @@ TEST_F(SealTest, ALifeIsSealedWhenNoMemberHasAHintAndThenAllOwnersHaveSeenTheSam
     EXPECT_EQ(rig.store.frontier(here).gap_count(), 0u);
 }
 
+TEST_F(SealTest, AnOnlyOwnerWhoseDiskRefusesTheSealTriesAgain) {
+    owners.owners = std::vector<Owner>();
+    standings.look_at_own(here);
+    rig.settle();
+    rig.engine.write_error = absl::ResourceExhaustedError("the disk is full");
+    standings.note_hints_gone(here, peer, {{ended, 2}});
+    standings.note_hints_gone(here, third, {{ended, 2}});
+    standings.look_at_own(here);
+    rig.settle();
+    EXPECT_EQ(sealed(), 0u);
+    rig.engine.write_error = absl::OkStatus();
+    standings.look_at_own(here);
+    rig.settle();
+    EXPECT_EQ(sealed(), 2u);
+}
+
 TEST_F(SealTest, WhoFillsASeatSaysThatItHasWritesOfTheLife) {
     const auto gone = [this](GroupId id) {
         Starts said;
