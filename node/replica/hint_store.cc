@@ -44,7 +44,7 @@ absl::Status HintStore::load() {
     return iterator->status();
 }
 
-void HintStore::keep(HintKey key, std::string_view record, Done done) {
+void HintStore::keep_within(uint64_t bytes_max, HintKey key, std::string_view record, Done done) {
     if (STARLING_PLANTED(hint_replaces_another)) {
         for (const HintKey& other : next({key.group, key.seat}, nullptr, hints_.size())) {
             if (other.key == key.key) remove(other);
@@ -59,7 +59,7 @@ void HintStore::keep(HintKey key, std::string_view record, Done done) {
     }
     // A whole write takes the place of a reference to it: the record that refers to may go.
     if (size > size_before) {
-        if (bytes_ - size_before + size > bytes_max_ && !STARLING_PLANTED(hint_budget_ignored)) {
+        if (bytes_ - size_before + size > bytes_max && !STARLING_PLANTED(hint_budget_ignored)) {
             STARLING_MARK(hint_budget_spent);
             done(base::make_error(absl::StatusCode::kResourceExhausted,
                                   base::reason::overloaded,

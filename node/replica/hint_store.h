@@ -33,7 +33,15 @@ class HintStore {
 
     // `record`: an encoded record; empty for a reference. `done` when it is durable.
     // resource_exhausted (reason overloaded) when the budget is spent: nothing is kept then.
-    void keep(HintKey key, std::string_view record, Done done);
+    void keep(HintKey key, std::string_view record, Done done) {
+        keep_within(bytes_max_, std::move(key), record, std::move(done));
+    }
+    // A reference to a write that this node alone has, and is to be rid of: so much more may be
+    // kept of these, as the budget may be spent for a node that stays away.
+    static constexpr uint64_t handed_over_bytes_max = 1ULL << 20;
+    void keep_handed_over(HintKey key, Done done) {
+        keep_within(bytes_max_ + handed_over_bytes_max, std::move(key), {}, std::move(done));
+    }
     // False: it could not be removed now.
     bool remove(const HintKey& key);
 
@@ -57,6 +65,8 @@ class HintStore {
     std::vector<HintKey> next(const Owner& owner, const HintKey* after, size_t count_max) const;
 
   private:
+    void keep_within(uint64_t bytes_max, HintKey key, std::string_view record, Done done);
+
     CommitQueue& commits_;
     storage::Engine& engine_;
     const uint64_t bytes_max_;

@@ -198,27 +198,29 @@ void ShardHealing::resume(base::PartitionId partition) {
 void ShardHealing::hand_over_unshared(GroupId group,
                                       const Frontier& others,
                                       absl::AnyInvocable<void(absl::StatusOr<size_t>)> done) {
-    parts_.store.unshared(
-        group,
-        others,
-        unshared_max,
-        [this, group, done = std::move(done)](
-            const absl::StatusOr<std::vector<IndexedDot>>& writes) mutable {
-            if (!writes.ok()) return done(writes.status());
-            const std::vector<base::NodeId> seats = parts_.shard.seats_of_others(group);
-            for (const IndexedDot& write : *writes) {
-                for (size_t seat = 0; seat < seats.size(); ++seat) {
-                    if (seats[seat].is_none()) continue;
-                    parts_.hints.keep({.group = group,
-                                       .seat = base::SeatIndex(static_cast<uint8_t>(seat)),
-                                       .dot = write.dot,
-                                       .key = write.key},
-                                      "",
-                                      [](const absl::Status&) {});
-                }
-            }
-            done(writes->size());
-        });
+    parts_.store.unshared(group,
+                          others,
+                          unshared_max,
+                          [this, group, done = std::move(done)](
+                              const absl::StatusOr<std::vector<IndexedDot>>& writes) mutable {
+                              if (!writes.ok()) return done(writes.status());
+                              const std::vector<base::NodeId> seats =
+                                  parts_.shard.seats_of_others(group);
+                              for (const IndexedDot& write : *writes) {
+                                  for (size_t seat = 0; seat < seats.size(); ++seat) {
+                                      if (seats[seat].is_none()) continue;
+                                      // What is not kept now is asked for again, as long as the
+                                      // others lack it.
+                                      parts_.hints.keep_handed_over(
+                                          {.group = group,
+                                           .seat = base::SeatIndex(static_cast<uint8_t>(seat)),
+                                           .dot = write.dot,
+                                           .key = write.key},
+                                          [](const absl::Status&) {});
+                                  }
+                              }
+                              done(writes->size());
+                          });
 }
 
 void ShardHealing::store_marks(std::set<base::PartitionId> marked,

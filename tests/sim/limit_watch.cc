@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "node/replica/hint_store.h"
+
 namespace starling::sim {
 
 using std::chrono::seconds;
@@ -66,7 +68,8 @@ void LimitWatch::check(const Machine& machine, const node::StatusReport& report)
                                         share.bytes_max));
         }
     }
-    if (report.hint_bytes > options_.node.hint_bytes_max) {
+    if (report.hint_bytes >
+        options_.node.hint_bytes_max + options_.shards * node::HintStore::handed_over_bytes_max) {
         verdict_.report("I18",
                         fmt::format("{} has {} bytes of hints, and may have {}",
                                     machine.name(),

@@ -71,6 +71,25 @@ TEST_F(HintStoreTest, ASpentBudgetRefusesWithAReasonAndKeepsNothing) {
     EXPECT_TRUE(keep(hints, hint(1, 0, 3), "record").ok());
 }
 
+// Seed 31746 of ten minutes: without a budget a damaged disk kept waiting to be rid of a write.
+TEST_F(HintStoreTest, WhatIsHandedOverHasRoomOfItsOwn) {
+    HintStore hints(rig.store.commits(), rig.engine, 0);
+    EXPECT_FALSE(keep(hints, hint(1, 0, 1), "").ok());
+    absl::Status kept;
+    size_t count = 0;
+    for (uint64_t sequence = 1; kept.ok(); ++sequence) {
+        hints.keep_handed_over(hint(1, 0, sequence), [&](const absl::Status& status) {
+            kept = status;
+            if (status.ok()) ++count;
+        });
+        rig.settle();
+    }
+    EXPECT_EQ(base::reason_of(kept), base::reason::overloaded);
+    EXPECT_EQ(hints.count(), count);
+    EXPECT_GE(count, 256u);
+    EXPECT_LE(hints.bytes(), HintStore::handed_over_bytes_max);
+}
+
 TEST_F(HintStoreTest, TheSameHintTwiceTakesItsRoomOnce) {
     HintStore hints(rig.store.commits(), rig.engine, plenty);
     ASSERT_TRUE(keep(hints, hint(1, 0, 1), "record").ok());
