@@ -68,13 +68,17 @@ void LimitWatch::check(const Machine& machine, const node::StatusReport& report)
                                         share.bytes_max));
         }
     }
-    if (report.hint_bytes >
-        options_.node.hint_bytes_max + options_.shards * node::HintStore::handed_over_bytes_max) {
+    // Only a damaged node hands over.
+    const bool may_hand_over = options_.faults.damaged_tables || options_.faults.rotten_tables;
+    const uint64_t hints_max =
+        options_.node.hint_bytes_max +
+        (may_hand_over ? options_.shards * node::HintStore::handed_over_bytes_max : 0);
+    if (report.hint_bytes > hints_max) {
         verdict_.report("I18",
                         fmt::format("{} has {} bytes of hints, and may have {}",
                                     machine.name(),
                                     report.hint_bytes,
-                                    options_.node.hint_bytes_max));
+                                    hints_max));
     }
 }
 
