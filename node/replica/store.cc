@@ -177,7 +177,14 @@ void ReplicaStore::start_rebuild() {
     std::shared_ptr<storage::Snapshot> snapshot = engine_.snapshot();
     jobs_.run<absl::StatusOr<Rebuilt>>(
         [this, snapshot] { return group_reader::count_groups(engine_, *snapshot); },
-        [this](const absl::StatusOr<Rebuilt>& rebuilt) { finish_rebuild(rebuilt); });
+        // What is being dropped now the snapshot still has; it may be gone by then.
+        [this, dropping = dropping_](absl::StatusOr<Rebuilt> rebuilt) {
+            if (rebuilt.ok()) {
+                for (const GroupId group : dropping)
+                    rebuilt->erase(group);
+            }
+            finish_rebuild(rebuilt);
+        });
 }
 
 void ReplicaStore::finish_rebuild(const absl::StatusOr<Rebuilt>& rebuilt) {

@@ -676,6 +676,31 @@ TEST_F(ReplicaStoreLoadTest, WhatADamagedGroupHasLostIsKnownUntilItIsGone) {
     EXPECT_EQ(store.summary(group(2))->buckets, scan_buckets(rig.engine, group(2)));
 }
 
+TEST_F(ReplicaStoreLoadTest, TreesThatAreRebuiltDuringADropHaveNothingOfIt) {
+    put(storage_keys::record(group(1), key("damaged")), "nonsense");
+    rig.write(group(2), key("fine"), 1, "value");
+    rig.settle();
+    ASSERT_TRUE(store.load().ok());
+    store.drop(group(1), [](const absl::Status&) {});
+    rig.settle();
+    ASSERT_FALSE(store.trees_ready());
+    bool is_dropped = false;
+    store.drop(group(2), [&](const absl::Status& status) { is_dropped = status.ok(); });
+    store.damage_is_gone();
+    // Its sync, then its pages before what was read for the trees is added.
+    ASSERT_TRUE(rig.workers.run_one());
+    rig.run_tasks();
+    while (!is_dropped) {
+        ASSERT_TRUE(rig.workers.run_last());
+        rig.run_tasks();
+    }
+    EXPECT_FALSE(store.trees_ready());
+    rig.settle();
+    EXPECT_TRUE(store.trees_ready());
+    EXPECT_THAT(store.groups(), IsEmpty());
+    EXPECT_EQ(store.record_count(), 0u);
+}
+
 // Without it tombstones stayed for ever where a block of the index had rotted.
 TEST_F(ReplicaStoreLoadTest, DamageOfTheIndexAndOfTheListOfTombstonesIsMetByWhoReadsThem) {
     const Dot seen = rig.write(group(1), key("a"), 1, "value");
