@@ -135,7 +135,9 @@ class MoveCore {
     size_t count_of(SeatState state) const;
     // It fills or holds a seat, or has fenced one: what is stored of it is needed, here or by the
     // successor.
-    bool needs_data() const { return lowest_active_seat() < seat_count_max; }
+    bool needs_data() const { return needs_data_of(seat_count_max); }
+    // The same of a seat below `replicas`: of the groups with so many.
+    bool needs_data_of(uint32_t replicas) const { return lowest_active_seat() < replicas; }
     // No seat is on its way from here or to here, and none is offered.
     bool is_at_rest() const;
 

@@ -213,9 +213,9 @@ std::vector<HeldSeat> Mover::held(base::PartitionId partition) const {
     return seats;
 }
 
-bool Mover::needs_data(base::PartitionId partition) const {
-    const Shell* shell = find(partition);
-    return shell != nullptr && shell->core->needs_data();
+bool Mover::needs_data(GroupId group) const {
+    const Shell* shell = find(group.partition);
+    return shell != nullptr && shell->core->needs_data_of(group.replicas);
 }
 
 bool Mover::is_filling(base::PartitionId partition) const {

@@ -113,9 +113,9 @@ class Mover {
     // Those of one partition.
     std::vector<HeldSeat> held(base::PartitionId partition) const;
     size_t count_of(SeatState state) const;
-    // This node fills or holds a seat of the partition, or has fenced one whose data the successor
+    // This node fills or holds a seat of the group, or has fenced one whose data the successor
     // needs.
-    bool needs_data(base::PartitionId partition) const;
+    bool needs_data(GroupId group) const;
     bool is_filling(base::PartitionId partition) const;
     // No seat of the partition is on its way from here or to here. It stays so while its targets
     // are unknown (set_targets() with none).

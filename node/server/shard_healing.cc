@@ -119,8 +119,7 @@ void ShardHealing::find_damage(
                           finding->damage.ranges = *std::move(ranges);
                           finding->done = std::move(done);
                           for (const GroupId group : parts_.store.groups()) {
-                              if (parts_.mover.needs_data(group.partition) &&
-                                  parts_.store.has_data(group) &&
+                              if (parts_.mover.needs_data(group) && parts_.store.has_data(group) &&
                                   takes_from(finding->damage.ranges, group)) {
                                   finding->damage.partitions.insert(group.partition);
                               }
@@ -144,8 +143,8 @@ void ShardHealing::check_groups(const std::shared_ptr<Finding>& finding) {
     parts_.store.check(group, [this, finding, group](const absl::Status& status) {
         if (absl::IsDataLoss(status)) {
             // What is left of a seat that was given away, or declined, is removed as far as it is
-            // there.
-            if (parts_.mover.needs_data(group.partition)) {
+            // there, and that removal waits for what is given up.
+            if (parts_.mover.needs_data(group)) {
                 finding->damage.partitions.insert(group.partition);
             }
         } else if (!status.ok()) {

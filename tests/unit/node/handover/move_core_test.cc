@@ -362,6 +362,14 @@ TEST_F(MoveCoreTest, WhatIsFencedAndHeldElsewhereIsLetGoWithoutAComparison) {
     EXPECT_FALSE(core.needs_data());
 }
 
+// A removal that met damage waited for the healing, and that for the removal.
+TEST_F(MoveCoreTest, WhatWasGivenAwayNeedsNoDataOfGroupsThatNoOtherSeatBelongsTo) {
+    MoveCore core = holder(a, 1);
+    EXPECT_TRUE(core.needs_data());
+    EXPECT_TRUE(core.needs_data_of(2));
+    EXPECT_FALSE(core.needs_data_of(1));
+}
+
 TEST_F(MoveCoreTest, WhatIsFencedStaysSoUntilItsSuccessorHolds) {
     MoveCore core = fenced();
     core.take_effects();
