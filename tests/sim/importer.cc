@@ -79,11 +79,13 @@ void Importer::go_on(Stage stage, size_t next) {
           [this, stage, next = is_busy ? next : next + 1] { go_on(stage, next); });
 }
 
+// At W = 1 now and then, where no disk that alone acknowledged may lose it.
 void Importer::write(Entry& entry, bool is_delete) {
+    const bool is_lone = random_.below(2) == 0 && !world_.options.faults.may_lose_a_disk();
     PutPlan plan{.key = entry.key,
                  .value = is_delete ? std::string() : fmt::format("imported {}", ++serial_),
                  .is_delete = is_delete,
-                 .quorum = random_.below(2) == 0 ? 1u : 0u,
+                 .quorum = is_lone ? 1u : 0u,
                  .tries_max = 3,
                  .session = entry.seen};
     operations_->put(std::move(plan), [&entry](PutOutcome outcome) {
