@@ -277,6 +277,18 @@ TEST_F(ReplicaStoreTest, AChangeThatWaitedForTheDiskDuringADropDoesNotBringTheGr
     EXPECT_EQ(scan_buckets(rig.engine, group(1)), BucketDigests{});
 }
 
+// It would have the frontier of before, and none of its writes.
+TEST_F(ReplicaStoreTest, APageOfMissingWritesThatADropOvertookIsNotAnswered) {
+    rig.write(group(1), key("k"), 1, "value");
+    rig.settle();
+    absl::Status answered;
+    rig.store.missing(
+        group(1), {}, std::nullopt, 1000, {}, [&](const auto& page) { answered = page.status(); });
+    rig.store.drop(group(1), [](const absl::Status&) {});
+    rig.settle();
+    EXPECT_TRUE(absl::IsUnavailable(answered)) << answered;
+}
+
 TEST_F(ReplicaStoreTest, ADropThatTheEngineRefusedIsRepeated) {
     rig.write(group(1), key("k"), 1, "old");
     rig.settle();
