@@ -74,12 +74,17 @@ void FaultSchedule::end() {
     world_.network.heal();
     for (const auto& machine : world_.cluster.machines()) {
         machine->wall_clock().set_strobe(base::Duration::zero(), base::Duration::zero());
-        machine->wall_clock().correct(world_.started);
         machine->keep_time();
         machine->forget_death();
     }
+    set_clocks_right();
     world_.cluster.bring_all_back();
     world_.trace.add("all faults end");
+}
+
+void FaultSchedule::set_clocks_right() {
+    for (const auto& machine : world_.cluster.machines())
+        machine->wall_clock().correct(world_.started);
 }
 
 void FaultSchedule::schedule_next() {
