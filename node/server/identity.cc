@@ -1,5 +1,7 @@
 #include "node/server/identity.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/codec.h"
@@ -55,6 +57,15 @@ absl::StatusOr<Identity> decode_identity(std::string_view bytes) {
                         shard_format));
     }
     return identity;
+}
+
+uint32_t next_generation(uint32_t last, uint64_t unix_ms) {
+    // 2020-01-01. As seconds half of all generations last until 2088.
+    constexpr uint64_t begin_ms = 1'577'836'800'000;
+    constexpr uint64_t by_clock_max = uint64_t{1} << 31;
+    const uint64_t by_clock =
+        std::min((std::max(unix_ms, begin_ms) - begin_ms) / 1000, by_clock_max);
+    return std::max(last + 1, static_cast<uint32_t>(by_clock));
 }
 
 absl::StatusOr<std::optional<Identity>> load_identity(storage::Engine& engine) {

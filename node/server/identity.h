@@ -24,11 +24,18 @@ struct Identity {
     // How many shards the data is divided into, and which of them this is.
     uint32_t shard_count = 0;
     uint32_t shard = 0;
-    // Starts of the node, this one included.
+    // Of the node's lives, each of which has a later one than the life before. 0: no life has
+    // begun.
     uint32_t generation = 0;
 
     friend bool operator==(const Identity&, const Identity&) = default;
 };
+
+// Of a life that begins at `unix_ms` after one of the generation `last`, which its disk has. The
+// disk may have been set back, and others may have found that nothing comes any more of lives that
+// it knows nothing of: what is written in one of the same generation would pass for superseded. So
+// it is no earlier than the clock says.
+uint32_t next_generation(uint32_t last, uint64_t unix_ms);
 
 // nullopt: an engine that no node has used.
 absl::StatusOr<std::optional<Identity>> load_identity(storage::Engine& engine);

@@ -173,7 +173,11 @@ absl::StatusOr<Identity> Node::Impl::settle_identity() {
     if (!first.has_value()) {
         STARLING_RETURN_IF_ERROR(store_identity(shards_[0]->engine(), identity));
     }
-    ++identity.generation;
+    // No life of a new node can have been forgotten.
+    identity.generation =
+        first.has_value() ? next_generation(identity.generation,
+                                            base::to_unix_ms(environment_.wall_clock->wall_now()))
+                          : 1;
     for (uint32_t index = shard_count(); index-- > 0;) {
         identity.shard = index;
         STARLING_RETURN_IF_ERROR(store_identity(shards_[index]->engine(), identity));

@@ -111,6 +111,27 @@ TEST_F(AccidentTest, NoReadOfAMajorityMissesWhatADiskThatWasSetBackHadAcknowledg
     finish();
 }
 
+// The others know of later lives than the copy does, and have found that nothing comes of them any
+// more. What was written in one of the same number would count as superseded, and with it would go
+// what it replaced.
+TEST_F(AccidentTest, AWriteOfADiskThatWasSetBackAndHeardNobodyTakesNothingWithIt) {
+    settle(3);
+    ASSERT_TRUE(put(1, "on all", {.w = 3}).status.ok());
+    const auto old = copy_of_disk(3);
+    for (int life = 0; life < 3; ++life) {
+        crash(3, env::CrashMode::process, seconds(1));
+        run_for(seconds(40));
+    }
+    isolate(3);
+    restart_from(3, *old);
+    run_for(seconds(5));
+    ASSERT_TRUE(put(3, "later", {.replaces = Replaces::local, .w = 1}).status.ok());
+    heal();
+    run_for(seconds(40));
+    expect_everywhere({"later"});
+    finish();
+}
+
 // More is missing than a comparison brings back at once.
 TEST_F(AccidentTest, ADiskSetBackWhileAllNodesWereDownIsNoticed) {
     constexpr size_t keys = 120;

@@ -95,7 +95,7 @@ TEST_F(ClusterTest, AJoinedNodeIsAMemberAfterAPowerLossOfBoth) {
     joiner.start_and_serve();
     EXPECT_EQ(joiner.node().id(), id);
     EXPECT_EQ(joiner.node().cluster(), cluster);
-    EXPECT_EQ(joiner.generation(), generation + 1);
+    EXPECT_GT(joiner.generation(), generation);
     EXPECT_EQ(joiner.status().members.size(), 2u);
     known.start_and_serve();
     const auto sees_both = [](Machine& machine) {

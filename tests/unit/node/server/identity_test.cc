@@ -40,6 +40,19 @@ TEST(IdentityTest, WhatIsCutOffOrLengthenedIsDataLossAndAnotherFormatIsNamed) {
     EXPECT_TRUE(absl::IsDataLoss(decode_identity(encode_identity(nobody)).status()));
 }
 
+TEST(IdentityTest, ALaterLifeHasALaterGenerationAndNoneFromBeforeTheClock) {
+    constexpr uint64_t in_2024_ms = 1'704'067'200'000;
+    constexpr uint32_t in_2024 = 126'230'400;
+    EXPECT_EQ(next_generation(3, in_2024_ms), in_2024);
+    EXPECT_EQ(next_generation(3, in_2024_ms + 999), in_2024);
+    EXPECT_EQ(next_generation(3, in_2024_ms + 1000), in_2024 + 1);
+    EXPECT_EQ(next_generation(in_2024, in_2024_ms), in_2024 + 1) << "twice in a second";
+    EXPECT_EQ(next_generation(in_2024 + 7200, in_2024_ms), in_2024 + 7201) << "it was ahead";
+    EXPECT_EQ(next_generation(3, 0), 4u) << "a clock that was never set";
+    EXPECT_EQ(next_generation(3, UINT64_MAX), uint32_t{1} << 31);
+    EXPECT_EQ(next_generation(uint32_t{1} << 31, UINT64_MAX), (uint32_t{1} << 31) + 1);
+}
+
 TEST(IdentityTest, AnUnusedEngineHasNoneAndAStoredOneOutlivesAPowerLoss) {
     env::SimFileSystem files;
     ASSERT_TRUE(files.create_directory("/data").ok());

@@ -72,11 +72,14 @@ TEST_F(StartTest, EachStartIsALaterGenerationOfTheSameNode) {
     machine.start_and_serve();
     id = machine.node().id();
     cluster = machine.node().cluster();
-    for (uint32_t expected = 1; expected < 6; ++expected) {
-        EXPECT_EQ(machine.generation(), expected);
+    EXPECT_EQ(machine.generation(), 1u);
+    uint32_t last = 0;
+    for (int life = 1; life < 6; ++life) {
+        EXPECT_GT(machine.generation(), last);
+        last = machine.generation();
         EXPECT_EQ(machine.node().id(), id);
         EXPECT_EQ(machine.node().cluster(), cluster);
-        if (expected % 2 == 0) {
+        if (life % 2 == 0) {
             ASSERT_TRUE(machine.stop().ok());
         } else {
             machine.crash(env::CrashMode::lost);
@@ -87,14 +90,19 @@ TEST_F(StartTest, EachStartIsALaterGenerationOfTheSameNode) {
 
 TEST_F(StartTest, TheGenerationIsOnTheDiskOfEachShardBeforeAnythingRuns) {
     machine.shards = 3;
-    for (uint32_t expected = 1; expected < 4; ++expected) {
+    uint32_t last = 0;
+    for (int life = 1; life < 4; ++life) {
         ASSERT_TRUE(machine.start().ok());
+        const uint32_t latest =
+            stored_identity(*machine.files().clone_after_crash(), 0)->generation;
+        EXPECT_GT(latest, last);
+        last = latest;
         // No event has run: no message has left, no request was taken.
         for (uint32_t shard = 0; shard < 3; ++shard) {
             const auto disk = machine.files().clone_after_crash();
             const auto stored = stored_identity(*disk, shard);
             ASSERT_TRUE(stored.has_value());
-            EXPECT_EQ(stored->generation, expected);
+            EXPECT_EQ(stored->generation, latest);
             EXPECT_EQ(stored->node, machine.node().id());
             EXPECT_EQ(stored->shard, shard);
         }
