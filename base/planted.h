@@ -45,6 +45,7 @@ namespace starling::base {
     BUG(manifest_not_synced)            \
     BUG(fsync_error_swallowed)          \
     BUG(emptied_counts)                 \
+    BUG(set_back_unnoticed)             \
     BUG(filter_false_negative)          \
     BUG(tree_not_updated_on_delete)     \
     BUG(tombstone_dropped_early)        \

@@ -65,14 +65,24 @@ void PartitionSync::tell(GroupId group) {
             question.mutable_check()->set_root_hash(root_hash(own->buckets));
             *question.mutable_check()->mutable_report() = *std::move(report);
             telling_ = std::make_unique<Exchange>(runtime_, request_.from);
-            telling_->ask(group,
-                          std::move(question),
-                          peer::EntropyMessage::kChecked,
-                          [this, group](const absl::Status& status, const peer::EntropyMessage*) {
-                              if (!status.ok()) return finish(status);
-                              take(group);
-                          });
+            telling_->ask(
+                group,
+                std::move(question),
+                peer::EntropyMessage::kChecked,
+                [this, group](const absl::Status& status, const peer::EntropyMessage* answer) {
+                    if (!status.ok()) return finish(status);
+                    on_told(group, answer->checked());
+                });
         }));
+}
+
+void PartitionSync::on_told(GroupId group, const peer::EntropyChecked& checked) {
+    const absl::StatusOr<Frontier> theirs = read_frontier(checked.frontier());
+    if (!theirs.ok()) return finish(theirs.status());
+    if (checked.has_report()) {
+        runtime_.host.reported(group, request_.from, *theirs, checked.report());
+    }
+    take(group);
 }
 
 void PartitionSync::take(GroupId group) {

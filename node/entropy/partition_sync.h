@@ -50,6 +50,7 @@ class PartitionSync {
     void on_groups(const peer::EntropyGroups& groups);
     void next_group();
     void tell(GroupId group);
+    void on_told(GroupId group, const peer::EntropyChecked& checked);
     void take(GroupId group);
     void copy(GroupId group);
     void pull(GroupId group, uint32_t round);

@@ -229,6 +229,12 @@ void Scheduler::on_answer(const Key& key, const peer::EntropyChecked& checked) {
     }
     if (checked.has_report()) {
         runtime_.host.reported(key.first, key.second, *theirs, checked.report());
+        // A report may show that nothing is to be compared here for now.
+        const auto still = pairs_.find(key);
+        if (still == pairs_.end() || still->second.running == nullptr) {
+            STARLING_MARK(entropy_comparison_ended_by_report);
+            return;
+        }
     }
     Pair& pair = pairs_.at(key);
     const bool did_trees_differ = pair.do_trees_differ;

@@ -42,7 +42,9 @@ void DamageHealer::tick() {
     if (is_busy_) return;
     switch (phase_) {
         case Phase::idle:
-            if (loop_.now() < rest_until_ || (!host_.has_met_damage() && marked_.empty())) return;
+            if (loop_.now() < rest_until_) return;
+            forget_refilled();
+            if (!host_.has_met_damage() && marked_.empty() && !owes_epoch_) return;
             if (!waits_for_givers()) find();
             return;
         case Phase::waiting:
@@ -81,7 +83,16 @@ void DamageHealer::find() {
     }));
 }
 
+void DamageHealer::forget_refilled() {
+    std::erase_if(marked_, [this](base::PartitionId partition) {
+        if (host_.is_refilling(partition)) return false;
+        STARLING_MARK(damaged_partition_was_refilled_meanwhile);
+        return true;
+    });
+}
+
 void DamageHealer::on_found(Damage damage) {
+    forget_refilled();
     if (phase_ == Phase::finding_again) {
         for (const base::PartitionId partition : damage.partitions) {
             if (!suspended_.contains(partition) && !marked_.contains(partition)) {
@@ -97,7 +108,7 @@ void DamageHealer::on_found(Damage damage) {
         });
     }
     damage_ = std::move(damage);
-    if (damage_.empty() && marked_.empty()) {
+    if (damage_.empty() && marked_.empty() && !owes_epoch_) {
         STARLING_MARK(damage_was_passing);
         back_off("all can be read again");
         is_busy_ = true;
@@ -187,12 +198,12 @@ void DamageHealer::begin_asking(Phase phase) {
 }
 
 void DamageHealer::ask() {
-    size_t asked = 0;
+    std::map<base::NodeId, size_t> asked;
     for (const base::PartitionId partition : suspended_) {
         for (const auto& [group, holders] : host_.givers(partition)) {
             for (const base::NodeId holder : holders) {
-                if (answers_[group].contains(holder) || asked >= asked_at_once_max) continue;
-                ++asked;
+                if (answers_[group].contains(holder) || host_.is_dead(holder)) continue;
+                if (asked[holder]++ >= asked_of_one_max) continue;
                 host_.ask_counting(group, holder, question_, phase_ == Phase::asking_again);
             }
         }
@@ -283,6 +294,9 @@ void DamageHealer::hand_over_later() {
 }
 
 void DamageHealer::give_up_all() {
+    const size_t marked = marked_.size();
+    forget_refilled();
+    if (marked_.size() < marked) return back_off("a partition was refilled meanwhile");
     phase_ = Phase::giving_up;
     is_busy_ = true;
     std::set<base::PartitionId> all = marked_;
@@ -296,9 +310,18 @@ void DamageHealer::give_up_all() {
         empty_next();
     });
     host_.mark(all, lifeline_.guard([this, all, done](const absl::Status& status) mutable {
-        if (!status.ok()) return done(status);
+        std::erase_if(suspended_, [this](base::PartitionId partition) {
+            if (!host_.is_refilling(partition)) return false;
+            marked_.insert(partition);
+            return true;
+        });
+        if (!status.ok()) {
+            STARLING_MARK(damage_not_marked);
+            return done(status);
+        }
         marked_ = all;
         suspended_.clear();
+        owes_epoch_ = true;
         host_.give_up(damage_.ranges, std::move(done));
     }));
 }
@@ -330,6 +353,7 @@ void DamageHealer::begin_refill() {
             marked_ = std::exchange(emptied_, {});
             return back_off(status);
         }
+        owes_epoch_ = false;
         host_.log("warning",
                   fmt::format("what was damaged is given up; {} partitions are refilled",
                               emptied_.size()));

@@ -48,7 +48,7 @@ class DamageHealer {
     // For the next of the others' answers.
     static constexpr base::Duration patience = std::chrono::seconds(20);
     // A holder answers so many questions at a time, not only of this node.
-    static constexpr size_t asked_at_once_max = 32;
+    static constexpr size_t asked_of_one_max = 32;
     static constexpr base::Duration rest_min = std::chrono::seconds(2);
     static constexpr base::Duration rest_max = std::chrono::seconds(10);
     // Each try reads the disk: a rest is as many times longer as there were tries before it, at the
@@ -77,7 +77,8 @@ class DamageHealer {
         virtual std::map<GroupId, std::vector<base::NodeId>> givers(
             base::PartitionId partition) const = 0;
         virtual bool is_dead(base::NodeId holder) const = 0;
-        // It counts as it is, and no seat of it moves.
+        // It counts as it is, or is being refilled because the disk was set back; and no seat of it
+        // moves.
         virtual bool is_settled(base::PartitionId partition) const = 0;
         // A seat of it is being filled.
         virtual bool is_filling(base::PartitionId partition) const = 0;
@@ -106,7 +107,8 @@ class DamageHealer {
                                         const Frontier& others,
                                         absl::AnyInvocable<void(absl::StatusOr<size_t>)> done) = 0;
 
-        // Step 5, each durable when done.
+        // Step 5, each durable when done. What could be marked but not durably is so all the same:
+        // is_refilling().
         virtual void mark(const std::set<base::PartitionId>& partitions, Done done) = 0;
         virtual void give_up(const std::vector<storage::KeyRange>& ranges, Done done) = 0;
         virtual void empty(base::PartitionId partition, Done done) = 0;
@@ -147,6 +149,8 @@ class DamageHealer {
     using Answers = std::map<GroupId, std::map<base::NodeId, Frontier>>;
 
     void tick();
+    // What was damaged while it was being refilled, and counts again by now, is like any other.
+    void forget_refilled();
     void find();
     void on_found(Damage damage);
     // As far as is known without asking them.
@@ -182,6 +186,8 @@ class DamageHealer {
     std::set<base::PartitionId> marked_;
     // Emptied by the present try.
     std::set<base::PartitionId> emptied_;
+    // Something was given up since the last epoch began.
+    bool owes_epoch_ = false;
     uint64_t question_ = 0;
     Answers answers_;
     base::MonotonicTime suspended_at_{};

@@ -15,6 +15,7 @@ size_t SetBackGuard::wanted_of(GroupId group, size_t others) {
 
 void SetBackGuard::watch(const std::vector<base::PartitionId>& held,
                          const std::set<base::PartitionId>& set_back) {
+    is_watching_ = true;
     patient_until_ = loop_.now() + patience;
     for (const base::PartitionId partition : held) {
         Watched& watched = watched_[partition];
@@ -28,8 +29,7 @@ void SetBackGuard::watch(const std::vector<base::PartitionId>& held,
 }
 
 void SetBackGuard::begin_refill(base::PartitionId partition, Watched& watched) {
-    // Of what is suspended the data may be given up, and then it is refilled anyway.
-    if (watched.is_refilling || suspended_.contains(partition)) return;
+    if (watched.is_refilling) return;
     watched.is_refilling = true;
     ++refilling_count_;
     host_.comparisons_changed(partition);
@@ -43,6 +43,9 @@ void SetBackGuard::holders_changed() {
 void SetBackGuard::stop() {
     loop_.cancel(timer_);
     timer_ = 0;
+    is_watching_ = false;
+    noticed_epoch_.reset();
+    refilling_count_ = 0;
     watched_.clear();
     cleared_.clear();
 }
@@ -68,9 +71,10 @@ bool SetBackGuard::is_refilling(base::PartitionId partition) const {
 }
 
 size_t SetBackGuard::waiting_count() const {
-    if (!is_patient()) return suspended_.size() + refilling_count_;
     const auto waiting = std::count_if(watched_.begin(), watched_.end(), [this](const auto& entry) {
-        return entry.second.is_refilling || !is_confirmed(entry.first, entry.second);
+        const auto& [partition, watched] = entry;
+        if (suspended_.contains(partition)) return false;
+        return watched.is_refilling || (is_patient() && !is_confirmed(partition, watched));
     });
     return suspended_.size() + static_cast<size_t>(waiting);
 }
@@ -177,7 +181,7 @@ void SetBackGuard::ask_holders(base::PartitionId partition, Watched& watched) {
 void SetBackGuard::arm() {
     loop_.cancel(timer_);
     timer_ = 0;
-    if (watched_.empty()) return;
+    if (watched_.empty() && !noticed_epoch_.has_value()) return;
     const bool is_urgent = is_patient() || refilling_count_ > 0;
     timer_ = loop_.schedule_after(is_urgent ? interval : interval_after_patience, [this] {
         timer_ = 0;
@@ -187,10 +191,7 @@ void SetBackGuard::arm() {
 
 void SetBackGuard::told(GroupId group, base::NodeId holder, uint64_t epoch, bool is_here) {
     const auto entry = watched_.find(group.partition);
-    if (entry == watched_.end() || entry->second.is_refilling ||
-        suspended_.contains(group.partition)) {
-        return;
-    }
+    if (entry == watched_.end()) return told_epoch(epoch);
     const auto groups = host_.other_holders(group.partition);
     const auto holders = groups.find(group);
     if (holders == groups.end() ||
@@ -200,7 +201,8 @@ void SetBackGuard::told(GroupId group, base::NodeId holder, uint64_t epoch, bool
         return;
     }
     Watched& watched = entry->second;
-    if (is_here) {
+    if (epoch > host_.epoch() || watched.is_refilling) return told_epoch(epoch);
+    if (is_here || STARLING_PLANTED(set_back_unnoticed)) {
         watched.confirmed[group].insert(holder);
         if (is_confirmed_by_all(group.partition, watched)) {
             clear(group.partition);
@@ -210,8 +212,20 @@ void SetBackGuard::told(GroupId group, base::NodeId holder, uint64_t epoch, bool
         return;
     }
     STARLING_MARK(disk_was_set_back);
-    for (auto& [partition, other] : watched_) {
-        begin_refill(partition, other);
+    begin_refill_of_all(epoch);
+}
+
+void SetBackGuard::told_epoch(uint64_t epoch) {
+    if (!is_watching_ || epoch <= std::max(host_.epoch(), noticed_epoch_.value_or(0))) return;
+    STARLING_MARK(set_back_shows_by_epoch);
+    begin_refill_of_all(epoch);
+}
+
+void SetBackGuard::begin_refill_of_all(uint64_t epoch) {
+    for (auto& [partition, watched] : watched_) {
+        begin_refill(partition, watched);
+        watched.taken.clear();
+        ++watched.round;
     }
     noticed_epoch_ = std::max(noticed_epoch_.value_or(0), epoch);
     begin_epoch();
@@ -225,18 +239,22 @@ void SetBackGuard::begin_epoch() {
         if (watched.is_refilling) set_back.insert(partition);
     }
     is_beginning_epoch_ = true;
-    host_.begin_epoch_after(*noticed_epoch_, set_back, [this](const absl::Status& status) {
+    const uint64_t told = *std::exchange(noticed_epoch_, std::nullopt);
+    host_.begin_epoch_after(told, set_back, [this, told](const absl::Status& status) {
         is_beginning_epoch_ = false;
-        // One that could not be stored waits for the next tick.
-        if (!status.ok()) return;
-        noticed_epoch_.reset();
-        tick();
+        if (!is_watching_) return;
+        if (status.ok()) return tick();
+        // With the next tick again.
+        noticed_epoch_ = std::max(noticed_epoch_.value_or(0), told);
+        arm();
     });
 }
 
 void SetBackGuard::refill(base::PartitionId partition) {
     Watched& watched = watched_.at(partition);
-    if (noticed_epoch_.has_value() && !watched.is_emptied) return;
+    // What is suspended may be damaged, and emptied soon.
+    if (suspended_.contains(partition)) return;
+    if (noticed_epoch_.has_value() || is_beginning_epoch_) return;
     const auto groups = host_.other_holders(partition);
     // Of groups that have not come from enough holders yet.
     std::set<base::NodeId> holders;
@@ -276,13 +294,18 @@ void SetBackGuard::refill(base::PartitionId partition) {
 }
 
 void SetBackGuard::end_refill(base::PartitionId partition) {
-    watched_.at(partition).is_busy = true;
-    host_.unmark(partition, [this, partition](const absl::Status& status) {
+    Watched& watched = watched_.at(partition);
+    watched.is_busy = true;
+    host_.unmark(partition, [this, partition, round = watched.round](const absl::Status& status) {
         const auto entry = watched_.find(partition);
         if (entry == watched_.end()) return;
         entry->second.is_busy = false;
         // Else it is tried again with the next tick.
         if (!status.ok()) return;
+        if (entry->second.round != round) {
+            STARLING_MARK(set_back_refill_begins_anew_at_its_end);
+            return;
+        }
         if (entry->second.is_emptied) {
             STARLING_MARK(damaged_partition_refilled);
         } else {

@@ -53,6 +53,8 @@ class SetBackGuard {
         virtual bool has_groups(base::PartitionId partition) const = 0;
         // Asks for what leads to told(). May be lost.
         virtual void ask_remembered(GroupId group, base::NodeId holder) = 0;
+        // Of this node's data, as of its latest start or refill.
+        virtual uint64_t epoch() const = 0;
         // What was said here of an epoch up to `told`, or of an earlier one, is void from now on;
         // and with it, durably, these partitions are marked.
         virtual void begin_epoch_after(uint64_t told,
@@ -86,8 +88,13 @@ class SetBackGuard {
     // What `holder` remembers, of this node's epoch `epoch`, is in the frontier of the group or
     // not. Ignored where it is no other holder of the group.
     void told(GroupId group, base::NodeId holder, uint64_t epoch, bool is_here);
+    // Others know of this epoch. One that this disk does not have any more says by itself that it
+    // was set back, and until a later one begins they believe nothing that this node says.
+    // Ignored before watch().
+    void told_epoch(uint64_t epoch);
 
-    // The partition counts no more, until resume() or the end of its refill.
+    // The partition counts no more, until resume() or the end of its refill. What is being refilled
+    // takes nothing over meanwhile.
     void suspend(base::PartitionId partition) { suspended_.insert(partition); }
     void resume(base::PartitionId partition) { suspended_.erase(partition); }
     // Its data was given up, in a new epoch; it is marked on the disk. REQUIRES: suspended.
@@ -109,7 +116,8 @@ class SetBackGuard {
         bool is_emptied = false;
         // A step of the refill is under way.
         bool is_busy = false;
-        // Rises when the partition is emptied: what was taken before is gone.
+        // Rises when all is to be taken anew: the partition was emptied, or a later epoch begins,
+        // of which who gives is to hear first.
         uint32_t round = 0;
         // Whom it has taken over from, and who has failed to give since the last pause.
         std::set<base::NodeId> taken;
@@ -131,6 +139,8 @@ class SetBackGuard {
     // refilling and not busy.
     void refill(base::PartitionId partition);
     void begin_refill(base::PartitionId partition, Watched& watched);
+    // From the beginning, in an epoch after `epoch`.
+    void begin_refill_of_all(uint64_t epoch);
     void begin_epoch();
     void end_step(base::PartitionId partition, absl::AnyInvocable<void(Watched&)> note);
     void end_refill(base::PartitionId partition);
@@ -144,8 +154,10 @@ class SetBackGuard {
     absl::btree_map<base::PartitionId, std::set<GroupId>> cleared_;
     std::set<base::PartitionId> suspended_;
     size_t refilling_count_ = 0;
-    // In which the loss was noticed; nothing once a later one has begun.
+    // In which the loss was noticed; nothing while a later one begins, or once it has begun.
     std::optional<uint64_t> noticed_epoch_;
+    // From watch() to stop().
+    bool is_watching_ = false;
     bool is_beginning_epoch_ = false;
     env::TimerId timer_ = 0;
 };

@@ -145,7 +145,6 @@ void Shard::make_parts() {
                             .store = *store_,
                             .hints = *hints_,
                             .standings = *standings_,
-                            .mover = *mover_,
                             .guard = *guard_,
                             .loop = loop,
                             .workers = environment_.workers,
@@ -203,8 +202,8 @@ void Shard::start() {
     for (const base::PartitionId partition : own_partitions()) {
         if (!mover_->counts(partition).empty()) held.push_back(partition);
     }
-    guard_->watch(held, healing_->set_back());
     healing_->start();
+    guard_->watch(held, healing_->set_back());
     scrubber_->start();
     // What has no disk must not end.
     if (options_.engine != "in_memory") lost_writes_->start();

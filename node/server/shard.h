@@ -231,6 +231,7 @@ class Shard final : private ReplicaHost,
     void ask_remembered(GroupId group, base::NodeId holder) override;
     bool has_groups(base::PartitionId partition) const override;
     void comparisons_changed(base::PartitionId partition) override;
+    uint64_t epoch() const override { return standings_->epoch(); }
     void begin_epoch_after(uint64_t told,
                            const std::set<base::PartitionId>& set_back,
                            absl::AnyInvocable<void(absl::Status)> done) override;
@@ -252,6 +253,13 @@ class Shard final : private ReplicaHost,
     }
     void end_syncs(base::PartitionId partition) override {
         entropy_->end_syncs(partition, absl::UnavailableError("the partition is emptied"));
+    }
+    bool needs_data(GroupId group) const override { return mover_->needs_data(group); }
+    bool is_filling(base::PartitionId partition) const override {
+        return mover_->is_filling(partition);
+    }
+    bool is_held_at_rest(base::PartitionId partition) const override {
+        return !mover_->counts(partition).empty() && mover_->is_at_rest(partition);
     }
     void end_moves(base::PartitionId partition) override { mover_->end_moves(partition); }
     void let_go(base::PartitionId partition) override { mover_->let_go(partition); }

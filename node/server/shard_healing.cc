@@ -119,7 +119,7 @@ void ShardHealing::find_damage(
                           finding->damage.ranges = *std::move(ranges);
                           finding->done = std::move(done);
                           for (const GroupId group : parts_.store.groups()) {
-                              if (parts_.mover.needs_data(group) && parts_.store.has_data(group) &&
+                              if (parts_.shard.needs_data(group) && parts_.store.has_data(group) &&
                                   takes_from(finding->damage.ranges, group)) {
                                   finding->damage.partitions.insert(group.partition);
                               }
@@ -144,7 +144,7 @@ void ShardHealing::check_groups(const std::shared_ptr<Finding>& finding) {
         if (absl::IsDataLoss(status)) {
             // What is left of a seat that was given away, or declined, is removed as far as it is
             // there, and that removal waits for what is given up.
-            if (parts_.mover.needs_data(group)) {
+            if (parts_.shard.needs_data(group)) {
                 finding->damage.partitions.insert(group.partition);
             }
         } else if (!status.ok()) {
@@ -171,6 +171,7 @@ std::map<GroupId, std::vector<base::NodeId>> ShardHealing::givers(
 
 void ShardHealing::damage_is_gone() {
     parts_.store.damage_is_gone();
+    unsettled_ = {};
     for (const base::PartitionId partition : std::exchange(gave_way_, {})) {
         parts_.shard.healing_changed(partition);
     }
@@ -222,8 +223,9 @@ void ShardHealing::hand_over_unshared(GroupId group,
                           });
 }
 
-void ShardHealing::store_marks(std::set<base::PartitionId> marked,
-                               storage::WriteBatch batch,
+void ShardHealing::store_marks(storage::WriteBatch batch,
+                               const std::set<base::PartitionId>& marked,
+                               absl::AnyInvocable<void()> on_applied,
                                Done done) {
     batch.put(marked_key(), encode(marked));
     // Damage that stops merging stops other writes, too, in the end.
@@ -231,6 +233,7 @@ void ShardHealing::store_marks(std::set<base::PartitionId> marked,
         parts_.loop.post([status, done = std::move(done)]() mutable { done(std::move(status)); });
         return;
     }
+    on_applied();
     parts_.store.commits().when_durable(std::move(done));
 }
 
@@ -244,18 +247,16 @@ void ShardHealing::mark(const std::set<base::PartitionId>& partitions, Done done
     }
     std::set<base::PartitionId> marked = marked_;
     marked.insert(partitions.begin(), partitions.end());
-    store_marks(std::move(marked),
-                std::move(batch),
-                [this, partitions, done = std::move(done)](absl::Status status) mutable {
-                    if (!status.ok()) return done(std::move(status));
-                    for (const base::PartitionId partition : partitions) {
-                        marked_.insert(partition);
-                        suspended_.erase(partition);
-                        parts_.guard.suspend(partition);
-                        parts_.shard.healing_changed(partition);
-                    }
-                    done(absl::OkStatus());
-                });
+    // Also where it does not become durable: the disk may have it.
+    const auto on_applied = [this, &partitions] {
+        for (const base::PartitionId partition : partitions) {
+            marked_.insert(partition);
+            suspended_.erase(partition);
+            parts_.guard.suspend(partition);
+            parts_.shard.healing_changed(partition);
+        }
+    };
+    store_marks(std::move(batch), marked, on_applied, std::move(done));
 }
 
 void ShardHealing::unmark(base::PartitionId partition, Done done) {
@@ -263,18 +264,20 @@ void ShardHealing::unmark(base::PartitionId partition, Done done) {
     const bool was_set_back = set_back_.erase(partition) > 0;
     storage::WriteBatch batch;
     if (was_set_back) put_set_back(batch, {});
-    store_marks(marked_,
-                std::move(batch),
-                [this, partition, was_marked, was_set_back, done = std::move(done)](
-                    absl::Status status) mutable {
-                    if (status.ok()) {
-                        parts_.shard.healing_changed(partition);
-                    } else {
-                        if (was_marked) marked_.insert(partition);
-                        if (was_set_back) set_back_.insert(partition);
-                    }
-                    done(std::move(status));
-                });
+    store_marks(
+        std::move(batch),
+        marked_,
+        [] {},
+        [this, partition, was_marked, was_set_back, done = std::move(done)](
+            absl::Status status) mutable {
+            if (status.ok()) {
+                parts_.shard.healing_changed(partition);
+            } else {
+                if (was_marked) marked_.insert(partition);
+                if (was_set_back) set_back_.insert(partition);
+            }
+            done(std::move(status));
+        });
 }
 
 void ShardHealing::put_set_back(storage::WriteBatch& batch,
@@ -284,20 +287,30 @@ void ShardHealing::put_set_back(storage::WriteBatch& batch,
 }
 
 void ShardHealing::give_up(const std::vector<storage::KeyRange>& ranges, Done done) {
-    if (ranges.empty() && parts_.store.engine().damage().ok()) {
+    const bool has_engine_damage = !ranges.empty() || !parts_.store.engine().damage().ok();
+    if (!has_engine_damage && unsettled_.empty()) {
         parts_.loop.post([done = std::move(done)]() mutable { done(absl::OkStatus()); });
         return;
     }
+    for (const storage::KeyRange& range : ranges) {
+        if (std::ranges::find(unsettled_.ranges, range) == unsettled_.ranges.end()) {
+            unsettled_.ranges.push_back(range);
+        }
+    }
+    for (HintKey& hint :
+         parts_.hints.select([&](std::string_view key) { return contains(ranges, key); })) {
+        unsettled_.hints.insert(std::move(hint));
+    }
     jobs_.run<absl::StatusOr<Left>>(
-        [this, ranges]() -> absl::StatusOr<Left> {
-            STARLING_RETURN_IF_ERROR(parts_.store.engine().give_up(ranges));
-            return look_for_what_is_left(parts_.store.engine(), ranges);
+        [this, has_engine_damage, ranges, unsettled = unsettled_.ranges]() -> absl::StatusOr<Left> {
+            if (has_engine_damage) {
+                STARLING_RETURN_IF_ERROR(parts_.store.engine().give_up(ranges));
+            }
+            return look_for_what_is_left(parts_.store.engine(), unsettled);
         },
-        [this,
-         hints = parts_.hints.select([&](std::string_view key) { return contains(ranges, key); }),
-         done = std::move(done)](const absl::StatusOr<Left>& left) mutable {
+        [this, done = std::move(done)](const absl::StatusOr<Left>& left) mutable {
             if (!left.ok()) return done(left.status());
-            settle(*left, hints, std::move(done));
+            settle(*left, std::move(done));
         });
 }
 
@@ -319,11 +332,13 @@ absl::StatusOr<ShardHealing::Left> ShardHealing::look_for_what_is_left(
     return left;
 }
 
-void ShardHealing::settle(const Left& left, const std::vector<HintKey>& hints, Done done) {
-    for (const HintKey& hint : hints) {
-        if (left.hints.contains(storage_keys::hint(hint))) continue;
+void ShardHealing::settle(const Left& left, Done done) {
+    for (const HintKey& hint : unsettled_.hints) {
+        if (left.hints.contains(storage_keys::hint(hint)) || !parts_.hints.contains(hint)) continue;
         STARLING_MARK(hint_was_damaged);
-        parts_.hints.remove(hint);
+        if (!parts_.hints.remove(hint)) {
+            return done(absl::UnavailableError("a damaged hint cannot be removed now"));
+        }
     }
     storage::WriteBatch batch;
     for (const std::string& key : left.hints) {

@@ -20,7 +20,6 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 
-#include "node/handover/mover.h"
 #include "node/replica/hint_store.h"
 #include "node/replica/jobs.h"
 #include "node/replica/standing.h"
@@ -52,8 +51,12 @@ class ShardHealing final : private DamageHealer::Host {
         // What the disk has of the node itself and of its seats.
         virtual void put_facts(storage::WriteBatch& batch) const = 0;
         // See Mover.
+        virtual bool needs_data(GroupId group) const = 0;
+        virtual bool is_filling(base::PartitionId partition) const = 0;
         virtual void end_moves(base::PartitionId partition) = 0;
         virtual void let_go(base::PartitionId partition) = 0;
+        // A seat of the partition counts, and none is on its way.
+        virtual bool is_held_at_rest(base::PartitionId partition) const = 0;
         // Removes all data of the groups.
         virtual void drop_groups(std::vector<GroupId> groups, Done done) = 0;
         virtual uint32_t replicas_max() const = 0;
@@ -71,7 +74,6 @@ class ShardHealing final : private DamageHealer::Host {
         ReplicaStore& store;
         HintStore& hints;
         Standings& standings;
-        const Mover& mover;
         SetBackGuard& guard;
         env::EventLoop& loop;
         env::Workers& workers;
@@ -115,27 +117,35 @@ class ShardHealing final : private DamageHealer::Host {
 
   private:
     struct Finding;
+    // What was given up, or is about to be.
+    struct Unsettled {
+        std::vector<storage::KeyRange> ranges;
+        // Which there were in the ranges before.
+        std::set<HintKey> hints;
+        bool empty() const { return ranges.empty(); }
+    };
     // What is there of the ranges after they were given up.
     struct Left {
         std::set<GroupId> groups;
         std::set<std::string> hints;
     };
 
-    bool has_met_damage() const override { return !damage().ok(); }
+    bool has_met_damage() const override { return !damage().ok() || !unsettled_.empty(); }
     void find_damage(absl::AnyInvocable<void(absl::StatusOr<DamageHealer::Damage>)> done) override;
     void damage_is_gone() override;
     std::map<GroupId, std::vector<base::NodeId>> givers(base::PartitionId partition) const override;
     bool is_dead(base::NodeId holder) const override { return parts_.shard.is_dead(holder); }
     bool is_settled(base::PartitionId partition) const override {
-        return parts_.guard.counts(partition) && !parts_.mover.counts(partition).empty() &&
-               parts_.mover.is_at_rest(partition);
+        const bool waits_for_itself =
+            parts_.guard.counts(partition) || parts_.guard.is_refilling(partition);
+        return waits_for_itself && parts_.shard.is_held_at_rest(partition);
     }
     void give_way(base::PartitionId partition) override;
     void let_go(base::PartitionId partition) override { parts_.shard.let_go(partition); }
     void suspend(base::PartitionId partition) override;
     void resume(base::PartitionId partition) override;
     bool is_filling(base::PartitionId partition) const override {
-        return parts_.mover.is_filling(partition);
+        return parts_.shard.is_filling(partition);
     }
     bool is_refilling(base::PartitionId partition) const override { return is_marked(partition); }
     void ask_counting(GroupId group, base::NodeId holder, uint64_t question, bool checks) override {
@@ -156,18 +166,23 @@ class ShardHealing final : private DamageHealer::Host {
     }
 
     void check_groups(const std::shared_ptr<Finding>& finding);
-    void store_marks(std::set<base::PartitionId> marked, storage::WriteBatch batch, Done done);
+    // `on_applied`: before `done`, unless the batch was refused.
+    void store_marks(storage::WriteBatch batch,
+                     const std::set<base::PartitionId>& marked,
+                     absl::AnyInvocable<void()> on_applied,
+                     Done done);
     static absl::StatusOr<Left> look_for_what_is_left(storage::Engine& engine,
                                                       const std::vector<storage::KeyRange>& ranges);
-    // `hints`: which there were in the ranges before.
-    void settle(const Left& left, const std::vector<HintKey>& hints, Done done);
+    void settle(const Left& left, Done done);
 
     const Parts parts_;
     Jobs jobs_;
     // Until the damage is gone.
     std::set<base::PartitionId> gave_way_;
     std::set<base::PartitionId> suspended_;
-    // As the disk has it.
+    // Until the damage is gone: what follows from giving it up may have to be tried again.
+    Unsettled unsettled_;
+    // As the disk has it, or may have it.
     std::set<base::PartitionId> marked_;
     std::set<base::PartitionId> set_back_;
     DamageHealer healer_;

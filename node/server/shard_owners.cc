@@ -89,6 +89,14 @@ void Shard::reported(GroupId group,
                      const peer::EntropyReport& report) {
     OwnerReport read = read_report(report);
     read.known.frontier = frontier;
+    const auto own = read.known.epochs.find(identity_.node);
+    if (own != read.known.epochs.end()) {
+        if (own->second == UINT64_MAX) {
+            ++malformed_messages_;
+            return;
+        }
+        guard_->told_epoch(own->second);
+    }
     standings_->note_report(group, from, read);
 }
 
@@ -127,6 +135,8 @@ void Shard::told_remembered(GroupId group,
         ++malformed_messages_;
         return;
     }
+    // Of what is given up here everything is missing.
+    if (healing_->is_marked(group.partition)) return guard_->told_epoch(remembered.epoch());
     // An epoch that has begun since the start says nothing yet of a partition that still waits.
     const bool is_void = remembered.epoch() < standings_->epoch_at_start();
     guard_->told(

@@ -100,6 +100,33 @@ TEST_F(DamageTest, ADiskThatLosesABitHereAndThereIsRefilledEachTime) {
     finish();
 }
 
+// Nothing but the epoch is missing then, and the others believe no report of an earlier one: no
+// delete would ever be forgotten.
+TEST_F(DamageTest, ADiskThatIsSetBackToBeforeItWasHealedTakesPartAgain) {
+    RunOptions options = with_keys();
+    options.node.scrub_period = minutes(2);
+    form(options);
+    fill("value");
+    run_for(minutes(1));
+    const auto old = machine(3).files().clone_after_crash();
+    env::SimRandom random(13);
+    rot(3, random);
+    run_for(minutes(5));
+    await([this] { return is_healed(3); });
+    EXPECT_GT(metrics_of(3)["starling_scrub_failures_total"], 0);
+    // The others have heard of the new epoch.
+    run_for(minutes(1));
+    crash(3, env::CrashMode::lost, seconds(1));
+    machine(3).set_back(*old);
+    run_for(seconds(2));
+    await([this] { return is_healed(3); });
+    for (size_t key = 0; key < keys; ++key) {
+        use_key(key);
+        EXPECT_TRUE(remove(1, {.w = 3}).status.ok());
+    }
+    finish();
+}
+
 // Nobody reads it, nothing is merged, and no node is restarted.
 TEST_F(DamageTest, WhatRotsUnnoticedIsFoundByTheNodeItself) {
     RunOptions options = with_keys();

@@ -355,6 +355,27 @@ void Script::a_table_rots() {
     }
 }
 
+// The second node lacks the put, the third has had it, and both are asked without the first.
+void Script::a_disk_is_set_back() {
+    RunOptions options = unaudited(plain(3, 3));
+    options.node.hint_bytes_max = 1;
+    settle(options);
+    const auto old = machine(3).files().clone_after_crash();
+    isolate(2);
+    put(1, "acknowledged", {.replaces = nothing_seen});
+    run_for(seconds(10));
+    crash(3, env::CrashMode::lost, seconds(1));
+    machine(3).files().swap_for(*old);
+    heal();
+    cut(1, 2);
+    wait_until([this] { return machine(3).is_up(); });
+    for (int i = 0; i < 100; ++i) {
+        read(2, 2);
+        run_for(milliseconds(100));
+    }
+    heal();
+}
+
 void Script::a_node_misses_a_write_and_takes_the_next() {
     settle(plain(3, 3));
     cut(1, 3);

@@ -75,6 +75,7 @@ class Script : public Scenario {
     void a_coordinator_dies_before_all_have_its_put();
     void a_log_is_damaged_before_its_end();
     void a_table_rots();
+    void a_disk_is_set_back();
     void a_table_rots_and_nobody_looks();
 
     // Members and seats.

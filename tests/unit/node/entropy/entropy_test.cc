@@ -51,8 +51,17 @@ class Replica final : public PlainEntropyHost {
                        const peer::EntropyCounting& counting) override {
         told.emplace_back(question, counting.is_checking());
     }
+    void reported(GroupId,
+                  base::NodeId from,
+                  const Frontier&,
+                  const peer::EntropyReport&) override {
+        reported_by.push_back(from);
+        if (on_reported) on_reported();
+    }
     Actor actor() const { return {.node = self, .start = 1, .random = self.raw()}; }
 
+    std::vector<base::NodeId> reported_by;
+    std::function<void()> on_reported;
     std::vector<CountingDone> asked_to_count;
     std::vector<std::pair<uint64_t, bool>> told;
     const base::NodeId self;
@@ -273,6 +282,26 @@ TEST_F(EntropyTest, WhoTellsItsEpochTakesOverFromOneThatOnceDroppedTheGroup) {
                                                [&](absl::Status status) { outcome = status; });
     loop_.run_for(seconds(20));
     EXPECT_TRUE(outcome.ok()) << outcome;
+    EXPECT_TRUE(are_equal());
+    EXPECT_THAT(replicas_[0]->reported_by, testing::ElementsAre(replicas_[1]->self))
+        << "it may know of a later epoch";
+}
+
+// As when it says that this disk was set back.
+TEST_F(EntropyTest, AReportMayEndTheComparisonThatItCameWith) {
+    make(2, 3);
+    write_somewhere();
+    bool is_ended = false;
+    replicas_[0]->on_reported = [&] {
+        is_ended = true;
+        replicas_[0]->entropy.set_peers(group_a, {});
+    };
+    replicas_[0]->entropy.set_peers(group_a, {replicas_[1]->self});
+    loop_.run_for(seconds(10));
+    EXPECT_TRUE(is_ended);
+    replicas_[0]->on_reported = nullptr;
+    watch_all();
+    loop_.run_for(seconds(10));
     EXPECT_TRUE(are_equal());
 }
 

@@ -86,15 +86,19 @@ class ScriptedEngine : public storage::Engine {
     }
     absl::Status compact() override { return engine_->compact(); }
     absl::StatusOr<std::vector<storage::KeyRange>> find_damage() override {
+        if (!damaged.empty()) return damaged;
         return engine_->find_damage();
     }
     absl::StatusOr<storage::ScrubStep> scrub(uint64_t bytes) override {
         return engine_->scrub(bytes);
     }
     absl::Status give_up(std::span<const storage::KeyRange> ranges) override {
+        damaged.clear();
         return engine_->give_up(ranges);
     }
-    absl::Status damage() const override { return engine_->damage(); }
+    absl::Status damage() const override {
+        return damaged.empty() ? engine_->damage() : absl::DataLossError("a table is damaged");
+    }
     uint64_t approximate_bytes(std::string_view begin, std::string_view end) const override {
         return engine_->approximate_bytes(begin, end);
     }
@@ -127,6 +131,8 @@ class ScriptedEngine : public storage::Engine {
     bool is_cold = false;
     // As where damage has stopped merging: urgent writes only.
     bool is_stalled = false;
+    // Until it is given up. What it takes with it the test removes.
+    std::vector<storage::KeyRange> damaged;
     absl::Status write_error;
     absl::Status sync_error;
     size_t gets = 0;

@@ -32,7 +32,10 @@ class DamageHealerTest : public testing::Test, private DamageHealer::Host {
         has_met_ = true;
         found_ = {.ranges = {{.first = "a", .last = "b"}}, .partitions = std::move(partitions)};
     }
-    void start(const std::set<base::PartitionId>& marked = {}) { healer_.start(marked); }
+    void start(const std::set<base::PartitionId>& marked = {}) {
+        refilling_ = marked;
+        healer_.start(marked);
+    }
     // To the last question.
     void answer(base::PartitionId partition,
                 base::NodeId holder,
@@ -51,6 +54,13 @@ class DamageHealerTest : public testing::Test, private DamageHealer::Host {
     FakeRandom random_{1};
     absl::StatusOr<DamageHealer::Damage> found_ = DamageHealer::Damage();
     bool has_met_ = false;
+    // Once it is given up, the disk says nothing of it any more.
+    bool is_forgotten_when_given_up_ = false;
+    absl::Status mark_status_;
+    // A mark that failed is there all the same.
+    bool is_marked_all_the_same_ = false;
+    std::map<base::NodeId, size_t> asked_;
+    uint8_t replicas_ = 3;
     std::set<base::PartitionId> moving_;
     bool gives_way_at_once_ = false;
     // Was given away: once that is removed, nothing of it is damaged.
@@ -93,7 +103,7 @@ class DamageHealerTest : public testing::Test, private DamageHealer::Host {
         base::PartitionId partition) const override {
         const auto& others = others_.at(partition);
         if (others.empty()) return {};
-        return {{of_three(partition), others}};
+        return {{{.partition = partition, .replicas = replicas_}, others}};
     }
     bool is_dead(base::NodeId holder) const override { return dead_.contains(holder); }
     bool is_settled(base::PartitionId partition) const override {
@@ -114,7 +124,8 @@ class DamageHealerTest : public testing::Test, private DamageHealer::Host {
     bool is_refilling(base::PartitionId partition) const override {
         return refilling_.contains(partition);
     }
-    void ask_counting(GroupId, base::NodeId, uint64_t question, bool checks) override {
+    void ask_counting(GroupId, base::NodeId holder, uint64_t question, bool checks) override {
+        ++asked_[holder];
         question_ = question;
         was_to_check_ = checks;
     }
@@ -131,11 +142,16 @@ class DamageHealerTest : public testing::Test, private DamageHealer::Host {
     void mark(const std::set<base::PartitionId>& partitions, Done done) override {
         for (const base::PartitionId partition : partitions) {
             step("mark", partition);
+            if (mark_status_.ok() || is_marked_all_the_same_) refilling_.insert(partition);
         }
-        later(std::move(done), absl::OkStatus());
+        later(std::move(done), mark_status_);
     }
     void give_up(const std::vector<storage::KeyRange>&, Done done) override {
         steps_.emplace_back("give up");
+        if (is_forgotten_when_given_up_) {
+            has_met_ = false;
+            found_ = DamageHealer::Damage();
+        }
         later(std::move(done), give_up_status_);
     }
     void empty(base::PartitionId partition, Done done) override {
@@ -248,6 +264,23 @@ TEST_F(DamageHealerTest, WhatIsMetInAPartitionThatIsBeingRefilledIsGivenUpAtOnce
     damage({here});
     loop_.run_for(seconds(1));
     EXPECT_THAT(steps_, ElementsAre("mark 7", "give up", "empty 7", "epoch", "gone", "refill 7"));
+}
+
+// Of two that are damaged one was being refilled, and the other has to be asked about first.
+TEST_F(DamageHealerTest, WhatWasRefilledMeanwhileIsNotGivenUpWithoutAsking) {
+    start();
+    refilling_ = {here};
+    damage({here, there});
+    loop_.run_for(seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("suspend 9"));
+    answer_both(there);
+    wait_for_requests();
+    refilling_ = {};
+    answer_both(there);
+    loop_.run_for(seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("suspend 9", "resume 9"));
+    loop_.run_for(DamageHealer::rest_max + seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("suspend 9", "resume 9", "suspend 7", "suspend 9"));
 }
 
 TEST_F(DamageHealerTest, WithoutANewEpochNothingIsRefilled) {
@@ -485,6 +518,73 @@ TEST_F(DamageHealerTest, DamageOfNoPartitionIsGivenUpAtOnce) {
     damage({});
     loop_.run_for(seconds(1));
     EXPECT_THAT(steps_, ElementsAre("give up", "epoch", "gone"));
+}
+
+TEST_F(DamageHealerTest, WhatFollowsFromGivingUpIsTriedAgainThoughNothingIsDamagedAnyMore) {
+    start();
+    damage({});
+    is_forgotten_when_given_up_ = true;
+    epoch_status_ = absl::UnavailableError("stalled");
+    loop_.run_for(seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("give up", "epoch"));
+    epoch_status_ = absl::OkStatus();
+    steps_.clear();
+    loop_.run_for(DamageHealer::rest_max + seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("give up", "epoch", "gone"));
+    steps_.clear();
+    loop_.run_for(minutes(1));
+    EXPECT_THAT(steps_, IsEmpty());
+}
+
+TEST_F(DamageHealerTest, WhatMayBeMarkedOnTheDiskCountsNoMore) {
+    start();
+    damage({here});
+    loop_.run_for(seconds(1));
+    answer_both(here);
+    wait_for_requests();
+    mark_status_ = absl::UnavailableError("the sync failed");
+    is_marked_all_the_same_ = true;
+    answer_both(here);
+    loop_.run_for(milliseconds(1));
+    EXPECT_THAT(steps_, ElementsAre("suspend 7", "mark 7")) << "not resumed";
+    mark_status_ = absl::OkStatus();
+    steps_.clear();
+    loop_.run_for(DamageHealer::rest_max + seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("mark 7", "give up", "empty 7", "epoch", "gone", "refill 7"));
+}
+
+TEST_F(DamageHealerTest, WhatIsNotMarkedForCertainCountsAgain) {
+    start();
+    damage({here});
+    loop_.run_for(seconds(1));
+    answer_both(here);
+    wait_for_requests();
+    mark_status_ = absl::ResourceExhaustedError("the disk is full");
+    answer_both(here);
+    loop_.run_for(milliseconds(1));
+    EXPECT_THAT(steps_, ElementsAre("suspend 7", "mark 7", "resume 7"));
+}
+
+// Of many partitions whose holders are not the same.
+TEST_F(DamageHealerTest, WhoIsDeadOrHasManyQuestionsKeepsNobodyElseFromBeingAsked) {
+    constexpr base::NodeId dead(4);
+    constexpr base::NodeId other(5);
+    constexpr base::PartitionId last(UINT16_MAX);
+    replicas_ = 5;
+    std::set<base::PartitionId> damaged{last};
+    for (uint16_t i = 0; i < 2 * DamageHealer::asked_of_one_max; ++i) {
+        damaged.insert(base::PartitionId(i));
+        others_[base::PartitionId(i)] = {b, c, base::NodeId(6), dead};
+    }
+    others_[last] = {b, c, other, dead};
+    dead_ = {dead};
+    start();
+    damage(damaged);
+    loop_.run_for(seconds(1));
+    EXPECT_EQ(asked_[b], DamageHealer::asked_of_one_max);
+    EXPECT_EQ(asked_[c], DamageHealer::asked_of_one_max);
+    EXPECT_EQ(asked_[other], 1u);
+    EXPECT_EQ(asked_[dead], 0u);
 }
 
 TEST_F(DamageHealerTest, WhatAnEarlierLifeHasMarkedIsEmptiedAndRefilled) {

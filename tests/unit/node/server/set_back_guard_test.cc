@@ -33,10 +33,14 @@ class SetBackGuardTest : public testing::Test, private SetBackGuard::Host {
         std::exchange(step_, nullptr)(status);
     }
 
+    // The step that was under way when an epoch was begun.
+    Done take_step_before_epoch() { return std::exchange(step_before_epoch_, nullptr); }
+
     FakeLoop loop_;
     std::map<GroupId, std::vector<base::NodeId>> holders_{{of_three, {b, c}}};
     std::vector<base::NodeId> givers_;
     std::vector<uint64_t> epochs_;
+    uint64_t epoch_ = 0;
     std::set<base::PartitionId> marked_;
     std::vector<base::PartitionId> unmarked_;
     std::set<base::PartitionId> changed_;
@@ -53,12 +57,17 @@ class SetBackGuardTest : public testing::Test, private SetBackGuard::Host {
     }
     void ask_remembered(GroupId, base::NodeId holder) override { asked_.push_back(holder); }
     void comparisons_changed(base::PartitionId partition) override { changed_.insert(partition); }
+    uint64_t epoch() const override { return epoch_; }
     void begin_epoch_after(uint64_t told,
                            const std::set<base::PartitionId>& set_back,
                            Done done) override {
         epochs_.push_back(told);
         marked_ = set_back;
-        step_ = std::move(done);
+        step_before_epoch_ = std::move(step_);
+        step_ = [this, told, done = std::move(done)](const absl::Status& status) mutable {
+            if (status.ok()) epoch_ = told + 1;
+            done(status);
+        };
     }
     void take_over(base::PartitionId, base::NodeId from, Done done) override {
         givers_.push_back(from);
@@ -72,6 +81,7 @@ class SetBackGuardTest : public testing::Test, private SetBackGuard::Host {
 
     std::vector<base::NodeId> asked_;
     Done step_;
+    Done step_before_epoch_;
 
   protected:
     SetBackGuard guard_{static_cast<SetBackGuard::Host&>(*this), loop_};
@@ -224,6 +234,7 @@ TEST_F(SetBackGuardTest, OfASeatThatNoNamespaceUsesNothingIsRefilled) {
 }
 
 TEST_F(SetBackGuardTest, ARefillGoesOnAfterAnotherStart) {
+    epoch_ = 5;
     guard_.watch({here, there}, {here});
     EXPECT_EQ(guard_.refilling_count(), 1u);
     EXPECT_THAT(epochs_, IsEmpty()) << "that began with its mark";
@@ -310,6 +321,130 @@ TEST_F(SetBackGuardTest, WhatIsSuspendedCountsNoMoreUntilItIsResumed) {
     guard_.resume(here);
     EXPECT_TRUE(guard_.counts(here));
     EXPECT_EQ(guard_.waiting_count(), 0u);
+}
+
+// The disk may have all that the holder remembers, and not the epoch in which it was told.
+TEST_F(SetBackGuardTest, AnEpochThatTheDiskDoesNotHaveShowsThatItWasSetBack) {
+    guard_.watch({here, there}, {});
+    guard_.told(of_three, b, 4, true);
+    EXPECT_THAT(epochs_, ElementsAre(4u));
+    EXPECT_THAT(marked_, ElementsAre(here, there));
+    end_step();
+    guard_.told_epoch(5);
+    EXPECT_THAT(epochs_, ElementsAre(4u)) << "that is the one that has begun";
+}
+
+TEST_F(SetBackGuardTest, ALaterEpochIsHeardOfWhileItRefillsAndAfterwards) {
+    guard_.watch({here}, {});
+    guard_.told(of_three, b, 4, false);
+    // That the next one begins is under way.
+    guard_.told(of_three, c, 9, false);
+    end_step();
+    EXPECT_THAT(epochs_, ElementsAre(4u, 9u));
+    EXPECT_THAT(givers_, IsEmpty()) << "they would not believe what it tells";
+    end_step();
+    end_step();
+    end_step();
+    end_step();
+    EXPECT_TRUE(guard_.counts(here));
+    guard_.told_epoch(12);
+    EXPECT_THAT(epochs_, ElementsAre(4u, 9u, 12u));
+    end_step();
+    EXPECT_TRUE(guard_.counts(here));
+}
+
+TEST_F(SetBackGuardTest, WhoGaveBeforeALaterEpochBeganGivesAgain) {
+    guard_.watch({here}, {});
+    guard_.told(of_three, b, 4, false);
+    end_step();
+    end_step();
+    EXPECT_THAT(givers_, ElementsAre(b, c));
+    // While c gives.
+    guard_.told_epoch(9);
+    Done giving = take_step_before_epoch();
+    EXPECT_THAT(epochs_, ElementsAre(4u, 9u));
+    giving(absl::OkStatus());
+    end_step();
+    EXPECT_THAT(givers_, ElementsAre(b, c, b));
+    end_step();
+    EXPECT_THAT(givers_, ElementsAre(b, c, b, c));
+}
+
+TEST_F(SetBackGuardTest, ALaterEpochThatIsHeardOfWhileTheMarkGoesBeginsTheRefillAnew) {
+    guard_.watch({here}, {});
+    guard_.told(of_three, b, 4, false);
+    end_step();
+    end_step();
+    end_step();
+    EXPECT_THAT(unmarked_, ElementsAre(here));
+    marked_ = {};
+    guard_.told_epoch(9);
+    EXPECT_THAT(marked_, ElementsAre(here));
+    Done unmarking = take_step_before_epoch();
+    unmarking(absl::OkStatus());
+    EXPECT_FALSE(guard_.counts(here));
+    end_step();
+    EXPECT_THAT(givers_, ElementsAre(b, c, b));
+}
+
+TEST_F(SetBackGuardTest, AnEpochThatCannotBeStoredIsBegunLaterThoughNothingIsRefilled) {
+    guard_.watch({}, {});
+    guard_.told_epoch(9);
+    end_step(absl::ResourceExhaustedError("disk full"));
+    guard_.told_epoch(9);
+    EXPECT_THAT(epochs_, ElementsAre(9u));
+    loop_.run_for(SetBackGuard::interval_after_patience);
+    EXPECT_THAT(epochs_, ElementsAre(9u, 9u));
+}
+
+TEST_F(SetBackGuardTest, AfterTheStopNoEpochBegins) {
+    guard_.watch({here}, {});
+    guard_.told_epoch(4);
+    guard_.told_epoch(9);
+    guard_.stop();
+    end_step();
+    EXPECT_THAT(epochs_, ElementsAre(4u));
+}
+
+TEST_F(SetBackGuardTest, NoEpochBeginsBeforeItIsKnownWhatIsHeld) {
+    guard_.told_epoch(3);
+    EXPECT_THAT(epochs_, IsEmpty());
+    guard_.watch({here}, {});
+    guard_.stop();
+    guard_.told_epoch(3);
+    EXPECT_THAT(epochs_, IsEmpty());
+}
+
+TEST_F(SetBackGuardTest, WhatIsSuspendedIsSetBackWithTheOthersAndRefilledOnceItIsResumed) {
+    guard_.watch({here, there}, {});
+    guard_.suspend(here);
+    EXPECT_EQ(guard_.waiting_count(), 2u);
+    guard_.told({.partition = there, .replicas = 3}, b, 4, false);
+    EXPECT_THAT(marked_, ElementsAre(here, there));
+    EXPECT_EQ(guard_.waiting_count(), 2u);
+    end_step();
+    end_step();
+    end_step();
+    EXPECT_THAT(unmarked_, ElementsAre(there));
+    end_step();
+    EXPECT_THAT(givers_, ElementsAre(b, c)) << "of the other partition alone";
+    guard_.resume(here);
+    EXPECT_FALSE(guard_.counts(here));
+    loop_.run_for(SetBackGuard::interval);
+    end_step();
+    end_step();
+    EXPECT_THAT(unmarked_, ElementsAre(there, here));
+    end_step();
+    EXPECT_TRUE(guard_.counts(here));
+}
+
+TEST_F(SetBackGuardTest, WhatAHolderOfASuspendedPartitionRemembersCounts) {
+    guard_.watch({here}, {});
+    guard_.suspend(here);
+    guard_.told(of_three, b, 0, false);
+    EXPECT_THAT(marked_, ElementsAre(here));
+    guard_.resume(here);
+    EXPECT_FALSE(guard_.counts(here));
 }
 
 TEST_F(SetBackGuardTest, WhatWasEmptiedIsRefilledAndUnmarkedBeforeItCounts) {
