@@ -65,7 +65,7 @@ uint32_t next_generation(uint32_t last, uint64_t unix_ms) {
     constexpr uint64_t by_clock_max = uint64_t{1} << 31;
     const uint64_t by_clock =
         std::min((std::max(unix_ms, begin_ms) - begin_ms) / 1000, by_clock_max);
-    return std::max(last + 1, static_cast<uint32_t>(by_clock));
+    return last == 0 ? 1 : std::max(last + 1, static_cast<uint32_t>(by_clock));
 }
 
 absl::StatusOr<std::optional<Identity>> load_identity(storage::Engine& engine) {

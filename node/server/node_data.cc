@@ -173,11 +173,13 @@ absl::StatusOr<Identity> Node::Impl::settle_identity() {
     if (!first.has_value()) {
         STARLING_RETURN_IF_ERROR(store_identity(shards_[0]->engine(), identity));
     }
-    // No life of a new node can have been forgotten.
-    identity.generation =
-        first.has_value() ? next_generation(identity.generation,
-                                            base::to_unix_ms(environment_.wall_clock->wall_now()))
-                          : 1;
+    if (identity.generation == UINT32_MAX) {
+        return absl::FailedPreconditionError(
+            fmt::format("the node in {} has had its last life: its generation cannot be raised",
+                        options_.data_directory));
+    }
+    identity.generation = next_generation(
+        identity.generation, base::to_unix_ms(environment_.wall_clock->wall_now()));
     for (uint32_t index = shard_count(); index-- > 0;) {
         identity.shard = index;
         STARLING_RETURN_IF_ERROR(store_identity(shards_[index]->engine(), identity));

@@ -36,6 +36,7 @@ void SetBackGuard::begin_refill(base::PartitionId partition, Watched& watched) {
 }
 
 void SetBackGuard::holders_changed() {
+    if (!is_watching_) return;
     watch_new_groups();
     tick();
 }
@@ -44,10 +45,6 @@ void SetBackGuard::stop() {
     loop_.cancel(timer_);
     timer_ = 0;
     is_watching_ = false;
-    noticed_epoch_.reset();
-    refilling_count_ = 0;
-    watched_.clear();
-    cleared_.clear();
 }
 
 void SetBackGuard::refill_emptied(base::PartitionId partition) {
@@ -181,6 +178,7 @@ void SetBackGuard::ask_holders(base::PartitionId partition, Watched& watched) {
 void SetBackGuard::arm() {
     loop_.cancel(timer_);
     timer_ = 0;
+    if (!is_watching_) return;
     if (watched_.empty() && !noticed_epoch_.has_value()) return;
     const bool is_urgent = is_patient() || refilling_count_ > 0;
     timer_ = loop_.schedule_after(is_urgent ? interval : interval_after_patience, [this] {
@@ -190,6 +188,7 @@ void SetBackGuard::arm() {
 }
 
 void SetBackGuard::told(GroupId group, base::NodeId holder, uint64_t epoch, bool is_here) {
+    if (!is_watching_) return;
     const auto entry = watched_.find(group.partition);
     if (entry == watched_.end()) return told_epoch(epoch);
     const auto groups = host_.other_holders(group.partition);
@@ -252,6 +251,7 @@ void SetBackGuard::begin_epoch() {
 
 void SetBackGuard::refill(base::PartitionId partition) {
     Watched& watched = watched_.at(partition);
+    if (!is_watching_) return;
     // What is suspended may be damaged, and emptied soon.
     if (suspended_.contains(partition)) return;
     if (noticed_epoch_.has_value() || is_beginning_epoch_) return;

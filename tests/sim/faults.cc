@@ -77,14 +77,20 @@ void FaultSchedule::end() {
         machine->keep_time();
         machine->forget_death();
     }
-    set_clocks_right();
+    set_clocks_right(base::Duration::zero());
     world_.cluster.bring_all_back();
     world_.trace.add("all faults end");
 }
 
-void FaultSchedule::set_clocks_right() {
-    for (const auto& machine : world_.cluster.machines())
+void FaultSchedule::set_clocks_right(base::Duration off_min) {
+    for (const auto& machine : world_.cluster.machines()) {
+        const base::Duration off =
+            machine->wall_clock().wall_now() - (world_.started + world_.scheduler.now());
+        if (std::chrono::abs(off) < off_min) continue;
         machine->wall_clock().correct(world_.started);
+        if (off_min > base::Duration::zero())
+            world_.trace.add("the clock of {} is set right", machine->name());
+    }
 }
 
 void FaultSchedule::schedule_next() {

@@ -73,8 +73,8 @@ class FaultSchedule {
     void begin();
     // Ends all that is at work; nothing begins any more. Clocks are right again, nobody is paused.
     void end();
-    // For now: a fault that is at work, or begins, may set them wrong again.
-    void set_clocks_right();
+    // Those that are off by so much; a fault that is at work, or begins, may set them wrong again.
+    void set_clocks_right(base::Duration off_min);
 
     bool is_active() const { return weather_on_ || !active_.empty(); }
     // Episodes begun, by name.

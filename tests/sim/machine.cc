@@ -130,7 +130,9 @@ void Machine::damage(FileDamage damage) {
 void Machine::rot(FileDamage damage) {
     if (is_healed()) damage_.reset();
     this->damage(std::move(damage));
-    has_rotted_ = has_rotted_ || is_damaged();
+    if (!is_damaged()) return;
+    has_rotted_ = true;
+    lost_data_at_ = world_.scheduler.now();
 }
 
 void Machine::set_back(const env::SimFileSystem& copy) {
@@ -139,6 +141,7 @@ void Machine::set_back(const env::SimFileSystem& copy) {
     damage_.reset();
     is_set_back_ = true;
     was_set_back_ = true;
+    lost_data_at_ = world_.scheduler.now();
 }
 
 bool Machine::is_healed() const {

@@ -88,6 +88,8 @@ class Machine {
     void caught_up() { is_set_back_ = false; }
     // Its disk was not always what it should be; hints may be gone.
     bool has_lost_data() const { return has_rotted_ || was_set_back_; }
+    // The last time; negative: never.
+    env::SimTime lost_data_at() const { return lost_data_at_; }
     // In a copy of the disk. The file may be gone.
     void repair(env::SimFileSystem& copy) const;
 
@@ -141,6 +143,7 @@ class Machine {
     bool has_rotted_ = false;
     bool is_set_back_ = false;
     bool was_set_back_ = false;
+    env::SimTime lost_data_at_{-1};
     // 0: never.
     uint64_t io_until_death_ = 0;
     env::CrashMode death_mode_ = env::CrashMode::lost;

@@ -75,7 +75,7 @@ std::string describe_counts(const RunResult& result) {
     std::string out = fmt::format(
         "  checked {} (puts acknowledged {}, {} with hints; reads {}, {} of them bound by an "
         "acknowledged write, {} with siblings), "
-        "reads of sessions {}, contended puts {}, operations hit by faults {}, retries {}, failed "
+        "reads of sessions {} ({} not held against all that is lost), contended puts {}, operations hit by faults {}, retries {}, failed "
         "{}, invalid refused "
         "{}\n",
         result.oracle.checked(),
@@ -85,6 +85,7 @@ std::string describe_counts(const RunResult& result) {
         result.oracle.reads_meeting,
         result.oracle.reads_with_siblings,
         result.operations.session_reads_checked,
+        result.operations.session_reads_excused,
         result.oracle.puts_contended,
         result.operations.hit_by_faults,
         result.operations.retries,

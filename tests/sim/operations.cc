@@ -472,16 +472,17 @@ void Operations::check_session(const Read& read,
                                uint64_t expired_by_ms) {
     const History& history = world_.oracle.history(read.key);
     std::vector<WriteId> seen = read.session->writes;
-    if (std::ranges::any_of(world_.cluster.machines(),
-                            [](const auto& machine) { return machine->has_lost_data(); })) {
-        // Of these the disk that has lost something may have had the only copy.
-        std::erase_if(seen, [&](WriteId id) {
-            const Write& write = history.get(id);
-            return std::max(write.strength, write.shown_strength) < 2;
-        });
-    }
+    SimTime lost_data_at{-1};
+    for (const auto& machine : world_.cluster.machines())
+        lost_data_at = std::max(lost_data_at, machine->lost_data_at());
+    // Of these the disk that has lost something may have had the only copy.
+    std::erase_if(seen, [&](WriteId id) {
+        const Write& write = history.get(id);
+        return write.started <= lost_data_at && std::max(write.strength, write.shown_strength) < 2;
+    });
     if (seen.empty()) return;
     ++counts_.session_reads_checked;
+    if (seen.size() < read.session->writes.size()) ++counts_.session_reads_excused;
     const std::string wrong = older_than_session(history, seen, present, expired_by_ms);
     if (wrong.empty()) return;
     world_.verdict.report("I17",

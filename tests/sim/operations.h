@@ -101,6 +101,9 @@ class Operations {
         uint64_t invalid_refused = 0;
         // Answers to reads whose session had seen something of the key.
         uint64_t session_reads_checked = 0;
+        // Of these, those that were not held against all that their session had seen: a disk has
+        // lost data since.
+        uint64_t session_reads_excused = 0;
         // By the reason of the last error.
         std::map<std::string, uint64_t> failures = {};
     };

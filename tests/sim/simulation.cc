@@ -223,7 +223,7 @@ void Simulation::work() {
     // Where the drawn faults keep the only holders away for most of the time, or from coordinating
     // because their clocks are wrong, more time is needed to prove as much.
     while (scheduler_.now() < begin + options_.duration * stretch_max && !below_floor().empty()) {
-        faults_->set_clocks_right();
+        faults_->set_clocks_right(options_.node.clock_drift_max / 2);
         if (!run_until(scheduler_.now() + options_.duration / 10)) break;
     }
     workload_->end();

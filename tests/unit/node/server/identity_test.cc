@@ -43,6 +43,7 @@ TEST(IdentityTest, WhatIsCutOffOrLengthenedIsDataLossAndAnotherFormatIsNamed) {
 TEST(IdentityTest, ALaterLifeHasALaterGenerationAndNoneFromBeforeTheClock) {
     constexpr uint64_t in_2024_ms = 1'704'067'200'000;
     constexpr uint32_t in_2024 = 126'230'400;
+    EXPECT_EQ(next_generation(0, in_2024_ms), 1u) << "a new node";
     EXPECT_EQ(next_generation(3, in_2024_ms), in_2024);
     EXPECT_EQ(next_generation(3, in_2024_ms + 999), in_2024);
     EXPECT_EQ(next_generation(3, in_2024_ms + 1000), in_2024 + 1);

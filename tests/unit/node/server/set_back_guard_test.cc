@@ -447,7 +447,20 @@ TEST_F(SetBackGuardTest, WhatAHolderOfASuspendedPartitionRemembersCounts) {
     EXPECT_FALSE(guard_.counts(here));
 }
 
+TEST_F(SetBackGuardTest, WhatDoesNotCountAtTheStopDoesNotCountAfterwards) {
+    guard_.watch({here, there}, {here});
+    guard_.stop();
+    EXPECT_FALSE(guard_.counts(here));
+    EXPECT_FALSE(guard_.counts(there));
+    EXPECT_FALSE(guard_.may_compare(of_three, b));
+    end_step();
+    EXPECT_THAT(givers_, ElementsAre(b));
+    guard_.told({.partition = there, .replicas = 3}, b, 4, false);
+    EXPECT_THAT(epochs_, IsEmpty());
+}
+
 TEST_F(SetBackGuardTest, WhatWasEmptiedIsRefilledAndUnmarkedBeforeItCounts) {
+    guard_.watch({}, {});
     guard_.suspend(here);
     guard_.refill_emptied(here);
     EXPECT_EQ(guard_.refilling_count(), 1u);
