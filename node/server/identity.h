@@ -34,8 +34,8 @@ struct Identity {
 // Of a life that begins at `unix_ms` after one of the generation `last`, which its disk has. The
 // disk may have been set back, and others may have found that nothing comes any more of lives that
 // it knows nothing of: what is written in one of the same generation would pass for superseded. So
-// it is no earlier than the clock says. 1 after 0: a new node has forgotten no life. REQUIRES: there
-// is a later one than `last`.
+// it is no earlier than the clock says. 1 after 0: a new node has forgotten no life. REQUIRES:
+// there is a later one than `last`.
 uint32_t next_generation(uint32_t last, uint64_t unix_ms);
 
 // nullopt: an engine that no node has used.

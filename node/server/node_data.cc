@@ -178,8 +178,8 @@ absl::StatusOr<Identity> Node::Impl::settle_identity() {
             fmt::format("the node in {} has had its last life: its generation cannot be raised",
                         options_.data_directory));
     }
-    identity.generation = next_generation(
-        identity.generation, base::to_unix_ms(environment_.wall_clock->wall_now()));
+    identity.generation =
+        next_generation(identity.generation, base::to_unix_ms(environment_.wall_clock->wall_now()));
     for (uint32_t index = shard_count(); index-- > 0;) {
         identity.shard = index;
         STARLING_RETURN_IF_ERROR(store_identity(shards_[index]->engine(), identity));

@@ -105,7 +105,8 @@ class SetBackGuard {
     size_t refilling_count() const { return refilling_count_; }
     // Partitions that do not count.
     size_t waiting_count() const;
-    // Nothing is asked for or taken over any more. What does not count does not count until the end.
+    // Nothing is asked for or taken over any more. What does not count does not count until the
+    // end.
     void stop();
 
   private:

@@ -125,18 +125,26 @@ std::vector<bool> History::covered_from(WriteId from, WriteId upper) const {
 // A coordinator lets a write without context cover what it holds, whatever the client has seen: all
 // that may have been there when its last dot was minted, but not what must cover the write itself.
 // So each later one may cover `lower`; of the earlier ones these.
-template <typename Predicate>
-bool History::any_earlier_may_cover_unseen(WriteId lower, Predicate predicate) const {
+// Those that are not `is_open` are not asked for, and most are not after a while: what must be
+// covered is found out only where it matters.
+template <typename Open, typename Predicate>
+bool History::any_earlier_may_cover_unseen(WriteId lower,
+                                           const Open& is_open,
+                                           const Predicate& predicate) const {
     const SimTime started = get(lower).started;
     const auto first = std::ranges::upper_bound(settled_up_to_, started) - settled_up_to_.begin();
     const auto last = std::ranges::lower_bound(without_context_, lower) - without_context_.begin();
     if (first >= last) return false;
     const std::span<const WriteId> uppers(without_context_.begin() + first,
                                           without_context_.begin() + last);
-    const std::vector<bool> covered = covered_from(uppers.front(), lower);
-    return std::ranges::any_of(uppers, [&](WriteId upper) {
-        return get(upper).settled > started && !covered[upper.raw() - uppers.front().raw()] &&
-               predicate(upper);
+    const auto may_cover = [&](WriteId upper) {
+        return is_open(upper) && get(upper).settled > started;
+    };
+    const auto first_open = std::ranges::find_if(uppers, may_cover);
+    if (first_open == uppers.end()) return false;
+    const std::vector<bool> covered = covered_from(*first_open, lower);
+    return std::any_of(first_open, uppers.end(), [&](WriteId upper) {
+        return may_cover(upper) && !covered[upper.raw() - first_open->raw()] && predicate(upper);
     });
 }
 
@@ -151,8 +159,11 @@ bool History::absence_explained(WriteId id,
     std::vector<bool> visited(writes_.size() + 1, false);
     std::vector<WriteId> waiting{id};
     visited[id.raw()] = true;
+    const auto is_open = [&](WriteId upper) {
+        return !visited[upper.raw()] && !get(upper).refused;
+    };
     const auto visit = [&](WriteId upper) {
-        if (visited[upper.raw()] || get(upper).refused) return false;
+        if (!is_open(upper)) return false;
         visited[upper.raw()] = true;
         waiting.push_back(upper);
         return ends_here(upper);
@@ -166,7 +177,7 @@ bool History::absence_explained(WriteId id,
         const auto after = std::upper_bound(without_context_.begin(), later, lower);
         if (std::any_of(after, later, visit)) return true;
         later = after;
-        if (any_earlier_may_cover_unseen(lower, visit)) return true;
+        if (any_earlier_may_cover_unseen(lower, is_open, visit)) return true;
     }
     return false;
 }

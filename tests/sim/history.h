@@ -141,8 +141,10 @@ class History {
     std::vector<bool> covered_from(WriteId from, WriteId upper) const;
     // Does a write without context that was sent before `lower`, and may cover it, fulfil
     // `predicate`?
-    template <typename Predicate>
-    bool any_earlier_may_cover_unseen(WriteId lower, Predicate predicate) const;
+    template <typename Open, typename Predicate>
+    bool any_earlier_may_cover_unseen(WriteId lower,
+                                      const Open& is_open,
+                                      const Predicate& predicate) const;
 
     std::vector<Write> writes_;
     // The highest of the writes.

@@ -75,7 +75,8 @@ std::string describe_counts(const RunResult& result) {
     std::string out = fmt::format(
         "  checked {} (puts acknowledged {}, {} with hints; reads {}, {} of them bound by an "
         "acknowledged write, {} with siblings), "
-        "reads of sessions {} ({} not held against all that is lost), contended puts {}, operations hit by faults {}, retries {}, failed "
+        "reads of sessions {} ({} not held against all that is lost), contended puts {}, "
+        "operations hit by faults {}, retries {}, failed "
         "{}, invalid refused "
         "{}\n",
         result.oracle.checked(),
