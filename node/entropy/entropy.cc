@@ -96,7 +96,7 @@ void Entropy::ask(GroupId group, base::NodeId node, peer::EntropyMessage questio
     if (is_stopped_) return;
     question.set_partition(group.partition.raw());
     question.set_replicas(group.replicas);
-    runtime_.host.send(node, std::move(question));
+    runtime_.send(node, std::move(question));
 }
 
 uint64_t Entropy::start_partition_sync(const PartitionSyncRequest& request, Done done) {

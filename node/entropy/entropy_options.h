@@ -43,6 +43,8 @@ struct EntropyCounters {
     uint64_t questions_put_off = 0;
     uint64_t records_pulled = 0;
     uint64_t bytes_pulled = 0;
+    // Of all messages, questions and answers.
+    uint64_t bytes_sent = 0;
     uint64_t malformed_messages = 0;
 };
 

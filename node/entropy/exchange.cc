@@ -64,7 +64,7 @@ void Exchange::send() {
         runtime_.options.request_timeout * (brings_data(expected_) ? 1 << tries_ : 1);
     ++tries_;
     timer_ = runtime_.loop.schedule_after(patience, [this] { on_timeout(); });
-    runtime_.host.send(peer_, question_);
+    runtime_.send(peer_, question_);
 }
 
 void Exchange::on_timeout() {

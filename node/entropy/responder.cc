@@ -252,7 +252,7 @@ void Responder::reply(Asker& asker) {
     --serving_;
     // Now, after all that the answer says was read.
     asker.answer.set_instance(life_ + runtime_.groups.drop_count(asker.group));
-    runtime_.host.send(asker.node, std::move(asker.answer));
+    runtime_.send(asker.node, std::move(asker.answer));
 }
 
 void Responder::fail(Asker& asker, const absl::Status& status) {

@@ -77,6 +77,11 @@ struct EntropyRuntime {
     std::map<uint64_t, Exchange*> exchanges{};
     // Have left the last question asked of them without an answer.
     std::set<base::NodeId> silent_peers{};
+
+    void send(base::NodeId to, peer::EntropyMessage message) {
+        counters.bytes_sent += message.ByteSizeLong();
+        host.send(to, std::move(message));
+    }
 };
 
 // Lets a callback that outlives its object do nothing.

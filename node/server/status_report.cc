@@ -82,6 +82,7 @@ void add_shard(StatusReport& report, const ShardStatus& shard) {
     add("starling_entropy_sessions_total", shard.entropy.sessions);
     add("starling_entropy_records_pulled_total", shard.entropy.records_pulled);
     add("starling_entropy_bytes_pulled_total", shard.entropy.bytes_pulled);
+    add("starling_entropy_bytes_sent_total", shard.entropy.bytes_sent);
     add("starling_entropy_questions_put_off_total", shard.entropy.questions_put_off);
     add("starling_messages_malformed_total", shard.malformed_messages);
     add("starling_clock_steps_back_total", shard.clock_steps_back);

@@ -28,6 +28,15 @@ bool all_seats_are_placed(v1::Admin::Stub& admin, int nodes) {
            response.seats_filling() == 0;
 }
 
+void wait_until_it_serves(const std::shared_ptr<grpc::Channel>& channel) {
+    v1::Admin::Stub admin(channel);
+    wait_until("a node serves", [&] {
+        grpc::ClientContext context;
+        v1::PingResponse response;
+        return admin.Ping(&context, v1::PingRequest(), &response).ok() && response.is_ready();
+    });
+}
+
 }  // namespace
 
 double Cluster::cpu_seconds() const {
@@ -36,6 +45,11 @@ double Cluster::cpu_seconds() const {
         sum += node->cpu_seconds();
     }
     return sum;
+}
+
+void Cluster::start(size_t node) {
+    nodes[node] = std::make_unique<ChildProcess>(commands[node], logs[node]);
+    wait_until_it_serves(grpc::CreateChannel(addresses[node], grpc::InsecureChannelCredentials()));
 }
 
 void wait_until(const std::string& what, const std::function<bool()>& condition) {
@@ -52,7 +66,8 @@ void wait_until(const std::string& what, const std::function<bool()>& condition)
 Cluster start_starling(const std::string& starlingd,
                        const std::string& folder,
                        int base_port,
-                       int nodes) {
+                       int nodes,
+                       const std::string& more) {
     Cluster cluster;
     std::ofstream(folder + "/secret") << "0123456789abcdef0123456789abcdef\n";
     std::filesystem::permissions(folder + "/secret", std::filesystem::perms(0600));
@@ -62,29 +77,27 @@ Cluster start_starling(const std::string& starlingd,
             "cluster_secret_file = \"{0}/secret\"\nclient_address = "
             "\"127.0.0.1:{1}\"\npeer_address = "
             "\"127.0.0.1:{2}\"\nhttp_address = \"127.0.0.1:{3}\"\ndata_dir = "
-            "\"{0}/data{4}\"\nshards = 1\n",
+            "\"{0}/data{4}\"\nshards = 1\n{5}",
             folder,
             base_port + node,
             base_port + 10 + node,
             base_port + 20 + node,
-            node);
+            node,
+            more);
         cluster.addresses.push_back(fmt::format("127.0.0.1:{}", base_port + node));
-        cluster.nodes.push_back(std::make_unique<ChildProcess>(
-            std::vector<std::string>{starlingd, "--config-path", config},
-            fmt::format("{}/log{}", folder, node)));
+        cluster.commands.push_back({starlingd, "--config-path", config});
+        cluster.logs.push_back(fmt::format("{}/log{}", folder, node));
+        cluster.nodes.push_back(
+            std::make_unique<ChildProcess>(cluster.commands.back(), cluster.logs.back()));
     }
     for (int node = 0; node < nodes; ++node) {
         const auto channel = grpc::CreateChannel(cluster.addresses[static_cast<size_t>(node)],
                                                  grpc::InsecureChannelCredentials());
-        v1::Admin::Stub admin(channel);
-        wait_until("a node serves", [&] {
-            grpc::ClientContext context;
-            v1::PingResponse response;
-            return admin.Ping(&context, v1::PingRequest(), &response).ok() && response.is_ready();
-        });
+        wait_until_it_serves(channel);
         if (node == 0) {
             continue;
         }
+        v1::Admin::Stub admin(channel);
         grpc::ClientContext context;
         v1::JoinRequest request;
         request.set_known_address(fmt::format("127.0.0.1:{}", base_port + 10));

@@ -1,6 +1,7 @@
-// What convergence costs three nodes on loopback that nobody disturbs: CPU and reads of files while
-// nothing differs, and how soon the tombstones of many deletes are gone, and their space. The
-// command and its results stand in docs/performance.md.
+// What convergence costs three nodes on loopback that nobody disturbs: CPU, bytes sent and reads of
+// files while nothing differs; bytes sent for a node that has missed a few writes of many keys; and
+// how soon the tombstones of many deletes are gone, and their space. The command and its results
+// stand in docs/performance.md.
 
 #include <chrono>
 #include <cstdio>
@@ -35,10 +36,18 @@ double seconds_since(SteadyClock::time_point begin) {
 // A put of a key's first value, or its deletion, which replaces what the coordinator has.
 class Write final : public Call {
   public:
-    Write(std::shared_ptr<grpc::Channel> channel, size_t value_bytes, bool is_delete)
-        : stub_(std::move(channel)), value_(value_bytes, 'v'), is_delete_(is_delete) {}
+    // Of each `stride`th key.
+    Write(std::shared_ptr<grpc::Channel> channel,
+          size_t value_bytes,
+          bool is_delete,
+          uint64_t stride)
+        : stub_(std::move(channel)),
+          value_(value_bytes, 'v'),
+          is_delete_(is_delete),
+          stride_(stride) {}
 
-    void send(grpc::CompletionQueue& queue, uint64_t number) override {
+    void send(grpc::CompletionQueue& queue, uint64_t count) override {
+        const uint64_t number = count * stride_;
         context_.emplace();
         context_->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
         if (is_delete_) {
@@ -59,16 +68,22 @@ class Write final : public Call {
     v1::KV::Stub stub_;
     const std::string value_;
     const bool is_delete_;
+    const uint64_t stride_;
     std::optional<grpc::ClientContext> context_;
     v1::WriteResponse response_;
     std::unique_ptr<grpc::ClientAsyncResponseReader<v1::WriteResponse>> reader_;
     grpc::Status status_;
 };
 
-void write_all(const Cluster& cluster, uint64_t keys, size_t value_bytes, bool is_delete) {
-    const auto channels = open_channels(cluster.addresses, 2);
+void write_all(const std::vector<std::string>& addresses,
+               uint64_t keys,
+               size_t value_bytes,
+               bool is_delete,
+               uint64_t stride = 1) {
+    const auto channels = open_channels(addresses, 2);
     const LoadResult result = run_counted(clients, keys, [&](uint32_t client) {
-        return std::make_unique<Write>(channels[client % channels.size()], value_bytes, is_delete);
+        return std::make_unique<Write>(
+            channels[client % channels.size()], value_bytes, is_delete, stride);
     });
     fmt::print("{} {}: {:.0f}/s, {} failed\n",
                keys,
@@ -100,23 +115,28 @@ std::string fetch_metrics(int port) {
     return text;
 }
 
-// The sum over all nodes, and over all labels. Ends the program where a node has no such metric.
-double sum_of_metric(const std::string& name, int base_port) {
+// Over all labels. Ends the program where the node has no such metric.
+double metric_of(const std::string& name, int base_port, int node) {
     double sum = 0;
-    for (int node = 0; node < 3; ++node) {
-        std::istringstream lines(fetch_metrics(base_port + http_port_offset + node));
-        bool is_found = false;
-        for (std::string line; std::getline(lines, line);) {
-            if (line.starts_with(name + " ") || line.starts_with(name + "{")) {
-                sum += std::stod(line.substr(line.rfind(' ')));
-                is_found = true;
-            }
-        }
-        if (!is_found) {
-            fmt::print(stderr, "node {} has no metric {}\n", node, name);
-            std::exit(1);
+    std::istringstream lines(fetch_metrics(base_port + http_port_offset + node));
+    bool is_found = false;
+    for (std::string line; std::getline(lines, line);) {
+        if (line.starts_with(name + " ") || line.starts_with(name + "{")) {
+            sum += std::stod(line.substr(line.rfind(' ')));
+            is_found = true;
         }
     }
+    if (!is_found) {
+        fmt::print(stderr, "node {} has no metric {}\n", node, name);
+        std::exit(1);
+    }
+    return sum;
+}
+
+double sum_of_metric(const std::string& name, int base_port) {
+    double sum = 0;
+    for (int node = 0; node < 3; ++node)
+        sum += metric_of(name, base_port, node);
     return sum;
 }
 
@@ -146,16 +166,50 @@ void measure_rest(const Cluster& cluster, int base_port, std::chrono::seconds le
     const double cpu = cluster.cpu_seconds();
     const uint64_t read = bytes_read(cluster);
     const double checks = sum_of_metric("starling_entropy_checks_total", base_port);
+    const double sent = sum_of_metric("starling_entropy_bytes_sent_total", base_port);
     const auto begin = SteadyClock::now();
     std::this_thread::sleep_for(length);
     const double seconds = seconds_since(begin);
+    const double compared = sum_of_metric("starling_entropy_checks_total", base_port) - checks;
     fmt::print(
-        "at rest for {:.0f} s: {:.2f} % of one core per node, {:.0f} comparisons/s in all, "
-        "{:.1f} KiB/s read per node\n",
+        "at rest for {:.0f} s: {:.2f} % of one core per node, {:.0f} comparisons/s in all of "
+        "{:.0f} "
+        "bytes sent (both ways, and whatever else anti-entropy says), {:.1f} KiB/s read per node\n",
         seconds,
         (cluster.cpu_seconds() - cpu) / seconds / 3 * 100,
-        (sum_of_metric("starling_entropy_checks_total", base_port) - checks) / seconds,
+        compared / seconds,
+        (sum_of_metric("starling_entropy_bytes_sent_total", base_port) - sent) / compared,
         static_cast<double>(bytes_read(cluster) - read) / seconds / 3 / 1024);
+    std::fflush(stdout);
+}
+
+// Bytes that anti-entropy sends until a node has what it missed. Hints have no room.
+void measure_differences(Cluster& cluster, int base_port, uint64_t keys, size_t value_bytes) {
+    constexpr size_t away = 2;
+    constexpr uint64_t differing = 1'000;
+    cluster.stop(away);
+    std::vector<std::string> others(cluster.addresses.begin(), cluster.addresses.begin() + away);
+    write_all(others, differing, value_bytes, /*is_delete=*/false, keys / differing);
+    const auto of_node = [&](const std::string& name, int node) {
+        return metric_of(name, base_port, node);
+    };
+    double before = 0;
+    for (int node = 0; node < static_cast<int>(away); ++node)
+        before += of_node("starling_entropy_bytes_sent_total", node);
+    cluster.start(away);
+    const auto begin = SteadyClock::now();
+    wait_until("the node has what it missed",
+               [&] { return of_node("starling_entropy_records_pulled_total", away) >= differing; });
+    const double seconds = seconds_since(begin);
+    const double sent = sum_of_metric("starling_entropy_bytes_sent_total", base_port) - before;
+    fmt::print(
+        "{} of {} keys differ: {:.0f} KiB of records pulled, {:.0f} KiB sent by "
+        "anti-entropy in all, {:.1f} s after the start\n",
+        differing,
+        keys,
+        of_node("starling_entropy_bytes_pulled_total", away) / 1024,
+        sent / 1024,
+        seconds);
     std::fflush(stdout);
 }
 
@@ -203,15 +257,17 @@ int main(int argc, char** argv) {
         return 1;
     }
     {
-        const Cluster cluster = start_starling(starlingd, folder, base_port);
-        write_all(cluster, keys, value_bytes, /*is_delete=*/false);
+        Cluster cluster =
+            start_starling(starlingd, folder, base_port, /*nodes=*/3, "hint_bytes_max = \"1B\"\n");
+        write_all(cluster.addresses, keys, value_bytes, /*is_delete=*/false);
         std::this_thread::sleep_for(std::chrono::seconds(60));
         const auto mebibytes = [&] {
             return static_cast<double>(bytes_on_disk(folder)) / (1 << 20);
         };
         fmt::print("on the disks: {:.0f} MiB\n", mebibytes());
         measure_rest(cluster, base_port, std::chrono::seconds(seconds));
-        write_all(cluster, keys, value_bytes, /*is_delete=*/true);
+        measure_differences(cluster, base_port, keys, value_bytes);
+        write_all(cluster.addresses, keys, value_bytes, /*is_delete=*/true);
         wait_for_tombstones(base_port);
         fmt::print("on the disks: {:.0f} MiB", mebibytes());
         std::this_thread::sleep_for(std::chrono::seconds(60));
