@@ -271,6 +271,13 @@ std::vector<const node::Frontier*> Cluster::owned_frontiers(node::GroupId group)
     return frontiers;
 }
 
+uint64_t Cluster::latest_clock_ms() const {
+    base::WallTime latest{};
+    for (const auto& machine : machines_)
+        latest = std::max(latest, machine->wall_clock().highest());
+    return base::to_unix_ms(latest);
+}
+
 bool Cluster::is_seen_by_all_owners(node::GroupId group, const node::Dot& dot) const {
     return std::ranges::all_of(owned_frontiers(group), [&](const node::Frontier* frontier) {
         return frontier->contains(dot);

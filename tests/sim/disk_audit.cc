@@ -110,6 +110,8 @@ void DiskAudit::check_durable(const Promise& promise, Machine* first) {
                             [](const auto& machine) { return machine->has_lost_data(); })) {
         return;
     }
+    // Long after the last answer more may have expired.
+    world_.oracle.clocks_showed(world_.cluster.latest_clock_ms());
     const node::GroupId group = group_of(promise.key);
     const std::string name =
         node::group_key(world_.name_space_of(promise.key), world_.oracle.key(promise.key).key);

@@ -247,6 +247,7 @@ void Operations::put(PutPlan plan, std::function<void(PutOutcome)> done) {
          .replaces = plan.replaces,
          .context_clock_ms = plan.replaces == Replaces::seen ? plan.context.clock_ms : 0,
          .quorum = put->quorum,
+         .name_space_quorum = name_space_of(plan.key).write_quorum,
          .started = world_.scheduler.now()},
         plan.replaces == Replaces::seen ? plan.context.seen : std::vector<WriteId>());
     world_.trace.add(
@@ -322,7 +323,7 @@ void Operations::put_acknowledged(const PutPtr& put, const node::PutResult& resu
     if (!put->acknowledged) put->acknowledged_at = now;
     put->acknowledged = true;
     put->hinted = std::max(put->hinted, result.receipt.seats_hinted);
-    look_at_clocks();
+    world_.oracle.clocks_showed(world_.cluster.latest_clock_ms());
     put->forwarded = put->forwarded || result.receipt.forwarded_by.has_value();
     world_.oracle.put_acknowledged(
         put->key, put->id, now, result, open_context(put->key, result.context));
@@ -445,7 +446,7 @@ void Operations::read_answered(const ReadPtr& read,
                      read->quorum,
                      static_cast<double>(asked.sent.count()) * 1e-9,
                      shown.empty() ? " nothing" : shown);
-    look_at_clocks();
+    world_.oracle.clocks_showed(world_.cluster.latest_clock_ms());
     outcome.context = {.token = result->context,
                        .seen = world_.oracle.read_answered(
                            read->key, asked, *result, open_context(read->key, result->context)),
@@ -458,13 +459,6 @@ void Operations::read_answered(const ReadPtr& read,
             outcome.session.add(id);
     }
     if (!read->over) finish_read(read, std::move(outcome));
-}
-
-void Operations::look_at_clocks() {
-    base::WallTime highest{};
-    for (const auto& machine : world_.cluster.machines())
-        highest = std::max(highest, machine->wall_clock().highest());
-    world_.oracle.clocks_showed(base::to_unix_ms(highest));
 }
 
 void Operations::check_session(const Read& read,

@@ -166,7 +166,6 @@ class Operations {
     void check_session(const Read& read,
                        const std::vector<WriteId>& present,
                        uint64_t expired_by_ms);
-    void look_at_clocks();
     void read_try_failed(const ReadPtr& read, uint32_t number, absl::Status why);
     void finish_read(const ReadPtr& read, ReadOutcome outcome);
 
