@@ -51,11 +51,12 @@ void ExpirySweep::arm_timer(base::Duration delay) {
 
 void ExpirySweep::run() {
     if (is_busy_ || STARLING_PLANTED(expired_never_removed)) return;
-    const bool is_fenced =
-        context_.clock_fence
-            .judge(*context_.view, context_.loop.now(), context_.wall_clock.wall_now())
-            .is_fenced;
-    if (is_fenced) {
+    const ClockFence::Verdict verdict = context_.clock_fence.judge(
+        *context_.view, context_.loop.now(), context_.wall_clock.wall_now());
+    // What a wrong clock removes is gone on all replicas in the end, and may as well wait until
+    // others confirm the time.
+    const bool is_unconfirmed = verdict.asked == 0 && context_.view->peers.size() > 1;
+    if (verdict.is_fenced || is_unconfirmed) {
         if (pass_.has_value()) {
             STARLING_MARK(expiry_pass_met_the_fence);
             pass_->earliest_left_ms = 0;

@@ -74,12 +74,14 @@ void GetOperation::start() {
 }
 
 void GetOperation::read_here() {
+    if (std::exchange(is_reading_here_, true)) return;
     outcomes_.asked(self());
     const SeenClaim claim(context_.store, group_, plan_.session.value_or(Context{}));
     context_.replica.read(
         group_,
         plan_.group_key,
         [op = shared_as<GetOperation>(), claim](absl::StatusOr<Replica::Answer> local) {
+            op->is_reading_here_ = false;
             if (op->is_finished()) {
                 return;
             }
@@ -374,7 +376,7 @@ void GetOperation::on_tick() {
             ask(node);
         }
     }
-    if (ask_all && contains(answered_, self())) {
+    if (contains(holders_, self()) && (ask_all || !contains(answered_, self()))) {
         read_here();
     }
     repairs_.clear();

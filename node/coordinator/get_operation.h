@@ -72,6 +72,7 @@ class GetOperation final : public Operation {
     GetCore core_;
     // Of this node's own record; 0 when it has none, or holds no seat.
     uint64_t local_digest_ = 0;
+    bool is_reading_here_ = false;
     // Of the local record, without their values: those of who answers that its are the same.
     std::vector<Sibling> local_bare_;
 

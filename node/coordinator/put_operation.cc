@@ -116,9 +116,14 @@ void PutOperation::on_read_reply(base::NodeId from, const peer::ReadReply& reply
     mint_when_exchanged();
 }
 
+// So many that one of them has each write that was acknowledged with the namespace's W, or with
+// this one's where that is lower.
+uint32_t PutOperation::exchange_wanted() const {
+    return group_.replicas - std::min(plan_.acks_wanted, plan_.name_space.write_quorum) + 1;
+}
+
 void PutOperation::mint_when_exchanged() {
-    const uint32_t wanted = group_.replicas - plan_.acks_wanted + 1;
-    if (phase_ == Phase::exchanging && exchanged_.seats() >= wanted) {
+    if (phase_ == Phase::exchanging && exchanged_.seats() >= exchange_wanted()) {
         begin_mint();
     }
 }
@@ -178,7 +183,7 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
                                 base::reason::no_owner,
                                 "this node has given its seat of the partition away");
     }
-    merge(local, exchanged_record_, frontier);
+    merge(local, std::exchange(exchanged_record_, {}), frontier);
     base::RequestId request = plan_.request.request;
     if (STARLING_PLANTED(retry_makes_new_dot)) {
         request.random_low ^= self().raw();
@@ -570,6 +575,7 @@ Receipt PutOperation::make_receipt() const {
 void PutOperation::on_deadline() {
     if (phase_ == Phase::lingering) {
         STARLING_MARK(put_lingers_to_its_deadline);
+        place_hints(/*only_dead=*/false);
         finish();
         return;
     }
@@ -581,7 +587,7 @@ void PutOperation::on_deadline() {
             fmt::format(
                 "nothing was written: {} of the {} seats that the put asks first answered in time",
                 exchanged_.seats(),
-                group_.replicas - plan_.acks_wanted + 1)));
+                exchange_wanted())));
         return;
     }
     STARLING_MARK(put_outcome_unknown_at_deadline);

@@ -59,6 +59,7 @@ class PutOperation final : public Operation {
     void begin_exchange();
     void ask_for_record(base::NodeId node);
     void on_read_reply(base::NodeId from, const peer::ReadReply& reply);
+    uint32_t exchange_wanted() const;
     void mint_when_exchanged();
 
     void begin_mint();

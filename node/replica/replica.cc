@@ -66,7 +66,7 @@ absl::StatusOr<IncomingWrite> parse(const peer::WriteRequest& request) {
     IncomingWrite write{.key = request.key(), .record = *std::move(record), .dot = std::nullopt};
     if (request.has_dot()) {
         write.dot = wire::get_dot(request.dot());
-        if (!write.record.context.covers(*write.dot)) {
+        if (write.dot->sequence == 0 || !write.record.context.covers(*write.dot)) {
             return absl::InvalidArgumentError(
                 "the record of a write does not cover the write's dot");
         }

@@ -81,8 +81,8 @@ class ReplicaStore final : public GroupAccess {
         uint64_t tombstones = 0;
         // When the request of the oldest that stays was created (Unix ms); 0: none was found.
         uint64_t oldest_left_ms = 0;
-        // One that stays because its record remembers younger requests may go when those created
-        // then can be forgotten; UINT64_MAX: there is none.
+        // One that stays because of younger requests of its record may go when those created then
+        // can be forgotten; UINT64_MAX: there is none.
         uint64_t next_goes_ms = UINT64_MAX;
     };
     using CollectDone = absl::AnyInvocable<void(absl::StatusOr<Collected>)>;

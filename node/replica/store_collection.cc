@@ -156,6 +156,13 @@ void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombst
                                               collection->forget_before_ms,
                                               *latest_only)) {
                     }
+                    for (const Sibling& sibling : record.siblings) {
+                        const uint64_t created_ms = sibling.request.created_ms;
+                        if (!*latest_only || created_ms < collection->forget_before_ms) continue;
+                        STARLING_MARK(collect_waits_for_a_young_request);
+                        uint64_t& next = collection->result.next_goes_ms;
+                        next = std::min(next, created_ms);
+                    }
                 }
                 if (STARLING_PLANTED(tombstone_collected_by_age) && record.siblings.empty()) {
                     record = {};

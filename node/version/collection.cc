@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "node/version/expiry.h"
 #include "node/version/last_write.h"
@@ -39,14 +40,28 @@ bool collect_tombstones(Record& record,
                         uint64_t forget_before_ms,
                         bool latest_only) {
     if (!stable.is_past(record.context)) return false;
+    // Whose request may come again, and would be a new write if nobody knew it any more.
+    const auto takes_a_young_one = [&](const Sibling& tombstone) {
+        return latest_only &&
+               std::any_of(record.siblings.begin(), record.siblings.end(), [&](const auto& other) {
+                   return other.request.created_ms >= forget_before_ms &&
+                          is_earlier(other, tombstone);
+               });
+    };
+    std::vector<Dot> going;
     std::optional<Sibling> latest_collected;
-    std::erase_if(record.siblings, [&](const Sibling& sibling) {
-        const bool goes = sibling.is_tombstone && sibling.request.created_ms < forget_before_ms &&
-                          !hides_another(record, sibling.request);
-        if (goes && (!latest_collected.has_value() || is_earlier(*latest_collected, sibling))) {
+    for (const Sibling& sibling : record.siblings) {
+        if (!sibling.is_tombstone || sibling.request.created_ms >= forget_before_ms ||
+            hides_another(record, sibling.request) || takes_a_young_one(sibling)) {
+            continue;
+        }
+        going.push_back(sibling.dot);
+        if (!latest_collected.has_value() || is_earlier(*latest_collected, sibling)) {
             latest_collected = sibling;
         }
-        return goes;
+    }
+    std::erase_if(record.siblings, [&](const Sibling& sibling) {
+        return std::find(going.begin(), going.end(), sibling.dot) != going.end();
     });
     if (latest_only && latest_collected.has_value()) {
         std::erase_if(record.siblings, [&](const Sibling& sibling) {

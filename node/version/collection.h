@@ -26,7 +26,8 @@ bool strip_context(Record& record, const Frontier& stable);
 // stays: without it, that would be shown. True when the record changed.
 //
 // `latest_only`: readers are shown the latest version alone (last_write_wins). Then what is earlier
-// than a tombstone goes with it, for the same reason; every owner has seen both.
+// than a tombstone goes with it, for the same reason; every owner has seen both, and no request of
+// these can be minted again either.
 bool collect_tombstones(Record& record,
                         const Frontier& stable,
                         uint64_t forget_before_ms,

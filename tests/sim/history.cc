@@ -15,7 +15,7 @@ WriteId History::attempt(Write write, const std::vector<WriteId>& seen) {
     write.covers = seen;
     if (write.replaces == Replaces::acknowledged) {
         for (const WriteId lower : standing_) {
-            if (get(lower).strength >= write.quorum) write.covers.push_back(lower);
+            if (get(lower).strength >= write.meets()) write.covers.push_back(lower);
         }
     }
     for (const WriteId lower : write.covers) {

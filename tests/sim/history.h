@@ -69,6 +69,8 @@ struct Write {
     uint64_t context_clock_ms = 0;
     // The W asked for.
     uint32_t quorum = 0;
+    // Of its namespace.
+    uint32_t name_space_quorum = UINT32_MAX;
     SimTime started{0};
 
     // When the first acknowledgement reached the client; never while there was none.
@@ -89,6 +91,9 @@ struct Write {
     // Direct edges of "must cover".
     std::vector<WriteId> covers = {};
     std::vector<WriteId> covered_by = {};
+
+    // Without a context it meets what so many seats have acknowledged.
+    uint32_t meets() const { return std::min(quorum, name_space_quorum); }
 };
 
 class History {

@@ -129,7 +129,7 @@ WriteId unseen_by_accepted(const History& history,
         const Write& value = history.get(lower);
         const bool must_be_met =
             lower != id && !value.is_delete && !history.may_have_expired(lower, expired_by_ms) &&
-            value.acknowledged < accepted.started && value.strength >= accepted.quorum;
+            value.acknowledged < accepted.started && value.strength >= accepted.meets();
         const bool was_seen = accepted.replaces == Replaces::seen && history.must_cover(id, lower);
         if (must_be_met && !was_seen && !may_be_replaced(history, id, lower, now)) return lower;
     }

@@ -143,6 +143,17 @@ TEST_F(ExpirySweepTest, AHolderBehindALiveOneWaitsForItsTurn) {
     EXPECT_EQ(sweep.removed(), 1u);
 }
 
+// Its clock may be days ahead, as after a boot without network.
+TEST_F(ExpirySweepTest, ANodeThatHearsNobodyRemovesNothing) {
+    for (const uint8_t seat : {uint8_t{1}, uint8_t{2}})
+        rig.set_health(rig.holder(seat), PeerHealth::dead);
+    put("k", ttl);
+    rig.wall_clock.jump(hours(50));
+    pass(seconds(60));
+    EXPECT_EQ(sweep.removed(), 0u);
+    EXPECT_THAT(stored("k"), ElementsAre("k"));
+}
+
 TEST_F(ExpirySweepTest, AHolderBehindADeadOneDoesNot) {
     rig.set_holder(0, rig.holder(1));
     rig.set_holder(1, rig.peers.node);

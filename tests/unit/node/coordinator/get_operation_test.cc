@@ -261,6 +261,19 @@ TEST_F(GetOperationTest, ARepeatedAnswerAndOneThatDoesNotDecodeCountForNothing) 
     EXPECT_FALSE(outcome->result.has_value()) << "nobody was told a digest to be equal to";
 }
 
+TEST_F(GetOperationTest, TheOwnReplicaIsAskedAgainToo) {
+    const SeatSet held = std::exchange(rig.peers.held, SeatSet());
+    const auto outcome = rig.get("k");
+    rig.settle();
+    rig.answer_read(
+        rig.holder(1), rig.only(rig.take_sent(), rig.holder(1), Kind::kRead), rig.seat(1), {});
+    EXPECT_FALSE(outcome->result.has_value());
+    rig.peers.held = held;
+    rig.pass(std::chrono::milliseconds(300));
+    ASSERT_TRUE(outcome->result.has_value());
+    EXPECT_TRUE(outcome->result->ok());
+}
+
 TEST_F(GetOperationTest, SilentHoldersAreAskedAgainAndTheDeadlineEndsIt) {
     const auto outcome = rig.get("k");
     rig.settle();

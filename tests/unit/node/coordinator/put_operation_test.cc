@@ -133,6 +133,23 @@ TEST_F(PutOperationTest, APutWithoutContextAsksBeforeItMints) {
     EXPECT_TRUE(outcome->result->ok());
 }
 
+// What was acknowledged with the namespace's W may be on the two others.
+TEST_F(PutOperationTest, APutThatWaitsForAllAsksAsManyAsOthers) {
+    PutRequest request = rig.put_request("k", "new");
+    request.options.quorum = 3;
+    const auto outcome = rig.put(std::move(request));
+    rig.settle();
+    auto sent = rig.take_sent();
+    EXPECT_EQ(rig.count(sent, Kind::kWrite), 0u);
+    rig.answer_read(
+        rig.holder(1), rig.only(sent, rig.holder(1), Kind::kRead), rig.seat(1), theirs("old"));
+    rig.settle();
+    sent = rig.take_sent();
+    const auto record = decode_record(rig.only(sent, rig.holder(2), Kind::kWrite).write().record());
+    ASSERT_TRUE(record.ok());
+    EXPECT_THAT(values(*record), ElementsAre("new"));
+}
+
 TEST_F(PutOperationTest, AnExchangeThatTooFewAnswerMintsNothing) {
     const auto outcome = rig.put("k", "value");
     rig.pass(std::chrono::seconds(3));
@@ -366,6 +383,20 @@ TEST_F(PutOperationTest, ADeadlineWhileTheDiskIsReadMintsNothingAfterwards) {
     EXPECT_EQ(outcome->result->status().code(), absl::StatusCode::kDeadlineExceeded);
     rig.settle();
     EXPECT_THAT(rig.store_rig.engine.batches, IsEmpty());
+}
+
+TEST_F(PutOperationTest, AHolderThatIsMissedAfterTheAnswerGetsAHintWhenTheDeadlineIsNear) {
+    PutRequest request = rig.put_request("k", "value");
+    request.blind = true;
+    request.options.deadline = std::chrono::milliseconds(100);
+    const auto outcome = rig.put(std::move(request));
+    rig.settle();
+    rig.acknowledge(
+        rig.holder(1), rig.only(rig.take_sent(), rig.holder(1), Kind::kWrite), rig.seat(1));
+    ASSERT_TRUE(outcome->result.has_value());
+    rig.pass(std::chrono::milliseconds(110));
+    EXPECT_EQ(rig.coordinator.operation_count(), 0u);
+    EXPECT_EQ(rig.hints.count(), 1u);
 }
 
 TEST_F(PutOperationTest, AHolderThatIsMissedAfterTheAnswerGetsAHint) {

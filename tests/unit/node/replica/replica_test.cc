@@ -230,6 +230,12 @@ TEST_F(ReplicaTest, AWriteUnderADotItsRecordDoesNotCoverIsRefused) {
     EXPECT_THAT(rig.engine.batches, IsEmpty());
 }
 
+TEST_F(ReplicaTest, AWriteUnderADotThatNobodyMintsIsRefused) {
+    const auto answer = ask(write_message(record_of(dot(9, 1), "value"), dot(9, 0)));
+    EXPECT_TRUE(absl::IsInvalidArgument(wire::get_refusal(answer.write_reply().refusal())));
+    EXPECT_THAT(rig.engine.batches, IsEmpty());
+}
+
 TEST_F(ReplicaTest, AWriteWhoseKeyNamesNoNamespaceIsRefused) {
     peer::ReplicaMessage question = write_message(record_of(dot(9, 1), "value"), dot(9, 1));
     question.mutable_write()->set_key("short");

@@ -75,6 +75,24 @@ TEST(CollectionTest, ATombstoneBesideAValueGoesAlone) {
     EXPECT_EQ(testing::values(both), std::vector<std::string>{"kept"});
 }
 
+// A retry of it would be a new write, later than the delete, if nobody knew it any more.
+TEST(CollectionTest,
+     WhereTheLatestIsShownAloneATombstoneWaitsForTheYoungRequestsThatItTakesWithIt) {
+    NewWrite lost = write(dot(1, 1), 10, "lost");
+    NewWrite tombstone = removal(dot(3, 1), 30);
+    lost.request.created_ms = 40;
+    lost.time = {.wall_ms = 1};
+    tombstone.time = {.wall_ms = 2};
+    Record record = mint({}, {}, std::move(lost));
+    record = mint(record, {}, std::move(tombstone));
+    const Frontier all = frontier({dot(1, 1), dot(3, 1)});
+    EXPECT_FALSE(collect_tombstones(record, all, 31, /*latest_only=*/true));
+    EXPECT_FALSE(collect_tombstones(record, all, 40, /*latest_only=*/true));
+    EXPECT_EQ(record.siblings.size(), 2u);
+    EXPECT_TRUE(collect_tombstones(record, all, 41, /*latest_only=*/true));
+    EXPECT_TRUE(record.siblings.empty());
+}
+
 TEST(CollectionTest, WhereTheLatestIsShownAloneEarlierVersionsGoWithTheirTombstone) {
     NewWrite early = write(dot(1, 1), 10, "early");
     NewWrite late = write(dot(2, 1), 20, "late");
