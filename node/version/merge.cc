@@ -190,9 +190,48 @@ void take(const Choices& kept, Record& local, Incoming&& incoming) {
     local.siblings = std::move(siblings);
 }
 
+// Counts as seen because nothing was to come of its life any more (R6), and nothing here speaks of
+// it: a disk that was set back has brought it, or it is very old.
+bool is_of_sealed_life_and_unknown(const Sibling& sibling,
+                                   const Record& local,
+                                   const Frontier& frontier) {
+    return sibling.dot.actor.start < frontier.sealed_before(sibling.dot.actor.node) &&
+           !local.context.covers(sibling.dot) && !local.is_gone(sibling.request) &&
+           local.find(sibling.request) == nullptr;
+}
+
+// Whether nothing of `incoming` is new here, and it was minted too late, or long ago.
+bool is_too_late(const Record& local, const Record& incoming, const Frontier& frontier) {
+    return std::all_of(incoming.siblings.begin(),
+                       incoming.siblings.end(),
+                       [&](const Sibling& sibling) { return frontier.contains(sibling.dot); }) &&
+           std::any_of(
+               incoming.siblings.begin(), incoming.siblings.end(), [&](const Sibling& sibling) {
+                   return is_of_sealed_life_and_unknown(sibling, local, frontier);
+               });
+}
+
+// What it superseded is gone here, too, or it is of one that nobody holds; then it takes nothing
+// with it.
+bool merge_too_late(Record& local, const Record& incoming) {
+    Record known{.context = incoming.context, .siblings = {}, .gone = incoming.gone};
+    for (const Sibling& sibling : incoming.siblings)
+        known.gone.push_back(sibling.request);
+    std::erase_if(known.gone,
+                  [&](const base::RequestId& request) { return local.find(request) != nullptr; });
+    const bool gone_grew = unite_gone(local, known, Verdict());
+    Hidden hidden;
+    collect_hidden(hidden, incoming);
+    const bool is_more_hidden = hide(local.siblings, hidden);
+    return local.context.merge(known.context) || gone_grew || is_more_hidden;
+}
+
 template <typename Incoming>
 bool merge_into(Record& local, Incoming&& incoming, const Frontier* frontier) {
     if (STARLING_PLANTED(resurrected_tombstone) && resurrect(local, incoming)) return true;
+    if (frontier != nullptr && is_too_late(local, incoming, *frontier)) {
+        return merge_too_late(local, incoming);
+    }
     const Verdict verdict = judge(local, incoming, frontier);
     const bool gone_grew = unite_gone(local, incoming, verdict);
 
@@ -255,9 +294,20 @@ void take_over(Record& local,
                const Record& giver,
                const Frontier& seen_by_giver,
                Frontier& frontier) {
+    const auto is_seen_by_giver = [&](const Sibling& sibling) {
+        return seen_by_giver.contains(sibling.dot);
+    };
+    if (std::all_of(local.siblings.begin(), local.siblings.end(), is_seen_by_giver)) {
+        // Nothing is here that the giver lacks; and what only counts as seen (merge_too_late())
+        // takes nothing of the giver's with it.
+        for (const Sibling& sibling : giver.siblings)
+            see(sibling.dot, frontier);
+        local = giver;
+        return;
+    }
     merge(local, giver, frontier);
     std::erase_if(local.siblings, [&](const Sibling& sibling) {
-        return seen_by_giver.contains(sibling.dot) && giver.find(sibling.request) == nullptr;
+        return is_seen_by_giver(sibling) && giver.find(sibling.request) == nullptr;
     });
 }
 

@@ -132,6 +132,24 @@ TEST_F(AccidentTest, AWriteOfADiskThatWasSetBackAndHeardNobodyTakesNothingWithIt
     finish();
 }
 
+// Nobody has the second write, and its life is sealed, when a disk comes back that has it.
+TEST_F(AccidentTest, AWriteOfASealedLifeThatADiskBringsBackTakesNothingWithIt) {
+    settle(3);
+    ASSERT_TRUE(put(1, "on all", {.w = 3}).status.ok());
+    const auto before = copy_of_disk(3);
+    isolate(3);
+    put(3, "on one", {.replaces = Replaces::local, .w = 3});
+    const auto after = copy_of_disk(3);
+    restart_from(3, *before);
+    heal();
+    run_for(seconds(60));
+    expect_everywhere({"on all"});
+    restart_from(3, *after);
+    run_for(seconds(60));
+    expect_everywhere({"on all"});
+    finish();
+}
+
 // More is missing than a comparison brings back at once.
 TEST_F(AccidentTest, ADiskSetBackWhileAllNodesWereDownIsNoticed) {
     constexpr size_t keys = 120;

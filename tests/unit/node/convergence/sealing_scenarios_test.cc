@@ -153,7 +153,9 @@ TEST(SealingScenarioTest, S29ARetryIsAnsweredFromWhatIsDurable) {
     EXPECT_EQ(retry_of_a_lost_write({}), as_it_should_be);
     Rules weaker = bare({});
     weaker.only_messages_are_early = false;
-    EXPECT_EQ(retry_of_a_lost_write(weaker), "records differ");
+    // Once the records differed for ever. What is minted too late takes nothing with it any more
+    // (merge()), so the rule is a second lock on this door.
+    EXPECT_EQ(retry_of_a_lost_write(weaker), as_it_should_be);
 }
 
 // B writes beside what A has written; both are lost with their processes, and the first is sealed.
@@ -220,8 +222,9 @@ std::string write_that_only_a_successor_has(Rules rules) {
 
 TEST(SealingScenarioTest, S31WhoIsFilledSaysWhatItHas) {
     EXPECT_EQ(write_that_only_a_successor_has({}), as_it_should_be);
-    EXPECT_THAT(write_that_only_a_successor_has(bare({.who_fills_is_asked = false})),
-                HasSubstr("lost: 1"));
+    // Once the first write was lost with the second; see S29.
+    EXPECT_EQ(write_that_only_a_successor_has(bare({.who_fills_is_asked = false})),
+              as_it_should_be);
 }
 
 std::string copy_of_what_a_crash_takes(Rules rules) {

@@ -279,5 +279,46 @@ TEST(RecordTest, ATombstoneNeedsNoAccount) {
     EXPECT_TRUE(accounts_for({}, theirs, frontier({dot(1, 1)}))) << "it may have been collected";
 }
 
+// A write whose life was sealed before it came to light, as a disk that was set back may have one:
+// it counts as seen, and nobody holds it or what superseded it.
+struct SealedUnseenTest : ::testing::Test {
+    SealedUnseenTest() { seen.seal(base::NodeId(2), 2); }
+
+    const Record good = mint({}, nothing, write(dot(1, 1), 1, "good"));
+    const Record ghost =
+        mint(good, Superseded::by_reading(good), write(dot(2, 1), 2, "of a sealed life"));
+    Frontier seen = frontier({dot(1, 1)});
+};
+
+TEST_F(SealedUnseenTest, TakesNothingWithItWhereItIsMerged) {
+    Record local = good;
+    merge(local, ghost, seen);
+    EXPECT_THAT(values(local), ElementsAre("good"));
+    EXPECT_FALSE(local.is_gone(request(1)));
+    EXPECT_TRUE(local.is_gone(request(2)));
+}
+
+TEST_F(SealedUnseenTest, TakesNothingWithItWhereItsRecordIsTakenOver) {
+    Record local = ghost;
+    Frontier frontier_here = frontier({dot(1, 1), dot(2, 1)});
+    take_over(local, good, seen, frontier_here);
+    EXPECT_EQ(local, good);
+}
+
+TEST_F(SealedUnseenTest, GoesWhereTheGiverHasNothing) {
+    Record local = ghost;
+    Frontier frontier_here = frontier({dot(1, 1), dot(2, 1)});
+    take_over(local, {}, seen, frontier_here);
+    EXPECT_EQ(local, Record());
+}
+
+TEST(TakeOverTest, WhatTheGiverHasNotSeenStays) {
+    const Record old = mint({}, nothing, write(dot(1, 1), 1, "old"));
+    Record local = mint(old, Superseded::by_reading(old), write(dot(3, 1), 3, "unseen there"));
+    Frontier frontier_here = frontier({dot(1, 1), dot(3, 1)});
+    take_over(local, old, frontier({dot(1, 1)}), frontier_here);
+    EXPECT_THAT(values(local), ElementsAre("unseen there"));
+}
+
 }  // namespace
 }  // namespace starling::node
