@@ -95,7 +95,12 @@ void PartitionSync::take(GroupId group) {
 void PartitionSync::copy(GroupId group) {
     copy_ = std::make_unique<BulkCopy>(
         runtime_, group, request_.from, [this, group](const absl::StatusOr<uint64_t>& copied) {
-            if (!copied.ok()) return finish(copied.status());
+            if (!copied.ok()) {
+                // Whoever is being refilled itself gives no copies; of two that need each other one
+                // has to begin.
+                if (!request_.tells_epoch) return finish(copied.status());
+                STARLING_MARK(entropy_refill_goes_on_without_a_copy);
+            }
             pull(group, 1);
         });
     copy_->start();

@@ -48,8 +48,7 @@ void Responder::on_question(base::NodeId from, const peer::EntropyMessage& quest
         case peer::EntropyMessage::kHintsAsk:
             return on_hints_ask(std::move(asker));
         case peer::EntropyMessage::kRememberedAsk:
-            *asker.answer.mutable_remembered() = runtime_.host.remembered(asker.group, asker.node);
-            return reply(asker);
+            return on_remembered_ask(std::move(asker));
         case peer::EntropyMessage::kCountingAsk:
             return on_counting_ask(std::move(asker), question.counting_ask().checks());
         case peer::EntropyMessage::kSummaryAsk:
@@ -65,6 +64,16 @@ void Responder::on_question(base::NodeId from, const peer::EntropyMessage& quest
         default:
             return fail(asker, absl::UnimplementedError("unknown question"));
     }
+}
+
+void Responder::on_remembered_ask(Asker asker) {
+    std::optional<peer::EntropyRemembered> remembered =
+        runtime_.host.remembered(asker.group, asker.node);
+    if (!remembered.has_value()) {
+        return fail(asker, absl::UnavailableError("it is not known here who holds the group"));
+    }
+    *asker.answer.mutable_remembered() = *std::move(remembered);
+    reply(asker);
 }
 
 void Responder::on_check(Asker asker, const peer::EntropyCheck& check) {

@@ -41,6 +41,7 @@ class Responder {
     };
     struct Fetching;
 
+    void on_remembered_ask(Asker asker);
     void on_check(Asker asker, const peer::EntropyCheck& check);
     void on_missing(Asker asker, const peer::EntropyMissingAsk& ask);
     void on_hints_ask(Asker asker);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -49,7 +50,12 @@ class EntropyHost {
                                  base::NodeId member,
                                  const peer::EntropyHintsGone& gone) = 0;
     // The answer to EntropyRememberedAsk; and what another holder answered.
-    virtual peer::EntropyRemembered remembered(GroupId group, base::NodeId holder) = 0;
+    // A peer has seen writes of the group that this replica has not, and that all its owners had
+    // seen. True: this one was among them, so its disk has lost them.
+    virtual bool lacks_what_all_had_seen(GroupId group) = 0;
+    // None: it cannot be said, and the holder is to ask again.
+    virtual std::optional<peer::EntropyRemembered> remembered(GroupId group,
+                                                              base::NodeId holder) = 0;
     virtual void told_remembered(GroupId group,
                                  base::NodeId holder,
                                  const peer::EntropyRemembered& remembered) = 0;

@@ -64,6 +64,8 @@ void SyncSession::on_missing(const peer::EntropyMissing& message) {
         // The first: later ones may have dots of which the pages before do not speak.
         theirs_ = std::move(page->frontier);
     }
+    for (const IndexedDots::Entry& entry : dots)
+        brought_.add(entry.dot);
     if (!dots.empty()) {
         after_dot_ = encode(dots.back().dot);
     }
@@ -78,9 +80,27 @@ void SyncSession::on_missing(const peer::EntropyMissing& message) {
                 STARLING_MARK(entropy_next_page_of_missing);
                 return ask_missing();
             }
-            if (mode_ == Mode::dots) return unite();
-            ask_summary();
+            end_pages();
         }));
+}
+
+bool SyncSession::has_lost_something() const {
+    const absl::StatusOr<GroupSummary> own = runtime_.groups.summary(group_);
+    if (!own.ok()) return false;
+    // What came another way meanwhile may be in the peer's index no more.
+    Frontier known = own->frontier;
+    known.unite(brought_);
+    return !theirs_.minus(known).empty();
+}
+
+void SyncSession::end_pages() {
+    if (mode_ != Mode::fill && has_lost_something() &&
+        runtime_.host.lacks_what_all_had_seen(group_)) {
+        STARLING_MARK(entropy_lacks_what_all_had_seen);
+        return finish(absl::DataLossError("what all owners had seen is missing here"));
+    }
+    if (mode_ == Mode::dots) return unite();
+    ask_summary();
 }
 
 void SyncSession::ask_summary() {

@@ -14,8 +14,9 @@
 //     merged: what the peer reflects of k is reflected here. It came with d, or, the same to the
 //     byte, with an earlier page (sent_records.h).
 //   - It has not: all owners had seen d when the peer took it out, and this replica was none or had
-//     other data then. So this is a fill, or the first session after it: it began as a copy of the
-//     records of an owner that had seen d.
+//     other data then. So this is a fill: it began as a copy of the records of an owner that had
+//     seen d, and whose frontier has d. After it this comes no more: an owner that has not seen
+//     what all owners had seen has lost it, says so to its host, and unites nothing.
 // All merges are durable before the union is asked for, and a session that ends early unites
 // nothing. A crash of the peer, which loses what was not synced, and a drop of its group end the
 // session (EntropyMessage.instance).
@@ -63,6 +64,8 @@ class SyncSession {
   private:
     void ask_missing();
     void on_missing(const peer::EntropyMissing& message);
+    bool has_lost_something() const;
+    void end_pages();
     void ask_summary();
     void on_summary(const peer::EntropySummary& message);
     void compare_listings();
@@ -85,6 +88,8 @@ class SyncSession {
     // What was seen here when the session began, and what the peer had seen then.
     Frontier own_;
     Frontier theirs_;
+    // The dots that the pages spoke of.
+    Frontier brought_;
     // The last dot that was answered for, encoded.
     std::string after_dot_;
     // Of the buckets that differ; none before that is known.

@@ -40,6 +40,9 @@ class GoneHorizon {
 
     // What was reported is void: of one owner of a group, or all of it.
     void forget(GroupId group, base::NodeId owner) { known_.erase({group, owner}); }
+    void forget(GroupId group) {
+        absl::erase_if(known_, [&](const auto& entry) { return entry.first.group == group; });
+    }
     void clear() { known_.clear(); }
 
     // Requests created before this Unix time (ms) may be forgotten. 0 while an owner has not been

@@ -52,14 +52,11 @@ void GroupStanding::note_hints_gone(base::NodeId member, const Starts& gone) {
     }
 }
 
-GroupStanding::Remembered GroupStanding::remembered(std::span<const Owner> others,
-                                                    base::NodeId owner) const {
-    Remembered remembered{.epoch = knowledge_.epoch_of(owner), .frontier = {}};
-    const auto tenure = tenures_.find(owner);
-    const bool is_of_today = std::any_of(others.begin(), others.end(), [&](const Owner& other) {
-        return other.node == owner && tenure != tenures_.end() && other.tenure == tenure->second;
-    });
-    const Frontier* frontier = is_of_today ? knowledge_.frontier_of(owner) : nullptr;
+GroupStanding::Remembered GroupStanding::remembered(const Owner& owner) const {
+    Remembered remembered{.epoch = knowledge_.epoch_of(owner.node), .frontier = {}};
+    const auto tenure = tenures_.find(owner.node);
+    const bool is_of_today = tenure != tenures_.end() && owner.tenure == tenure->second;
+    const Frontier* frontier = is_of_today ? knowledge_.frontier_of(owner.node) : nullptr;
     if (frontier != nullptr) remembered.frontier = *frontier;
     return remembered;
 }

@@ -49,8 +49,9 @@ class GroupStanding {
     struct Remembered {
         uint64_t epoch = 0;
         Frontier frontier;
+        friend bool operator==(const Remembered&, const Remembered&) = default;
     };
-    Remembered remembered(std::span<const Owner> others, base::NodeId owner) const;
+    Remembered remembered(const Owner& owner) const;
 
     // Of each owner there is a report of its present tenure. If not, nothing can be concluded.
     bool knows_all(std::span<const Owner> others) const;

@@ -115,18 +115,18 @@ void Standings::put_facts(storage::WriteBatch& batch) const {
     batch.put(epoch_key(), encode(epoch_));
 }
 
-GroupStanding::Remembered Standings::remembered(GroupId id, base::NodeId owner) const {
-    const std::optional<std::vector<Owner>> owners = host_.other_owners(id);
-    if (!owners.has_value()) return {};
+std::optional<GroupStanding::Remembered> Standings::remembered(GroupId id,
+                                                               base::NodeId node) const {
+    const std::optional<Owner> owner = host_.other_owner(id, node);
+    if (!owner.has_value()) {
+        STARLING_MARK(owner_remembered_by_no_owner);
+        return std::nullopt;
+    }
     const auto group = groups_.find(id);
-    GroupStanding::Remembered remembered = group == groups_.end()
-                                               ? GroupStanding::Remembered{}
-                                               : group->second.remembered(*owners, owner);
-    const OwnerMemory::Told* told = memory_.told(id, owner);
-    const bool is_of_today =
-        told != nullptr && std::any_of(owners->begin(), owners->end(), [&](const Owner& other) {
-            return other.node == owner && other.tenure == told->tenure;
-        });
+    GroupStanding::Remembered remembered =
+        group == groups_.end() ? GroupStanding::Remembered{} : group->second.remembered(*owner);
+    const OwnerMemory::Told* told = memory_.told(id, node);
+    const bool is_of_today = told != nullptr && told->tenure == owner->tenure;
     if (is_of_today && told->epoch >= remembered.epoch) {
         STARLING_MARK(owner_remembered_from_earlier_life);
         if (told->epoch > remembered.epoch) remembered = {.epoch = told->epoch, .frontier = {}};
@@ -306,6 +306,10 @@ bool Standings::is_resolved(GroupId id) const {
 uint64_t Standings::forget_before(GroupId group) const {
     const std::optional<std::vector<Owner>> owners = host_.other_owners(group);
     if (!owners.has_value() || !is_resolved(group)) return 0;
+    // What an owner said when it held other seats says nothing of what it has taken over since.
+    const auto known = groups_.find(group);
+    const bool is_known = known != groups_.end() && known->second.knows_all(*owners);
+    if (!owners->empty() && !is_known) return 0;
     const std::vector<base::NodeId> others = nodes_of(*owners);
     return horizon_.forget_before(group, others, host_.now_ms());
 }

@@ -36,6 +36,9 @@ class StandingHost {
     // The nodes but this one that hold seats of the group. None at all while this node holds none,
     // or the holder of one of them is not known: then nothing can be concluded.
     virtual std::optional<std::vector<Owner>> other_owners(GroupId group) const = 0;
+    // `node` as one of them, whoever the others are. None while this node holds no seat of the
+    // group, or `node` is not known to.
+    virtual std::optional<Owner> other_owner(GroupId group, base::NodeId node) const = 0;
     virtual uint64_t own_tenure(GroupId group) const = 0;
     // Whoever may hold hints, but for this node.
     virtual std::vector<base::NodeId> other_members() const = 0;
@@ -92,8 +95,8 @@ class Standings {
     bool is_overdue(uint64_t created_ms) const;
 
     // What `owner` has told this node of itself, in this life of the node or an earlier one, as the
-    // holder of the seats that it holds.
-    GroupStanding::Remembered remembered(GroupId group, base::NodeId owner) const;
+    // holder of the seats that it holds. None: this node cannot say; it may have been told more.
+    std::optional<GroupStanding::Remembered> remembered(GroupId group, base::NodeId owner) const;
     // Of this node's data: what it said of an earlier one is void. `done` when the next one, after
     // `told` at least, is durable.
     uint64_t epoch() const { return epoch_; }
@@ -116,6 +119,7 @@ class Standings {
     void forget_group(GroupId group) {
         groups_.erase(group);
         memory_.forget(group);
+        horizon_.forget(group);
     }
     // To be called now and then.
     void save_memory() { memory_.save(store_.commits()); }

@@ -23,7 +23,7 @@ void SetBackGuard::watch(const std::vector<base::PartitionId>& held,
             STARLING_MARK(set_back_refill_resumed_after_restart);
             begin_refill(partition, watched);
         }
-        host_.comparisons_changed(partition);
+        host_.verdict_changed(partition);
     }
     tick();
 }
@@ -32,7 +32,7 @@ void SetBackGuard::begin_refill(base::PartitionId partition, Watched& watched) {
     if (watched.is_refilling) return;
     watched.is_refilling = true;
     ++refilling_count_;
-    host_.comparisons_changed(partition);
+    host_.verdict_changed(partition);
 }
 
 void SetBackGuard::holders_changed() {
@@ -125,7 +125,7 @@ void SetBackGuard::clear(base::PartitionId partition) {
     for (const auto& [group, holders] : host_.other_holders(partition)) {
         cleared.insert(group);
     }
-    host_.comparisons_changed(partition);
+    host_.verdict_changed(partition);
 }
 
 void SetBackGuard::watch_new_groups() {
@@ -146,7 +146,15 @@ void SetBackGuard::watch_new_groups() {
     }
 }
 
+void SetBackGuard::end_patience() {
+    if (is_patient() || std::exchange(has_patience_ended_, true)) return;
+    for (const auto& [partition, watched] : watched_) {
+        host_.verdict_changed(partition);
+    }
+}
+
 void SetBackGuard::tick() {
+    end_patience();
     begin_epoch();
     std::vector<base::PartitionId> partitions;
     for (const auto& [partition, watched] : watched_) {
@@ -206,12 +214,19 @@ void SetBackGuard::told(GroupId group, base::NodeId holder, uint64_t epoch, bool
         if (is_confirmed_by_all(group.partition, watched)) {
             clear(group.partition);
         } else {
-            host_.comparisons_changed(group.partition);
+            host_.verdict_changed(group.partition);
         }
         return;
     }
     STARLING_MARK(disk_was_set_back);
     begin_refill_of_all(epoch);
+}
+
+void SetBackGuard::told_missing(base::PartitionId partition) {
+    if (!is_watching_ || is_refilling(partition) || suspended_.contains(partition)) return;
+    STARLING_MARK(set_back_shows_in_a_comparison);
+    watched_[partition];
+    begin_refill_of_all(host_.epoch());
 }
 
 void SetBackGuard::told_epoch(uint64_t epoch) {

@@ -64,8 +64,8 @@ class SetBackGuard {
         virtual void take_over(base::PartitionId partition,
                                base::NodeId from,
                                absl::AnyInvocable<void(absl::Status)> done) = 0;
-        // may_compare() of the partition says something else now.
-        virtual void comparisons_changed(base::PartitionId partition) = 0;
+        // counts() or may_compare() of the partition says something else now.
+        virtual void verdict_changed(base::PartitionId partition) = 0;
         // OK once the partition is not marked on the disk any more.
         virtual void unmark(base::PartitionId partition,
                             absl::AnyInvocable<void(absl::Status)> done) = 0;
@@ -88,6 +88,8 @@ class SetBackGuard {
     // What `holder` remembers, of this node's epoch `epoch`, is in the frontier of the group or
     // not. Ignored where it is no other holder of the group.
     void told(GroupId group, base::NodeId holder, uint64_t epoch, bool is_here);
+    // Something that all owners had seen is missing in this held partition.
+    void told_missing(base::PartitionId partition);
     // Others know of this epoch. One that this disk does not have any more says by itself that it
     // was set back, and until a later one begins they believe nothing that this node says.
     // Ignored before watch().
@@ -133,6 +135,8 @@ class SetBackGuard {
     void ask_holders(base::PartitionId partition, Watched& watched);
     void arm();
     bool is_patient() const { return loop_.now() < patient_until_; }
+    // All that waited for more to confirm counts now.
+    void end_patience();
     // Enough have confirmed.
     bool is_confirmed(base::PartitionId partition, const Watched& watched) const;
     // All have: nothing is to be done any more.
@@ -150,6 +154,7 @@ class SetBackGuard {
     Host& host_;
     env::EventLoop& loop_;
     base::MonotonicTime patient_until_{};
+    bool has_patience_ended_ = false;
     absl::btree_map<base::PartitionId, Watched> watched_;
     // The groups that were known when their partition was cleared: a namespace of another N may be
     // learned of later, and with it what others remember of its groups.

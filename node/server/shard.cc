@@ -280,7 +280,8 @@ void Shard::set_view(ClusterViewPtr view) {
 }
 
 void Shard::update_targets(base::PartitionId partition) {
-    if (healing_->stands_still(partition)) {
+    // Of what a set-back disk may lack nothing is given away.
+    if (healing_->stands_still(partition) || !guard_->counts(partition)) {
         mover_->set_targets(partition, {});
     } else {
         mover_->set_targets(partition, view_->targets.seats_of(partition));
@@ -305,11 +306,16 @@ void Shard::update_entropy_peers() {
         if (!entropy_peers_.contains(group)) compare(group, {});
     }
     for (const base::PartitionId partition : own_partitions()) {
-        comparisons_changed(partition);
+        update_comparisons(partition);
     }
 }
 
-void Shard::comparisons_changed(base::PartitionId partition) {
+void Shard::verdict_changed(base::PartitionId partition) {
+    update_targets(partition);
+    update_comparisons(partition);
+}
+
+void Shard::update_comparisons(base::PartitionId partition) {
     for (auto entry = entropy_peers_.lower_bound({.partition = partition, .replicas = 0});
          entry != entropy_peers_.end() && entry->first.partition == partition;
          ++entry) {

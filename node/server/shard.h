@@ -215,7 +215,8 @@ class Shard final : private ReplicaHost,
     void told_hints_gone(GroupId group,
                          base::NodeId member,
                          const peer::EntropyHintsGone& gone) override;
-    peer::EntropyRemembered remembered(GroupId group, base::NodeId holder) override;
+    bool lacks_what_all_had_seen(GroupId group) override;
+    std::optional<peer::EntropyRemembered> remembered(GroupId group, base::NodeId holder) override;
     void told_remembered(GroupId group,
                          base::NodeId holder,
                          const peer::EntropyRemembered& remembered) override;
@@ -230,7 +231,7 @@ class Shard final : private ReplicaHost,
         base::PartitionId partition) const override;
     void ask_remembered(GroupId group, base::NodeId holder) override;
     bool has_groups(base::PartitionId partition) const override;
-    void comparisons_changed(base::PartitionId partition) override;
+    void verdict_changed(base::PartitionId partition) override;
     uint64_t epoch() const override { return standings_->epoch(); }
     void begin_epoch_after(uint64_t told,
                            const std::set<base::PartitionId>& set_back,
@@ -275,6 +276,7 @@ class Shard final : private ReplicaHost,
     }
     // StandingHost
     std::optional<std::vector<Owner>> other_owners(GroupId group) const override;
+    std::optional<Owner> other_owner(GroupId group, base::NodeId node) const override;
     uint64_t own_tenure(GroupId group) const override;
     std::vector<base::NodeId> other_members() const override;
     void ask_hints(GroupId group, base::NodeId member) override;
@@ -286,6 +288,7 @@ class Shard final : private ReplicaHost,
     void update_targets(base::PartitionId partition);
     void answer_counting(GroupId group, bool is_whole, CountingDone done);
     void update_entropy_peers();
+    void update_comparisons(base::PartitionId partition);
     void compare(GroupId group, std::vector<base::NodeId> peers);
     std::vector<base::PartitionId> own_partitions() const;
     bool is_own(uint32_t partition) const;

@@ -134,7 +134,7 @@ void ShardHealing::find_damage(
 
 // A checksum of the engine does not notice all that may be wrong with a group.
 void ShardHealing::check_groups(const std::shared_ptr<Finding>& finding) {
-    if (finding->groups.empty()) {
+    if (finding->groups.empty() || is_stopped_) {
         finding->done(std::move(finding->damage));
         return;
     }

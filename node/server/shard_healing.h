@@ -87,7 +87,10 @@ class ShardHealing final : private DamageHealer::Host {
     // As marked_in().
     absl::Status load();
     void start();
-    void stop() { healer_.stop(); }
+    void stop() {
+        is_stopped_ = true;
+        healer_.stop();
+    }
     bool is_idle() const { return jobs_.open() == 0; }
 
     void told_counting(
@@ -185,6 +188,7 @@ class ShardHealing final : private DamageHealer::Host {
     // As the disk has it, or may have it.
     std::set<base::PartitionId> marked_;
     std::set<base::PartitionId> set_back_;
+    bool is_stopped_ = false;
     DamageHealer healer_;
 };
 

@@ -46,6 +46,19 @@ std::optional<std::vector<Owner>> Shard::other_owners(GroupId group) const {
     return owners;
 }
 
+std::optional<Owner> Shard::other_owner(GroupId group, base::NodeId node) const {
+    if (mover_->counts(group.partition).below(group.replicas).empty() || node == identity_.node) {
+        return std::nullopt;
+    }
+    std::string tenure;
+    const std::span<const SeatView::Holder> holders = seats_->holders(group.partition);
+    for (uint8_t seat = 0; seat < group.replicas; ++seat) {
+        if (holders[seat].node == node) put_tenure(tenure, seat, holders[seat].epoch);
+    }
+    if (tenure.empty()) return std::nullopt;
+    return Owner{.node = node, .tenure = base::xxh3_64(tenure)};
+}
+
 uint64_t Shard::own_tenure(GroupId group) const {
     std::string tenure;
     for (const HeldSeat& held : mover_->held(group.partition)) {
@@ -118,11 +131,13 @@ void Shard::told_hints_gone(GroupId group,
     standings_->note_hints_gone(group, member, read_starts(gone.before()));
 }
 
-peer::EntropyRemembered Shard::remembered(GroupId group, base::NodeId holder) {
-    const GroupStanding::Remembered remembered = standings_->remembered(group, holder);
+std::optional<peer::EntropyRemembered> Shard::remembered(GroupId group, base::NodeId holder) {
+    const std::optional<GroupStanding::Remembered> remembered =
+        standings_->remembered(group, holder);
+    if (!remembered.has_value()) return std::nullopt;
     peer::EntropyRemembered out;
-    out.set_epoch(remembered.epoch);
-    remembered.frontier.encode(*out.mutable_frontier());
+    out.set_epoch(remembered->epoch);
+    remembered->frontier.encode(*out.mutable_frontier());
     return out;
 }
 
@@ -141,6 +156,12 @@ void Shard::told_remembered(GroupId group,
     const bool is_void = remembered.epoch() < standings_->epoch_at_start();
     guard_->told(
         group, holder, remembered.epoch(), is_void || store_->frontier(group).contains(frontier));
+}
+
+bool Shard::lacks_what_all_had_seen(GroupId group) {
+    if (mover_->counts(group.partition).below(group.replicas).empty()) return false;
+    guard_->told_missing(group.partition);
+    return true;
 }
 
 std::map<GroupId, std::vector<base::NodeId>> Shard::other_holders(

@@ -298,11 +298,13 @@ void take_over(Record& local,
         return seen_by_giver.contains(sibling.dot);
     };
     if (std::all_of(local.siblings.begin(), local.siblings.end(), is_seen_by_giver)) {
-        // Nothing is here that the giver lacks; and what only counts as seen (merge_too_late())
-        // takes nothing of the giver's with it.
+        // Nothing is here that the giver lacks; and what only counts as seen takes nothing of the
+        // giver's with it.
         for (const Sibling& sibling : giver.siblings)
             see(sibling.dot, frontier);
-        local = giver;
+        Record taken = giver;
+        merge_too_late(taken, local);
+        local = std::move(taken);
         return;
     }
     merge(local, giver, frontier);

@@ -287,6 +287,55 @@ TEST_F(EntropyTest, WhoTellsItsEpochTakesOverFromOneThatOnceDroppedTheGroup) {
         << "it may know of a later epoch";
 }
 
+// As one that is being refilled itself.
+TEST_F(EntropyTest, WhoIsRefilledFromOneThatGivesNoCopiesTakesWhatItLacks) {
+    options_.request_timeout = milliseconds(200);
+    make(2, 5);
+    const std::string key = group_key(base::default_namespace_id, "k");
+    replicas_[1]->groups.write(group_a, key, replicas_[1]->actor(), "v", false);
+    replicas_[1]->filter = [](const peer::EntropyMessage& message) { return !message.has_scan(); };
+    absl::Status outcome = absl::UnknownError("not ended");
+    replicas_[0]->entropy.start_partition_sync({.partition = group_a.partition,
+                                                .from = replicas_[1]->self,
+                                                .is_copy = true,
+                                                .is_fill = true,
+                                                .tells_epoch = true},
+                                               [&](absl::Status status) { outcome = status; });
+    loop_.run_for(seconds(60));
+    EXPECT_TRUE(outcome.ok()) << outcome;
+    EXPECT_TRUE(are_equal());
+}
+
+// All owners had seen it, so it is in no index any more; and here it is not.
+TEST_F(EntropyTest, WhatAllOwnersHadSeenAndIsMissingHereIsALossAndIsNotPassedOver) {
+    make(2, 4);
+    const std::string key = group_key(base::default_namespace_id, "k");
+    replicas_[1]->groups.write(group_a, key, replicas_[1]->actor(), "v", false);
+    replicas_[1]->groups.groups[group_a].index.clear();
+    absl::Status outcome;
+    replicas_[0]->entropy.start_partition_sync(
+        {.partition = group_a.partition, .from = replicas_[1]->self},
+        [&](absl::Status status) { outcome = std::move(status); });
+    loop_.run_for(seconds(20));
+    EXPECT_TRUE(absl::IsDataLoss(outcome)) << outcome;
+    EXPECT_EQ(replicas_[0]->losses_noticed, 1);
+    replicas_[0]->is_owner = false;
+    replicas_[0]->groups.groups[group_a] = {};
+    replicas_[0]->entropy.start_partition_sync(
+        {.partition = group_a.partition, .from = replicas_[1]->self},
+        [&](absl::Status status) { outcome = std::move(status); });
+    loop_.run_for(seconds(20));
+    EXPECT_TRUE(outcome.ok()) << "who has given its seat away was none of them: " << outcome;
+    replicas_[0]->is_owner = true;
+    replicas_[0]->groups.groups[group_a] = {};
+    replicas_[0]->entropy.start_partition_sync(
+        {.partition = group_a.partition, .from = replicas_[1]->self, .is_fill = true},
+        [&](absl::Status status) { outcome = std::move(status); });
+    loop_.run_for(seconds(20));
+    EXPECT_TRUE(outcome.ok()) << outcome;
+    EXPECT_TRUE(are_equal());
+}
+
 // As when it says that this disk was set back.
 TEST_F(EntropyTest, AReportMayEndTheComparisonThatItCameWith) {
     make(2, 3);

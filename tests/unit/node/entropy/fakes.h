@@ -86,11 +86,19 @@ class PlainEntropyHost : public EntropyHost {
     bool awaits_report(GroupId, base::NodeId) override { return are_reports_awaited; }
     void hints_gone(GroupId, HintsGoneDone done) override { done(peer::EntropyHintsGone()); }
     void told_hints_gone(GroupId, base::NodeId, const peer::EntropyHintsGone&) override {}
-    peer::EntropyRemembered remembered(GroupId, base::NodeId) override { return {}; }
+    bool lacks_what_all_had_seen(GroupId) override {
+        losses_noticed += is_owner ? 1 : 0;
+        return is_owner;
+    }
+    std::optional<peer::EntropyRemembered> remembered(GroupId, base::NodeId) override {
+        return peer::EntropyRemembered();
+    }
     void told_remembered(GroupId, base::NodeId, const peer::EntropyRemembered&) override {}
     void counting(GroupId, bool, CountingDone done) override { done(peer::EntropyCounting()); }
     void told_counting(GroupId, base::NodeId, uint64_t, const peer::EntropyCounting&) override {}
 
+    bool is_owner = true;
+    int losses_noticed = 0;
     bool clients_wait = false;
     bool are_reports_awaited = false;
 

@@ -13,6 +13,13 @@ namespace starling::node::testing {
 class FakeOwners final : public StandingHost {
   public:
     std::optional<std::vector<Owner>> other_owners(GroupId) const override { return owners; }
+    std::optional<Owner> other_owner(GroupId, base::NodeId node) const override {
+        if (!owners.has_value()) return std::nullopt;
+        for (const Owner& owner : *owners) {
+            if (owner.node == node) return owner;
+        }
+        return std::nullopt;
+    }
     uint64_t own_tenure(GroupId) const override { return tenure; }
     std::vector<base::NodeId> other_members() const override { return members; }
     void ask_hints(GroupId, base::NodeId member) override { asked.push_back(member); }

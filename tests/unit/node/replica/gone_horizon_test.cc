@@ -29,6 +29,13 @@ TEST_F(GoneHorizonTest, NothingIsForgottenBeforeEveryOwnerWasHeardOf) {
     EXPECT_EQ(horizon.forget_before(here, others, now_ms), 39'000u);
 }
 
+TEST_F(GoneHorizonTest, OfAGroupThatWasRemovedNothingIsKnownAnyMore) {
+    for (const base::NodeId owner : others)
+        horizon.note(here, owner, 40'000, {}, {}, now_ms);
+    horizon.forget(here);
+    EXPECT_EQ(horizon.forget_before(here, others, now_ms), 0u);
+}
+
 TEST_F(GoneHorizonTest, AReportOfWritesNotSeenHereDoesNotCount) {
     horizon.note(here, others[0], 50'000, frontier({dot(2, 1)}), frontier({}), now_ms);
     EXPECT_EQ(horizon.forget_before(here, {{others[0]}}, now_ms), 0u);

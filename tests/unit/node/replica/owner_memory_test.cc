@@ -133,10 +133,15 @@ TEST_F(OwnerMemoryTest, AnOwnerIsToldInTheNextLifeWhatItHadTold) {
     HintStore hints{rig.store.commits(), rig.engine, 1 << 20};
     Standings standings{rig.store, hints, horizon, owners};
     ASSERT_TRUE(standings.load().ok());
-    EXPECT_EQ(standings.remembered(here, owner).frontier, seen);
+    EXPECT_EQ(standings.remembered(here, owner).value().frontier, seen);
     EXPECT_TRUE(rig.store.stable(here).empty()) << "nothing is concluded from it";
     owners.owners = {{Owner{owner, 6}}};
-    EXPECT_TRUE(standings.remembered(here, owner).frontier.empty()) << "it holds other seats now";
+    EXPECT_TRUE(standings.remembered(here, owner).value().frontier.empty())
+        << "it holds other seats now";
+    owners.owners = std::nullopt;
+    EXPECT_EQ(standings.remembered(here, owner), std::nullopt) << "it may have told more";
+    owners.owners = {{Owner{base::NodeId(77), 6}}};
+    EXPECT_EQ(standings.remembered(here, owner), std::nullopt);
 }
 
 }  // namespace

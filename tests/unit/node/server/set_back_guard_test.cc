@@ -56,7 +56,7 @@ class SetBackGuardTest : public testing::Test, private SetBackGuard::Host {
         return !other_holders(partition).empty();
     }
     void ask_remembered(GroupId, base::NodeId holder) override { asked_.push_back(holder); }
-    void comparisons_changed(base::PartitionId partition) override { changed_.insert(partition); }
+    void verdict_changed(base::PartitionId partition) override { changed_.insert(partition); }
     uint64_t epoch() const override { return epoch_; }
     void begin_epoch_after(uint64_t told,
                            const std::set<base::PartitionId>& set_back,
@@ -351,6 +351,30 @@ TEST_F(SetBackGuardTest, ALaterEpochIsHeardOfWhileItRefillsAndAfterwards) {
     EXPECT_THAT(epochs_, ElementsAre(4u, 9u, 12u));
     end_step();
     EXPECT_TRUE(guard_.counts(here));
+}
+
+TEST_F(SetBackGuardTest, WhatIsFoundMissingLaterIsRefilledInANewEpoch) {
+    guard_.watch({here}, {});
+    guard_.told(of_three, b, 0, true);
+    guard_.told(of_three, c, 0, true);
+    EXPECT_TRUE(guard_.may_compare(of_three, b));
+    guard_.told_missing(here);
+    EXPECT_FALSE(guard_.counts(here));
+    EXPECT_THAT(marked_, ElementsAre(here));
+    guard_.told_missing(here);
+    EXPECT_THAT(epochs_, ElementsAre(0u)) << "once";
+    for (int i = 0; i < 4; ++i)
+        end_step();
+    EXPECT_THAT(unmarked_, ElementsAre(here));
+    EXPECT_TRUE(guard_.counts(here));
+}
+
+TEST_F(SetBackGuardTest, ThatItCountsAfterPatienceIsSaid) {
+    guard_.watch({here}, {});
+    changed_ = {};
+    loop_.run_for(SetBackGuard::patience + SetBackGuard::interval);
+    EXPECT_TRUE(guard_.counts(here));
+    EXPECT_THAT(changed_, ElementsAre(here));
 }
 
 TEST_F(SetBackGuardTest, WhoGaveBeforeALaterEpochBeganGivesAgain) {

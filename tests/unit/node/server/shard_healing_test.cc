@@ -69,7 +69,7 @@ class FakeShard final : public ShardHealing::Surroundings, public SetBackGuard::
     void take_over(base::PartitionId,
                    base::NodeId,
                    absl::AnyInvocable<void(absl::Status)>) override {}
-    void comparisons_changed(base::PartitionId) override {}
+    void verdict_changed(base::PartitionId) override {}
     void unmark(base::PartitionId partition, absl::AnyInvocable<void(absl::Status)> done) override {
         healing->unmark(partition, std::move(done));
     }

@@ -302,14 +302,17 @@ TEST_F(SealedUnseenTest, TakesNothingWithItWhereItsRecordIsTakenOver) {
     Record local = ghost;
     Frontier frontier_here = frontier({dot(1, 1), dot(2, 1)});
     take_over(local, good, seen, frontier_here);
-    EXPECT_EQ(local, good);
+    EXPECT_THAT(values(local), ElementsAre("good"));
+    EXPECT_FALSE(local.is_gone(request(1)));
+    EXPECT_TRUE(local.context.covers(dot(2, 1))) << "what is here and seen is accounted for";
 }
 
 TEST_F(SealedUnseenTest, GoesWhereTheGiverHasNothing) {
     Record local = ghost;
     Frontier frontier_here = frontier({dot(1, 1), dot(2, 1)});
     take_over(local, {}, seen, frontier_here);
-    EXPECT_EQ(local, Record());
+    EXPECT_THAT(values(local), IsEmpty());
+    EXPECT_TRUE(local.context.covers(dot(2, 1)));
 }
 
 TEST(TakeOverTest, WhatTheGiverHasNotSeenStays) {
