@@ -50,9 +50,10 @@ class EntropyHost {
                                  base::NodeId member,
                                  const peer::EntropyHintsGone& gone) = 0;
     // The answer to EntropyRememberedAsk; and what another holder answered.
-    // A peer has seen writes of the group that this replica has not, and that all its owners had
-    // seen. True: this one was among them, so its disk has lost them.
-    virtual bool lacks_what_all_had_seen(GroupId group) = 0;
+    virtual bool is_owner(GroupId group) = 0;
+    // A peer has seen writes of the group that this owner has not, and that all owners had seen:
+    // its disk has lost them. May end comparisons.
+    virtual void lacks_what_all_had_seen(GroupId group) = 0;
     // None: it cannot be said, and the holder is to ask again.
     virtual std::optional<peer::EntropyRemembered> remembered(GroupId group,
                                                               base::NodeId holder) = 0;

@@ -84,9 +84,9 @@ void SyncSession::on_missing(const peer::EntropyMissing& message) {
         }));
 }
 
-bool SyncSession::has_lost_something() const {
+absl::StatusOr<bool> SyncSession::has_lost_something() const {
     const absl::StatusOr<GroupSummary> own = runtime_.groups.summary(group_);
-    if (!own.ok()) return false;
+    if (!own.ok()) return own.status();
     // What came another way meanwhile may be in the peer's index no more.
     Frontier known = own->frontier;
     known.unite(brought_);
@@ -94,10 +94,16 @@ bool SyncSession::has_lost_something() const {
 }
 
 void SyncSession::end_pages() {
-    if (mode_ != Mode::fill && has_lost_something() &&
-        runtime_.host.lacks_what_all_had_seen(group_)) {
-        STARLING_MARK(entropy_lacks_what_all_had_seen);
-        return finish(absl::DataLossError("what all owners had seen is missing here"));
+    if (mode_ != Mode::fill && runtime_.host.is_owner(group_)) {
+        const absl::StatusOr<bool> has_lost = has_lost_something();
+        if (!has_lost.ok()) return finish(has_lost.status());
+        if (*has_lost) {
+            STARLING_MARK(entropy_lacks_what_all_had_seen);
+            EntropyHost& host = runtime_.host;
+            const GroupId group = group_;
+            finish(absl::DataLossError("what all owners had seen is missing here"));
+            return host.lacks_what_all_had_seen(group);
+        }
     }
     if (mode_ == Mode::dots) return unite();
     ask_summary();

@@ -64,7 +64,7 @@ class SyncSession {
   private:
     void ask_missing();
     void on_missing(const peer::EntropyMissing& message);
-    bool has_lost_something() const;
+    absl::StatusOr<bool> has_lost_something() const;
     void end_pages();
     void ask_summary();
     void on_summary(const peer::EntropySummary& message);

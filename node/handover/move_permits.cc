@@ -82,6 +82,8 @@ void MoveCore::stop_asking(base::SeatIndex seat) {
 }
 
 void MoveCore::fence_with_majority(base::SeatIndex seat) {
+    // It stands still: what is here may lack something.
+    if (targets_.empty()) return;
     const Offer& offer = *seats_[at(seat)].offer;
     if (offer.grants.size() * 2 <= seats_.size()) return;
     for (const base::SeatIndex granting : offer.grants.list()) {

@@ -215,7 +215,10 @@ class Shard final : private ReplicaHost,
     void told_hints_gone(GroupId group,
                          base::NodeId member,
                          const peer::EntropyHintsGone& gone) override;
-    bool lacks_what_all_had_seen(GroupId group) override;
+    bool is_owner(GroupId group) override {
+        return !mover_->counts(group.partition).below(group.replicas).empty();
+    }
+    void lacks_what_all_had_seen(GroupId group) override;
     std::optional<peer::EntropyRemembered> remembered(GroupId group, base::NodeId holder) override;
     void told_remembered(GroupId group,
                          base::NodeId holder,

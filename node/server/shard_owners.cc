@@ -158,10 +158,8 @@ void Shard::told_remembered(GroupId group,
         group, holder, remembered.epoch(), is_void || store_->frontier(group).contains(frontier));
 }
 
-bool Shard::lacks_what_all_had_seen(GroupId group) {
-    if (mover_->counts(group.partition).below(group.replicas).empty()) return false;
+void Shard::lacks_what_all_had_seen(GroupId group) {
     guard_->told_missing(group.partition);
-    return true;
 }
 
 std::map<GroupId, std::vector<base::NodeId>> Shard::other_holders(

@@ -190,47 +190,60 @@ void take(const Choices& kept, Record& local, Incoming&& incoming) {
     local.siblings = std::move(siblings);
 }
 
-// Counts as seen because nothing was to come of its life any more (R6), and nothing here speaks of
-// it: a disk that was set back has brought it, or it is very old.
-bool is_of_sealed_life_and_unknown(const Sibling& sibling,
-                                   const Record& local,
-                                   const Frontier& frontier) {
-    return sibling.dot.actor.start < frontier.sealed_before(sibling.dot.actor.node) &&
-           !local.context.covers(sibling.dot) && !local.is_gone(sibling.request) &&
-           local.find(sibling.request) == nullptr;
+// Whether the record has a value that counts as seen only because nothing was to come of its life
+// any more (R6), while `local` does not speak of it: a disk that was set back has brought it, or it
+// is very old. Then what the record says was replaced may have been so by that value alone, which
+// nobody holds.
+bool has_come_too_late(const Record& record, const Record& local, const Frontier& frontier) {
+    return std::any_of(record.siblings.begin(), record.siblings.end(), [&](const Sibling& sibling) {
+        return sibling.dot.actor.start < frontier.sealed_before(sibling.dot.actor.node) &&
+               !local.context.covers(sibling.dot) && !local.is_gone(sibling.request) &&
+               local.find(sibling.request) == nullptr;
+    });
 }
 
-// Whether nothing of `incoming` is new here, and it was minted too late, or long ago.
-bool is_too_late(const Record& local, const Record& incoming, const Frontier& frontier) {
-    return std::all_of(incoming.siblings.begin(),
-                       incoming.siblings.end(),
-                       [&](const Sibling& sibling) { return frontier.contains(sibling.dot); }) &&
-           std::any_of(
-               incoming.siblings.begin(), incoming.siblings.end(), [&](const Sibling& sibling) {
-                   return is_of_sealed_life_and_unknown(sibling, local, frontier);
-               });
+// The values that are new for who has seen `seen`, as if they had been written beside all others.
+Record new_in(const Record& record, const Frontier& seen) {
+    Record fresh;
+    for (const Sibling& sibling : record.siblings) {
+        if (seen.contains(sibling.dot)) continue;
+        fresh.context.add(sibling.dot);
+        fresh.siblings.push_back(sibling);
+    }
+    return fresh;
 }
 
-// What it superseded is gone here, too, or it is of one that nobody holds; then it takes nothing
-// with it.
-bool merge_too_late(Record& local, const Record& incoming) {
-    Record known{.context = incoming.context, .siblings = {}, .gone = incoming.gone};
-    for (const Sibling& sibling : incoming.siblings)
-        known.gone.push_back(sibling.request);
-    std::erase_if(known.gone,
-                  [&](const base::RequestId& request) { return local.find(request) != nullptr; });
-    const bool gone_grew = unite_gone(local, known, Verdict());
-    Hidden hidden;
-    collect_hidden(hidden, incoming);
-    const bool is_more_hidden = hide(local.siblings, hidden);
-    return local.context.merge(known.context) || gone_grew || is_more_hidden;
+// `record` accounts for what `other` says, too; its own values stay. True when it changed.
+bool account_for(Record& record, const Context& context, std::vector<base::RequestId> gone) {
+    std::erase_if(gone,
+                  [&](const base::RequestId& request) { return record.find(request) != nullptr; });
+    const Record known{.context = {}, .siblings = {}, .gone = std::move(gone)};
+    const bool gone_grew = unite_gone(record, known, Verdict());
+    return record.context.merge(context) || gone_grew;
+}
+
+std::vector<base::RequestId> gone_with_values(const Record& record) {
+    std::vector<base::RequestId> gone = record.gone;
+    for (const Sibling& sibling : record.siblings)
+        gone.push_back(sibling.request);
+    return gone;
 }
 
 template <typename Incoming>
 bool merge_into(Record& local, Incoming&& incoming, const Frontier* frontier) {
     if (STARLING_PLANTED(resurrected_tombstone) && resurrect(local, incoming)) return true;
-    if (frontier != nullptr && is_too_late(local, incoming, *frontier)) {
-        return merge_too_late(local, incoming);
+    if (frontier != nullptr && has_come_too_late(incoming, local, *frontier)) {
+        const Record fresh = new_in(incoming, *frontier);
+        const bool has_new = !fresh.siblings.empty() && merge_into(local, fresh, frontier);
+        Context seen;
+        for (const Context::Entry& entry : incoming.context.entries()) {
+            const Dot dot{entry.actor, entry.sequence};
+            if (frontier->contains(dot)) seen.add(dot);
+        }
+        std::vector<base::RequestId> fallen;
+        for (const Sibling& sibling : incoming.siblings)
+            fallen.push_back(sibling.request);
+        return account_for(local, seen, std::move(fallen)) || has_new;
     }
     const Verdict verdict = judge(local, incoming, frontier);
     const bool gone_grew = unite_gone(local, incoming, verdict);
@@ -294,22 +307,18 @@ void take_over(Record& local,
                const Record& giver,
                const Frontier& seen_by_giver,
                Frontier& frontier) {
-    const auto is_seen_by_giver = [&](const Sibling& sibling) {
-        return seen_by_giver.contains(sibling.dot);
-    };
-    if (std::all_of(local.siblings.begin(), local.siblings.end(), is_seen_by_giver)) {
-        // Nothing is here that the giver lacks; and what only counts as seen takes nothing of the
-        // giver's with it.
+    if (has_come_too_late(local, giver, seen_by_giver)) {
         for (const Sibling& sibling : giver.siblings)
             see(sibling.dot, frontier);
         Record taken = giver;
-        merge_too_late(taken, local);
+        join(taken, new_in(local, seen_by_giver));
+        account_for(taken, local.context, gone_with_values(local));
         local = std::move(taken);
         return;
     }
     merge(local, giver, frontier);
     std::erase_if(local.siblings, [&](const Sibling& sibling) {
-        return is_seen_by_giver(sibling) && giver.find(sibling.request) == nullptr;
+        return seen_by_giver.contains(sibling.dot) && giver.find(sibling.request) == nullptr;
     });
 }
 

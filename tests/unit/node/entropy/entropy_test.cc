@@ -319,14 +319,14 @@ TEST_F(EntropyTest, WhatAllOwnersHadSeenAndIsMissingHereIsALossAndIsNotPassedOve
     loop_.run_for(seconds(20));
     EXPECT_TRUE(absl::IsDataLoss(outcome)) << outcome;
     EXPECT_EQ(replicas_[0]->losses_noticed, 1);
-    replicas_[0]->is_owner = false;
+    replicas_[0]->owns_groups = false;
     replicas_[0]->groups.groups[group_a] = {};
     replicas_[0]->entropy.start_partition_sync(
         {.partition = group_a.partition, .from = replicas_[1]->self},
         [&](absl::Status status) { outcome = std::move(status); });
     loop_.run_for(seconds(20));
     EXPECT_TRUE(outcome.ok()) << "who has given its seat away was none of them: " << outcome;
-    replicas_[0]->is_owner = true;
+    replicas_[0]->owns_groups = true;
     replicas_[0]->groups.groups[group_a] = {};
     replicas_[0]->entropy.start_partition_sync(
         {.partition = group_a.partition, .from = replicas_[1]->self, .is_fill = true},
@@ -334,6 +334,17 @@ TEST_F(EntropyTest, WhatAllOwnersHadSeenAndIsMissingHereIsALossAndIsNotPassedOve
     loop_.run_for(seconds(20));
     EXPECT_TRUE(outcome.ok()) << outcome;
     EXPECT_TRUE(are_equal());
+}
+
+TEST_F(EntropyTest, ALossThatIsNoticedMayEndTheComparisonThatNoticedIt) {
+    make(2, 4);
+    const std::string key = group_key(base::default_namespace_id, "k");
+    replicas_[1]->groups.write(group_a, key, replicas_[1]->actor(), "v", false);
+    replicas_[1]->groups.groups[group_a].index.clear();
+    replicas_[0]->on_loss = [&] { replicas_[0]->entropy.set_peers(group_a, {}); };
+    replicas_[0]->entropy.set_peers(group_a, {replicas_[1]->self});
+    loop_.run_for(seconds(60));
+    EXPECT_EQ(replicas_[0]->losses_noticed, 1);
 }
 
 // As when it says that this disk was set back.

@@ -86,9 +86,10 @@ class PlainEntropyHost : public EntropyHost {
     bool awaits_report(GroupId, base::NodeId) override { return are_reports_awaited; }
     void hints_gone(GroupId, HintsGoneDone done) override { done(peer::EntropyHintsGone()); }
     void told_hints_gone(GroupId, base::NodeId, const peer::EntropyHintsGone&) override {}
-    bool lacks_what_all_had_seen(GroupId) override {
-        losses_noticed += is_owner ? 1 : 0;
-        return is_owner;
+    bool is_owner(GroupId) override { return owns_groups; }
+    void lacks_what_all_had_seen(GroupId) override {
+        ++losses_noticed;
+        if (on_loss) on_loss();
     }
     std::optional<peer::EntropyRemembered> remembered(GroupId, base::NodeId) override {
         return peer::EntropyRemembered();
@@ -97,8 +98,9 @@ class PlainEntropyHost : public EntropyHost {
     void counting(GroupId, bool, CountingDone done) override { done(peer::EntropyCounting()); }
     void told_counting(GroupId, base::NodeId, uint64_t, const peer::EntropyCounting&) override {}
 
-    bool is_owner = true;
+    bool owns_groups = true;
     int losses_noticed = 0;
+    std::function<void()> on_loss;
     bool clients_wait = false;
     bool are_reports_awaited = false;
 

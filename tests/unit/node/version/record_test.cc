@@ -315,6 +315,37 @@ TEST_F(SealedUnseenTest, GoesWhereTheGiverHasNothing) {
     EXPECT_TRUE(local.context.covers(dot(2, 1)));
 }
 
+TEST_F(SealedUnseenTest, NorWithWhatWasWrittenBesideIt) {
+    const Record both = mint(ghost, nothing, write(dot(3, 1), 3, "new"));
+    Record local = good;
+    Frontier frontier_here = seen;
+    merge(local, both, frontier_here);
+    EXPECT_THAT(values(local), ElementsAre("good", "new"));
+    Record taken = both;
+    Frontier frontier_there = frontier({dot(1, 1), dot(2, 1), dot(3, 1)});
+    take_over(taken, good, seen, frontier_there);
+    EXPECT_THAT(values(taken), ElementsAre("good", "new"));
+}
+
+TEST_F(SealedUnseenTest, WhatIsNotSeenHereIsNotCoveredByIt) {
+    Record local = good;
+    Record more = ghost;
+    more.context.add(dot(5, 7));
+    more.gone.push_back(request(9));
+    merge(local, more, seen);
+    EXPECT_FALSE(local.context.covers(dot(5, 7)));
+    EXPECT_FALSE(local.is_gone(request(9)));
+}
+
+// Of two givers the second has an older disk.
+TEST(TakeOverTest, WhatWasSupersededForAnEarlierGiverStaysGone) {
+    const Record old = mint({}, nothing, write(dot(1, 1), 1, "old"));
+    Record local;
+    Frontier frontier_here = frontier({dot(1, 1), dot(3, 1)});
+    take_over(local, old, frontier({dot(1, 1)}), frontier_here);
+    EXPECT_THAT(values(local), IsEmpty());
+}
+
 TEST(TakeOverTest, WhatTheGiverHasNotSeenStays) {
     const Record old = mint({}, nothing, write(dot(1, 1), 1, "old"));
     Record local = mint(old, Superseded::by_reading(old), write(dot(3, 1), 3, "unseen there"));
