@@ -159,6 +159,23 @@ TEST_F(MoveCoreTest, TheGiverIsFencedOnDiskBeforeTheSuccessorHearsOfIt) {
     EXPECT_TRUE(says(core.take_effects(), d, MoveKind::fenced));
 }
 
+// Its disk may lack something.
+TEST_F(MoveCoreTest, AGrantThatComesWhileTheGiverStandsStillDoesNotFence) {
+    MoveCore core = holder(a, 0);
+    core.receive(d, message(MoveKind::nearly, seat_0, 0));
+    MoveMessage grant;
+    for (const OutgoingMove& move : core.take_effects().sends) {
+        if (move.to == b && move.message.kind == MoveKind::permit_ask) grant = move.message;
+    }
+    grant.kind = MoveKind::permit_grant;
+    core.set_targets({});
+    core.receive(b, grant);
+    EXPECT_FALSE(core.take_effects().persist.has_value());
+    core.set_targets({d, b, c});
+    core.receive(b, grant);
+    EXPECT_TRUE(core.take_effects().persist.has_value());
+}
+
 TEST_F(MoveCoreTest, AGrantOfAnEarlierTryDoesNotFence) {
     MoveCore core = holder(a, 0);
     core.receive(d, message(MoveKind::nearly, seat_0, 0));
