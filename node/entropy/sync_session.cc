@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/mark.h"
+#include "base/planted.h"
 #include "node/entropy/records.h"
 
 namespace starling::node {
@@ -94,7 +95,8 @@ absl::StatusOr<bool> SyncSession::has_lost_something() const {
 }
 
 void SyncSession::end_pages() {
-    if (mode_ != Mode::fill && runtime_.host.is_owner(group_)) {
+    if (mode_ != Mode::fill && !STARLING_PLANTED(index_not_written) &&
+        runtime_.host.is_owner(group_)) {
         const absl::StatusOr<bool> has_lost = has_lost_something();
         if (!has_lost.ok()) return finish(has_lost.status());
         if (*has_lost) {

@@ -190,30 +190,22 @@ void take(const Choices& kept, Record& local, Incoming&& incoming) {
     local.siblings = std::move(siblings);
 }
 
-// Whether the record has a value that counts as seen only because nothing was to come of its life
-// any more (R6), while `local` does not speak of it: a disk that was set back has brought it, or it
-// is very old. Then what the record says was replaced may have been so by that value alone, which
-// nobody holds.
-bool has_come_too_late(const Record& record, const Record& local, const Frontier& frontier) {
-    return std::any_of(record.siblings.begin(), record.siblings.end(), [&](const Sibling& sibling) {
-        return sibling.dot.actor.start < frontier.sealed_before(sibling.dot.actor.node) &&
-               !local.context.covers(sibling.dot) && !local.is_gone(sibling.request) &&
-               local.find(sibling.request) == nullptr;
-    });
+// Whether nothing in the record is new for who has seen `seen`, and a value of it counts as seen
+// only because nothing was to come of its life any more (R6), while `other` does not speak of it: a
+// disk that was set back has brought it, or it is very old. What it has replaced is gone from
+// `other`, too, or was replaced by that value alone, which nobody holds.
+bool has_come_too_late(const Record& record, const Record& other, const Frontier& seen) {
+    const auto is_seen = [&](const Sibling& sibling) { return seen.contains(sibling.dot); };
+    const auto is_unknown = [&](const Sibling& sibling) {
+        return sibling.dot.actor.start < seen.sealed_before(sibling.dot.actor.node) &&
+               !other.context.covers(sibling.dot) && !other.is_gone(sibling.request) &&
+               other.find(sibling.request) == nullptr;
+    };
+    return std::all_of(record.siblings.begin(), record.siblings.end(), is_seen) &&
+           std::any_of(record.siblings.begin(), record.siblings.end(), is_unknown);
 }
 
-// The values that are new for who has seen `seen`, as if they had been written beside all others.
-Record new_in(const Record& record, const Frontier& seen) {
-    Record fresh;
-    for (const Sibling& sibling : record.siblings) {
-        if (seen.contains(sibling.dot)) continue;
-        fresh.context.add(sibling.dot);
-        fresh.siblings.push_back(sibling);
-    }
-    return fresh;
-}
-
-// `record` accounts for what `other` says, too; its own values stay. True when it changed.
+// `record` accounts for `context` and `gone`, too; its own values stay. True when it changed.
 bool account_for(Record& record, const Context& context, std::vector<base::RequestId> gone) {
     std::erase_if(gone,
                   [&](const base::RequestId& request) { return record.find(request) != nullptr; });
@@ -233,8 +225,6 @@ template <typename Incoming>
 bool merge_into(Record& local, Incoming&& incoming, const Frontier* frontier) {
     if (STARLING_PLANTED(resurrected_tombstone) && resurrect(local, incoming)) return true;
     if (frontier != nullptr && has_come_too_late(incoming, local, *frontier)) {
-        const Record fresh = new_in(incoming, *frontier);
-        const bool has_new = !fresh.siblings.empty() && merge_into(local, fresh, frontier);
         Context seen;
         for (const Context::Entry& entry : incoming.context.entries()) {
             const Dot dot{entry.actor, entry.sequence};
@@ -243,7 +233,7 @@ bool merge_into(Record& local, Incoming&& incoming, const Frontier* frontier) {
         std::vector<base::RequestId> fallen;
         for (const Sibling& sibling : incoming.siblings)
             fallen.push_back(sibling.request);
-        return account_for(local, seen, std::move(fallen)) || has_new;
+        return account_for(local, seen, std::move(fallen));
     }
     const Verdict verdict = judge(local, incoming, frontier);
     const bool gone_grew = unite_gone(local, incoming, verdict);
@@ -311,7 +301,6 @@ void take_over(Record& local,
         for (const Sibling& sibling : giver.siblings)
             see(sibling.dot, frontier);
         Record taken = giver;
-        join(taken, new_in(local, seen_by_giver));
         account_for(taken, local.context, gone_with_values(local));
         local = std::move(taken);
         return;

@@ -172,7 +172,8 @@ TEST(RefusalsTest, AQuorumThatCannotBeReachedIsToldWithWhatWasReached) {
     TestNode& left = cluster.node(0);
     Connected<client::Client> client(
         {.endpoints = {left.client_address()}, .deadline = Seconds(3), .retry = {.tries_max = 1}});
-    const auto written = client->put("k", "v", {.request = {.quorum = 3, .sloppy = false}});
+    const auto written =
+        client->put("k", "v", {.request = {.quorum = 3, .sloppy = false}, .blind = true});
     EXPECT_TRUE(client::outcome_unknown(written.status())) << written.status();
     const auto read = client->get("k", {.quorum = 3});
     EXPECT_FALSE(client::outcome_unknown(read.status())) << read.status();

@@ -56,7 +56,7 @@ constexpr auto all_scripts = std::to_array<Scripted>({
      &Script::a_hint_is_delivered_to_a_holder_that_dies},
     {PlantedBug::source_drops_before_comparison, "I13", &Script::a_cluster_grows},
     {PlantedBug::wal_replay_stops_silently, "I10", &Script::a_log_is_damaged_before_its_end},
-    {PlantedBug::emptied_counts, "I1", &Script::a_table_rots},
+    {PlantedBug::emptied_counts, "I10", &Script::a_table_rots},
     {PlantedBug::set_back_unnoticed, "I1", &Script::a_disk_is_set_back},
     {PlantedBug::scrub_reads_no_blocks, "I13", &Script::a_table_rots_and_nobody_looks},
     {PlantedBug::missing_directory_sync, "I10", &Script::the_power_fails_after_many_flushes},
