@@ -77,6 +77,8 @@ struct NodeOptions {
     base::Duration entropy_pause_latency = std::chrono::milliseconds(100);
     // Of one answer to a question for data.
     size_t entropy_page_bytes = EntropyOptions().batch_bytes_max;
+    // Comparisons of one shard at once.
+    uint32_t entropy_sessions_max = EntropyOptions().sessions_max;
     // In which everything on the disk is read once, to find damage before it is needed. More often
     // where there is little (Scrubber).
     base::Duration scrub_period = std::chrono::hours(168);

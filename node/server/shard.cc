@@ -120,6 +120,7 @@ void Shard::make_parts() {
     expiry_sweep_ = std::make_unique<ExpirySweep>(coordinator_->context());
     EntropyOptions entropy;
     entropy.interval = options_.entropy_interval;
+    entropy.sessions_max = options_.entropy_sessions_max;
     entropy.batch_bytes_max = options_.entropy_page_bytes;
     if (options_.entropy_bytes_per_second > 0) {
         entropy.bytes_per_second =

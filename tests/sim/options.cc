@@ -94,6 +94,7 @@ void draw_cluster(RunOptions& options, const Asked& asked) {
     // Mostly so small that a pull takes many.
     constexpr std::array<size_t, 5> pages = {1, 200, 1000, 10'000, 256 << 10};
     node.entropy_page_bytes = pace.one_of(pages);
+    node.entropy_sessions_max = pace.one_of(std::array<uint32_t, 3>{1, 2, 4});
     Draw storage(asked.seed, "options: storage");
     if (storage.chance(30)) {
         node.compaction_bytes_per_second = storage.between(16u << 10, 2u << 20);
@@ -343,7 +344,8 @@ std::string to_string(const RunOptions& options) {
         in_seconds(options.duration));
     out += fmt::format(
         "  node: hint budget {} B, memory {} KiB, compaction {} KiB/s, siblings {}, hints after "
-        "{:.3f} s, entropy every {:.1f} s, {} KiB/s in pages of {} B, scrubbed in {:.0f} s, probe "
+        "{:.3f} s, entropy every {:.1f} s, {} KiB/s in pages of {} B, {} at once, scrubbed in "
+        "{:.0f} s, probe "
         "every {:.2f} s, {} fills at once\n",
         node.hint_bytes_max,
         node.memory_bytes_max >> 10,
@@ -353,6 +355,7 @@ std::string to_string(const RunOptions& options) {
         in_seconds(node.entropy_interval),
         node.entropy_bytes_per_second >> 10,
         node.entropy_page_bytes,
+        node.entropy_sessions_max,
         in_seconds(node.scrub_period),
         in_seconds(node.gossip_probe_interval),
         node.fills_at_once);
