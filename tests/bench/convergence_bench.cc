@@ -196,8 +196,8 @@ void measure_differences(Cluster& cluster, int base_port, uint64_t keys, size_t 
     double before = 0;
     for (int node = 0; node < static_cast<int>(away); ++node)
         before += of_node("starling_entropy_bytes_sent_total", node);
-    cluster.start(away);
     const auto begin = SteadyClock::now();
+    cluster.start(away);
     wait_until("the node has what it missed",
                [&] { return of_node("starling_entropy_records_pulled_total", away) >= differing; });
     const double seconds = seconds_since(begin);
