@@ -71,7 +71,8 @@ struct Rules {
     bool values_expire = true;
 };
 
-// What the node does, on disks that keep what they are given.
+// What the node does, on disks that keep what they are given and are never set back, and of values
+// that do not expire.
 inline Rules as_in_the_node() {
     Rules rules;
     rules.disks_fail = false;
