@@ -87,6 +87,13 @@ class EntropyTest : public testing::Test {
                 std::make_unique<Replica>(base::NodeId(i), loop_, random_, network_, options_));
         }
     }
+    // What all owners have seen is in no index any more.
+    void make_two_of_which_one_lost_what_all_had_seen() {
+        make(2, 4);
+        const std::string key = group_key(base::default_namespace_id, "k");
+        replicas_[1]->groups.write(group_a, key, replicas_[1]->actor(), "v", false);
+        replicas_[1]->groups.groups[group_a].index.clear();
+    }
     void watch_all() {
         for (const auto& replica : replicas_) {
             std::vector<base::NodeId> others;
@@ -306,12 +313,8 @@ TEST_F(EntropyTest, WhoIsRefilledFromOneThatGivesNoCopiesTakesWhatItLacks) {
     EXPECT_TRUE(are_equal());
 }
 
-// All owners had seen it, so it is in no index any more; and here it is not.
 TEST_F(EntropyTest, WhatAllOwnersHadSeenAndIsMissingHereIsALossAndIsNotPassedOver) {
-    make(2, 4);
-    const std::string key = group_key(base::default_namespace_id, "k");
-    replicas_[1]->groups.write(group_a, key, replicas_[1]->actor(), "v", false);
-    replicas_[1]->groups.groups[group_a].index.clear();
+    make_two_of_which_one_lost_what_all_had_seen();
     absl::Status outcome;
     replicas_[0]->entropy.start_partition_sync(
         {.partition = group_a.partition, .from = replicas_[1]->self},
@@ -337,10 +340,7 @@ TEST_F(EntropyTest, WhatAllOwnersHadSeenAndIsMissingHereIsALossAndIsNotPassedOve
 }
 
 TEST_F(EntropyTest, ALossThatIsNoticedMayEndTheComparisonThatNoticedIt) {
-    make(2, 4);
-    const std::string key = group_key(base::default_namespace_id, "k");
-    replicas_[1]->groups.write(group_a, key, replicas_[1]->actor(), "v", false);
-    replicas_[1]->groups.groups[group_a].index.clear();
+    make_two_of_which_one_lost_what_all_had_seen();
     replicas_[0]->on_loss = [&] { replicas_[0]->entropy.set_peers(group_a, {}); };
     replicas_[0]->entropy.set_peers(group_a, {replicas_[1]->self});
     loop_.run_for(seconds(60));

@@ -67,6 +67,15 @@ class MoveCoreTest : public testing::Test {
         core.persisted(true);
         return core;
     }
+    // What b answers to the giver's question for leave.
+    static MoveMessage grant_of_b(MoveCore& core) {
+        MoveMessage grant;
+        for (const OutgoingMove& move : core.take_effects().sends) {
+            if (move.to == b && move.message.kind == MoveKind::permit_ask) grant = move.message;
+        }
+        grant.kind = MoveKind::permit_grant;
+        return grant;
+    }
     // The successor, filling, with all written.
     MoveCore filling() {
         MoveCore core = successor();
@@ -163,11 +172,7 @@ TEST_F(MoveCoreTest, TheGiverIsFencedOnDiskBeforeTheSuccessorHearsOfIt) {
 TEST_F(MoveCoreTest, AGrantThatComesWhileTheGiverStandsStillDoesNotFence) {
     MoveCore core = holder(a, 0);
     core.receive(d, message(MoveKind::nearly, seat_0, 0));
-    MoveMessage grant;
-    for (const OutgoingMove& move : core.take_effects().sends) {
-        if (move.to == b && move.message.kind == MoveKind::permit_ask) grant = move.message;
-    }
-    grant.kind = MoveKind::permit_grant;
+    const MoveMessage grant = grant_of_b(core);
     core.set_targets({});
     core.receive(b, grant);
     EXPECT_FALSE(core.take_effects().persist.has_value());
@@ -179,11 +184,7 @@ TEST_F(MoveCoreTest, AGrantThatComesWhileTheGiverStandsStillDoesNotFence) {
 TEST_F(MoveCoreTest, AGrantOfAnEarlierTryDoesNotFence) {
     MoveCore core = holder(a, 0);
     core.receive(d, message(MoveKind::nearly, seat_0, 0));
-    MoveMessage grant;
-    for (const OutgoingMove& move : core.take_effects().sends) {
-        if (move.to == b && move.message.kind == MoveKind::permit_ask) grant = move.message;
-    }
-    grant.kind = MoveKind::permit_grant;
+    const MoveMessage grant = grant_of_b(core);
     core.timer(seat_0, MoveTimer::patience);
     EXPECT_TRUE(says(core.take_effects(), b, MoveKind::permit_withdraw));
     core.receive(b, grant);

@@ -305,6 +305,17 @@ TEST_F(StartTest, AShardRolledBackAloneBringsNoGenerationBack) {
     EXPECT_EQ(machine.generation(), latest + 1);
 }
 
+TEST_F(StartTest, ANodeThatHasHadItsLastLifeIsRefused) {
+    ASSERT_NO_FATAL_FAILURE(write_data());
+    Identity last = *stored_identity(machine.files(), 0);
+    last.generation = UINT32_MAX;
+    {
+        OpenShard engine(machine.files(), 0);
+        ASSERT_TRUE(store_identity(*engine, last).ok());
+    }
+    expect_refused(StatusCode::kFailedPrecondition, "last life");
+}
+
 TEST_F(StartTest, ASecondNodeOnTheSameDirectoryIsRefused) {
     machine.start_and_serve();
     auto lock = machine.files().lock("/data/shard-0/LOCK");
