@@ -275,8 +275,8 @@ class Engine {
     // a later call is OK.
     virtual absl::Status give_up(std::span<const KeyRange> ranges) = 0;
     // The first damage that a merge has met since the last give_up(), else the first that scrub()
-    // has. After a merge has met some nothing is merged any more until give_up(); writes are taken
-    // for as long as there is room for what is not merged. OK: none was met.
+    // or opening has. After a merge has met some nothing is merged any more until give_up(); writes
+    // are taken for as long as there is room for what is not merged. OK: none was met.
     virtual absl::Status damage() const = 0;
     // Of the disk (of memory, where nothing else is) that the keys in [begin, end) take, without
     // reading it. An empty end means to the end.

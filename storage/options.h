@@ -47,6 +47,9 @@ struct EngineOptions {
     // Keys whose first bytes differ share no block of a table, so that damage to one kind of data
     // takes none of another.
     bool kinds_apart = false;
+    // No table reaches across this key, so that a table that is lost takes only what is on one side
+    // of it; empty: there is no such key. A flush makes a table of each side.
+    std::string table_border;
     // Size at which a compaction begins a new table.
     uint64_t table_bytes = 8u << 20;
     // Values of at least this size, 48 or more, are kept apart from their keys, in value files,

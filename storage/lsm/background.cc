@@ -25,7 +25,8 @@ uint64_t scattered(uint64_t number) {
 Background::Background(std::string directory,
                        const EngineOptions& options,
                        TableJobs::Parts parts,
-                       env::Workers& workers)
+                       env::Workers& workers,
+                       absl::Status damage)
     : directory_(std::move(directory)),
       options_(options),
       parts_(parts),
@@ -33,6 +34,7 @@ Background::Background(std::string directory,
       pace_(options.compaction_bytes_per_second),
       jobs_(directory_, options, parts, [gate = gate_] { return gate->shut(); }),
       scrub_(parts_.files, directory_, parts_.tables, scattered(parts_.catalog.file_numbers_end())),
+      seen_damage_(std::move(damage)),
       picker_(options) {}
 
 void Background::schedule() {
@@ -326,7 +328,7 @@ absl::StatusOr<ScrubStep> Background::scrub(uint64_t bytes) {
     auto step = scrub_.read_on(*version, bytes, [this] { return gate_->shut(); });
     if (absl::IsDataLoss(step.status())) {
         absl::MutexLock lock(&mutex_);
-        scrubbed_damage_.Update(step.status());
+        seen_damage_.Update(step.status());
     }
     return step;
 }
@@ -372,7 +374,7 @@ absl::Status Background::repair(const Damage& damage) {
     }
     absl::MutexLock lock(&mutex_);
     damage_ = absl::OkStatus();
-    scrubbed_damage_ = absl::OkStatus();
+    seen_damage_ = absl::OkStatus();
     return absl::OkStatus();
 }
 
@@ -437,7 +439,7 @@ void Background::set_error(const absl::Status& status) {
 
 absl::Status Background::damage() const {
     absl::MutexLock lock(&mutex_);
-    return damage_.ok() ? scrubbed_damage_ : damage_;
+    return damage_.ok() ? seen_damage_ : damage_;
 }
 
 bool Background::stands_still() const {

@@ -38,11 +38,12 @@ namespace starling::storage::lsm {
 
 class Background {
   public:
-    // Borrows the parts and the workers.
+    // Borrows the parts and the workers. `damage`: what is known of it already.
     Background(std::string directory,
                const EngineOptions& options,
                TableJobs::Parts parts,
-               env::Workers& workers);
+               env::Workers& workers,
+               absl::Status damage);
 
     // Submits the jobs that are due and not under way.
     void schedule();
@@ -128,9 +129,10 @@ class Background {
 
     mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(compaction_mutex_);
     absl::Status error_ ABSL_GUARDED_BY(mutex_);
-    // Met by a merge, and by scrub().
+    // Met by a merge.
     absl::Status damage_ ABSL_GUARDED_BY(mutex_);
-    absl::Status scrubbed_damage_ ABSL_GUARDED_BY(mutex_);
+    // Met by scrub(), or before.
+    absl::Status seen_damage_ ABSL_GUARDED_BY(mutex_);
     bool flush_under_way_ ABSL_GUARDED_BY(mutex_) = false;
     CompactionState compaction_state_ ABSL_GUARDED_BY(mutex_) = CompactionState::idle;
     // A compaction job with another one comes too late: a later job took its place.

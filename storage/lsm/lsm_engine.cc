@@ -100,6 +100,7 @@ class LsmEngine final : public Engine {
         ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
     absl::Status make_room(const WriteBatch& batch, bool is_urgent, bool& rotated)
         ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
+    size_t level_0_tables(const ReadView& view) const;
     void rotate() ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
     absl::Status refused() const;
     absl::Status note(absl::Status status);
@@ -175,7 +176,8 @@ LsmEngine::LsmEngine(const std::string& directory,
                    .snapshots = *snapshots_,
                    .expiry_clock = expiry_clock_,
                    .clock = environment.clock},
-                  environment.workers),
+                  environment.workers,
+                  std::move(recovered.damage)),
       last_sequence_(recovered.last_sequence),
       active_(recovered.memtables.back().get()) {
     for (size_t i = 0; i < recovered.memtables.size(); ++i) {
@@ -363,6 +365,12 @@ absl::Status LsmEngine::apply(const WriteBatch& batch, bool is_urgent, bool& rot
     return absl::OkStatus();
 }
 
+// With those that memtables which wait become.
+size_t LsmEngine::level_0_tables(const ReadView& view) const {
+    const size_t per_memtable = options_.table_border.empty() ? 1 : 2;
+    return view.version->level(0).size() + per_memtable * view.immutable.size();
+}
+
 absl::Status LsmEngine::make_room(const WriteBatch& batch, bool is_urgent, bool& rotated) {
     const auto view = view_.get();
     if (batch.range_removal_count() > 0 &&
@@ -374,9 +382,7 @@ absl::Status LsmEngine::make_room(const WriteBatch& batch, bool is_urgent, bool&
         return absl::OkStatus();
     }
     const bool memory_full = view->immutable.size() + 1 >= options_.memtables_max;
-    const bool level_0_full =
-        !is_urgent &&
-        view->version->level(0).size() + view->immutable.size() >= options_.level_0_tables_stall;
+    const bool level_0_full = !is_urgent && level_0_tables(*view) >= options_.level_0_tables_stall;
     if (memory_full || level_0_full) {
         if (background_.disk_full()) {
             STARLING_MARK(engine_disk_full_for_flush);
@@ -585,8 +591,7 @@ WritePressure LsmEngine::write_pressure() const {
     const auto view = view_.get();
     const size_t waiting = view->immutable.size();
     const size_t waiting_max = options_.memtables_max - 1;
-    // As make_room() counts them: each memtable that waits becomes a table.
-    const size_t level_0 = view->version->level(0).size() + waiting;
+    const size_t level_0 = level_0_tables(*view);
     const size_t level_0_rising =
         (options_.level_0_tables_compact + options_.level_0_tables_stall) / 2;
     const uint64_t log_bytes = log_->buffered_bytes();

@@ -36,7 +36,10 @@ class Recovery {
         STARLING_RETURN_IF_ERROR(read_state());
         STARLING_RETURN_IF_ERROR(check_tables());
         STARLING_RETURN_IF_ERROR(replay_log());
-        return options_.read_only ? begin_read_only() : begin();
+        STARLING_ASSIGN_OR_RETURN(Recovered recovered,
+                                  options_.read_only ? begin_read_only() : begin());
+        recovered.damage = std::move(damage_);
+        return recovered;
     }
 
   private:
@@ -109,6 +112,7 @@ class Recovery {
         absl::Status status = check_size(path, expected);
         if (absl::IsDataLoss(status) && options_.open_damaged) {
             STARLING_MARK(recovery_admits_a_damaged_file);
+            damage_.Update(status);
             return absl::OkStatus();
         }
         return status;
@@ -235,6 +239,7 @@ class Recovery {
     std::vector<Found> found_;
     ManifestState state_;
     std::vector<std::shared_ptr<Memtable>> memtables_;
+    absl::Status damage_;
 };
 
 }  // namespace

@@ -28,14 +28,16 @@ struct Recovered {
     // Oldest first, the last one empty; the others, if read-only: what the log holds beyond the
     // tables.
     std::vector<std::shared_ptr<Memtable>> memtables;
+    // data_loss: the first file that is missing, or has another size, and was admitted.
+    absl::Status damage;
 };
 
 // With `options.read_only` nothing is written: what the log holds stays in memory, the catalog and
 // the log accept nothing.
 //
 // data_loss: something durable cannot be read; nothing was changed then. With
-// `options.open_damaged` the files of tables and values are not looked at. `memtable_bytes`: how
-// much of the log is held in memory at a time.
+// `options.open_damaged` the files of tables and values may be missing or of another size.
+// `memtable_bytes`: how much of the log is held in memory at a time.
 absl::StatusOr<Recovered> recover(env::FileSystem& files,
                                   const std::string& directory,
                                   const EngineOptions& options,

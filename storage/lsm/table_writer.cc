@@ -12,9 +12,21 @@
 
 namespace starling::storage::lsm {
 
+namespace {
+
+TableWriterOptions with_border(TableWriterOptions options) {
+    if (const std::string& border = options.engine.table_border; !border.empty()) {
+        const auto place = std::lower_bound(options.bounds.begin(), options.bounds.end(), border);
+        options.bounds.insert(place, border);
+    }
+    return options;
+}
+
+}  // namespace
+
 TableWriter::TableWriter(env::FileSystem& files, TableWriterOptions options)
     : files_(files),
-      options_(std::move(options)),
+      options_(with_border(std::move(options))),
       garbage_(options_.snapshots, *options_.range_removals) {}
 
 absl::StatusOr<bool> TableWriter::run(InternalIterator& entries,
@@ -94,8 +106,9 @@ absl::Status TableWriter::add(std::string_view key, std::string_view value) {
         return absl::OkStatus();
     }
     const bool full =
-        builder_ != nullptr && options_.table_bytes_max > 0 &&
-        (builder_->file_bytes() >= options_.table_bytes_max || crosses_bound(user_key_of(key)));
+        builder_ != nullptr &&
+        ((options_.table_bytes_max > 0 && builder_->file_bytes() >= options_.table_bytes_max) ||
+         crosses_bound(user_key_of(key)));
     // All entries of a key stay in one table.
     if (full && (begins_key || user_key_of(key) != last_user_key_)) {
         STARLING_MARK(table_full);

@@ -243,6 +243,8 @@ TEST_P(LsmGiveUpTest, AMissingFileOrOneOfAnotherSizeIsOpenedOnDemandAndGivenUp) 
                 EngineOptions damaged = options();
                 damaged.open_damaged = true;
                 const auto opened = *open_engine("/data", damaged, environment(*files, workers));
+                EXPECT_TRUE(absl::IsDataLoss(opened->damage())) << opened->damage();
+                EXPECT_THAT(std::string(opened->damage().message()), HasSubstr(path));
                 size_t lost = 0;
                 for (const auto& [key, values] : history) {
                     const auto got = opened->get(key);
@@ -617,6 +619,49 @@ size_t kinds_lost_at_once(bool kinds_apart) {
         if (keys_lost < keys.size()) most = std::max(most, lost.size());
     }
     return most;
+}
+
+TEST(TableBorderTest, NoTableReachesAcrossIt) {
+    EngineOptions options = small_options("lsm");
+    options.table_border = "m";
+    env::SimFileSystem disk;
+    QueueWorkers workers;
+    {
+        const auto engine = *open_engine("/data", options, environment(disk, workers));
+        for (int round = 0; round < 20; ++round) {
+            for (const char* const kind : {"a", "l", "m", "z"}) {
+                for (int i = 0; i < 20; ++i) {
+                    const std::string key = fmt::format("{}{:02}", kind, i);
+                    ASSERT_TRUE(engine->write(put_of(key, std::string(50, 'v'))).ok());
+                }
+            }
+            workers.run_all();
+        }
+        ASSERT_TRUE(engine->compact().ok());
+        ASSERT_TRUE(engine->write(put_of("l", "1"), {.sync = true}).ok());
+        ASSERT_TRUE(engine->write(put_of("m", "1"), {.sync = true}).ok());
+        workers.drop_all();
+    }
+    // The log becomes tables, too.
+    options.open_damaged = true;
+    const auto engine = *open_engine("/data", options, environment(disk, workers));
+    const std::vector<std::string> names = *disk.list("/data");
+    size_t tables = 0;
+    for (const std::string& name : names) {
+        if (!name.ends_with(".table")) continue;
+        ++tables;
+        const auto files = disk.clone();
+        ASSERT_TRUE(files->remove("/data/" + name).ok());
+        QueueWorkers others;
+        const auto damaged = *open_engine("/data", options, environment(*files, others));
+        const auto lost = damaged->find_damage();
+        ASSERT_TRUE(lost.ok()) << lost.status();
+        ASSERT_EQ(lost->size(), 1u);
+        EXPECT_EQ(lost->front().first < "m", lost->front().last < "m") << name;
+        others.drop_all();
+    }
+    EXPECT_GE(tables, 4u);
+    workers.drop_all();
 }
 
 TEST(KindsApartTest, DamageToOneKindOfDataTakesNoneOfAnother) {
