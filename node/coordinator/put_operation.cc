@@ -351,7 +351,7 @@ void PutOperation::send_writes() {
 
 // A crash may take from here what is not durable yet, all that is in the record. A new write's
 // message may bring that elsewhere and is refused once the crash is known; what a hint or the
-// answer to a repeat brings is taken for the state of an owner (S28, S29 of docs/causality.md).
+// answer to a repeat brings is taken for the state of an owner (S29 of docs/causality.md).
 void PutOperation::send_what_waited() {
     if (is_repeat_) {
         send_writes();

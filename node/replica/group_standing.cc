@@ -94,6 +94,13 @@ bool GroupStanding::have_hints_gone(const Sealing& sealing,
     return all;
 }
 
+uint64_t GroupStanding::counts_from() const {
+    uint64_t question = 0;
+    for (const auto& [node, gone] : hints_gone_)
+        question = std::max(question, gone.second);
+    return question;
+}
+
 void GroupStanding::seal(const Sealing& sealing, uint64_t& last_question, Frontier& frontier) {
     asks_members_ = false;
     for (const auto& [node, start] : sealing.frozen) {

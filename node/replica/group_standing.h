@@ -75,6 +75,9 @@ class GroupStanding {
     // missing when it was last tried to seal.
     std::vector<base::NodeId> members_to_ask(const Starts& frozen,
                                              std::span<const base::NodeId> other_members) const;
+    // R7: what an owner says counts from this question on, asked since the hints of ended lives
+    // were gone: before, one might still have brought it a write.
+    uint64_t counts_from() const;
     // No write of an ended life can come any more: it is sealed, or no hint of it is left.
     bool is_resolved(const Starts& frozen, const Frontier& frontier) const;
     // Those who have not said that they have no hint of an ended life that is not resolved.

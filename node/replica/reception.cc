@@ -2,6 +2,17 @@
 
 namespace starling::node {
 
+namespace {
+
+// What a hint holds of the life that its write is of: that life is not sealed while the hint is
+// kept, so nobody has concluded yet that no such write will come.
+bool is_kept_open(const Carrier& carrier, const Actor& actor) {
+    const Actor& kept = carrier.dot->actor;
+    return carrier.is_hint && actor.node == kept.node && actor.start == kept.start;
+}
+
+}  // namespace
+
 Reception receive(const Carrier& carrier,
                   const Record& local,
                   const Record& incoming,
@@ -11,8 +22,7 @@ Reception receive(const Carrier& carrier,
     if (!carrier.dot.has_value()) return {};
     if (seen.contains(*carrier.dot)) return {.kind = Reception::Kind::seen_before};
     for (const Sibling& sibling : incoming.siblings) {
-        const bool is_what_was_kept = carrier.is_hint && sibling.dot == *carrier.dot;
-        if (!is_what_was_kept && has_ended(frozen, sibling.dot.actor) &&
+        if (!is_kept_open(carrier, sibling.dot.actor) && has_ended(frozen, sibling.dot.actor) &&
             !seen.contains(sibling.dot)) {
             return {.kind = Reception::Kind::of_ended_life, .dot = sibling.dot};
         }

@@ -14,7 +14,7 @@ struct Carrier {
     // The write the record was sent for: once seen, it changes nothing. Without: the state of
     // another owner, merged.
     std::optional<Dot> dot{};
-    // It was kept for this node, and may be of a life that has ended since.
+    // It was kept for this node, and may hold writes of a life that has ended since.
     bool is_hint = false;
     // It is the result of a read, which is to be told what of it is superseded here.
     bool is_repair = false;

@@ -214,8 +214,8 @@ void Standings::note_report(GroupId id, base::NodeId from, const OwnerReport& re
         {.tenure = report.tenure, .epoch = report.known.epoch, .frontier = report.known.frontier});
     for (const auto& [node, start] : report.known.frozen)
         note_start(node, start);
-    if (report.known.frozen == frozen_) {
-        // Else one of the two may still take a message of a life that has ended.
+    if (report.known.frozen == frozen_ && report.known.question >= group_at(id).counts_from()) {
+        // Else one of the two may still take a message of a life that has ended, or a hint.
         horizon_.note(
             id, from, report.wall_ms, report.known.frontier, store_.frontier(id), host_.now_ms());
     }
@@ -274,6 +274,7 @@ void Standings::advance(GroupId id) {
     const std::vector<base::NodeId> others = nodes_of(*owners);
     const std::vector<base::NodeId> members = host_.other_members();
     Frontier frontier = store_.frontier(id);
+    const uint64_t counted_from = group.counts_from();
     group.seal({.frozen = frozen_,
                 .other_members = members,
                 .other_owners = others,
@@ -283,6 +284,7 @@ void Standings::advance(GroupId id) {
                     }},
                last_question_,
                frontier);
+    if (group.counts_from() != counted_from) horizon_.forget(id);
     if (frontier != store_.frontier(id)) {
         store_.unite_frontier(id, std::move(frontier), [](const absl::Status&) {});
     }

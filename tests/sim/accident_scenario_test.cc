@@ -150,6 +150,41 @@ TEST_F(AccidentTest, AWriteOfASealedLifeThatADiskBringsBackTakesNothingWithIt) {
     finish();
 }
 
+// A hint holds its own write, and one that nobody else has but its minting owner, whose disk loses
+// it.
+TEST_F(AccidentTest, AHintBringsAllOfItsLifeThatItHolds) {
+    settle(4);
+    const std::vector<uint32_t> holding = holders();
+    const uint32_t coordinator = holding[0];
+    const uint32_t bystander = 10 - holding[0] - holding[1] - holding[2];
+    const auto old = copy_of_disk(coordinator);
+    for (const uint32_t other : {holding[1], holding[2]})
+        crash(other, env::CrashMode::process, seconds(20));
+    run_for(seconds(10));
+    simulation_->operations().put({.key = key(),
+                                   .value = "on one disk",
+                                   .replaces = with_context,
+                                   .quorum = 2,
+                                   .deadline = milliseconds(300),
+                                   .sloppy = false,
+                                   .tries_max = 1,
+                                   .through = &machine(coordinator)},
+                                  [](const PutOutcome&) {});
+    run_for(seconds(1));
+    EXPECT_EQ(hints_kept_by(bystander), 0u);
+    ASSERT_TRUE(put(coordinator, "on two", {.replaces = with_context}).status.ok());
+    EXPECT_GE(hints_kept_by(bystander), 1u);
+    // That the life has ended the others hear before the hint comes.
+    isolate(bystander);
+    restart_from(coordinator, *old);
+    run_for(seconds(20));
+    heal();
+    run_for(seconds(60));
+    EXPECT_EQ(hints_kept_by(bystander), 0u);
+    expect_everywhere({"on one disk", "on two"});
+    finish();
+}
+
 // More is missing than a comparison brings back at once.
 TEST_F(AccidentTest, ADiskSetBackWhileAllNodesWereDownIsNoticed) {
     constexpr size_t keys = 120;

@@ -169,6 +169,40 @@ std::string retry_of_an_ended_life(Rules rules) {
     return stage.violation_of_reads().value_or(stage.outcome());
 }
 
+// The hint comes after its receiver has said what it has, and before its keeper says that it is
+// gone.
+std::string hint_between_two_words(Rules rules) {
+    Stage stage(with_early_hints(rules));
+    stage.write(A, k, 1);
+    stage.hint(B, 1);
+    stage.crash(A);
+    stage.learn_all(A);
+    stage.put({.owner = C,
+               .key = k,
+               .request = request(1),
+               .replaces = Replaces::seen_by_reader,
+               .reading = {}});
+    stage.sync(C);
+    stage.write_durably(C, k, 2, true);
+    stage.pull(A, C);
+    stage.sync(A);
+    stage.wait(request_window + 2);
+    stage.tell_all();
+    stage.deliver_hint(D, 0);
+    for (const size_t owner : {A, C}) {
+        stage.tell_hints_to(owner);
+        stage.forget(owner);
+        stage.sync(owner);
+    }
+    return stage.outcome();
+}
+
+TEST(CollectionScenarioTest, S33AnIdIsNotForgottenOnWordsFromBeforeTheHintsWereGone) {
+    EXPECT_EQ(hint_between_two_words({}), as_it_should_be);
+    EXPECT_EQ(hint_between_two_words(as_in_the_node()), as_it_should_be);
+    EXPECT_THAT(hint_between_two_words(bare({.words_follow_hints = false})), HasSubstr("back: 1"));
+}
+
 TEST(CollectionScenarioTest, S27AnIdIsNotForgottenWhileAnEndedLifeMayBringIt) {
     EXPECT_EQ(retry_of_an_ended_life({}), as_it_should_be);
     EXPECT_THAT(retry_of_an_ended_life(bare({.forget_asks_for_ended_lives = false})),

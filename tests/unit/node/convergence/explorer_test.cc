@@ -69,10 +69,11 @@ TEST(ConvergenceExplorerTest, FindsAbsentRecordsThatTakeAll) {
     expect_found(bare({.absent_asks_frontier = false, .requests_remembered = false}), 4000);
 }
 
-TEST(ConvergenceExplorerTest, FindsHintsAndRetriesOfWhatIsNotDurable) {
+TEST(ConvergenceExplorerTest, FindsRetriesOfWhatIsNotDurable) {
     Rules weaker = as_in_the_node();
     weaker.only_messages_are_early = false;
-    expect_found(weaker, 8000);
+    // One in 14,000 traces.
+    expect_found(weaker, 1000, 13'000);
 }
 
 TEST(ConvergenceExplorerTest, FindsFrontiersHandedOnWithoutTheirWrites) {

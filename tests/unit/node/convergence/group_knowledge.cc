@@ -73,7 +73,9 @@ void Group::deliver_report(size_t index) {
     }
     const bool knows_same_lives =
         sent.report.known.frozen == self.now.frozen || !rules_.forget_asks_for_ended_lives;
-    if (knows_same_lives && sent.report.known.epoch == self.now.epochs[from]) {
+    const bool follows_hints = sent.report.known.question >= standing_of(sent.to).counts_from() ||
+                               !rules_.words_follow_hints;
+    if (knows_same_lives && follows_hints && sent.report.known.epoch == self.now.epochs[from]) {
         self.horizon.note(the_group,
                           from,
                           sent.report.wall_ms,
@@ -182,16 +184,19 @@ void Group::seal(size_t node, const std::vector<base::NodeId>& others) {
     if (rules_.seal_on_proof) {
         const std::vector<base::NodeId> members =
             rules_.seal_asks_members ? other_members(node) : std::vector<base::NodeId>{};
-        standing_of(node).seal({.frozen = self.now.frozen,
-                                .other_members = members,
-                                .other_owners = others,
-                                .has_hint =
-                                    [&](base::NodeId of, uint32_t before) {
-                                        return rules_.seal_asks_members &&
-                                               has_hint_of(node, of, before);
-                                    }},
-                               self.last_question,
-                               frontier);
+        GroupStanding& standing = standing_of(node);
+        const uint64_t counted_from = standing.counts_from();
+        standing.seal({.frozen = self.now.frozen,
+                       .other_members = members,
+                       .other_owners = others,
+                       .has_hint =
+                           [&](base::NodeId of, uint32_t before) {
+                               return rules_.seal_asks_members && has_hint_of(node, of, before);
+                           }},
+                      self.last_question,
+                      frontier);
+        if (standing.counts_from() != counted_from && rules_.words_follow_hints)
+            self.horizon.forget(the_group);
     } else {
         for (const auto& [ended, start] : self.now.frozen)
             frontier.seal(ended, start);

@@ -275,6 +275,7 @@ class Group {
     void write_through(size_t node) { members_[node].disk = members_[node].now; }
     static void replace(Truth& by, const Truth& replaced);
     Dots reflected_of(const State& state, size_t key) const;
+    Dots mintings_of(const State& state, const Sibling& sibling) const;
     void reflect(State& state, const Frontier& before, const Dots& dots) const;
 
     // Entropy.

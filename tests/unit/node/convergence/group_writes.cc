@@ -13,11 +13,21 @@ namespace starling::node::group_model {
 Reading Group::read(size_t owner, size_t key) const {
     if (!is_owner(owner)) return {};
     // What a read returns is durable.
-    const Record& record = members_[owner].disk.records[key];
+    const State& disk = members_[owner].disk;
+    const Record& record = disk.records[key];
     Reading reading{.seen = Superseded::by_reading(record), .live = {}};
     for (const Sibling& sibling : record.siblings)
-        reading.live.insert(sibling.dot);
+        reading.live.merge(mintings_of(disk, sibling));
     return reading;
+}
+
+// A request that was minted twice has replaced what each of its dots did.
+Group::Dots Group::mintings_of(const State& state, const Sibling& sibling) const {
+    Dots dots{sibling.dot};
+    for (const Dot& dot : state.reflected) {
+        if (truth_.at(dot).request == sibling.request) dots.insert(dot);
+    }
+    return dots;
 }
 
 // With all that it had replaced, at any remove.
@@ -68,7 +78,9 @@ void Group::put(const Put& put) {
             replace(truth, truth_.at(live));
     } else {
         for (const Sibling& sibling : local.siblings) {
-            if (sibling.request < put.request) replace(truth, truth_.at(sibling.dot));
+            if (!(sibling.request < put.request)) continue;
+            for (const Dot& dot : mintings_of(owner.now, sibling))
+                replace(truth, truth_.at(dot));
         }
     }
     NewWrite write = testing::write(
@@ -114,7 +126,8 @@ void Group::expire(size_t node) {
             if (rules_.change_asks_index && has_lost(owner.now, key)) return set_aside(node);
             Truth truth{
                 .request = request, .is_tombstone = true, .key = key, .replaced = {}, .seats = {}};
-            replace(truth, truth_.at(sibling.dot));
+            for (const Dot& dot : mintings_of(owner.now, sibling))
+                replace(truth, truth_.at(dot));
             Superseded seen;
             seen.requests = {sibling.request};
             NewWrite write = testing::removal({}, 1);
@@ -203,8 +216,14 @@ bool Group::accept(const Message& message, bool is_hint) {
     // What is old as an owner's state changes nothing, unless something was lost here.
     const bool asks_account =
         names_write ? rules_.unaccounted_is_refused : rules_.loss_is_no_deletion;
+    const bool waits_for_others = is_hint && !rules_.hints_bring_their_life &&
+                                  std::ranges::any_of(judged.siblings, [&](const Sibling& sibling) {
+                                      return sibling.dot != message.dot &&
+                                             has_ended(self.now.frozen, sibling.dot.actor) &&
+                                             !self.now.frontier.contains(sibling.dot);
+                                  });
     const bool is_refused =
-        reception.kind == Reception::Kind::of_ended_life ||
+        waits_for_others || reception.kind == Reception::Kind::of_ended_life ||
         (asks_account && !was_seen && !accounts_for(local, message.record, self.now.frontier));
     if ((!was_seen && !is_refused) || is_taken_blindly || !rules_.refused_is_not_applied) {
         merge_into(message.to, message.key, message.record, message.reflected);

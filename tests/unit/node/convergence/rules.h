@@ -21,6 +21,10 @@ struct Rules {
     // R1: before it is durable at its owner only the message of a new write is sent; not hints of
     // it, nor the record that answers a retry.
     bool only_messages_are_early = true;
+    // R6: a hint brings what it holds of the life that its write is of.
+    bool hints_bring_their_life = true;
+    // R7: what an owner said before the hints were gone does not count.
+    bool words_follow_hints = true;
     // R2: what is refused lends no context.
     bool refused_is_not_applied = true;
     // R5: waits for owners that are not heard of.

@@ -370,6 +370,29 @@ TEST_F(ReplicaTest, AHintBringsNoOtherWriteOfALifeThatHasEnded) {
     EXPECT_EQ(*rig.read(group(1), key("k")), Record{});
 }
 
+TEST_F(ReplicaTest, AHintBringsWhatElseItHoldsOfItsLifeAndNothingOfAnEarlierOne) {
+    const auto write_of = [](uint32_t start, uint64_t sequence, std::string value) {
+        NewWrite write = testing::write(dot(9, sequence), start * 10 + sequence, std::move(value));
+        write.dot.actor.start = start;
+        return write;
+    };
+    standings.note_start(base::NodeId(9), 3);
+    Record record = mint({}, {}, write_of(2, 1, "beside it"));
+    const NewWrite hinted = write_of(2, 2, "hinted");
+    record = mint(record, {}, hinted);
+    peer::ReplicaMessage kept = write_message(record, hinted.dot);
+    kept.mutable_write()->set_is_hint(true);
+    EXPECT_FALSE(ask(kept).write_reply().has_refusal());
+    EXPECT_THAT(values(*rig.read(group(1), key("k"))), ElementsAre("beside it", "hinted"));
+
+    record = mint(record, {}, write_of(1, 5, "earlier"));
+    const NewWrite next = write_of(2, 3, "next");
+    record = mint(record, {}, next);
+    kept = write_message(record, next.dot);
+    kept.mutable_write()->set_is_hint(true);
+    EXPECT_TRUE(ask(kept).write_reply().has_refusal());
+}
+
 TEST_F(ReplicaTest, AMessageWithAWriteThatIsSeenAndNotAccountedForIsRefused) {
     rig.write(group(1), key("k"), 7, "here");
     Record record = mint({}, {}, testing::write(dot(9, 1), 50, "lost everywhere"));
