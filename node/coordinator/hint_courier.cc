@@ -95,24 +95,22 @@ void HintCourier::deliver_next(const HintStore::Owner& owner) {
     }
 }
 
-void HintCourier::load_hint(const HintKey& hint,
-                            absl::AnyInvocable<void(std::optional<std::string>)> done) {
+void HintCourier::load_hint(const HintKey& hint, absl::AnyInvocable<void(Loaded)> done) {
     storage::Engine& engine = context_.store.engine();
-    absl::StatusOr<std::optional<std::string>> stored =
-        engine.get_from_memory(storage_keys::hint(hint));
+    Loaded stored = engine.get_from_memory(storage_keys::hint(hint));
     if (stored.ok()) {
-        done(*std::move(stored));
+        done(std::move(stored));
         return;
     }
     STARLING_MARK(hint_read_from_disk);
     workers_.submit(
         [this, &engine, key = storage_keys::hint(hint), done = std::move(done)]() mutable {
-            absl::StatusOr<std::optional<std::string>> loaded = engine.get(key);
+            Loaded loaded = engine.get(key);
             context_.loop.post(
                 [this, loaded = std::move(loaded), done = std::move(done)]() mutable {
                     if (!stopped_) {
                         context_.store.note_damage(loaded.status());
-                        done(loaded.ok() ? *std::move(loaded) : std::nullopt);
+                        done(std::move(loaded));
                     }
                 });
         });
@@ -121,7 +119,13 @@ void HintCourier::load_hint(const HintKey& hint,
 void HintCourier::deliver(const HintKey& hint, base::NodeId holder) {
     on_their_way_.insert(hint);
     ++open_[{hint.group, hint.seat}];
-    load_hint(hint, [this, hint, holder](std::optional<std::string> stored) {
+    load_hint(hint, [this, hint, holder](const Loaded& loaded) {
+        const std::optional<std::string> stored = loaded.value_or(std::nullopt);
+        if (loaded.ok() && !stored.has_value()) {
+            STARLING_MARK(hint_is_not_there);
+            // It was delivered while those that could not be read at the start were taken up.
+            context_.hints.remove(hint);
+        }
         const bool is_reference = stored.has_value() && stored->empty();
         if (is_reference) {
             STARLING_MARK(hint_reference_delivered);

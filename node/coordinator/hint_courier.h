@@ -52,8 +52,9 @@ class HintCourier {
                         base::NodeId holder,
                         Record record,
                         bool is_whole_write);
-    // Nullopt: it cannot be read now. Empty: a reference.
-    void load_hint(const HintKey& hint, absl::AnyInvocable<void(std::optional<std::string>)> done);
+    // An error: it cannot be read now. Nullopt: it is not there. Empty: a reference.
+    using Loaded = absl::StatusOr<std::optional<std::string>>;
+    void load_hint(const HintKey& hint, absl::AnyInvocable<void(Loaded)> done);
     // True when the hint is delivered and removed.
     bool end(uint64_t operation, bool delivered);
 

@@ -36,12 +36,20 @@ absl::Status HintStore::load() {
         if (!key.has_value()) {
             return absl::DataLossError("the key of a stored hint does not decode");
         }
-        const uint64_t size = bytes_of(*key, iterator->key().size() + iterator->value().size());
-        count(*key, 1);
-        hints_.emplace(*std::move(key), size);
-        bytes_ += size;
+        take_up(*std::move(key), iterator->value().size());
+    }
+    if (absl::IsDataLoss(iterator->status())) {
+        STARLING_MARK(hints_load_damaged);
+        is_complete_ = false;
     }
     return iterator->status();
+}
+
+void HintStore::take_up(HintKey key, uint64_t bytes) {
+    const uint64_t size = bytes_of(key, storage_keys::hint(key).size() + bytes);
+    count(key, 1);
+    hints_.emplace(std::move(key), size);
+    bytes_ += size;
 }
 
 void HintStore::keep_within(uint64_t bytes_max, HintKey key, std::string_view record, Done done) {
@@ -56,6 +64,11 @@ void HintStore::keep_within(uint64_t bytes_max, HintKey key, std::string_view re
     const uint64_t size_before = known == hints_.end() ? 0 : known->second;
     if (known != hints_.end()) {
         STARLING_MARK(hint_known_already);
+    }
+    if (!is_complete_ && known == hints_.end() && record.empty()) {
+        STARLING_MARK(hint_reference_while_incomplete);
+        done(absl::UnavailableError("hints of this node cannot all be read now"));
+        return;
     }
     // A whole write takes the place of a reference to it: the record that refers to may go.
     if (size > size_before) {
@@ -115,6 +128,7 @@ void HintStore::count(const HintKey& key, int64_t change) {
 }
 
 bool HintStore::has_of_life_before(GroupId group, base::NodeId node, uint32_t start) const {
+    if (!is_complete_) return true;
     const auto first = lives_.lower_bound({.group = group, .node = node, .start = 0});
     return first != lives_.end() && first->first.group == group && first->first.node == node &&
            first->first.start < start;

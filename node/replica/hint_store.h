@@ -28,8 +28,16 @@ class HintStore {
 
     HintStore(CommitQueue& commits, storage::Engine& engine, uint64_t bytes_max);
 
-    // Reads the keys of all hints. Blocks on disk.
+    // Reads the keys of all hints. Blocks on disk. data_loss: one is not a hint's, or, where
+    // is_complete() says no, what follows cannot be read now.
     absl::Status load();
+    // False: there may be more on the disk, which take_up() brings. Until then no reference is
+    // kept: it might take the place of a whole write.
+    bool is_complete() const { return is_complete_; }
+    // A hint that load() did not come to; `bytes`: of its value. REQUIRES: it is not known yet.
+    void take_up(HintKey key, uint64_t bytes);
+    // take_up() has brought all.
+    void complete() { is_complete_ = true; }
 
     // `record`: an encoded record; empty for a reference. `done` when it is durable.
     // resource_exhausted (reason overloaded) when the budget is spent: nothing is kept then.
@@ -45,7 +53,7 @@ class HintStore {
     // False: it could not be removed now.
     bool remove(const HintKey& key);
 
-    // Whether one for the group is of a write by a life of `node` before `start`.
+    // Whether one for the group is of a write by a life of `node` before `start`, or may be.
     bool has_of_life_before(GroupId group, base::NodeId node, uint32_t start) const;
 
     bool contains(const HintKey& key) const { return hints_.contains(key); }
@@ -82,6 +90,7 @@ class HintStore {
     // Bytes each takes, in the engine and here.
     absl::btree_map<HintKey, uint64_t> hints_;
     uint64_t bytes_ = 0;
+    bool is_complete_ = true;
     // How many are of writes of which life.
     absl::btree_map<Life, int64_t> lives_;
 };

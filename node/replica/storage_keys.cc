@@ -10,16 +10,25 @@ namespace starling::node::storage_keys {
 
 namespace {
 
+constexpr char indexed_dot_tag = 'D';
+constexpr char expiry_tag = 'E';
+constexpr char hint_tag = 'H';
+constexpr char tree_tag = 'K';
+constexpr char owners_tag = 'O';
+constexpr char record_tag = 'R';
+constexpr char tombstone_tag = 'T';
+// No node starts without these.
+constexpr char frontier_tag = 'f';
 constexpr char meta_tag = 'm';
 constexpr char seats_tag = 's';
-constexpr char frontier_tag = 'f';
-constexpr char record_tag = 'r';
-constexpr char hint_tag = 'h';
-constexpr char indexed_dot_tag = 'd';
-constexpr char tombstone_tag = 't';
-constexpr char owners_tag = 'o';
-constexpr char expiry_tag = 'e';
-constexpr char tree_tag = 'k';
+
+constexpr char facts_begin_tag = 'a';
+static_assert(indexed_dot_tag < facts_begin_tag && expiry_tag < facts_begin_tag &&
+              hint_tag < facts_begin_tag && tree_tag < facts_begin_tag &&
+              owners_tag < facts_begin_tag && record_tag < facts_begin_tag &&
+              tombstone_tag < facts_begin_tag);
+static_assert(facts_begin_tag <= frontier_tag && facts_begin_tag <= meta_tag &&
+              facts_begin_tag <= seats_tag);
 
 std::string tagged_group(char tag, GroupId group) {
     std::string out(1, tag);
@@ -64,6 +73,10 @@ bool strip_tag(std::string_view& key, char tag) {
 }
 
 }  // namespace
+
+std::string facts_begin() {
+    return std::string(1, facts_begin_tag);
+}
 
 std::string meta(std::string_view name) {
     return std::string(1, meta_tag).append(name);

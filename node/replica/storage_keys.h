@@ -14,6 +14,8 @@
 
 namespace starling::node::storage_keys {
 
+// Behind this is all that a node does not start without, and nothing else.
+std::string facts_begin();
 // Node and shard facts, by name.
 std::string meta(std::string_view name);
 // Seat states of one partition.

@@ -15,7 +15,7 @@ DamageHealer::DamageHealer(Host& host,
                            env::EventLoop& loop,
                            env::Random& random,
                            base::Duration request_max)
-    : host_(host), loop_(loop), random_(random), request_max_(request_max) {}
+    : host_(host), loop_(loop), random_(random), wait_(request_max + request_max / 4) {}
 
 void DamageHealer::start(const std::set<base::PartitionId>& marked) {
     marked_ = marked;
@@ -52,8 +52,7 @@ void DamageHealer::tick() {
                 STARLING_MARK(damage_healing_loses_givers);
                 return back_off("too few of the other holders are left");
             }
-            // A quarter more, for clocks that do not go at the same rate.
-            if (loop_.now() >= suspended_at_ + request_max_ + request_max_ / 4) {
+            if (loop_.now() >= suspended_at_ + wait_) {
                 begin_asking(Phase::asking_again);
             }
             return;
@@ -116,7 +115,7 @@ void DamageHealer::on_found(Damage damage) {
         host_.give_up({}, lifeline_.guard([this](const absl::Status& status) {
             is_busy_ = false;
             if (!status.ok()) return;
-            is_reported_ = false;
+            reported_at_ = {};
             tries_in_vain_ = 0;
             host_.damage_is_gone();
         }));
@@ -130,14 +129,21 @@ void DamageHealer::on_found(Damage damage) {
     if (phase_ == Phase::finding_again) return give_up_all();
     std::erase_if(damage_.partitions,
                   [this](auto partition) { return marked_.contains(partition); });
-    if (!std::exchange(is_reported_, true)) {
+    if (reported_at_ == base::MonotonicTime{}) {
+        reported_at_ = loop_.now();
         host_.log(
             "error",
             fmt::format("data on this node's disk is damaged: {} ranges of keys, of {} partitions",
                         damage_.ranges.size(),
                         damage_.partitions.size()));
     }
-    if (damage_.partitions.empty()) return give_up_all();
+    if (damage_.partitions.empty()) {
+        if (marked_.empty() && !owes_epoch_ && loop_.now() < reported_at_ + wait_) {
+            STARLING_MARK(damage_may_pass);
+            return back_off("it may pass");
+        }
+        return give_up_all();
+    }
     for (const base::PartitionId partition : damage_.partitions) {
         if (host_.is_settled(partition)) continue;
         host_.let_go(partition);
@@ -360,7 +366,7 @@ void DamageHealer::begin_refill() {
         phase_ = Phase::idle;
         handing_over_since_ = {};
         damage_ = {};
-        is_reported_ = false;
+        reported_at_ = {};
         tries_in_vain_ = 0;
         host_.damage_is_gone();
         for (const base::PartitionId partition : std::exchange(emptied_, {})) {

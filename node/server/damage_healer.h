@@ -16,6 +16,9 @@
 //    emptied; then this node's data has a new epoch, durably, and the guard refills them. A restart
 //    goes on here.
 //
+// What concerns no partition, as hints, it looks at for as long, too, before it gives that up: what
+// is wrong with a disk may pass.
+//
 // Until step 5 it gives up at any doubt: the partitions count again, with all that they had, and it
 // tries again later, and later each time. Nothing is begun while too many other holders are dead.
 //
@@ -173,12 +176,13 @@ class DamageHealer {
     Host& host_;
     env::EventLoop& loop_;
     env::Random& random_;
-    const base::Duration request_max_;
+    // A quarter more than a request takes, for clocks that do not go at the same rate.
+    const base::Duration wait_;
 
     Phase phase_ = Phase::idle;
     bool is_busy_ = false;
-    // The damage is in the log.
-    bool is_reported_ = false;
+    // Since when the damage is in the log; zero: it is not.
+    base::MonotonicTime reported_at_{};
     Damage damage_;
     // Suspended by this, not marked yet.
     std::set<base::PartitionId> suspended_;

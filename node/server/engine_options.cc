@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "node/replica/storage_keys.h"
 #include "node/server/memory_division.h"
 
 namespace starling::node {
@@ -24,6 +25,10 @@ storage::EngineOptions engine_options(const NodeOptions& options, uint32_t shard
     // What is damaged is given up and refilled (damage_healer.h), but for facts of the node.
     out.open_damaged = true;
     out.kinds_apart = true;
+    out.table_border = storage_keys::facts_begin();
+    // Each flush makes two tables so.
+    out.level_0_tables_compact *= 2;
+    out.level_0_tables_stall *= 2;
     return out;
 }
 

@@ -164,7 +164,12 @@ absl::Status Shard::load(const Identity& identity) {
     identity_ = identity;
     make_parts();
     STARLING_RETURN_IF_ERROR(store_->load());
-    STARLING_RETURN_IF_ERROR(hints_->load());
+    const absl::Status loaded = hints_->load();
+    if (hints_->is_complete()) {
+        STARLING_RETURN_IF_ERROR(loaded);
+    } else {
+        store_->note_damage(loaded);
+    }
     STARLING_RETURN_IF_ERROR(standings_->load());
     STARLING_RETURN_IF_ERROR(healing_->load());
     standings_->begin_life(identity_.node, identity_.generation);

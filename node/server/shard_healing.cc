@@ -59,6 +59,10 @@ bool meets_prefix(const std::vector<storage::KeyRange>& ranges, const std::strin
     });
 }
 
+storage::KeyRange all_hints() {
+    return {.first = storage_keys::hints_begin(), .last = storage_keys::hints_end()};
+}
+
 // Whether what the ranges took of the group can only come from others.
 bool takes_from(const std::vector<storage::KeyRange>& ranges, GroupId group) {
     return meets_prefix(ranges, storage_keys::record_prefix(group)) ||
@@ -286,12 +290,7 @@ void ShardHealing::put_set_back(storage::WriteBatch& batch,
     batch.put(set_back_key(), encode(set_back_));
 }
 
-void ShardHealing::give_up(const std::vector<storage::KeyRange>& ranges, Done done) {
-    const bool has_engine_damage = !ranges.empty() || !parts_.store.engine().damage().ok();
-    if (!has_engine_damage && unsettled_.empty()) {
-        parts_.loop.post([done = std::move(done)]() mutable { done(absl::OkStatus()); });
-        return;
-    }
+void ShardHealing::note_unsettled(const std::vector<storage::KeyRange>& ranges) {
     for (const storage::KeyRange& range : ranges) {
         if (std::ranges::find(unsettled_.ranges, range) == unsettled_.ranges.end()) {
             unsettled_.ranges.push_back(range);
@@ -301,6 +300,16 @@ void ShardHealing::give_up(const std::vector<storage::KeyRange>& ranges, Done do
          parts_.hints.select([&](std::string_view key) { return contains(ranges, key); })) {
         unsettled_.hints.insert(std::move(hint));
     }
+}
+
+void ShardHealing::give_up(const std::vector<storage::KeyRange>& ranges, Done done) {
+    const bool has_engine_damage = !ranges.empty() || !parts_.store.engine().damage().ok();
+    if (!parts_.hints.is_complete()) note_unsettled({all_hints()});
+    if (!has_engine_damage && unsettled_.empty()) {
+        parts_.loop.post([done = std::move(done)]() mutable { done(absl::OkStatus()); });
+        return;
+    }
+    note_unsettled(ranges);
     jobs_.run<absl::StatusOr<Left>>(
         [this, has_engine_damage, ranges, unsettled = unsettled_.ranges]() -> absl::StatusOr<Left> {
             if (has_engine_damage) {
@@ -324,7 +333,7 @@ absl::StatusOr<ShardHealing::Left> ShardHealing::look_for_what_is_left(
             if (const auto group = storage_keys::parse_group(iterator->key())) {
                 left.groups.insert(*group);
             } else if (storage_keys::parse_hint(iterator->key()).has_value()) {
-                left.hints.emplace(iterator->key());
+                left.hints.emplace(iterator->key(), iterator->value().size());
             }
         }
         STARLING_RETURN_IF_ERROR(iterator->status());
@@ -341,12 +350,17 @@ void ShardHealing::settle(const Left& left, Done done) {
         }
     }
     storage::WriteBatch batch;
-    for (const std::string& key : left.hints) {
+    for (const auto& [key, bytes] : left.hints) {
         const auto hint = storage_keys::parse_hint(key);
-        if (hint.has_value() && parts_.hints.contains(*hint)) continue;
+        if (!hint.has_value() || parts_.hints.contains(*hint)) continue;
+        if (!parts_.hints.is_complete()) {
+            if (!unsettled_.hints.contains(*hint)) parts_.hints.take_up(*hint, bytes);
+            continue;
+        }
         STARLING_MARK(hint_shows_again);
         batch.remove(key);
     }
+    parts_.hints.complete();
     if (!batch.empty()) {
         if (absl::Status status = parts_.store.commits().apply(batch); !status.ok()) {
             return done(std::move(status));

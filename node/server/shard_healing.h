@@ -7,7 +7,8 @@
 // What else the damage may have taken: facts of the node and frontiers of other groups, which are
 // in memory and written anew; hints, of which only what can be read remains, as if the disk had
 // been lost; and what owners have told, which they tell again. And it may have taken removals: what
-// shows again of groups and hints that were gone is removed anew.
+// shows again of groups and hints that were gone is removed anew. Where a start could not read all
+// hints, nobody knows which were gone: all that can be read by then wait again.
 //
 // Owned by the shard's loop.
 
@@ -130,7 +131,8 @@ class ShardHealing final : private DamageHealer::Host {
     // What is there of the ranges after they were given up.
     struct Left {
         std::set<GroupId> groups;
-        std::set<std::string> hints;
+        // Bytes of each one's value.
+        std::map<std::string, uint64_t> hints;
     };
 
     bool has_met_damage() const override { return !damage().ok() || !unsettled_.empty(); }
@@ -168,6 +170,7 @@ class ShardHealing final : private DamageHealer::Host {
         parts_.shard.log(severity, line);
     }
 
+    void note_unsettled(const std::vector<storage::KeyRange>& ranges);
     void check_groups(const std::shared_ptr<Finding>& finding);
     // `on_applied`: before `done`, unless the batch was refused.
     void store_marks(storage::WriteBatch batch,

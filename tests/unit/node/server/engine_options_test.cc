@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "node/replica/storage_keys.h"
 #include "node/server/memory_division.h"
 
 namespace starling::node {
@@ -45,6 +46,16 @@ TEST(EngineOptionsTest, EachOptionOfTheNodeReachesTheEngine) {
     EXPECT_TRUE(made.direct_reads);
     EXPECT_EQ(made.block_cache_bytes, 16 * mib);
     EXPECT_EQ(made.memory_bytes_max, 48 * mib) << "memtables have the rest of one half";
+}
+
+// So a flush makes two tables.
+TEST(EngineOptionsTest, FactsLieInTablesOfTheirOwn) {
+    const storage::EngineOptions made = engine_options(NodeOptions(), 1);
+    const storage::EngineOptions own;
+    EXPECT_LT(storage_keys::records_begin(), made.table_border);
+    EXPECT_GE(storage_keys::meta("identity"), made.table_border);
+    EXPECT_EQ(made.level_0_tables_compact, 2 * own.level_0_tables_compact);
+    EXPECT_EQ(made.level_0_tables_stall, 2 * own.level_0_tables_stall);
 }
 
 TEST(EngineOptionsTest, ASmallLimitDividedIsNotNoLimit) {
