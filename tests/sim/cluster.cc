@@ -143,17 +143,11 @@ std::optional<absl::Status> Cluster::start_on_damaged_log(Machine& machine) {
         machine.files(), fmt::format("{}/shard-{}", Machine::data_directory, shard), random_);
     if (!damage) return std::nullopt;
     ++counts_.starts_on_damaged_logs;
-    const auto flip = [&] {
-        machine.files().flip_bit(damage->path, damage->offset, damage->bit).IgnoreError();
-    };
-    flip();
+    inflict(*damage, machine.files());
     absl::Status started = machine.start();
-    flip();
-    world_.trace.add("{} starts with a flipped bit at {} of {}: {}",
-                     machine.name(),
-                     damage->offset,
-                     damage->path,
-                     started.ToString());
+    undo(*damage, machine.files());
+    world_.trace.add(
+        "{} starts while {}: {}", machine.name(), to_string(*damage), started.ToString());
     return started;
 }
 

@@ -1,5 +1,7 @@
 // Scripted scenarios about disks that lose something for good, while the rest of them goes on.
 
+#include <set>
+
 #include <gmock/gmock.h>
 
 #include "base/mark.h"
@@ -97,6 +99,76 @@ TEST_F(DamageTest, ADiskThatLosesABitHereAndThereIsRefilledEachTime) {
     }
     EXPECT_GE(healed, 4u);
     EXPECT_EQ(metrics_of(3)["starling_shards_damaged"], 0);
+    finish();
+}
+
+// But for one with facts of the node, without which it refuses to start.
+TEST_F(DamageTest, ATableThatIsGoneAfterAPowerCutIsMissedAndItsReplicasAreRefilled) {
+    form(with_keys());
+    fill("value");
+    env::SimRandom random(17);
+    std::set<FileDamage::Kind> healed;
+    const uint64_t& brought_back = simulation_->cluster().counts().rotten_disks_repaired;
+    for (int hit = 0; hit < 20; ++hit) {
+        const auto damage = find_table_loss(machine(3).files(), 1, random);
+        ASSERT_TRUE(damage.has_value());
+        SCOPED_TRACE(to_string(*damage));
+        const uint64_t brought_back_before = brought_back;
+        crash(3, env::CrashMode::lost, milliseconds(10));
+        machine(3).rot(*damage);
+        await([this] { return machine(3).is_up(); });
+        if (brought_back == brought_back_before) {
+            healed.insert(damage->kind);
+            await([this] { return is_healed(3); });
+            EXPECT_TRUE(machine(3).is_healed());
+        }
+        EXPECT_TRUE(DiskCopy::check_readable(machine(3), 0).ok());
+        expect_all("value");
+    }
+    EXPECT_LE(brought_back, 10u);
+    EXPECT_THAT(healed, ElementsAre(FileDamage::Kind::cut_off, FileDamage::Kind::missing));
+    finish();
+}
+
+// It starts all the same, and brings those that lie behind what cannot be read.
+TEST_F(DamageTest, OfHintsThatCannotBeReadAtAStartOnlyThoseAreLost) {
+    RunOptions options = plain(4, 4);
+    options.workload.keys = keys;
+    form(options);
+    run_for(seconds(10));
+    const std::vector<uint32_t> holding = holders();
+    const uint32_t keeper = 10 - holding[0] - holding[1] - holding[2];
+    isolate(holding[1]);
+    isolate(holding[2]);
+    run_for(seconds(10));
+    for (size_t key = 0; key < keys; ++key) {
+        use_key(key);
+        const PutOutcome outcome =
+            put(holding[0], value_of(key, "value"), {.replaces = Replaces::seen});
+        ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+    }
+    // They go into a table.
+    crash(keeper, env::CrashMode::process, milliseconds(10));
+    run_for(seconds(5));
+    const uint64_t hints = hints_kept_by(keeper);
+    EXPECT_GE(hints, keys);
+    env::SimRandom random(3);
+    std::optional<FileDamage> damage;
+    do {
+        damage = find_table_damage(machine(keeper).files(), 1, random);
+        ASSERT_TRUE(damage.has_value());
+    } while (damage->kind != FileDamage::Kind::unreadable || damage->offset < 4096 ||
+             damage->offset > 16'384);
+    machine(keeper).rot(*damage);
+    restart(keeper);
+    run_for(seconds(5));
+    EXPECT_LT(hints_kept_by(keeper), hints / 2);
+    await([&] { return is_healed(keeper); });
+    EXPECT_TRUE(machine(keeper).is_healed());
+    EXPECT_GE(hints_kept_by(keeper), hints - 8);
+    EXPECT_LT(hints_kept_by(keeper), hints);
+    EXPECT_EQ(simulation_->cluster().counts().rotten_disks_repaired, 0u);
+    heal();
     finish();
 }
 

@@ -30,6 +30,10 @@ inline std::string names(std::span<Machine* const> machines) {
     return out;
 }
 
+// Of one partition: what a majority has shown may lie on this disk alone. Looked at on the disk,
+// without an operation on it. REQUIRES: up.
+bool has_two_seats(Machine& machine, const RunOptions& options);
+
 class WorldFault : public Fault {
   public:
     explicit WorldFault(const FaultWorld& world) : world_(world) {}

@@ -46,9 +46,8 @@ std::optional<FileDamage> find_log_damage(env::SimFileSystem& files,
     std::erase_if(ends, [&](uint64_t end) { return reader.base() + end > claimed; });
     if (ends.empty()) return std::nullopt;
     const uint64_t begin = storage::record_file_header_bytes;
-    return FileDamage{.path = path,
-                      .offset = begin + random.below(ends.back() - begin),
-                      .bit = static_cast<unsigned>(random.below(8))};
+    const uint64_t offset = begin + random.below(ends.back() - begin);
+    return flipped_bit(path, *content, offset, static_cast<unsigned>(random.below(8)));
 }
 
 }  // namespace starling::sim

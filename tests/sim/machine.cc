@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/check.h"
+#include "tests/sim/table_damage.h"
 
 namespace starling::sim {
 
@@ -121,16 +122,14 @@ void Machine::keep_time() {
 
 void Machine::damage(FileDamage damage) {
     STARLING_CHECK(!damage_);
-    const absl::Status done = damage.is_unreadable
-                                  ? files_.set_readable(damage.path, damage.offset, false)
-                                  : files_.flip_bit(damage.path, damage.offset, damage.bit);
-    if (done.ok()) damage_ = std::move(damage);
+    STARLING_CHECK(!damage.takes_file() || !is_up());
+    inflict(damage, files_);
+    damage_ = std::move(damage);
 }
 
 void Machine::rot(FileDamage damage) {
     if (is_healed()) damage_.reset();
     this->damage(std::move(damage));
-    if (!is_damaged()) return;
     has_rotted_ = true;
     lost_data_at_ = world_.scheduler.now();
 }
@@ -145,22 +144,18 @@ void Machine::set_back(const env::SimFileSystem& copy) {
 }
 
 bool Machine::is_healed() const {
-    // Asked of a copy: looking counts as no operation and meets no fault.
-    return damage_ && absl::IsNotFound(files_.clone()->file_size(damage_->path).status());
+    return damage_ && !is_table_named(files_, damage_->path);
 }
 
 void Machine::repair() {
+    STARLING_CHECK(!damage_ || !damage_->takes_file() || !is_up());
     repair(files_);
     damage_.reset();
 }
 
-void Machine::repair(env::SimFileSystem& copy) const {
-    if (!damage_) return;
-    if (damage_->is_unreadable) {
-        copy.set_readable(damage_->path, damage_->offset, true).IgnoreError();
-    } else {
-        copy.flip_bit(damage_->path, damage_->offset, damage_->bit).IgnoreError();
-    }
+void Machine::repair(env::SimFileSystem& disk) const {
+    if (!damage_ || (damage_->takes_file() && !is_table_named(disk, damage_->path))) return;
+    undo(*damage_, disk);
 }
 
 void Machine::make_life(const node::NodeOptions& options) {

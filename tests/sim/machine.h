@@ -71,14 +71,18 @@ class Machine {
     // On average, up to 10 s; zero: at once.
     void set_sync_time(base::Duration mean) { sync_time_mean_ = mean; }
 
-    // It reads wrong, or not at all, until it is repaired. REQUIRES: not damaged.
+    // Until it is repaired. REQUIRES: not damaged; down, where that takes a whole file.
     void damage(FileDamage damage);
+    // REQUIRES: as damage().
     void repair();
+    // That one, unless another has come since.
+    void repair(const FileDamage& damage) {
+        if (damage_ == damage) repair();
+    }
     bool is_damaged() const { return damage_.has_value(); }
-    // It reads wrong for good: the node is to give up what is there. REQUIRES: not damaged, or
-    // healed().
+    // For good: the node is to give up what was there. REQUIRES: as damage(), or healed().
     void rot(FileDamage damage);
-    // The file that has rotted is gone.
+    // The node makes nothing any more of the table that has rotted.
     bool is_healed() const;
     bool has_rotted() const { return has_rotted_; }
     // Its disk is what it was when the copy was made. REQUIRES: down.
@@ -91,7 +95,7 @@ class Machine {
     // The last time; negative: never.
     env::SimTime lost_data_at() const { return lost_data_at_; }
     // In a copy of the disk. The file may be gone.
-    void repair(env::SimFileSystem& copy) const;
+    void repair(env::SimFileSystem& disk) const;
 
     bool is_up() const { return life_ != nullptr && process_.is_alive(); }
     bool is_paused() const { return process_.is_paused(); }

@@ -258,8 +258,8 @@ class FailingIo final : public MachineFault {
     env::SimLife life_ = 0;
 };
 
-// A bit of a table reads wrong for a while; then the operator restarts the node, before that would
-// give anything up for it.
+// A place of a table reads wrong for a while; then the operator restarts the node, before that
+// would give anything up for it.
 class DamagedTable final : public MachineFault {
   public:
     using MachineFault::MachineFault;
@@ -270,19 +270,24 @@ class DamagedTable final : public MachineFault {
         const std::optional<FileDamage> damage =
             find_table_damage(hit_->files(), world_.options.shards, random);
         if (!damage) return "";
+        damage_ = *damage;
         hit_->damage(*damage);
-        return fmt::format("{} at {} of {}", hit_->name(), damage->offset, damage->path);
+        return fmt::format("{}: {}", hit_->name(), to_string(*damage));
     }
     void end() override {
-        hit_->repair();
+        hit_->repair(damage_);
         if (hit_->is_up()) {
             world_.cluster.crash(*hit_, env::CrashMode::process, milliseconds(100));
         }
     }
+
+  private:
+    FileDamage damage_;
 };
 
-// A bit of a table is wrong from now on. One disk at a time, and the next one only when all nodes
-// have everything again: what is acknowledged may lie on two.
+// A place of a table is wrong from now on, or the file is gone after a power cut. One disk at a
+// time, and the next one only when all nodes have everything again: what is acknowledged may lie on
+// two.
 class RottenTable final : public MachineFault {
   public:
     using MachineFault::MachineFault;
@@ -295,12 +300,14 @@ class RottenTable final : public MachineFault {
             }
         }
         hit_ = pick_up(random);
-        if (hit_ == nullptr) return "";
-        const std::optional<FileDamage> damage =
-            find_table_damage(hit_->files(), world_.options.shards, random);
+        if (hit_ == nullptr || has_two_seats(*hit_, world_.options)) return "";
+        const auto find = random.below(3) == 0 ? find_table_loss : find_table_damage;
+        const std::optional<FileDamage> damage = find(hit_->files(), world_.options.shards, random);
         if (!damage) return "";
+        if (damage->takes_file())
+            world_.cluster.crash(*hit_, env::CrashMode::lost, milliseconds(100));
         hit_->rot(*damage);
-        return fmt::format("{} at {} of {}", hit_->name(), damage->offset, damage->path);
+        return fmt::format("{}: {}", hit_->name(), to_string(*damage));
     }
 };
 

@@ -52,17 +52,17 @@ class SetBackDisk final : public WorldFault {
         return is_due ? calm_after : base::Duration::zero();
     }
     std::string begin(env::SimRandom& random, base::Duration) override {
-        if (image_ != nullptr) return set_back(random);
-        copy(random);
-        return "";
+        if (image_ == nullptr) copy(random);
+        return calm_wanted() > base::Duration::zero() ? set_back(random) : "";
     }
 
   private:
     void copy(env::SimRandom& random) {
         if (!are_all_well()) return;
         const MachineList machines = shuffled(world_.cluster, random);
-        const auto hit = std::ranges::find_if(
-            machines, [&](Machine* machine) { return world_.cluster.is_member(*machine); });
+        const auto hit = std::ranges::find_if(machines, [&](Machine* machine) {
+            return world_.cluster.is_member(*machine) && !has_two_seats(*machine, world_.options);
+        });
         if (hit == machines.end()) return;
         hit_ = *hit;
         image_ = hit_->files().clone_after_crash();
@@ -71,7 +71,8 @@ class SetBackDisk final : public WorldFault {
     }
 
     std::string set_back(env::SimRandom& random) {
-        if (!are_all_well() || !world_.cluster.is_member(*hit_) || !would_be_noticed()) {
+        if (!are_all_well() || !world_.cluster.is_member(*hit_) ||
+            has_two_seats(*hit_, world_.options) || !would_be_noticed()) {
             due_ = world_.scheduler.now() + seconds(3);
             // As far back as seats have moved nothing is promised.
             if (++tries_ < tries_max) return "";
