@@ -124,12 +124,13 @@ absl::StatusOr<uint64_t> DamageSearch::check_block(const TableMetadata& table,
     const auto block = opened.read_from_file(index);
     if (absl::IsDataLoss(block.status())) {
         STARLING_MARK(damage_takes_a_block);
-        const std::string_view before =
-            index == 0 ? std::string_view(table.smallest) : opened.last_key(index - 1);
+        const std::string_view last = user_key_of(opened.last_key(index));
+        std::string_view first = user_key_of(
+            index == 0 ? std::string_view(table.smallest) : opened.last_key(index - 1));
+        if (tables_.kinds_apart()) first = std::max(first, last.substr(0, 1));
         damage_.lose_block(table,
                            opened.block_offset(index),
-                           {.first = std::string(user_key_of(before)),
-                            .last = std::string(user_key_of(opened.last_key(index)))},
+                           {.first = std::string(first), .last = std::string(last)},
                            block.status());
         return opened.block_bytes(index);
     }

@@ -6,7 +6,8 @@
 // 1. A table whose file is missing or has another size, or whose footer, index or filter is
 // damaged, is lost with all its keys.
 // 2. A damaged block takes along the keys behind the last one of the block before it, which is
-// among them, since it may go on there, up to its own last key.
+// among them, since it may go on there, up to its own last key; where kinds lie apart, those of its
+// own kind alone.
 // 3. An entry is lost when the value file it points into is missing or has another size, or its
 // record there is damaged, or it is not what its kind says.
 //

@@ -517,7 +517,8 @@ std::unique_ptr<Iterator> LsmEngine::new_iterator(IteratorOptions options) noexc
     for (const auto& memtable : view->immutable) {
         sources.push_back(memtable->new_iterator());
     }
-    view->version->add_iterators(tables_, sources);
+    view->version->add_iterators(
+        tables_, options_.kinds_apart ? std::string_view(options.upper) : "", sources);
     return new_user_iterator(std::move(view),
                              new_merging_iterator(std::move(sources)),
                              std::move(options),

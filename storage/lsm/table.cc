@@ -226,19 +226,19 @@ void TableIterator::reset(std::shared_ptr<const Table> table,
 }
 
 void TableIterator::seek_to_first() {
-    if (enter(0)) {
+    if (enter(0, Way::forward)) {
         block_.seek_to_first();
     }
 }
 
 void TableIterator::seek_to_last() {
-    if (enter(table_->index_.block_count() - 1)) {
+    if (enter(table_->index_.block_count() - 1, Way::backward)) {
         block_.seek_to_last();
     }
 }
 
 void TableIterator::seek(std::string_view internal_key) {
-    if (enter(table_->index_.find(user_key_of(internal_key), tag_of(internal_key)))) {
+    if (enter(table_->index_.find(user_key_of(internal_key), tag_of(internal_key)), Way::forward)) {
         block_.seek(internal_key);
         if (!block_.valid()) {
             enter_next();
@@ -247,20 +247,25 @@ void TableIterator::seek(std::string_view internal_key) {
 }
 
 void TableIterator::enter_next() {
-    if (enter(index_ + 1)) {
+    if (enter(index_ + 1, Way::forward)) {
         block_.seek_to_first();
     }
 }
 
 void TableIterator::enter_previous() {
-    if (enter(index_ - 1)) {
+    if (enter(index_ - 1, Way::backward)) {
         block_.seek_to_last();
     }
 }
 
-bool TableIterator::enter(size_t index) {
+bool TableIterator::lies_behind(size_t index) const {
+    return !upper_.empty() && user_key_of(table_->index_.last_key(index)).substr(0, 1) >= upper_;
+}
+
+bool TableIterator::enter(size_t index, Way way) {
     index_ = index;
     status_ = absl::OkStatus();
+    passed_over_ = absl::OkStatus();
     block_.reset({});
     if (index >= table_->index_.block_count()) {
         return false;
@@ -276,8 +281,13 @@ bool TableIterator::enter(size_t index) {
         block = table_->read(*table_->file_, index, mode_, tally_);
     }
     if (!block.ok()) {
-        STARLING_MARK(table_block_unreadable_in_iteration);
-        status_ = block.status();
+        if (way == Way::forward && lies_behind(index)) {
+            STARLING_MARK(table_block_unreadable_behind_the_end);
+            passed_over_ = block.status();
+        } else {
+            STARLING_MARK(table_block_unreadable_in_iteration);
+            status_ = block.status();
+        }
         return false;
     }
     block_.reset(*std::move(block));

@@ -116,8 +116,11 @@ class Table {
 // A place in the index of a table, and an iterator over the block there.
 class TableIterator final : public InternalIterator {
   public:
-    // REQUIRES: reset() before anything else. `tally` may be null.
-    TableIterator(ReadMode mode, ReadTally* tally) : mode_(mode), tally_(tally) {}
+    // REQUIRES: reset() before anything else. `tally` may be null. `upper` (empty: none): on the way
+    // forward a block that cannot be read is passed over when its kind lies behind this user key;
+    // for tables whose kinds are apart.
+    TableIterator(ReadMode mode, ReadTally* tally, std::string upper = {})
+        : mode_(mode), tally_(tally), upper_(std::move(upper)) {}
 
     // Goes on to another table, which it shares; not valid before a seek.
     // `file`: read before the table's own, unless null.
@@ -143,20 +146,27 @@ class TableIterator final : public InternalIterator {
     std::string_view key() const override { return block_.key(); }
     std::string_view value() const override { return block_.value(); }
     absl::Status status() const override { return status_; }
+    // Not OK: it ended before a block that it passed over, for want of it.
+    const absl::Status& passed_over() const { return passed_over_; }
 
   private:
+    enum class Way : uint8_t { forward, backward };
+
     // An index beyond the ends (also by wrapping around) leaves no block.
-    bool enter(size_t index);
+    bool enter(size_t index, Way way);
+    bool lies_behind(size_t index) const;
     void enter_next();
     void enter_previous();
 
     const ReadMode mode_;
     ReadTally* const tally_;
+    const std::string upper_;
     std::shared_ptr<const Table> table_;
     std::unique_ptr<env::RandomAccessFile> file_;
     size_t index_ = 0;
     BlockIterator block_;
     absl::Status status_;
+    absl::Status passed_over_;
 };
 
 }  // namespace starling::storage::lsm

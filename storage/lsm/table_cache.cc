@@ -25,6 +25,7 @@ TableCache::TableCache(env::FileSystem& files,
     : files_(files),
       directory_(std::move(directory)),
       reads_(options.direct_reads ? FileReads::direct : FileReads::cached),
+      kinds_apart_(options.kinds_apart),
       blocks_(blocks),
       tables_(tables_max(options), tables_max(options)) {}
 

@@ -44,6 +44,8 @@ class TableCache {
     uint64_t memory_bytes() const;
     // Where tables keep their blocks.
     BlockCache& blocks() { return blocks_; }
+    // Keys whose first bytes differ share no block.
+    bool kinds_apart() const { return kinds_apart_; }
 
   private:
     using TablePointer = std::shared_ptr<const Table>;
@@ -57,6 +59,7 @@ class TableCache {
     env::FileSystem& files_;
     const std::string directory_;
     const FileReads reads_;
+    const bool kinds_apart_;
     BlockCache& blocks_;
 
     ClockCache<TablePointer, One> tables_;

@@ -256,29 +256,38 @@ class LevelIterator final : public InternalIterator {
                   std::span<const TablePtr> tables,
                   ReadMode mode,
                   ReadTally* tally,
-                  size_t piece_bytes)
+                  size_t piece_bytes,
+                  std::string_view upper)
         : cache_(cache),
           tables_(tables),
           mode_(mode),
           piece_bytes_(piece_bytes),
-          entries_(mode, tally) {}
+          upper_(upper),
+          entries_(mode, tally, std::string(upper)) {}
 
     bool valid() const override { return valid_; }
     void seek_to_first() override {
-        if (enter(0)) {
+        passed_over_ = absl::OkStatus();
+        if (enter_next(0)) {
             entries_.seek_to_first();
             skip_forward();
         }
     }
     void seek_to_last() override {
+        if (!passed_over_.ok()) {
+            // What was passed over on the way forward is not behind this one.
+            status_ = passed_over_;
+            return;
+        }
         if (enter(tables_.size() - 1)) {
             entries_.seek_to_last();
             skip_backward();
         }
     }
     void seek(std::string_view internal_key) override {
+        passed_over_ = absl::OkStatus();
         const auto table = first_reaching(tables_, user_key_of(internal_key));
-        if (enter(static_cast<size_t>(table - tables_.begin()))) {
+        if (enter_next(static_cast<size_t>(table - tables_.begin()))) {
             entries_.seek(internal_key);
             skip_forward();
         }
@@ -323,6 +332,18 @@ class LevelIterator final : public InternalIterator {
         }
         return status_.ok();
     }
+    // As enter(), on the way forward.
+    bool enter_next(size_t index) {
+        if (enter(index)) {
+            return true;
+        }
+        const bool lies_behind = index < tables_.size() && !upper_.empty() &&
+                                 user_key_of(tables_[index]->smallest) >= upper_;
+        if (lies_behind) {
+            passed_over_ = std::exchange(status_, absl::OkStatus());
+        }
+        return false;
+    }
 
     absl::Status open(const TableMetadata& metadata) {
         STARLING_ASSIGN_OR_RETURN(auto table, cache_.find(metadata, mode_));
@@ -344,7 +365,12 @@ class LevelIterator final : public InternalIterator {
         return status_.ok();
     }
     void skip_forward() {
-        while (ended() && enter(index_ + 1)) {
+        while (ended()) {
+            // All that comes behind it lies behind the end, too.
+            passed_over_ = entries_.passed_over();
+            if (!passed_over_.ok() || !enter_next(index_ + 1)) {
+                return;
+            }
             entries_.seek_to_first();
         }
     }
@@ -360,34 +386,39 @@ class LevelIterator final : public InternalIterator {
     const std::span<const TablePtr> tables_;
     const ReadMode mode_;
     const size_t piece_bytes_;
+    // See TableIterator.
+    const std::string upper_;
     // The table that entries_ reads.
     size_t index_ = no_table;
     TableIterator entries_;
     bool valid_ = false;
     absl::Status status_;
+    absl::Status passed_over_;
 };
 
 std::unique_ptr<InternalIterator> new_level_iterator(TableCache& cache,
-                                                     std::span<const TablePtr> tables) {
-    return std::make_unique<LevelIterator>(cache, tables, ReadMode::cached, nullptr, 0);
+                                                     std::span<const TablePtr> tables,
+                                                     std::string_view upper) {
+    return std::make_unique<LevelIterator>(cache, tables, ReadMode::cached, nullptr, 0, upper);
 }
 
 std::unique_ptr<InternalIterator> new_pass_iterator(TableCache& cache,
                                                     std::span<const TablePtr> tables,
                                                     ReadTally& tally,
                                                     size_t piece_bytes) {
-    return std::make_unique<LevelIterator>(cache, tables, ReadMode::once, &tally, piece_bytes);
+    return std::make_unique<LevelIterator>(cache, tables, ReadMode::once, &tally, piece_bytes, "");
 }
 
 void Version::add_iterators(TableCache& tables,
+                            std::string_view upper,
                             std::vector<std::unique_ptr<InternalIterator>>& iterators) const {
     const std::span<const TablePtr> newest(levels_[0]);
     for (size_t i = 0; i < newest.size(); ++i) {
-        iterators.push_back(new_level_iterator(tables, newest.subspan(i, 1)));
+        iterators.push_back(new_level_iterator(tables, newest.subspan(i, 1), upper));
     }
     for (size_t level = 1; level < level_count; ++level) {
         if (!levels_[level].empty()) {
-            iterators.push_back(new_level_iterator(tables, levels_[level]));
+            iterators.push_back(new_level_iterator(tables, levels_[level], upper));
         }
     }
 }

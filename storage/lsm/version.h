@@ -69,7 +69,9 @@ class Version {
                                std::string_view end) const;
 
     // One iterator per table of level 0, one per further level. The version must outlive them.
+    // `upper`: see TableIterator.
     void add_iterators(TableCache& tables,
+                       std::string_view upper,
                        std::vector<std::unique_ptr<InternalIterator>>& iterators) const;
 
     // Whether a table of a sorted level may hold the key.
@@ -94,7 +96,8 @@ class Version {
 // Over sorted tables without overlap, each opened when it is reached. What `tables` points to must
 // outlive it.
 std::unique_ptr<InternalIterator> new_level_iterator(TableCache& cache,
-                                                     std::span<const TablePtr> tables);
+                                                     std::span<const TablePtr> tables,
+                                                     std::string_view upper = {});
 
 // The same for one pass from the beginning to the end, which leaves the cache of blocks as it is.
 // `piece_bytes`: in which it reads the files (env::FileSystem::open_streamed); 0: block by block.

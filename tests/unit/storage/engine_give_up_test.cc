@@ -669,5 +669,55 @@ TEST(KindsApartTest, DamageToOneKindOfDataTakesNoneOfAnother) {
     EXPECT_EQ(kinds_lost_at_once(true), 1u);
 }
 
+// Those before it, and those between the two.
+TEST(KindsApartTest, ABlockThatCannotBeReadEndsNoScanOfAnotherKind) {
+    EngineOptions options = small_options("lsm");
+    options.kinds_apart = true;
+    env::SimFileSystem disk;
+    QueueWorkers workers;
+    auto engine = *open_engine("/data", options, environment(disk, workers));
+    for (const char kind : {'d', 'h'}) {
+        for (int i = 0; i < 40; ++i) {
+            const std::string key = fmt::format("{}{:02}", kind, i);
+            ASSERT_TRUE(engine->write(put_of(key, std::string(20, 'v'))).ok());
+        }
+    }
+    ASSERT_TRUE(engine->close().ok());
+    std::string table;
+    const std::vector<std::string> names = *disk.list("/data");
+    for (const std::string& name : names) {
+        if (name.ends_with(".table")) table = "/data/" + name;
+    }
+    const auto scan = [](Engine& of, std::string lower, std::string upper, size_t& keys) {
+        const auto iterator =
+            of.new_iterator({.lower = std::move(lower), .upper = std::move(upper)});
+        for (iterator->seek_to_first(); iterator->valid(); iterator->next())
+            ++keys;
+        return iterator->status();
+    };
+    size_t met = 0;
+    for (uint64_t offset = 0; offset < *disk.file_size(table); offset += 8) {
+        SCOPED_TRACE(offset);
+        const auto files = disk.clone();
+        ASSERT_TRUE(files->flip_bit(table, offset, 1).ok());
+        const auto damaged = *open_engine("/data", options, environment(*files, workers));
+        const std::vector<KeyRange> lost = *damaged->find_damage();
+        size_t keys = 0;
+        if (lost.empty() || lost.front().first.front() != 'h') continue;
+        ++met;
+        EXPECT_EQ(lost.front().last.front(), 'h');
+        EXPECT_TRUE(scan(*damaged, "e", "f", keys).ok());
+        EXPECT_EQ(keys, 0u);
+        EXPECT_TRUE(scan(*damaged, "d", "e", keys).ok());
+        EXPECT_EQ(keys, 40u);
+        EXPECT_TRUE(absl::IsDataLoss(scan(*damaged, "h", "i", keys)));
+        // Backwards nothing is passed over: an answer without what is behind would be wrong.
+        const auto back = damaged->new_iterator({.lower = "d", .upper = "e"});
+        back->seek_to_last();
+        EXPECT_TRUE(back->valid() ? back->key() == "d39" : absl::IsDataLoss(back->status()));
+    }
+    EXPECT_GT(met, 10u);
+}
+
 }  // namespace
 }  // namespace starling::storage
