@@ -60,7 +60,10 @@ void PartitionSync::tell(GroupId group) {
             const absl::StatusOr<GroupSummary> own = runtime_.groups.summary(group);
             if (!own.ok()) return finish(own.status());
             peer::EntropyMessage question;
-            // What was seen here is not on the disk for certain, and nobody is to build on it yet.
+            // What was seen here is not on the disk for certain, and nobody is to build on it yet,
+            // nor to take it for all that was seen at this time, or since it was asked.
+            report->set_wall_ms(0);
+            report->set_answers(0);
             Frontier().encode(*question.mutable_check()->mutable_frontier());
             question.mutable_check()->set_root_hash(root_hash(own->buckets));
             *question.mutable_check()->mutable_report() = *std::move(report);

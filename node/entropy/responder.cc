@@ -110,6 +110,7 @@ void Responder::on_missing(Asker asker, const peer::EntropyMissingAsk& ask) {
     runtime_.groups.missing(
         group,
         *seen,
+        ask.fills() ? KnownDots::and_tombstones : KnownDots::indexed,
         *after,
         runtime_.options.batch_bytes_max,
         sent_.take(question),

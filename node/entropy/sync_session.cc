@@ -37,6 +37,7 @@ void SyncSession::ask_missing() {
     peer::EntropyMessage question;
     own_.encode(*question.mutable_missing_ask()->mutable_frontier());
     question.mutable_missing_ask()->set_after(after_dot_);
+    question.mutable_missing_ask()->set_fills(mode_ == Mode::fill);
     exchange_.ask(group_,
                   std::move(question),
                   peer::EntropyMessage::kMissing,

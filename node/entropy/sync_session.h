@@ -4,7 +4,7 @@
 // (rule R4).
 //
 // The peer sends its frontier F, and of each dot in F that this side has not seen and that its
-// index has, the record of that dot's key. These are merged here, durably. A thorough session also
+// index has, or, for a fill, its list of tombstones, the record of that dot's key. These are merged here, durably. A thorough session also
 // compares the hash trees, lists the keys of all buckets that differ, here and there, in one pass
 // over either side, and pulls the records of keys whose values differ.
 // Then the own frontier becomes own + F.
@@ -14,8 +14,9 @@
 //     merged: what the peer reflects of k is reflected here. It came with d, or, the same to the
 //     byte, with an earlier page (sent_records.h).
 //   - It has not: all owners had seen d when the peer took it out, and this replica was none or had
-//     other data then. So this is a fill: it began as a copy of the records of an owner that had
-//     seen d, and whose frontier has d. After it this comes no more: an owner that has not seen
+//     other data then. So this is a fill, for which the peer also names the dots of tombstones that
+//     it still has; what it has of k otherwise is a value, which a copy or the trees bring, or
+//     nothing, which is its word. After it this comes no more: an owner that has not seen
 //     what all owners had seen has lost it, says so to its host, and unites nothing.
 // All merges are durable before the union is asked for, and a session that ends early unites
 // nothing. A crash of the peer, which loses what was not synced, and a drop of its group end the

@@ -122,6 +122,15 @@ struct ScanPage {
     std::string next;
 };
 
+// Which dots a replica names with their keys.
+enum class KnownDots : uint8_t {
+    // Those that not all owners are known to have seen.
+    indexed,
+    // And those of all tombstones: no value tells of these, and who was no owner when they left the
+    // index lacks them. Each page reads the whole list of them.
+    and_tombstones,
+};
+
 class GroupAccess {
   public:
     template <typename T>
@@ -136,11 +145,12 @@ class GroupAccess {
     virtual uint64_t change_count(GroupId group) const = 0;
     // unavailable while the tree is being rebuilt after a start.
     virtual absl::StatusOr<GroupSummary> summary(GroupId group) = 0;
-    // The indexed dots that `seen` has not, after `after` (none: from the first), and the records
+    // The `known` dots that `seen` has not, after `after` (none: from the first), and the records
     // of their keys but those in `sent`, up to about `bytes_max` bytes. data_loss when a record
     // does not account for its dot.
     virtual void missing(GroupId group,
                          const Frontier& seen,
+                         KnownDots known,
                          std::optional<Dot> after,
                          size_t bytes_max,
                          RecordFingerprints sent,

@@ -28,12 +28,37 @@ absl::StatusOr<Dot> dot_of_entry(std::string_view storage_key) {
     return *dot;
 }
 
+// Of one page, in memory.
+constexpr size_t tombstones_max = 8192;
+
 // One pass over the index, with the records as they were at the same moment.
 class MissingReader {
   public:
     MissingReader(storage::Engine& engine, GroupId group, size_t bytes_max, RecordFingerprints sent)
         : engine_(engine), group_(group), bytes_max_(bytes_max), snapshot_(engine.snapshot()) {
         page_.sent = std::move(sent);
+    }
+
+    // Of `ranges`, before the first add(). Those of the least dots, where there are too many.
+    absl::Status find_tombstones(const std::vector<Frontier::Range>& ranges) {
+        const auto iterator =
+            engine_.new_iterator({.lower = storage_keys::tombstones_prefix(group_),
+                                  .upper = storage_keys::prefix_end(
+                                      storage_keys::tombstones_prefix(group_)),
+                                  .snapshot = snapshot_.get()});
+        for (iterator->seek_to_first(); iterator->valid(); iterator->next()) {
+            const auto key = storage_keys::parse_tombstone(iterator->key());
+            if (!key.has_value()) {
+                return absl::DataLossError("an entry of the tombstones has a key of none");
+            }
+            if (!contains(ranges, key->dot)) continue;
+            tombstones_.emplace(key->dot, iterator->value());
+            if (tombstones_.size() > tombstones_max) {
+                tombstones_.erase(std::prev(tombstones_.end()));
+                are_tombstones_cut_off_ = true;
+            }
+        }
+        return iterator->status();
     }
 
     // False once the page is full.
@@ -45,15 +70,15 @@ class MissingReader {
                                   .snapshot = snapshot_.get()});
         iterator->seek(storage_keys::indexed_dot(group_, {range.actor, range.first}));
         for (; iterator->valid(); iterator->next()) {
-            if (bytes_ >= bytes_max_ || indexed_bytes_ >= indexed_bytes_max) {
-                page_.has_more = true;
-                return false;
-            }
             STARLING_ASSIGN_OR_RETURN(const Dot dot, dot_of_entry(iterator->key()));
+            STARLING_ASSIGN_OR_RETURN(const bool has_room, add_tombstones(dot));
+            if (!has_room || is_full()) return false;
+            // It is of the same key.
+            tombstones_.erase(dot);
             STARLING_RETURN_IF_ERROR(add(dot, iterator->value()));
         }
         STARLING_RETURN_IF_ERROR(iterator->status());
-        return true;
+        return add_tombstones({range.actor, range.last + 1});
     }
 
     MissingPage take() { return std::move(page_); }
@@ -65,6 +90,32 @@ class MissingReader {
         // Of the record.
         Context context;
     };
+
+    static bool contains(const std::vector<Frontier::Range>& ranges, const Dot& dot) {
+        return std::ranges::any_of(ranges, [&](const Frontier::Range& range) {
+            return range.actor == dot.actor && range.first <= dot.sequence &&
+                   dot.sequence <= range.last;
+        });
+    }
+
+    bool is_full() {
+        const bool full = bytes_ >= bytes_max_ || indexed_bytes_ >= indexed_bytes_max;
+        page_.has_more = page_.has_more || full;
+        return full;
+    }
+
+    // Those before `end`. False once the page is full, or what was found is at its end.
+    absl::StatusOr<bool> add_tombstones(const Dot& end) {
+        while (!tombstones_.empty() && tombstones_.begin()->first < end) {
+            if (is_full()) return false;
+            const auto next = tombstones_.extract(tombstones_.begin());
+            STARLING_MARK(missing_tombstone_of_no_index);
+            STARLING_RETURN_IF_ERROR(add(next.key(), next.mapped()));
+        }
+        if (!tombstones_.empty() || !are_tombstones_cut_off_) return true;
+        page_.has_more = true;
+        return false;
+    }
 
     absl::Status add(const Dot& dot, std::string_view key) {
         bytes_ += sizeof(Dot);
@@ -111,6 +162,9 @@ class MissingReader {
     const size_t bytes_max_;
     const std::unique_ptr<storage::Snapshot> snapshot_;
     MissingPage page_;
+    // Not in the page yet, with their keys.
+    std::map<Dot, std::string> tombstones_;
+    bool are_tombstones_cut_off_ = false;
     std::map<std::string, MetKey, std::less<>> keys_;
     size_t bytes_ = 0;
     size_t indexed_bytes_ = 0;
@@ -209,14 +263,22 @@ absl::StatusOr<MissingPage> missing_page(storage::Engine& engine,
                                          const std::vector<Frontier::Range>& ranges,
                                          const std::optional<Dot>& after,
                                          size_t bytes_max,
-                                         RecordFingerprints sent) {
-    MissingReader reader(engine, group, bytes_max, std::move(sent));
+                                         RecordFingerprints sent,
+                                         KnownDots known) {
+    std::vector<Frontier::Range> left;
     for (Frontier::Range range : ranges) {
         if (after.has_value()) {
             if (Dot{range.actor, range.last} <= *after) continue;
             if (range.actor == after->actor)
                 range.first = std::max(range.first, after->sequence + 1);
         }
+        left.push_back(range);
+    }
+    MissingReader reader(engine, group, bytes_max, std::move(sent));
+    if (known == KnownDots::and_tombstones) {
+        STARLING_RETURN_IF_ERROR(reader.find_tombstones(left));
+    }
+    for (const Frontier::Range& range : left) {
         STARLING_ASSIGN_OR_RETURN(const bool has_room, reader.add(range));
         if (!has_room) break;
     }

@@ -162,6 +162,7 @@ class ReplicaStore final : public GroupAccess {
     absl::StatusOr<GroupSummary> summary(GroupId group) override;
     void missing(GroupId group,
                  const Frontier& seen,
+                 KnownDots known,
                  std::optional<Dot> after,
                  size_t bytes_max,
                  RecordFingerprints sent,

@@ -70,6 +70,7 @@ absl::StatusOr<GroupSummary> ReplicaStore::summary(GroupId group) {
 
 void ReplicaStore::missing(GroupId group,
                            const Frontier& seen,
+                           KnownDots known,
                            std::optional<Dot> after,
                            size_t bytes_max,
                            RecordFingerprints sent,
@@ -77,9 +78,9 @@ void ReplicaStore::missing(GroupId group,
     Frontier frontier = this->frontier(group);
     std::vector<Frontier::Range> ranges = frontier.minus(seen);
     jobs_.run<absl::StatusOr<MissingPage>>(
-        [this, group, ranges, after, bytes_max, sent = std::move(sent)]() mutable {
+        [this, group, ranges, after, bytes_max, known, sent = std::move(sent)]() mutable {
             return group_reader::missing_page(
-                engine_, group, ranges, after, bytes_max, std::move(sent));
+                engine_, group, ranges, after, bytes_max, std::move(sent), known);
         },
         [this,
          group,

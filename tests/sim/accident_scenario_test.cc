@@ -150,6 +150,28 @@ TEST_F(AccidentTest, AWriteOfASealedLifeThatADiskBringsBackTakesNothingWithIt) {
     finish();
 }
 
+// The put and its delete have left the index of the others, and no value tells of them.
+TEST_F(AccidentTest, ADiskSetBackToBeforeAPutAndItsDeleteKnowsTheRequest) {
+    settle(3);
+    const auto old = copy_of_disk(3);
+    const PutOutcome deleted = put(1, "deleted", {.replaces = with_context, .w = 3});
+    ASSERT_TRUE(deleted.status.ok());
+    ASSERT_TRUE(remove(1, {.w = 3}).status.ok());
+    run_for(seconds(8));
+    restart_from(3, *old);
+    run_for(seconds(6));
+    const node::PutRequest again{
+        .options = {},
+        .key = simulation_->oracle().key(key()).key,
+        .value = "deleted",
+        .context = "",
+        .request = simulation_->oracle().history(key()).get(deleted.id).request};
+    machine(3).post([this, again] { machine(3).node().put(again, [](const auto&) {}); });
+    run_for(milliseconds(100));
+    EXPECT_THAT(read(3, 1).values, ::testing::IsEmpty());
+    finish();
+}
+
 // A hint holds its own write, and one that nobody else has but its minting owner, whose disk loses
 // it.
 TEST_F(AccidentTest, AHintBringsAllOfItsLifeThatItHolds) {

@@ -163,5 +163,22 @@ TEST_F(PolicyScenarioTest, TwoThatRaceThroughTwoNodesMayBothBeTakenAndThenBothAr
     finish();
 }
 
+// The delete has left the index of the others, and no value tells of it.
+TEST_F(PolicyScenarioTest, ADiskSetBackToBeforeADeleteStillCallsAWriteStaleThatHasNotSeenIt) {
+    ASSERT_NO_FATAL_FAILURE(form_three());
+    use_key(strict);
+    const auto old = machine(3).files().clone_after_crash();
+    ASSERT_TRUE(put(1, "one", {.w = 3}).status.ok());
+    const ReadOutcome one = read(1, 3);
+    ASSERT_TRUE(remove(1, {.replaces = with_context, .context = one.context, .w = 3}).status.ok());
+    run_for(seconds(8));
+    crash(3, env::CrashMode::lost, seconds(1));
+    machine(3).files().swap_for(*old);
+    run_for(seconds(8));
+    EXPECT_EQ(reason(put(3, "stale", {.replaces = with_context, .context = one.context})),
+              base::reason::stale_context);
+    finish();
+}
+
 }  // namespace
 }  // namespace starling::sim

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 
 #include "base/error.h"
+#include "node/server/inspect.h"
 
 namespace starling::sim {
 namespace {
@@ -229,6 +230,43 @@ TEST_F(HandoverTest, ANodeThatJoinsServesWhatWasWrittenBefore) {
                     ElementsAre("v" + std::to_string(i)));
     }
     finish();
+}
+
+// It has been written to before it could copy anything, so it copies nothing; and the delete of the
+// first key has left the index of the others.
+TEST_F(HandoverTest, ANodeThatJoinsKnowsWhatWasDeletedBefore) {
+    for (const uint32_t cut_off : {1u, 2u, 3u}) {
+        form(plain(4, 3));
+        run_for(seconds(10));
+        const PutOutcome deleted = put(1, "deleted", {.replaces = with_context, .w = 3});
+        ASSERT_TRUE(deleted.status.ok());
+        ASSERT_TRUE(remove(1, {.w = 3}).status.ok());
+        run_for(seconds(8));
+        const node::PutRequest again{
+            .options = {},
+            .key = simulation_->oracle().key(key()).key,
+            .value = "deleted",
+            .context = "",
+            .request = simulation_->oracle().history(key()).get(deleted.id).request};
+        simulation_->cluster().bring_up(4);
+        wait_until([this] {
+            if (!simulation_->cluster().is_member(machine(4))) return false;
+            node::ShardInspection inside;
+            machine(4).node().inspect(inside);
+            return inside.seats_filling > 0;
+        });
+        cut(cut_off, 4);
+        use_key(1);
+        put(1 + cut_off % 3, "meanwhile", {.w = 3});
+        heal();
+        wait_until([this] { return seats_held_by(4) > 0; });
+        run_for(seconds(6));
+        use_key(0);
+        machine(4).post([this, again] { machine(4).node().put(again, [](const auto&) {}); });
+        run_for(milliseconds(100));
+        EXPECT_THAT(read(4, 1).values, IsEmpty()) << "node " << cut_off << " cut off";
+        finish();
+    }
 }
 
 TEST_F(HandoverTest, AClusterGrowsFromOneNodeToThreeWhileItServes) {

@@ -217,6 +217,7 @@ uint64_t FakeGroups::change_count(GroupId group) const {
 
 void FakeGroups::missing(GroupId group,
                          const Frontier& seen,
+                         KnownDots known,
                          std::optional<Dot> after,
                          size_t bytes_max,
                          RecordFingerprints sent,
@@ -227,16 +228,25 @@ void FakeGroups::missing(GroupId group,
     later([this,
            group,
            seen,
+           known,
            after,
            bytes_max,
            page = std::move(page),
            done = std::move(done)]() mutable {
         const Group& here = groups[group];
+        std::map<Dot, std::string> named(here.index.begin(), here.index.end());
+        if (known == KnownDots::and_tombstones) {
+            for (const auto& [key, record] : here.records) {
+                for (const Sibling& sibling : record.siblings) {
+                    if (sibling.is_tombstone) named.emplace(sibling.dot, key);
+                }
+            }
+        }
         std::map<std::string, uint32_t> met;
         size_t bytes = 0;
         size_t indexed_bytes = 0;
-        for (auto entry = after.has_value() ? here.index.upper_bound(*after) : here.index.begin();
-             entry != here.index.end();
+        for (auto entry = after.has_value() ? named.upper_bound(*after) : named.begin();
+             entry != named.end();
              ++entry) {
             const auto& [dot, key] = *entry;
             if (seen.contains(dot) || !page.frontier.contains(dot)) continue;

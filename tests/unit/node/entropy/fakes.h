@@ -148,6 +148,7 @@ class FakeGroups final : public GroupAccess {
     uint64_t change_count(GroupId group) const override;
     void missing(GroupId group,
                  const Frontier& seen,
+                 KnownDots known,
                  std::optional<Dot> after,
                  size_t bytes_max,
                  RecordFingerprints sent,

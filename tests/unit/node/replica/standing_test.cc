@@ -81,10 +81,17 @@ struct StandingTest : ::testing::Test {
     }
     absl::StatusOr<MissingPage> missing(const Frontier& seen,
                                         std::optional<Dot> after = {},
-                                        RecordFingerprints sent = {}) {
+                                        RecordFingerprints sent = {},
+                                        KnownDots known = KnownDots::indexed) {
         absl::StatusOr<MissingPage> page = absl::UnknownError("no answer");
         rig.store.missing(
-            here, seen, after, bytes_max, std::move(sent), [&](auto found) { page = found; });
+            here,
+            seen,
+            known,
+            after,
+            bytes_max,
+            std::move(sent),
+            [&](auto found) { page = found; });
         rig.settle();
         return page;
     }
@@ -161,6 +168,38 @@ TEST_F(StandingTest, ATombstoneIsCollectedOnceAllHaveSeenItAndItsRequestIsOld) {
     EXPECT_FALSE(has(storage_keys::tombstone(here, 10, removal)));
     EXPECT_FALSE(has(storage_keys::record(here, key("k"))));
     EXPECT_TRUE(rig.store.frontier(here).contains(dot(1, 1)));
+}
+
+// In pages: what is in the index, and what has left it, in one order.
+TEST_F(StandingTest, WhoFillsASeatIsToldOfTombstonesThatHaveLeftTheIndex) {
+    std::set<Dot> removals;
+    for (int i = 0; i < 40; ++i)
+        removals.insert(remove("gone" + std::to_string(i), 10));
+    rig.write(here, key("k"), 1, "value");
+    rig.settle();
+    all_report();
+    for (int i = 0; i < 40; ++i)
+        removals.insert(remove("young" + std::to_string(i), 10));
+    EXPECT_EQ(missing({})->dots.entries.size(), 40u) << "of the index";
+    bytes_max = 300;
+    std::vector<Dot> told;
+    std::optional<Dot> after;
+    for (bool has_more = true; has_more;) {
+        const auto page = missing({}, after, {}, KnownDots::and_tombstones);
+        ASSERT_TRUE(page.ok()) << page.status();
+        ASSERT_FALSE(page->dots.entries.empty());
+        for (const IndexedDots::Entry& entry : page->dots.entries)
+            told.push_back(entry.dot);
+        has_more = page->has_more;
+        after = told.back();
+    }
+    EXPECT_TRUE(std::ranges::is_sorted(told));
+    EXPECT_EQ(std::set<Dot>(told.begin(), told.end()), removals);
+    EXPECT_EQ(told.size(), removals.size());
+    Frontier seen;
+    for (const Dot& dot : removals)
+        seen.add(dot);
+    EXPECT_TRUE(missing(seen, {}, {}, KnownDots::and_tombstones)->dots.entries.empty());
 }
 
 TEST_F(StandingTest, ATombstoneOfANamespaceThatIsNotKnownStays) {

@@ -283,7 +283,9 @@ TEST_F(ReplicaStoreTest, APageOfMissingWritesThatADropOvertookIsNotAnswered) {
     rig.settle();
     absl::Status answered;
     rig.store.missing(
-        group(1), {}, std::nullopt, 1000, {}, [&](const auto& page) { answered = page.status(); });
+        group(1), {}, KnownDots::indexed, std::nullopt, 1000, {}, [&](const auto& page) {
+            answered = page.status();
+        });
     rig.store.drop(group(1), [](const absl::Status&) {});
     rig.settle();
     EXPECT_TRUE(absl::IsUnavailable(answered)) << answered;
