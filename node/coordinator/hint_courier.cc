@@ -121,7 +121,7 @@ void HintCourier::deliver(const HintKey& hint, base::NodeId holder) {
     ++open_[{hint.group, hint.seat}];
     load_hint(hint, [this, hint, holder](const Loaded& loaded) {
         const std::optional<std::string> stored = loaded.value_or(std::nullopt);
-        if (loaded.ok() && !stored.has_value()) {
+        if (loaded.ok() && !stored.has_value() && context_.hints.was_taken_up(hint)) {
             STARLING_MARK(hint_is_not_there);
             // It was delivered while those that could not be read at the start were taken up.
             context_.hints.remove(hint);

@@ -36,7 +36,7 @@ absl::Status HintStore::load() {
         if (!key.has_value()) {
             return absl::DataLossError("the key of a stored hint does not decode");
         }
-        take_up(*std::move(key), iterator->value().size());
+        add(*std::move(key), iterator->value().size());
     }
     if (absl::IsDataLoss(iterator->status())) {
         STARLING_MARK(hints_load_damaged);
@@ -46,6 +46,11 @@ absl::Status HintStore::load() {
 }
 
 void HintStore::take_up(HintKey key, uint64_t bytes) {
+    taken_up_.insert(key);
+    add(std::move(key), bytes);
+}
+
+void HintStore::add(HintKey key, uint64_t bytes) {
     const uint64_t size = bytes_of(key, storage_keys::hint(key).size() + bytes);
     count(key, 1);
     hints_.emplace(std::move(key), size);
@@ -93,6 +98,7 @@ void HintStore::keep_within(uint64_t bytes_max, HintKey key, std::string_view re
         } else {
             STARLING_MARK(hint_takes_place_of_reference);
         }
+        taken_up_.erase(key);
         hints_.insert_or_assign(std::move(key), size);
         bytes_ = bytes_ - size_before + size;
     }
@@ -116,6 +122,7 @@ bool HintStore::remove(const HintKey& key) {
     }
     bytes_ -= found->second;
     count(key, -1);
+    taken_up_.erase(key);
     hints_.erase(found);
     return true;
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
 
@@ -36,6 +37,8 @@ class HintStore {
     bool is_complete() const { return is_complete_; }
     // A hint that load() did not come to; `bytes`: of its value. REQUIRES: it is not known yet.
     void take_up(HintKey key, uint64_t bytes);
+    // It may be gone from the disk since it was found there.
+    bool was_taken_up(const HintKey& key) const { return taken_up_.contains(key); }
     // take_up() has brought all.
     void complete() { is_complete_ = true; }
 
@@ -85,12 +88,14 @@ class HintStore {
         uint32_t start = 0;
         friend auto operator<=>(const Life&, const Life&) = default;
     };
+    void add(HintKey key, uint64_t bytes);
     void count(const HintKey& key, int64_t change);
 
     // Bytes each takes, in the engine and here.
     absl::btree_map<HintKey, uint64_t> hints_;
     uint64_t bytes_ = 0;
     bool is_complete_ = true;
+    absl::btree_set<HintKey> taken_up_;
     // How many are of writes of which life.
     absl::btree_map<Life, int64_t> lives_;
 };

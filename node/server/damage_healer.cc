@@ -138,7 +138,8 @@ void DamageHealer::on_found(Damage damage) {
                         damage_.partitions.size()));
     }
     if (damage_.partitions.empty()) {
-        if (marked_.empty() && !owes_epoch_ && loop_.now() < reported_at_ + wait_) {
+        if (damage_.may_wait && marked_.empty() && !owes_epoch_ &&
+            loop_.now() < reported_at_ + wait_) {
             STARLING_MARK(damage_may_pass);
             return back_off("it may pass");
         }

@@ -16,8 +16,8 @@
 //    emptied; then this node's data has a new epoch, durably, and the guard refills them. A restart
 //    goes on here.
 //
-// What concerns no partition, as hints, it looks at for as long, too, before it gives that up: what
-// is wrong with a disk may pass.
+// Where it concerns hints alone, of no partition, it waits for as long, too, before it gives those
+// up: what is wrong with a disk may pass.
 //
 // Until step 5 it gives up at any doubt: the partitions count again, with all that they had, and it
 // tries again later, and later each time. Nothing is begun while too many other holders are dead.
@@ -63,6 +63,8 @@ class DamageHealer {
     struct Damage {
         std::vector<storage::KeyRange> ranges;
         std::set<base::PartitionId> partitions;
+        // It takes hints, and nothing suffers while it is looked at once more.
+        bool may_wait = false;
         bool empty() const { return ranges.empty() && partitions.empty(); }
     };
 

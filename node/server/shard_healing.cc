@@ -63,6 +63,33 @@ storage::KeyRange all_hints() {
     return {.first = storage_keys::hints_begin(), .last = storage_keys::hints_end()};
 }
 
+bool meets(const std::vector<storage::KeyRange>& ranges, const storage::KeyRange& other) {
+    return std::any_of(ranges.begin(), ranges.end(), [&](const storage::KeyRange& range) {
+        return range.first <= other.last && other.first <= range.last;
+    });
+}
+
+// With the bytes of their values.
+absl::StatusOr<std::map<std::string, uint64_t>> readable_hints(
+    storage::Engine& engine, const std::vector<storage::KeyRange>& damaged) {
+    std::map<std::string, uint64_t> found;
+    std::string from = storage_keys::hints_begin();
+    const auto read_up_to = [&](std::string upper) -> absl::Status {
+        if (from >= upper) return absl::OkStatus();
+        const auto iterator = engine.new_iterator({.lower = from, .upper = std::move(upper)});
+        for (iterator->seek_to_first(); iterator->valid(); iterator->next())
+            found.emplace(iterator->key(), iterator->value().size());
+        return iterator->status();
+    };
+    // Ascending, and without overlap.
+    for (const storage::KeyRange& range : damaged) {
+        STARLING_RETURN_IF_ERROR(read_up_to(std::min(range.first, storage_keys::hints_end())));
+        from = std::max(from, range.last + '\0');
+    }
+    STARLING_RETURN_IF_ERROR(read_up_to(storage_keys::hints_end()));
+    return found;
+}
+
 // Whether what the ranges took of the group can only come from others.
 bool takes_from(const std::vector<storage::KeyRange>& ranges, GroupId group) {
     return meets_prefix(ranges, storage_keys::record_prefix(group)) ||
@@ -83,6 +110,7 @@ struct ShardHealing::Finding {
 ShardHealing::ShardHealing(Parts parts, base::Duration request_max)
     : parts_(parts),
       jobs_(parts.loop, parts.workers),
+      patience_(request_max + request_max / 4),
       healer_(static_cast<DamageHealer::Host&>(*this), parts.loop, parts.random, request_max) {}
 
 absl::StatusOr<std::set<base::PartitionId>> ShardHealing::marked_in(storage::Engine& engine) {
@@ -104,6 +132,7 @@ void ShardHealing::start() {
     for (const base::PartitionId partition : marked_) {
         parts_.guard.suspend(partition);
     }
+    started_at_ = parts_.loop.now();
     healer_.start(marked_);
 }
 
@@ -116,24 +145,62 @@ absl::Status ShardHealing::damage() const {
 void ShardHealing::find_damage(
     absl::AnyInvocable<void(absl::StatusOr<DamageHealer::Damage>)> done) {
     using Ranges = absl::StatusOr<std::vector<storage::KeyRange>>;
-    jobs_.run<Ranges>([this] { return parts_.store.engine().find_damage(); },
-                      [this, done = std::move(done)](Ranges ranges) mutable {
-                          if (!ranges.ok()) return done(ranges.status());
-                          auto finding = std::make_shared<Finding>();
-                          finding->damage.ranges = *std::move(ranges);
-                          finding->done = std::move(done);
-                          for (const GroupId group : parts_.store.groups()) {
-                              if (parts_.shard.needs_data(group) && parts_.store.has_data(group) &&
-                                  takes_from(finding->damage.ranges, group)) {
-                                  finding->damage.partitions.insert(group.partition);
-                              }
-                          }
-                          finding->groups = parts_.store.damaged_groups();
-                          if (finding->groups.empty() && finding->damage.empty()) {
-                              finding->groups = parts_.store.groups();
-                          }
-                          check_groups(finding);
-                      });
+    jobs_.run<Ranges>(
+        [this] { return parts_.store.engine().find_damage(); },
+        [this, done = std::move(done)](Ranges ranges) mutable {
+            if (!ranges.ok()) return done(ranges.status());
+            if (!parts_.hints.is_complete() && parts_.loop.now() >= started_at_ + patience_) {
+                return take_up_hints(*std::move(ranges), std::move(done));
+            }
+            find_partitions(*std::move(ranges), std::move(done));
+        });
+}
+
+void ShardHealing::find_partitions(
+    std::vector<storage::KeyRange> ranges,
+    absl::AnyInvocable<void(absl::StatusOr<DamageHealer::Damage>)> done) {
+    auto finding = std::make_shared<Finding>();
+    finding->damage.ranges = std::move(ranges);
+    finding->damage.may_wait =
+        meets(finding->damage.ranges, all_hints()) &&
+        parts_.store.engine().write_pressure() == storage::WritePressure::none;
+    finding->done = std::move(done);
+    for (const GroupId group : parts_.store.groups()) {
+        if (parts_.shard.needs_data(group) && parts_.store.has_data(group) &&
+            takes_from(finding->damage.ranges, group)) {
+            finding->damage.partitions.insert(group.partition);
+        }
+    }
+    finding->groups = parts_.store.damaged_groups();
+    if (finding->groups.empty() && finding->damage.empty()) {
+        finding->groups = parts_.store.groups();
+    }
+    check_groups(finding);
+}
+
+// Those outside of `ranges`; the others are lost, whether they can be given up yet or not: nothing
+// is to wait for them.
+void ShardHealing::take_up_hints(
+    std::vector<storage::KeyRange> ranges,
+    absl::AnyInvocable<void(absl::StatusOr<DamageHealer::Damage>)> done) {
+    const std::vector<HintKey> known = parts_.hints.select([](std::string_view) { return true; });
+    using Found = absl::StatusOr<std::map<std::string, uint64_t>>;
+    jobs_.run<Found>(
+        [this, ranges] { return readable_hints(parts_.store.engine(), ranges); },
+        [this, known, ranges, done = std::move(done)](Found found) mutable {
+            if (!found.ok()) return done(found.status());
+            STARLING_MARK(hints_taken_up_between_damage);
+            for (const auto& [key, bytes] : *found) {
+                const auto hint = storage_keys::parse_hint(key);
+                const bool was_known =
+                    hint.has_value() && std::binary_search(known.begin(), known.end(), *hint);
+                if (hint.has_value() && !was_known && !parts_.hints.contains(*hint)) {
+                    parts_.hints.take_up(*hint, bytes);
+                }
+            }
+            parts_.hints.complete();
+            find_partitions(std::move(ranges), std::move(done));
+        });
 }
 
 // A checksum of the engine does not notice all that may be wrong with a group.

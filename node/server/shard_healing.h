@@ -171,6 +171,10 @@ class ShardHealing final : private DamageHealer::Host {
     }
 
     void note_unsettled(const std::vector<storage::KeyRange>& ranges);
+    void find_partitions(std::vector<storage::KeyRange> ranges,
+                         absl::AnyInvocable<void(absl::StatusOr<DamageHealer::Damage>)> done);
+    void take_up_hints(std::vector<storage::KeyRange> ranges,
+                       absl::AnyInvocable<void(absl::StatusOr<DamageHealer::Damage>)> done);
     void check_groups(const std::shared_ptr<Finding>& finding);
     // `on_applied`: before `done`, unless the batch was refused.
     void store_marks(storage::WriteBatch batch,
@@ -183,6 +187,9 @@ class ShardHealing final : private DamageHealer::Host {
 
     const Parts parts_;
     Jobs jobs_;
+    // For hints that could not be read at the start.
+    const base::Duration patience_;
+    base::MonotonicTime started_at_{};
     // Until the damage is gone.
     std::set<base::PartitionId> gave_way_;
     std::set<base::PartitionId> suspended_;

@@ -513,9 +513,17 @@ TEST_F(DamageHealerTest, WhenAHolderDiesWhileItWaitsThePartitionCountsAgain) {
     EXPECT_THAT(steps_, ElementsAre("suspend 7", "resume 7"));
 }
 
-TEST_F(DamageHealerTest, DamageOfNoPartitionIsGivenUpWhenItHasNotPassed) {
+TEST_F(DamageHealerTest, DamageOfNoPartitionIsGivenUpAtOnce) {
     start();
     damage({});
+    loop_.run_for(seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("give up", "epoch", "gone"));
+}
+
+TEST_F(DamageHealerTest, DamageOfHintsIsGivenUpWhenItHasNotPassed) {
+    start();
+    damage({});
+    found_->may_wait = true;
     loop_.run_for(request_max);
     EXPECT_THAT(steps_, IsEmpty());
     loop_.run_for(minutes(1));
