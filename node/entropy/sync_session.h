@@ -4,10 +4,10 @@
 // (rule R4).
 //
 // The peer sends its frontier F, and of each dot in F that this side has not seen and that its
-// index has, or, for a fill, its list of tombstones, the record of that dot's key. These are merged here, durably. A thorough session also
-// compares the hash trees, lists the keys of all buckets that differ, here and there, in one pass
-// over either side, and pulls the records of keys whose values differ.
-// Then the own frontier becomes own + F.
+// index has, or, for a fill, its list of tombstones, the record of that dot's key. These are merged
+// here, durably. A thorough session also compares the hash trees, lists the keys of all buckets
+// that differ, here and there, in one pass over either side, and pulls the records of keys whose
+// values differ. Then the own frontier becomes own + F.
 //
 // Why the last step is right: take any dot d of F that was not seen here, of key k.
 //   - The index has d. The peer's record of k, as it was when the session began or later, was

@@ -41,11 +41,10 @@ class MissingReader {
 
     // Of `ranges`, before the first add(). Those of the least dots, where there are too many.
     absl::Status find_tombstones(const std::vector<Frontier::Range>& ranges) {
-        const auto iterator =
-            engine_.new_iterator({.lower = storage_keys::tombstones_prefix(group_),
-                                  .upper = storage_keys::prefix_end(
-                                      storage_keys::tombstones_prefix(group_)),
-                                  .snapshot = snapshot_.get()});
+        const auto iterator = engine_.new_iterator(
+            {.lower = storage_keys::tombstones_prefix(group_),
+             .upper = storage_keys::prefix_end(storage_keys::tombstones_prefix(group_)),
+             .snapshot = snapshot_.get()});
         for (iterator->seek_to_first(); iterator->valid(); iterator->next()) {
             const auto key = storage_keys::parse_tombstone(iterator->key());
             if (!key.has_value()) {

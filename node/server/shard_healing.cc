@@ -185,22 +185,22 @@ void ShardHealing::take_up_hints(
     absl::AnyInvocable<void(absl::StatusOr<DamageHealer::Damage>)> done) {
     const std::vector<HintKey> known = parts_.hints.select([](std::string_view) { return true; });
     using Found = absl::StatusOr<std::map<std::string, uint64_t>>;
-    jobs_.run<Found>(
-        [this, ranges] { return readable_hints(parts_.store.engine(), ranges); },
-        [this, known, ranges, done = std::move(done)](Found found) mutable {
-            if (!found.ok()) return done(found.status());
-            STARLING_MARK(hints_taken_up_between_damage);
-            for (const auto& [key, bytes] : *found) {
-                const auto hint = storage_keys::parse_hint(key);
-                const bool was_known =
-                    hint.has_value() && std::binary_search(known.begin(), known.end(), *hint);
-                if (hint.has_value() && !was_known && !parts_.hints.contains(*hint)) {
-                    parts_.hints.take_up(*hint, bytes);
-                }
-            }
-            parts_.hints.complete();
-            find_partitions(std::move(ranges), std::move(done));
-        });
+    jobs_.run<Found>([this, ranges] { return readable_hints(parts_.store.engine(), ranges); },
+                     [this, known, ranges, done = std::move(done)](Found found) mutable {
+                         if (!found.ok()) return done(found.status());
+                         STARLING_MARK(hints_taken_up_between_damage);
+                         for (const auto& [key, bytes] : *found) {
+                             const auto hint = storage_keys::parse_hint(key);
+                             const bool was_known =
+                                 hint.has_value() &&
+                                 std::binary_search(known.begin(), known.end(), *hint);
+                             if (hint.has_value() && !was_known && !parts_.hints.contains(*hint)) {
+                                 parts_.hints.take_up(*hint, bytes);
+                             }
+                         }
+                         parts_.hints.complete();
+                         find_partitions(std::move(ranges), std::move(done));
+                     });
 }
 
 // A checksum of the engine does not notice all that may be wrong with a group.

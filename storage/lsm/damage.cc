@@ -125,8 +125,8 @@ absl::StatusOr<uint64_t> DamageSearch::check_block(const TableMetadata& table,
     if (absl::IsDataLoss(block.status())) {
         STARLING_MARK(damage_takes_a_block);
         const std::string_view last = user_key_of(opened.last_key(index));
-        std::string_view first = user_key_of(
-            index == 0 ? std::string_view(table.smallest) : opened.last_key(index - 1));
+        std::string_view first =
+            user_key_of(index == 0 ? std::string_view(table.smallest) : opened.last_key(index - 1));
         if (tables_.kinds_apart()) first = std::max(first, last.substr(0, 1));
         damage_.lose_block(table,
                            opened.block_offset(index),

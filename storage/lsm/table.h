@@ -116,9 +116,9 @@ class Table {
 // A place in the index of a table, and an iterator over the block there.
 class TableIterator final : public InternalIterator {
   public:
-    // REQUIRES: reset() before anything else. `tally` may be null. `upper` (empty: none): on the way
-    // forward a block that cannot be read is passed over when its kind lies behind this user key;
-    // for tables whose kinds are apart.
+    // REQUIRES: reset() before anything else. `tally` may be null. `upper` (empty: none): on the
+    // way forward a block that cannot be read is passed over when its kind lies behind this user
+    // key; for tables whose kinds are apart.
     TableIterator(ReadMode mode, ReadTally* tally, std::string upper = {})
         : mode_(mode), tally_(tally), upper_(std::move(upper)) {}
 

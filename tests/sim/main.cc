@@ -76,7 +76,7 @@ std::string describe_counts(const RunResult& result) {
         "  checked {} (puts acknowledged {}, {} with hints; reads {}, {} of them bound by an "
         "acknowledged write, {} with siblings), "
         "reads of sessions {} ({} not held against all that is lost), contended puts {}, "
-        "operations hit by faults {}, retries {}, failed "
+        "operations hit by faults {}, retries {}, sent again {}, failed "
         "{}, invalid refused "
         "{}\n",
         result.oracle.checked(),
@@ -90,6 +90,7 @@ std::string describe_counts(const RunResult& result) {
         result.oracle.puts_contended,
         result.operations.hit_by_faults,
         result.operations.retries,
+        result.operations.sent_again,
         result.operations.failed,
         result.operations.invalid_refused);
     if (result.oracle.last_writes_compared + result.oracle.puts_taken_as_current > 0) {

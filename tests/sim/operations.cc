@@ -73,6 +73,7 @@ struct Operations::Put : Operation {
     uint32_t quorum = 0;
     WriteId id;
     bool needless_retry = false;
+    base::Duration sent_again_after{0};
     bool acknowledged = false;
     SeenToken context;
     SessionSeen session;
@@ -213,6 +214,7 @@ void Operations::put(PutPlan plan, std::function<void(PutOutcome)> done) {
     put->tries_max = plan.tries_max;
     put->quorum = plan.quorum == 0 ? name_space_of(plan.key).write_quorum : plan.quorum;
     put->needless_retry = plan.needless_retry;
+    put->sent_again_after = plan.sent_again_after;
     put->done = std::move(done);
     put->request = {.options = {.name_space = spell_name_space(plan.key),
                                 .quorum = plan.quorum,
@@ -350,11 +352,34 @@ void Operations::put_try_failed(const PutPtr& put, uint32_t number, absl::Status
 void Operations::finish_put(const PutPtr& put, absl::Status status) {
     end(*put, status);
     auto done = std::move(put->done);
-    settle_if_over(*put);
+    if (put->sent_again_after > base::Duration::zero()) {
+        send_again_later(put);
+    } else {
+        settle_if_over(*put);
+    }
     done({.status = std::move(status),
           .id = put->id,
           .context = put->context,
           .session = put->session});
+}
+
+// Until then it is not settled: another dot of it may be minted.
+void Operations::send_again_later(const PutPtr& put) {
+    ++put->sends_under_way;
+    to_send_again_.push_back(put);
+    after(put->sent_again_after, [this, put] {
+        if (std::erase(to_send_again_, put) == 0) return;
+        --put->sends_under_way;
+        ++counts_.sent_again;
+        try_put(put, pick_node());
+    });
+}
+
+void Operations::end_sending_again() {
+    for (const PutPtr& put : std::exchange(to_send_again_, {})) {
+        --put->sends_under_way;
+        settle_if_over(*put);
+    }
 }
 
 void Operations::settle_if_over(Put& put) {

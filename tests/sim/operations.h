@@ -38,6 +38,9 @@ struct PutPlan {
     uint32_t tries_max = 3;
     // Tried once more after the acknowledgement, as if that had been lost.
     bool needless_retry = false;
+    // Zero: not. Else so long after its end it is sent once more, whatever became of it, as by a
+    // proxy that has kept it; nobody waits for the answer.
+    base::Duration sent_again_after = base::Duration::zero();
     // Through which node first; null: any.
     Machine* through = nullptr;
     // Of a session: what it has seen of the key.
@@ -95,6 +98,7 @@ class Operations {
         uint64_t begun = 0;
         uint64_t tries = 0;
         uint64_t retries = 0;
+        uint64_t sent_again = 0;
         uint64_t timeouts = 0;
         uint64_t failed = 0;
         uint64_t hit_by_faults = 0;
@@ -122,6 +126,9 @@ class Operations {
 
     // What an operator may ask of a node by mistake, and must be refused.
     void administer_invalid();
+
+    // Nothing is sent again any more (PutPlan::sent_again_after).
+    void end_sending_again();
 
     // No client waits, and no node works on a request.
     bool is_idle() const { return under_way() == 0; }
@@ -156,6 +163,7 @@ class Operations {
     void put_acknowledged(const PutPtr& put, const node::PutResult& result);
     void put_try_failed(const PutPtr& put, uint32_t number, absl::Status why);
     void finish_put(const PutPtr& put, absl::Status status);
+    void send_again_later(const PutPtr& put);
     void settle_if_over(Put& put);
 
     void try_read(const ReadPtr& read, Machine* machine);
@@ -177,6 +185,7 @@ class Operations {
     env::SimRandom random_;
     ClientLink link_;
     uint64_t under_way_ = 0;
+    std::vector<PutPtr> to_send_again_;
     Counts counts_;
 };
 

@@ -204,6 +204,8 @@ void draw_workload(RunOptions& options) {
     workload.stale_context = draw.between(0, 20);
     workload.own_context = draw.between(0, 15);
     workload.needless_retries = draw.chance(50) ? 30 : 5;
+    Draw repeats(options.seed, "options: what is sent again");
+    if (repeats.chance(40)) workload.sent_again = repeats.between(2, 15);
     workload.own_quorums = draw.chance(40) ? 0 : draw.between(10, 80);
     workload.strict_quorums = draw.between(0, 10);
     workload.nasty_keys = draw.chance(30);
@@ -415,6 +417,8 @@ std::string to_string(const RunOptions& options) {
             : fmt::format("; a second namespace with N={}", workload.second_namespace_replicas));
     if (workload.expiring > 0)
         out += fmt::format("  the values of {}% of the puts expire\n", workload.expiring);
+    if (workload.sent_again > 0)
+        out += fmt::format("  {}% of the puts are sent again later\n", workload.sent_again);
     if (workload.imported_keys > 0)
         out += fmt::format("  {} keys are imported at once\n", workload.imported_keys);
     if (workload.policy_namespaces) {

@@ -86,6 +86,8 @@ struct WorkloadOptions {
     uint32_t invalid = 3;
     // Of the puts: tried again through another node though nothing was wrong.
     uint32_t needless_retries = 10;
+    // Of the puts: sent once more seconds after their end, whatever has become of the value since.
+    uint32_t sent_again = 0;
     // Of the operations.
     uint32_t short_deadlines = 20;
     uint32_t own_quorums = 40;

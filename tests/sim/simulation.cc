@@ -227,6 +227,7 @@ void Simulation::work() {
         if (!run_until(scheduler_.now() + options_.duration / 10)) break;
     }
     workload_->end();
+    operations_->end_sending_again();
     session_users_->end();
     editors_->end();
     importer_->end();

@@ -30,7 +30,8 @@ Workload::Workload(env::SimScheduler& scheduler,
       options_(options),
       what_(options.workload),
       oracle_(oracle),
-      random_(random.fork("workload")) {
+      random_(random.fork("workload")),
+      repeats_(random.fork("workload: what is sent again")) {
     const auto add = [&](const node::NamespaceInfo& name_space, const std::string& key) {
         oracle_.add_key({.name_space = name_space.name,
                          .key = key,
@@ -202,6 +203,9 @@ PutPlan Workload::draw_put(Session& session, KeyIndex key, bool is_delete) {
                  .tries_max = static_cast<uint32_t>(1 + random_.below(3)),
                  .needless_retry = in_hundred(what_.needless_retries)};
     if (in_hundred(10)) plan.sloppy = in_hundred(50);
+    // Within the window in which a node takes it.
+    if (repeats_.below(100) < what_.sent_again)
+        plan.sent_again_after = repeats_.between(seconds(4), seconds(28));
     draw_context(plan, session);
     return plan;
 }

@@ -61,6 +61,7 @@ class Workload {
     const WorkloadOptions& what_;
     Oracle& oracle_;
     env::SimRandom random_;
+    env::SimRandom repeats_;
     Operations* operations_ = nullptr;
     std::vector<KeyState> keys_;
     // The keys after these belong to the lone users, one each.

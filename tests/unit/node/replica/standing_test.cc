@@ -84,14 +84,9 @@ struct StandingTest : ::testing::Test {
                                         RecordFingerprints sent = {},
                                         KnownDots known = KnownDots::indexed) {
         absl::StatusOr<MissingPage> page = absl::UnknownError("no answer");
-        rig.store.missing(
-            here,
-            seen,
-            known,
-            after,
-            bytes_max,
-            std::move(sent),
-            [&](auto found) { page = found; });
+        rig.store.missing(here, seen, known, after, bytes_max, std::move(sent), [&](auto found) {
+            page = found;
+        });
         rig.settle();
         return page;
     }
