@@ -352,6 +352,12 @@ void Script::a_table_rots() {
             read(3, 1);
             run_for(milliseconds(100));
         }
+        // With each of these an earlier one is looked at, before a comparison brings what is
+        // missing.
+        for (size_t i = 0; i < 10; ++i) {
+            use_key(i);
+            put(1, "hit " + std::to_string(hit), {.w = 3});
+        }
     }
 }
 
