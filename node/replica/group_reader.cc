@@ -30,6 +30,7 @@ absl::StatusOr<Dot> dot_of_entry(std::string_view storage_key) {
 
 // Of one page, in memory.
 constexpr size_t tombstones_max = 8192;
+constexpr size_t tombstone_bytes_max = 4u << 20;
 
 // One pass over the index, with the records as they were at the same moment.
 class MissingReader {
@@ -45,6 +46,7 @@ class MissingReader {
             {.lower = storage_keys::tombstones_prefix(group_),
              .upper = storage_keys::prefix_end(storage_keys::tombstones_prefix(group_)),
              .snapshot = snapshot_.get()});
+        size_t bytes = 0;
         for (iterator->seek_to_first(); iterator->valid(); iterator->next()) {
             const auto key = storage_keys::parse_tombstone(iterator->key());
             if (!key.has_value()) {
@@ -52,8 +54,12 @@ class MissingReader {
             }
             if (!contains(ranges, key->dot)) continue;
             tombstones_.emplace(key->dot, iterator->value());
-            if (tombstones_.size() > tombstones_max) {
-                tombstones_.erase(std::prev(tombstones_.end()));
+            bytes += iterator->value().size();
+            while (tombstones_.size() > tombstones_max ||
+                   (bytes > tombstone_bytes_max && tombstones_.size() > 1)) {
+                const auto last = std::prev(tombstones_.end());
+                bytes -= last->second.size();
+                tombstones_.erase(last);
                 are_tombstones_cut_off_ = true;
             }
         }

@@ -214,7 +214,9 @@ void Standings::note_report(GroupId id, base::NodeId from, const OwnerReport& re
         {.tenure = report.tenure, .epoch = report.known.epoch, .frontier = report.known.frontier});
     for (const auto& [node, start] : report.known.frozen)
         note_start(node, start);
-    if (report.known.frozen == frozen_ && report.known.question >= group_at(id).counts_from()) {
+    // One without a time does not say all that was seen (PartitionSync::tell()).
+    if (report.wall_ms != 0 && report.known.frozen == frozen_ &&
+        report.known.question >= group_at(id).counts_from()) {
         // Else one of the two may still take a message of a life that has ended, or a hint.
         horizon_.note(
             id, from, report.wall_ms, report.known.frontier, store_.frontier(id), host_.now_ms());

@@ -178,8 +178,8 @@ void ShardHealing::find_partitions(
     check_groups(finding);
 }
 
-// Those outside of `ranges`; the others are lost, whether they can be given up yet or not: nothing
-// is to wait for them.
+// Those outside of `ranges`. Nothing is to wait for the others, which are taken up when what is
+// lost is given up, as far as they are still there.
 void ShardHealing::take_up_hints(
     std::vector<storage::KeyRange> ranges,
     absl::AnyInvocable<void(absl::StatusOr<DamageHealer::Damage>)> done) {
@@ -187,6 +187,9 @@ void ShardHealing::take_up_hints(
     using Found = absl::StatusOr<std::map<std::string, uint64_t>>;
     jobs_.run<Found>([this, ranges] { return readable_hints(parts_.store.engine(), ranges); },
                      [this, known, ranges, done = std::move(done)](Found found) mutable {
+                         if (absl::IsDataLoss(found.status())) {
+                             return find_partitions(std::move(ranges), std::move(done));
+                         }
                          if (!found.ok()) return done(found.status());
                          STARLING_MARK(hints_taken_up_between_damage);
                          for (const auto& [key, bytes] : *found) {
@@ -199,6 +202,7 @@ void ShardHealing::take_up_hints(
                              }
                          }
                          parts_.hints.complete();
+                         unread_ = ranges;
                          find_partitions(std::move(ranges), std::move(done));
                      });
 }
@@ -372,6 +376,7 @@ void ShardHealing::note_unsettled(const std::vector<storage::KeyRange>& ranges) 
 void ShardHealing::give_up(const std::vector<storage::KeyRange>& ranges, Done done) {
     const bool has_engine_damage = !ranges.empty() || !parts_.store.engine().damage().ok();
     if (!parts_.hints.is_complete()) note_unsettled({all_hints()});
+    note_unsettled(unread_);
     if (!has_engine_damage && unsettled_.empty()) {
         parts_.loop.post([done = std::move(done)]() mutable { done(absl::OkStatus()); });
         return;
@@ -420,7 +425,7 @@ void ShardHealing::settle(const Left& left, Done done) {
     for (const auto& [key, bytes] : left.hints) {
         const auto hint = storage_keys::parse_hint(key);
         if (!hint.has_value() || parts_.hints.contains(*hint)) continue;
-        if (!parts_.hints.is_complete()) {
+        if (!parts_.hints.is_complete() || contains(unread_, key)) {
             if (!unsettled_.hints.contains(*hint)) parts_.hints.take_up(*hint, bytes);
             continue;
         }
@@ -428,6 +433,7 @@ void ShardHealing::settle(const Left& left, Done done) {
         batch.remove(key);
     }
     parts_.hints.complete();
+    unread_.clear();
     if (!batch.empty()) {
         if (absl::Status status = parts_.store.commits().apply(batch); !status.ok()) {
             return done(std::move(status));

@@ -195,6 +195,8 @@ class ShardHealing final : private DamageHealer::Host {
     std::set<base::PartitionId> suspended_;
     // Until the damage is gone: what follows from giving it up may have to be tried again.
     Unsettled unsettled_;
+    // Where hints may lie that neither the start nor a look since has read.
+    std::vector<storage::KeyRange> unread_;
     // As the disk has it, or may have it.
     std::set<base::PartitionId> marked_;
     std::set<base::PartitionId> set_back_;

@@ -337,9 +337,7 @@ class LevelIterator final : public InternalIterator {
         if (enter(index)) {
             return true;
         }
-        const bool lies_behind = index < tables_.size() && !upper_.empty() &&
-                                 user_key_of(tables_[index]->smallest) >= upper_;
-        if (lies_behind) {
+        if (lies_behind(index)) {
             passed_over_ = std::exchange(status_, absl::OkStatus());
         }
         return false;
@@ -373,6 +371,13 @@ class LevelIterator final : public InternalIterator {
             }
             entries_.seek_to_first();
         }
+        if (!valid_ && !status_.ok() && lies_behind(index_)) {
+            passed_over_ = std::exchange(status_, absl::OkStatus());
+        }
+    }
+    bool lies_behind(size_t index) const {
+        return index < tables_.size() && !upper_.empty() &&
+               user_key_of(tables_[index]->smallest) >= upper_;
     }
     void skip_backward() {
         while (ended() && enter(index_ - 1)) {

@@ -172,6 +172,47 @@ TEST_F(DamageTest, OfHintsThatCannotBeReadAtAStartOnlyThoseAreLost) {
     finish();
 }
 
+// The range of the lost one is that of all hints.
+TEST_F(DamageTest, HintsOfOtherTablesOutliveOneThatIsLost) {
+    RunOptions options = plain(4, 4);
+    options.workload.keys = keys;
+    form(options);
+    run_for(seconds(10));
+    const std::vector<uint32_t> holding = holders();
+    const uint32_t keeper = 10 - holding[0] - holding[1] - holding[2];
+    isolate(holding[1]);
+    isolate(holding[2]);
+    run_for(seconds(10));
+    uint64_t hints_of_first = 0;
+    for (size_t key = 0; key < keys; ++key) {
+        use_key(key);
+        ASSERT_TRUE(
+            put(holding[0], value_of(key, "value"), {.replaces = Replaces::seen}).status.ok());
+        if ((key + 1) % (keys / 2) != 0) continue;
+        // They go into a table.
+        crash(keeper, env::CrashMode::process, milliseconds(10));
+        run_for(seconds(5));
+        if (hints_of_first == 0) hints_of_first = hints_kept_by(keeper);
+    }
+    env::SimRandom random(3);
+    std::optional<FileDamage> damage;
+    for (int draw = 0; draw < 100; ++draw) {
+        const auto drawn = find_table_loss(machine(keeper).files(), 1, random);
+        ASSERT_TRUE(drawn.has_value());
+        const bool has_hints = drawn->sound.size() > 5000;
+        if (has_hints && (!damage || damage->path < drawn->path)) damage = drawn;
+    }
+    ASSERT_TRUE(damage.has_value());
+    crash(keeper, env::CrashMode::lost, milliseconds(10));
+    machine(keeper).rot(*damage);
+    run_for(seconds(1));
+    await([&] { return is_healed(keeper); });
+    EXPECT_TRUE(machine(keeper).is_healed());
+    EXPECT_GE(hints_kept_by(keeper), hints_of_first);
+    heal();
+    finish();
+}
+
 // Nothing but the epoch is missing then, and the others believe no report of an earlier one: no
 // delete would ever be forgotten.
 TEST_F(DamageTest, ADiskThatIsSetBackToBeforeItWasHealedTakesPartAgain) {

@@ -352,7 +352,7 @@ void Operations::put_try_failed(const PutPtr& put, uint32_t number, absl::Status
 void Operations::finish_put(const PutPtr& put, absl::Status status) {
     end(*put, status);
     auto done = std::move(put->done);
-    if (put->sent_again_after > base::Duration::zero()) {
+    if (sends_again_ && put->sent_again_after > base::Duration::zero()) {
         send_again_later(put);
     } else {
         settle_if_over(*put);
@@ -376,6 +376,7 @@ void Operations::send_again_later(const PutPtr& put) {
 }
 
 void Operations::end_sending_again() {
+    sends_again_ = false;
     for (const PutPtr& put : std::exchange(to_send_again_, {})) {
         --put->sends_under_way;
         settle_if_over(*put);

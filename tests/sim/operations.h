@@ -185,6 +185,7 @@ class Operations {
     env::SimRandom random_;
     ClientLink link_;
     uint64_t under_way_ = 0;
+    bool sends_again_ = true;
     std::vector<PutPtr> to_send_again_;
     Counts counts_;
 };
