@@ -50,6 +50,22 @@ class DamageTest : public Scenario {
             run_for(seconds(5));
         }
     }
+    // Two holders are cut off: the third coordinates, and the fourth node keeps hints for them.
+    struct Pair {
+        uint32_t coordinator;
+        uint32_t keeper;
+    };
+    Pair form_with_a_keeper_of_hints() {
+        RunOptions options = plain(4, 4);
+        options.workload.keys = keys;
+        form(options);
+        run_for(seconds(10));
+        const std::vector<uint32_t> holding = holders();
+        isolate(holding[1]);
+        isolate(holding[2]);
+        run_for(seconds(10));
+        return {.coordinator = holding[0], .keeper = 10 - holding[0] - holding[1] - holding[2]};
+    }
     void rot(uint32_t number, env::SimRandom& random) {
         const std::optional<FileDamage> damage =
             find_table_damage(machine(number).files(), 1, random);
@@ -132,19 +148,11 @@ TEST_F(DamageTest, ATableThatIsGoneAfterAPowerCutIsMissedAndItsReplicasAreRefill
 
 // It starts all the same, and brings those that lie behind what cannot be read.
 TEST_F(DamageTest, OfHintsThatCannotBeReadAtAStartOnlyThoseAreLost) {
-    RunOptions options = plain(4, 4);
-    options.workload.keys = keys;
-    form(options);
-    run_for(seconds(10));
-    const std::vector<uint32_t> holding = holders();
-    const uint32_t keeper = 10 - holding[0] - holding[1] - holding[2];
-    isolate(holding[1]);
-    isolate(holding[2]);
-    run_for(seconds(10));
+    const auto [coordinator, keeper] = form_with_a_keeper_of_hints();
     for (size_t key = 0; key < keys; ++key) {
         use_key(key);
         const PutOutcome outcome =
-            put(holding[0], value_of(key, "value"), {.replaces = Replaces::seen});
+            put(coordinator, value_of(key, "value"), {.replaces = Replaces::seen});
         ASSERT_TRUE(outcome.status.ok()) << outcome.status;
     }
     // They go into a table.
@@ -174,20 +182,12 @@ TEST_F(DamageTest, OfHintsThatCannotBeReadAtAStartOnlyThoseAreLost) {
 
 // The range of the lost one is that of all hints.
 TEST_F(DamageTest, HintsOfOtherTablesOutliveOneThatIsLost) {
-    RunOptions options = plain(4, 4);
-    options.workload.keys = keys;
-    form(options);
-    run_for(seconds(10));
-    const std::vector<uint32_t> holding = holders();
-    const uint32_t keeper = 10 - holding[0] - holding[1] - holding[2];
-    isolate(holding[1]);
-    isolate(holding[2]);
-    run_for(seconds(10));
+    const auto [coordinator, keeper] = form_with_a_keeper_of_hints();
     uint64_t hints_of_first = 0;
     for (size_t key = 0; key < keys; ++key) {
         use_key(key);
         ASSERT_TRUE(
-            put(holding[0], value_of(key, "value"), {.replaces = Replaces::seen}).status.ok());
+            put(coordinator, value_of(key, "value"), {.replaces = Replaces::seen}).status.ok());
         if ((key + 1) % (keys / 2) != 0) continue;
         // They go into a table.
         crash(keeper, env::CrashMode::process, milliseconds(10));
