@@ -84,6 +84,23 @@ TEST(DamageScenarioTest, S22AFrontierIsNotHandedOnWithoutItsWrites) {
     EXPECT_EQ(loss_then_pull({.pull_explains = false}), "C claims what it has not");
 }
 
+// The successor has the write of a message.
+std::string loss_then_fill(Rules rules) {
+    Stage stage(rules);
+    stage.begin_move(0, D);
+    stage.write_durably(C, k, 1);
+    stage.carry(A, 1);
+    stage.carry(D, 1);
+    stage.lose_record(A, k);
+    stage.finish_move();
+    return stage.outcome();
+}
+
+TEST(DamageScenarioTest, S22AGiverAnswersForWhatItsSuccessorHasToo) {
+    EXPECT_EQ(loss_then_fill({}), as_it_should_be);
+    EXPECT_THAT(loss_then_fill({.pull_explains = false}), HasSubstr("lost: 1"));
+}
+
 std::string loss_then_state(Rules rules) {
     Stage stage(rules);
     stage.spread(A, k, 1);
@@ -121,6 +138,26 @@ TEST(DamageScenarioTest, S12WhoRefusesAValueAsSeenAndLacksItIsDamaged) {
     // It refuses the value for ever.
     EXPECT_EQ(loss_that_no_index_knows(bare({})), "records differ");
     EXPECT_EQ(loss_that_no_index_knows({.loss_is_no_deletion = false}), "records differ");
+}
+
+// It has a copy from before the delete, whose tombstone all owners have collected.
+std::string pull_from_who_is_filled(Rules rules) {
+    Stage stage(without_memory(rules));
+    stage.spread(A, k, 1);
+    stage.begin_move(2, D);
+    stage.copy(true, true);
+    stage.spread(A, k, 2, true);
+    stage.collect_all();
+    EXPECT_EQ(stage.collected_count(), 3u);
+    stage.pull(A, D);
+    stage.pull(B, D);
+    return stage.outcome();
+}
+
+TEST(DamageScenarioTest, S36WhoIsFilledShowsNobodyALoss) {
+    EXPECT_EQ(pull_from_who_is_filled({}), as_it_should_be);
+    // Two that take themselves for damaged wait for each other.
+    EXPECT_EQ(pull_from_who_is_filled({.only_owners_show_losses = false}), "an owner is not ready");
 }
 
 std::string loss_then_message(Rules rules) {

@@ -1,5 +1,5 @@
-// Random histories of the owners of one group with crashes, hints, hand-overs, lost disks, reports,
-// sealing, stripping and collection.
+// Random histories of the owners of one group with crashes, hints, hand-overs, lost disks, values
+// that expire, reports, sealing, stripping and collection.
 
 #include <cstdlib>
 
@@ -72,8 +72,21 @@ TEST(ConvergenceExplorerTest, FindsAbsentRecordsThatTakeAll) {
 TEST(ConvergenceExplorerTest, FindsRetriesOfWhatIsNotDurable) {
     Rules weaker = as_in_the_node();
     weaker.only_messages_are_early = false;
-    // One in 14,000 traces.
-    expect_found(weaker, 1000, 13'000);
+    // One in 70,000 traces.
+    expect_found(weaker, 1000, 80'000);
+}
+
+TEST(ConvergenceExplorerTest, FindsRemovalsThatTakeMoreThanTheirValue) {
+    Rules weaker = as_in_the_node();
+    weaker.removals_name_no_dot = false;
+    expect_found(weaker, 4000);
+}
+
+TEST(ConvergenceExplorerTest, FindsRemovalsOfValuesThatHideOthers) {
+    Rules weaker = as_in_the_node();
+    weaker.hiding_values_stay = false;
+    // One in 10,000 traces.
+    expect_found(weaker, 1000, 3'500);
 }
 
 TEST(ConvergenceExplorerTest, FindsFrontiersHandedOnWithoutTheirWrites) {

@@ -16,6 +16,11 @@ std::optional<Dot> Group::unexplained(const State& theirs, const Frontier& mine)
     return std::nullopt;
 }
 
+// An owner that never lost anything must not take itself for damaged.
+void Group::note_unexplained(const Dot& dot) {
+    if (!rules_.disks_fail) wrong_ = "taken for lost: " + to_string(dot);
+}
+
 // The records of the dots that this one lacks.
 void Group::merge_missing(size_t to, const State& theirs) {
     State& state = members_[to].now;
@@ -46,12 +51,14 @@ void Group::pull(size_t to, size_t from) {
     const State theirs = members_[from].now;
     const Frontier& mine = members_[to].now.frontier;
     if (const auto dot = unexplained(theirs, mine); dot.has_value() && rules_.pull_explains) {
-        if (!rules_.disks_fail) unexplained_ = dot;
+        note_unexplained(*dot);
         return set_aside(from);
     }
     for (size_t key = 0; key < key_count; ++key) {
         if (rules_.loss_is_no_deletion &&
             !accounts_for(members_[to].now.records[key], theirs.records[key], mine)) {
+            // Who is filled may hold what was replaced by a tombstone that was collected since.
+            if (!is_owner(from) && rules_.only_owners_show_losses) return;
             return set_aside(to);
         }
     }

@@ -2,21 +2,22 @@
 
 // The members of a small cluster with their disks, and one group of which three hold a seat each:
 // what the rules R1 to R11 of docs/causality.md speak of, and nothing else. It runs what the node
-// itself runs: mint(), merge(), receive(), take_over(), strip_context(), collect_tombstones(),
-// GroupStanding and GoneHorizon. Beside them it keeps what really happened to every dot, so that it
-// can say which writes should be there.
+// itself runs: mint(), mint_removal(), merge(), receive(), take_over(), strip_context(),
+// collect_tombstones(), GroupStanding and GoneHorizon. Beside them it keeps what really happened to
+// every dot, so that it can say which writes should be there.
 //
 // A member has a state in memory and an earlier one on its disk. A message may be lost, doubled or
 // late; reports too; an owner's report is of its disk. Where the seats are, each member knows as of
 // some moment. Whatever is read of another member is read at one moment, and a hand-over's last
-// part is one step: what can happen between is the simulator's matter.
+// part is one step: what can happen between is the simulator's matter. So are wrong clocks, and
+// whose turn it is to remove what has expired: here there is one clock, and any owner may.
 //
-// Ahead of the node: disks that lose records (R9), data that is set aside when a disk was set back
-// (the node refills in place, R10), and values that expire by the dots of values (R11).
-// `as_in_the_node()` is without them.
+// Ahead of the node: disks that lose records (R9), and data that is set aside when a disk was set
+// back (the node refills in place, R10). `as_in_the_node()` is without them.
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -37,6 +38,8 @@ inline constexpr size_t seat_count = 3;
 inline constexpr size_t key_count = 2;
 // Requests older than so many steps are refused.
 inline constexpr uint64_t request_window = 12;
+// From a request's creation to the expiry of its value.
+inline constexpr uint64_t lifetime = 4;
 
 // What a client knows after a read.
 struct Reading {
@@ -102,7 +105,7 @@ class Group {
     void take_hint(size_t keeper, const Message& message);
     void deliver_hint(size_t keeper, size_t index);
     void sync(size_t owner);
-    // R11: removes what has expired.
+    // R11: removes what has expired by now.
     void expire(size_t owner);
 
     // Anti-entropy (group_entropy.cc).
@@ -231,6 +234,8 @@ class Group {
     struct Truth {
         base::RequestId request;
         bool is_tombstone = false;
+        // 0 = never.
+        uint64_t expires_ms = 0;
         size_t key = 0;
         // The requests that it replaced, at any remove.
         std::set<base::RequestId> replaced;
@@ -267,8 +272,11 @@ class Group {
     void strip_record(Record& record, const Frontier& stable);
     void merge_into(size_t node, size_t key, const Record& incoming, const Dots& reflected);
     bool may_mint(size_t node) const;
-    void mint_at(
-        size_t node, size_t key, const Superseded* seen, NewWrite write, const Truth& truth);
+    // The record after the write, which gets the dot.
+    using Mint = std::function<Record(const Record& local, const Dot& dot)>;
+    void mint_at(size_t node, size_t key, const Truth& truth, const Mint& mint_write);
+    void remove(size_t node, size_t key, const Sibling& value);
+    std::set<base::RequestId> shown(const Record& record) const;
     void send(size_t from, size_t key, std::optional<Dot> dot, bool is_repeat);
     bool accept(const Message& message, bool is_hint);
     void acknowledge(size_t seat, const Ack& ack);
@@ -281,6 +289,7 @@ class Group {
     // Entropy.
     void unite(size_t to, const Frontier& theirs);
     std::optional<Dot> unexplained(const State& theirs, const Frontier& mine) const;
+    void note_unexplained(const Dot& dot);
     void merge_missing(size_t to, const State& theirs);
 
     // Knowledge.
@@ -310,8 +319,8 @@ class Group {
     uint64_t now_ = 1;
     uint64_t lives_ = 0;
     bool has_lost_disk_ = false;
-    // An owner that never lost anything takes itself for damaged.
-    std::optional<Dot> unexplained_;
+    // What was wrong when it happened, whatever came of it.
+    std::optional<std::string> wrong_;
     std::array<Member, node_count> members_;
     std::array<Seat, seat_count> seats_;
     std::optional<Move> move_;

@@ -127,10 +127,10 @@ void Group::take_from_giver() {
 
 void Group::fill() {
     if (!move_.has_value() || !members_[move_->giver].is_ready) return;
-    const std::optional<Dot> lost =
-        unexplained(members_[move_->giver].now, members_[move_->to].now.frontier);
+    // Its word is taken for what the successor has, too.
+    const std::optional<Dot> lost = unexplained(members_[move_->giver].now, Frontier());
     if (lost.has_value() && rules_.pull_explains) {
-        if (!rules_.disks_fail) unexplained_ = lost;
+        note_unexplained(*lost);
         const size_t giver = move_->giver;
         abort_move();
         return set_aside(giver);

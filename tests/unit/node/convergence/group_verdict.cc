@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "node/version/expiry.h"
 #include "tests/unit/node/convergence/group_model.h"
 
 namespace starling::node::group_model {
@@ -20,16 +21,10 @@ std::string describe(const RequestSet& requests) {
     return fmt::format("{}", numbers);
 }
 
-bool has_hidden(const Record& record) {
-    return std::any_of(record.siblings.begin(), record.siblings.end(), [&](const Sibling& sibling) {
-        return record.is_hidden(sibling);
-    });
-}
-
 }  // namespace
 
 std::optional<std::string> Group::violation_of_reads() const {
-    if (unexplained_.has_value()) return "taken for lost: " + to_string(*unexplained_);
+    if (wrong_.has_value()) return wrong_;
     for (size_t a = 0; a < node_count; ++a) {
         for (size_t b = a + 1; b < node_count; ++b) {
             if (!is_owner(a) || !is_owner(b)) continue;
@@ -52,6 +47,7 @@ std::optional<std::string> Group::violation_of_reads() const {
 }
 
 std::optional<std::string> Group::violation() const {
+    if (wrong_.has_value()) return wrong_;
     if (auto differs = difference()) return differs;
     Dots reflected;
     for (const Seat& seat : seats_) {
@@ -92,10 +88,9 @@ std::optional<std::string> Group::difference() const {
             const Record& record = state.records[key];
             if (record.siblings != first.records[key].siblings) return "records differ";
             for (const Sibling& sibling : record.siblings) {
-                if (sibling.is_tombstone && !has_hidden(record)) {
-                    return "a tombstone stays for ever";
-                }
-                if (sibling.expires_ms != 0) return "an expired value stays";
+                if (hides_another(record, sibling.request)) continue;
+                if (sibling.is_tombstone) return "a tombstone stays for ever";
+                if (has_expired(sibling, now_)) return "an expired value stays";
             }
             if (!record.gone.empty() && rules_.requests_remembered) return "ids stay for ever";
         }
@@ -120,6 +115,9 @@ std::optional<std::string> Group::wrong_writes(size_t key,
     RequestSet live;
     for (const Sibling& sibling : record.siblings) {
         if (!sibling.is_tombstone) live.insert(sibling.request);
+        if (sibling.expires_ms != truth_.at(sibling.dot).expires_ms) {
+            return fmt::format("expires at another time: {}", sibling.request.created_ms);
+        }
     }
     for (const base::RequestId& request : expected) {
         if (!live.contains(request)) {

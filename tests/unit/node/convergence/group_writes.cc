@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "node/version/expiry.h"
 #include "tests/unit/node/convergence/group_change.h"
 #include "tests/unit/node/convergence/group_model.h"
 #include "tests/unit/node/version/builders.h"
@@ -68,8 +69,13 @@ void Group::put(const Put& put) {
     }
     if (!may_mint(put.owner) || (names && put.reading.seen.has_seen(put.request))) return;
 
+    NewWrite write = testing::write(
+        {}, put.request.created_ms, put.is_tombstone ? "" : fmt::format("w{}", now_));
+    write.is_tombstone = put.is_tombstone;
+    if (put.expires && !put.is_tombstone) write.expires_ms = put.request.created_ms + lifetime;
     Truth truth{.request = put.request,
                 .is_tombstone = put.is_tombstone,
+                .expires_ms = write.expires_ms,
                 .key = put.key,
                 .replaced = {},
                 .seats = {}};
@@ -83,58 +89,79 @@ void Group::put(const Put& put) {
                 replace(truth, truth_.at(dot));
         }
     }
-    NewWrite write = testing::write(
-        {}, put.request.created_ms, put.is_tombstone ? "" : fmt::format("w{}", now_));
-    write.is_tombstone = put.is_tombstone;
-    if (put.expires && !put.is_tombstone && rules_.values_expire) {
-        write.expires_ms = put.request.created_ms + 4;
-    }
-    mint_at(put.owner, put.key, names ? &put.reading.seen : nullptr, std::move(write), truth);
+    mint_at(put.owner, put.key, truth, [&](const Record& held, const Dot& dot) {
+        write.dot = dot;
+        return names ? mint(held, put.reading.seen, write) : mint_over(held, write);
+    });
 }
 
-// Without `seen`, over all that the owner holds.
-void Group::mint_at(
-    size_t node, size_t key, const Superseded* seen, NewWrite write, const Truth& truth) {
+void Group::mint_at(size_t node, size_t key, const Truth& truth, const Mint& mint_write) {
     Member& owner = members_[node];
     const Dot dot{owner.actor, ++owner.minted_count};
-    write.dot = dot;
     truth_[dot] = truth;
     owner.now.reflected.insert(dot);
     owner.acks.push_back({.dot = dot, .from = node, .by = owner.actor});
     change(node, key, [&](Record& local, Frontier& frontier) {
         forget_requests_before(local, forget_before(node));
-        local = seen == nullptr ? mint_over(local, std::move(write))
-                                : mint(local, *seen, std::move(write));
+        local = mint_write(local, dot);
         frontier.add(dot);
     });
     send(node, key, dot, /*is_repeat=*/false);
 }
 
 void Group::expire(size_t node) {
-    Member& owner = members_[node];
-    if (!may_mint(node) || !rules_.values_expire) return;
+    const State& state = members_[node].now;
     for (size_t key = 0; key < key_count; ++key) {
-        const std::vector<Sibling> siblings = owner.now.records[key].siblings;
+        const std::vector<Sibling> siblings = state.records[key].siblings;
         for (const Sibling& sibling : siblings) {
-            if (sibling.expires_ms == 0 || sibling.expires_ms > now_) continue;
-            // Made of the dot, so whoever removes it makes the same.
-            const base::RequestId request{.created_ms = sibling.expires_ms,
-                                          .random_high = 1 + sibling.dot.actor.node.raw(),
-                                          .random_low = sibling.dot.sequence};
-            const Record& local = owner.now.records[key];
-            if (local.find(request) != nullptr || local.is_gone(request)) continue;
-            if (rules_.change_asks_index && has_lost(owner.now, key)) return set_aside(node);
-            Truth truth{
-                .request = request, .is_tombstone = true, .key = key, .replaced = {}, .seats = {}};
-            for (const Dot& dot : mintings_of(owner.now, sibling))
-                replace(truth, truth_.at(dot));
-            Superseded seen;
-            seen.requests = {sibling.request};
-            NewWrite write = testing::removal({}, 1);
-            write.request = request;
-            mint_at(node, key, &seen, std::move(write), truth);
+            if (!may_mint(node) || !has_expired(sibling, now_)) continue;
+            if (rules_.change_asks_index && has_lost(state, key)) return set_aside(node);
+            remove(node, key, sibling);
         }
     }
+}
+
+// As ExpirySweep::mint(). All that it may take is the request of the value, with what that had
+// replaced.
+void Group::remove(size_t node, size_t key, const Sibling& value) {
+    const State& state = members_[node].now;
+    const Record& local = state.records[key];
+    if (rules_.hiding_values_stay && hides_another(local, value.request)) return;
+    Truth truth{.request = removal_request(value.request),
+                .is_tombstone = true,
+                .expires_ms = value.expires_ms,
+                .key = key,
+                .replaced = {},
+                .seats = {}};
+    if (local.find(truth.request) != nullptr || local.is_gone(truth.request)) return;
+    for (const Dot& dot : mintings_of(state, value))
+        replace(truth, truth_.at(dot));
+    const std::set<base::RequestId> shown_before = shown(local);
+    mint_at(node, key, truth, [&](const Record& held, const Dot& dot) {
+        if (rules_.removals_name_no_dot) return mint_removal(held, value, dot);
+        Context named;
+        named.add(value.dot);
+        Record left = held;
+        std::erase_if(left.siblings, [&](const Sibling& sibling) {
+            return sibling.dot != value.dot && named.covers(sibling.dot);
+        });
+        return mint_removal(left, value, dot);
+    });
+    for (const base::RequestId& request : shown(local)) {
+        if (shown_before.contains(request)) continue;
+        wrong_ = fmt::format("shown after a removal: {}", request.created_ms);
+    }
+}
+
+// To a reader of the siblings.
+std::set<base::RequestId> Group::shown(const Record& record) const {
+    std::set<base::RequestId> requests;
+    for (const Sibling& sibling : record.siblings) {
+        if (!sibling.is_tombstone && !record.is_hidden(sibling) && !has_expired(sibling, now_)) {
+            requests.insert(sibling.request);
+        }
+    }
+    return requests;
 }
 
 Group::Dots Group::reflected_of(const State& state, size_t key) const {

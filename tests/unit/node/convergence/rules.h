@@ -53,6 +53,10 @@ struct Rules {
     bool mints_above_own = true;
     // Actors have random bits.
     bool actors_are_random = true;
+    // R11: a removal names the request of its value, not the dot.
+    bool removals_name_no_dot = true;
+    // R11: an expired value stays while it hides a younger one.
+    bool hiding_values_stay = true;
     // R7. Off, the memory of requests hides no fault of the other rules, and nobody retries.
     bool requests_remembered = true;
 
@@ -66,17 +70,16 @@ struct Rules {
     bool refills = true;
     // R9: in an owner's state such a value shows that it was lost here.
     bool loss_is_no_deletion = true;
+    // R9: not in the state of who is being filled.
+    bool only_owners_show_losses = true;
     // R6: a hint brings all writes of its record, and its keeper, who takes none of an ended life,
     // says so of each.
     bool hints_bring_all = true;
     // I2: a record that is to be changed holds, or explains, each dot of it that not all have seen.
     bool change_asks_index = true;
-    // R11.
-    bool values_expire = true;
 };
 
-// What the node does, on disks that keep what they are given and are never set back, and of values
-// that do not expire.
+// What the node does, on disks that keep what they are given and are never set back.
 inline Rules as_in_the_node() {
     Rules rules;
     rules.disks_fail = false;
@@ -85,7 +88,6 @@ inline Rules as_in_the_node() {
     rules.loss_is_no_deletion = false;
     rules.hints_bring_all = false;
     rules.change_asks_index = false;
-    rules.values_expire = false;
     return rules;
 }
 

@@ -34,6 +34,16 @@ struct Stage : Group {
              .other_owner = owner,
              .reading = read(owner, key)});
     }
+    // By a client that has read nothing.
+    void write_expiring(size_t owner, size_t key, uint64_t number, Replaces replaces) {
+        put({.owner = owner,
+             .key = key,
+             .request = testing::request(number),
+             .replaces = replaces,
+             .other_owner = owner,
+             .expires = true});
+        sync(owner);
+    }
     void write_durably(size_t owner, size_t key, uint64_t number, bool is_tombstone = false) {
         write(owner, key, number, is_tombstone);
         sync(owner);

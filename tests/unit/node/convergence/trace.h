@@ -60,6 +60,8 @@ struct Step {
     uint8_t key = 0;
     Replaces replaces = Replaces::held_by_two;
     uint16_t pick = 0;
+    // Of a put.
+    bool expires = false;
 };
 
 struct Weight {
@@ -101,15 +103,19 @@ inline constexpr Weight weights[] = {
     {StepKind::wipe, "wipe", 1},
     {StepKind::lose_record, "lose_record", 1},
     {StepKind::refill, "refill", 1},
-    {StepKind::expire, "expire", 2},
+    {StepKind::expire, "expire", 4},
 };
 
-inline Step random_step(std::mt19937_64& random, const std::vector<StepKind>& kinds) {
+// `expiring`: how many of four values expire.
+inline Step random_step(std::mt19937_64& random,
+                        const std::vector<StepKind>& kinds,
+                        uint64_t expiring) {
     return {.kind = kinds[random() % kinds.size()],
             .owner = static_cast<uint8_t>(random() % node_count),
             .key = static_cast<uint8_t>(random() % 4 == 0 ? 1 : 0),
             .replaces = static_cast<Replaces>(random() % 2),
-            .pick = static_cast<uint16_t>(random())};
+            .pick = static_cast<uint16_t>(random()),
+            .expires = random() % 4 < expiring};
 }
 
 // In each trace some kinds are rarer than in others, or absent: what is frequent everywhere hides
@@ -123,18 +129,22 @@ inline std::vector<Step> random_trace(uint64_t seed) {
             kinds.end(), weight.weight * factors[random() % std::size(factors)], weight.kind);
     }
     if (kinds.empty()) kinds.push_back(StepKind::put);
+    // A value that has been removed hides what else became of it.
+    static constexpr uint64_t expiring_of_four[] = {0, 0, 1, 3};
+    const uint64_t expiring = expiring_of_four[random() % std::size(expiring_of_four)];
     std::vector<Step> trace(6 + random() % 54);
     for (Step& step : trace)
-        step = random_step(random, kinds);
+        step = random_step(random, kinds, expiring);
     return trace;
 }
 
 inline std::string to_string(const Step& step) {
-    return fmt::format("{} at {} key {}{} pick {}",
+    return fmt::format("{} at {} key {}{}{} pick {}",
                        weights[static_cast<size_t>(step.kind)].name,
                        static_cast<char>('A' + step.owner),
                        step.key,
                        step.replaces == Replaces::seen_by_reader ? " as read" : "",
+                       step.kind == StepKind::put && step.expires ? " expires" : "",
                        step.pick);
 }
 
@@ -237,7 +247,7 @@ class Player {
                       .replaces = step.replaces,
                       .other_owner = other,
                       .reading = readings[step.pick % readings.size()],
-                      .expires = step.pick % 5 == 0};
+                      .expires = step.expires};
         puts_.push_back(put);
         group_.put(put);
     }
