@@ -59,6 +59,12 @@ void OutcomeList::asked(base::NodeId node) {
     }
 }
 
+bool OutcomeList::is_late(base::NodeId node) const {
+    return std::none_of(outcomes_.begin(), outcomes_.end(), [&](const ReplicaOutcome& outcome) {
+        return outcome.node == node && outcome.state != ReplicaState::late;
+    });
+}
+
 void OutcomeList::set(base::NodeId node,
                       ReplicaState state,
                       SeatSet seats,

@@ -68,6 +68,8 @@ class OutcomeList {
              SeatSet seats,
              base::Duration elapsed,
              std::string detail = {});
+    // Has not answered, if it was asked at all.
+    bool is_late(base::NodeId node) const;
     const std::vector<ReplicaOutcome>& all() const { return outcomes_; }
 
   private:

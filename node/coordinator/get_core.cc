@@ -1,5 +1,6 @@
 #include "node/coordinator/get_core.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -14,7 +15,7 @@ GetCore::GetCore(GetCoreOptions options) : options_(std::move(options)), tally_(
 void GetCore::answered(
     base::NodeId node, SeatSet seats, const Record& record, uint64_t digest, bool is_behind) {
     join(result_, record);
-    has_one_not_behind_ |= !is_behind;
+    has_best_answer_ |= !is_behind;
     tally_.add(node, seats);
     for (Answer& answer : answers_) {
         if (answer.node == node) {
@@ -24,6 +25,14 @@ void GetCore::answered(
         }
     }
     answers_.push_back({.node = node, .seats = seats, .digest = digest});
+}
+
+void GetCore::vouched(base::NodeId node, bool has_seen) {
+    for (Answer& answer : answers_) {
+        if (answer.node == node) {
+            answer.has_seen = has_seen;
+        }
+    }
 }
 
 void GetCore::repaired(base::NodeId node, uint64_t digest) {
@@ -50,9 +59,15 @@ bool GetCore::is_reached() const {
     const uint32_t wanted =
         options_.answers_wanted -
         (STARLING_PLANTED(read_at_r_minus_1) && options_.answers_wanted > 1 ? 1 : 0);
-    const bool waits_for_better = options_.answers_wanted == 1 && !has_one_not_behind_ &&
-                                  !waits_no_longer_ && !all_answered();
-    return tally_.seats() >= wanted && !waits_for_better;
+    return tally_.seats() >= wanted && !waits_for_better();
+}
+
+bool GetCore::reflects_seen(uint64_t result_digest) const {
+    if (options_.seen.empty()) return true;
+    const bool is_covered = result_.context.covers(options_.seen);
+    return std::any_of(answers_.begin(), answers_.end(), [&](const Answer& answer) {
+        return answer.digest == result_digest && (is_covered || answer.has_seen);
+    });
 }
 
 std::vector<base::NodeId> GetCore::stale(uint64_t result_digest) const {

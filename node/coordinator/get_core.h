@@ -15,9 +15,11 @@
 // One answer that is all a read wants may be the one of a replica that was away and may lack writes
 // that every other has. Such an answer waits for a better one, as long as one may come.
 //
-// A read of a session also waits until the result reflects what the session has seen: the result's
-// context covers it, or one of the merged replicas vouches for it, whose frontier has all of it
-// (then what its record does not mention any more is superseded there, I1 of docs/causality.md).
+// A read of a session also waits until a replica that holds the very result reflects what the
+// session has seen: the result's context covers it, or the replica vouches for it, whose frontier
+// has all of it (then what its record does not mention any more is superseded there, I1 of
+// docs/causality.md). Of another replica the word is not enough: what it has superseded, and does
+// not speak of any more, an older answer may have brought into the result.
 
 #include <cstdint>
 #include <vector>
@@ -48,8 +50,10 @@ class GetCore {
                   bool is_behind = false);
     // No better answers are to be waited for, nor repairs but those that a majority read promises.
     void wait_no_longer() { waits_no_longer_ = true; }
-    // A replica whose record is in the result has seen all of options.seen.
-    void vouched() { vouched_ = true; }
+    // Whoever can answer now has; the result may still wait for a repair.
+    void no_better_comes() { has_best_answer_ = true; }
+    // Whether `node`, which has answered, has seen all of options.seen.
+    void vouched(base::NodeId node, bool has_seen);
 
     // `node` has merged the result as it was when its digest was `digest`.
     void repaired(base::NodeId node, uint64_t digest);
@@ -57,11 +61,15 @@ class GetCore {
     bool is_reached() const;
     // REQUIRES: is_reached().
     bool is_settled(uint64_t result_digest) const;
-    bool reflects_seen() const { return vouched_ || result_.context.covers(options_.seen); }
+    bool reflects_seen(uint64_t result_digest) const;
     const Record& result() const { return result_; }
     uint32_t seats_counted() const { return tally_.seats(); }
     uint32_t nodes_counted() const { return tally_.nodes(); }
     bool all_answered() const { return tally_.missing().empty(); }
+    bool waits_for_better() const {
+        return options_.answers_wanted == 1 && !has_best_answer_ && !waits_no_longer_ &&
+               !all_answered();
+    }
     // Nodes whose record differs from the result: `result_digest` is the result's.
     std::vector<base::NodeId> stale(uint64_t result_digest) const;
 
@@ -70,14 +78,15 @@ class GetCore {
         base::NodeId node;
         SeatSet seats;
         uint64_t digest = 0;
+        bool has_seen = false;
     };
 
     const GetCoreOptions options_;
     SeatTally tally_;
     Record result_;
-    bool vouched_ = false;
     bool waits_no_longer_ = false;
-    bool has_one_not_behind_ = false;
+    // One that is not behind, or all that can come now.
+    bool has_best_answer_ = false;
     // In order of arrival, one for each node.
     std::vector<Answer> answers_;
 };

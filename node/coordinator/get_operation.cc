@@ -92,6 +92,7 @@ void GetOperation::read_here() {
                                   {},
                                   op->elapsed(),
                                   std::string(local.status().message()));
+                op->after_answer();
                 return;
             }
             const uint64_t digest = digest_of(op->plan_.group_key, local->record);
@@ -101,9 +102,7 @@ void GetOperation::read_here() {
             }
             op->outcomes_.set(op->self(), ReplicaState::answered, local->seats, op->elapsed());
             op->core_.answered(op->self(), local->seats, local->record, digest, local->is_behind);
-            if (claim.holds(op->context_.store)) {
-                op->core_.vouched();
-            }
+            op->core_.vouched(op->self(), claim.holds(op->context_.store));
             op->after_answer();
         });
 }
@@ -148,6 +147,7 @@ void GetOperation::on_read_reply(base::NodeId from, const peer::ReadReply& reply
     if (reply.has_refusal()) {
         STARLING_MARK(get_read_refused);
         outcomes_.set(from, ReplicaState::refused, {}, elapsed(), reply.refusal().message());
+        after_answer();
         return;
     }
     const auto seats = SeatSet::from_bits(reply.seats());
@@ -176,9 +176,7 @@ void GetOperation::on_read_reply(base::NodeId from, const peer::ReadReply& reply
     if (is_first) {
         answered_.push_back(from);
     }
-    if (reply.reflects_seen()) {
-        core_.vouched();
-    }
+    core_.vouched(from, reply.reflects_seen());
     outcomes_.set(from, ReplicaState::answered, seats, elapsed());
     after_answer();
 }
@@ -214,7 +212,14 @@ void GetOperation::on_superseded(base::NodeId from, SeatSet seats, const Record&
 }
 
 bool GetOperation::is_satisfied() const {
-    return STARLING_PLANTED(session_token_ignored) || core_.reflects_seen();
+    return seen_bytes_.empty() || STARLING_PLANTED(session_token_ignored) ||
+           core_.reflects_seen(result_digest());
+}
+
+bool GetOperation::may_another_answer_come() const {
+    return std::any_of(holders_.begin(), holders_.end(), [&](base::NodeId node) {
+        return context_.view->is_alive(node) && outcomes_.is_late(node);
+    });
 }
 
 uint64_t GetOperation::result_digest() const {
@@ -227,6 +232,10 @@ void GetOperation::after_answer() {
     if (time_left() <= base::Duration::zero() && 2 * plan_.answers_wanted > group_.replicas) {
         STARLING_MARK(get_answered_after_deadline);
         return;
+    }
+    if (core_.waits_for_better() && !may_another_answer_come()) {
+        STARLING_MARK(get_all_that_live_are_behind);
+        core_.no_better_comes();
     }
     if (!core_.is_reached()) {
         return;
@@ -359,6 +368,8 @@ void GetOperation::on_view_changed() {
             }
         }
     }
+    // Who is dead now is waited for no longer.
+    if (!is_finished()) after_answer();
 }
 
 void GetOperation::on_tick() {

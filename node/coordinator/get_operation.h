@@ -55,6 +55,7 @@ class GetOperation final : public Operation {
     void read_superseding(const Context& superseded);
     void after_answer();
     bool is_satisfied() const;
+    bool may_another_answer_come() const;
     void repair_stale();
     void repair(base::NodeId node, uint64_t digest);
     void answer();

@@ -66,10 +66,8 @@ void Scheduler::on_checked_by(GroupId group,
     if (found == pairs_.end() || found->second.running) return;
     Pair& pair = found->second;
     const Verdict verdict = judge(found->first, pair, theirs, root_hash);
+    if (verdict == Verdict::unknown) return;
     pair.is_dirty = verdict != Verdict::in_step;
-    if (verdict != Verdict::lacking) {
-        set_behind(pair, false);
-    }
     if (verdict == Verdict::lacking || verdict == Verdict::trees_differ) {
         // Not later than it would be: the peer may ask again before it is this pair's turn.
         const base::Duration delay = jittered(runtime_.options.retry_min);
@@ -216,7 +214,7 @@ void Scheduler::ask(const Key& key, const GroupSummary& own, peer::EntropyReport
                        std::move(question),
                        peer::EntropyMessage::kChecked,
                        [this, key](const absl::Status& status, const peer::EntropyMessage* answer) {
-                           if (!status.ok()) return finish(key, false);
+                           if (!status.ok()) return finish_unanswered(key, status);
                            on_answer(key, answer->checked());
                        });
 }
@@ -256,12 +254,13 @@ Scheduler::Verdict Scheduler::judge(const Key& key,
                                     uint64_t root_hash_there) {
     const absl::StatusOr<GroupSummary> own = runtime_.groups.summary(key.first);
     pair.do_trees_differ = false;
-    if (!own.ok()) return Verdict::peer_is_behind;
+    if (!own.ok()) return Verdict::unknown;
     if (!own->frontier.contains(theirs)) {
         pair.lacking = theirs;
         return Verdict::lacking;
     }
     pair.lacking.reset();
+    set_behind(pair, false);
     if (own->frontier != theirs) {
         STARLING_MARK(entropy_peer_is_only_behind);
         return Verdict::peer_is_behind;
@@ -277,10 +276,17 @@ void Scheduler::pull(const Key& key, SyncSession::Mode mode) {
     Pair& pair = pairs_.at(key);
     set_behind(pair, true);
     Comparison& running = *pair.running;
-    running.session = std::make_unique<SyncSession>(
-        runtime_, key.first, key.second, mode, [this, key](const absl::StatusOr<SyncResult>&) {
-            finish(key, STARLING_PLANTED(equal_replicas_pull));
-        });
+    running.session =
+        std::make_unique<SyncSession>(runtime_,
+                                      key.first,
+                                      key.second,
+                                      mode,
+                                      [this, key, mode](const absl::StatusOr<SyncResult>&) {
+                                          // It had seen all that the peer has before that began.
+                                          if (mode == SyncSession::Mode::thorough)
+                                              set_behind(pairs_.at(key), false);
+                                          finish(key, STARLING_PLANTED(equal_replicas_pull));
+                                      });
     running.session->start();
 }
 
@@ -308,16 +314,24 @@ bool Scheduler::is_waited_for(base::NodeId peer) const {
            !STARLING_PLANTED(silent_peer_holds_up_others);
 }
 
+// One that says "not now" has its trees again soon.
+void Scheduler::finish_unanswered(const Key& key, const absl::Status& why) {
+    Pair& pair = pairs_.at(key);
+    const bool cannot_say = runtime_.silent_peers.contains(key.second) || absl::IsDataLoss(why);
+    if (cannot_say && !pair.lacking.has_value()) {
+        set_behind(pair, false);
+    } else if (pair.is_behind) {
+        STARLING_MARK(entropy_stays_behind_uncompared);
+    }
+    finish(key, false);
+}
+
 void Scheduler::finish(const Key& key, bool is_equal) {
     Pair& pair = pairs_.at(key);
     // Ends the caller's own objects: nothing of them may be touched after this.
     const std::unique_ptr<Comparison> ended = std::move(pair.running);
     running_.erase(running_.find(key.second));
     pair.is_dirty = !is_equal;
-    // A peer that does not answer cannot be waited for.
-    if (!pair.lacking.has_value()) {
-        set_behind(pair, false);
-    }
     if (is_equal) {
         pair.failures = 0;
         plan(key, pair, jittered(runtime_.options.active_interval));

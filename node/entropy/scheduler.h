@@ -64,14 +64,15 @@ class Scheduler {
         // What the peer had seen and this side had not.
         std::optional<Frontier> lacking;
         // This side may lack what the peer has: they were not compared yet, or not since one could
-        // not reach the other, or this side pulls.
+        // not reach the other, or this side pulls. Not where the peer cannot say what it has.
         bool is_behind = true;
         // The trees differed under equal frontiers when they were compared last.
         bool do_trees_differ = false;
         uint32_t failures = 0;
         std::unique_ptr<Comparison> running;
     };
-    enum class Verdict : uint8_t { in_step, peer_is_behind, lacking, trees_differ };
+    // unknown: what this side has cannot be said now.
+    enum class Verdict : uint8_t { in_step, peer_is_behind, lacking, trees_differ, unknown };
 
     void plan(const Key& key, Pair& pair, base::Duration delay);
     base::Duration jittered(base::Duration delay);
@@ -91,6 +92,8 @@ class Scheduler {
     // Another pair waits for its answer already.
     bool is_waited_for(base::NodeId peer) const;
     void finish(const Key& key, bool is_equal);
+    // The peer has not said what it has.
+    void finish_unanswered(const Key& key, const absl::Status& why);
     void set_behind(Pair& pair, bool is_behind);
 
     EntropyRuntime& runtime_;

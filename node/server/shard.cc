@@ -355,7 +355,7 @@ bool Shard::is_behind(GroupId group) const {
     const auto others = entropy_peers_.find(group);
     return others != entropy_peers_.end() &&
            !std::all_of(others->second.begin(), others->second.end(), [&](base::NodeId holder) {
-               return guard_->may_compare(group, holder);
+               return guard_->may_compare(group, holder) || !view_->is_alive(holder);
            });
 }
 

@@ -104,6 +104,35 @@ TEST_F(GetOperationTest, AReadOfOneAnswerTakesOneThatIsBehindWhenNoOtherComes) {
     EXPECT_THAT(found(*outcome), ElementsAre("value"));
 }
 
+TEST_F(GetOperationTest, AReadOfOneAnswerWaitsForNoOneThatIsDead) {
+    rig.put_everywhere("k", "value");
+    rig.peers.behind = true;
+    rig.set_health(rig.holder(2), PeerHealth::dead);
+    const auto outcome = rig.get("k", 1);
+    rig.settle();
+    EXPECT_FALSE(outcome->result.has_value());
+    peer::ReplicaMessage answer =
+        CoordinatorRig::answer_to(rig.only(rig.take_sent(), rig.holder(1), Kind::kRead));
+    answer.mutable_read_reply()->set_seats(rig.seat(1).bits());
+    answer.mutable_read_reply()->set_same(true);
+    rig.stored("k")->context.encode(*answer.mutable_read_reply()->mutable_context());
+    answer.mutable_read_reply()->set_is_behind(true);
+    rig.coordinator.on_message(rig.holder(1), answer);
+    EXPECT_THAT(found(*outcome), ElementsAre("value"));
+}
+
+TEST_F(GetOperationTest, AReadOfOneAnswerWaitsForNoOneThatRefuses) {
+    rig.put_everywhere("k", "value");
+    rig.peers.behind = true;
+    const auto outcome = rig.get("k", 1);
+    rig.settle();
+    const auto sent = rig.take_sent();
+    rig.refuse_read(rig.holder(1), rig.only(sent, rig.holder(1), Kind::kRead));
+    EXPECT_FALSE(outcome->result.has_value());
+    rig.refuse_read(rig.holder(2), rig.only(sent, rig.holder(2), Kind::kRead));
+    EXPECT_THAT(found(*outcome), ElementsAre("value"));
+}
+
 TEST_F(GetOperationTest, AReadOfOneAnswerTakesOneThatIsBehindAtItsDeadlineAtTheLatest) {
     CoordinatorOptions options;
     options.deadline_max = options.hint_after / 2;

@@ -234,6 +234,13 @@ class CoordinatorRig {
         coordinator.on_message(from, answer);
     }
 
+    void refuse_read(base::NodeId from, const peer::ReplicaMessage& question) {
+        peer::ReplicaMessage answer = answer_to(question);
+        wire::set_refusal(*answer.mutable_read_reply()->mutable_refusal(),
+                          absl::UnavailableError("no seat"));
+        coordinator.on_message(from, answer);
+    }
+
     absl::StatusOr<Record> stored(const std::string& name) {
         absl::StatusOr<Record> found = absl::UnknownError("no answer");
         store_rig.store.read(the_group, testing::key(name), [&](absl::StatusOr<Record> record) {

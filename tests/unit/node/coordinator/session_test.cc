@@ -13,6 +13,7 @@ using Kind = peer::ReplicaMessage;
 using testing::CoordinatorRig;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 struct SessionTest : ::testing::Test {
     std::shared_ptr<CoordinatorRig::GetOutcome> get(CoordinatorRig& at,
@@ -144,6 +145,43 @@ TEST_F(SessionTest, AReadsTokenSaysAllThatItReturned) {
     far.answer_read(
         far.holder(0), far.only(far.take_sent(), far.holder(0), Kind::kRead), far.seat(0), record);
     EXPECT_EQ(opened(far, (*outcome->result)->session), record.context);
+}
+
+// The session deleted the value; the tombstone is collected between the two answers.
+TEST_F(SessionTest, WhatWasDeletedDoesNotComeBackInAnAnswerFromBeforeTheWordOfAnother) {
+    const Record old = newer({}, 1, "old");
+    const auto outcome = get(far, token(far, {testing::dot(77, 2)}));
+    auto sent = far.take_sent();
+    far.answer_read(far.holder(0), far.only(sent, far.holder(0), Kind::kRead), far.seat(0), old);
+    EXPECT_FALSE(outcome->result.has_value());
+    vouch(far, far.holder(1), far.only(sent, far.holder(1), Kind::kRead), far.seat(1), {});
+    EXPECT_FALSE(outcome->result.has_value()) << "who vouches does not hold the result";
+    sent = far.take_sent();
+    const auto repair = far.only(sent, far.holder(1), Kind::kWrite);
+    EXPECT_TRUE(repair.write().is_repair());
+    Record superseding;
+    superseding.context = old.context;
+    peer::ReplicaMessage reply = CoordinatorRig::answer_to(repair);
+    reply.mutable_write_reply()->set_seats(far.seat(1).bits());
+    reply.mutable_write_reply()->set_superseding(wire::encode(superseding));
+    far.coordinator.on_message(far.holder(1), reply);
+    EXPECT_THAT(found(*outcome), IsEmpty());
+}
+
+TEST_F(SessionTest, WhoVouchesAndTakesTheRepairHoldsTheResult) {
+    const Record one = newer({}, 1, "one");
+    const Record other =
+        mint({}, Superseded::by_reading({}), testing::write(testing::dot(78, 1), 900, "other"));
+    const auto outcome = get(far, token(far, {testing::dot(79, 2)}));
+    auto sent = far.take_sent();
+    far.answer_read(far.holder(0), far.only(sent, far.holder(0), Kind::kRead), far.seat(0), one);
+    vouch(far, far.holder(1), far.only(sent, far.holder(1), Kind::kRead), far.seat(1), other);
+    EXPECT_FALSE(outcome->result.has_value());
+    sent = far.take_sent();
+    far.acknowledge(far.holder(0), far.only(sent, far.holder(0), Kind::kWrite), far.seat(0));
+    EXPECT_FALSE(outcome->result.has_value()) << "it has not seen what the session has";
+    far.acknowledge(far.holder(1), far.only(sent, far.holder(1), Kind::kWrite), far.seat(1));
+    EXPECT_THAT(found(*outcome), UnorderedElementsAre("one", "other"));
 }
 
 TEST_F(SessionTest, ReplicasThatAnsweredWithLessAreAskedAgain) {

@@ -711,6 +711,33 @@ TEST_F(EntropyTest, AReplicaIsBehindUntilItWasComparedAndWhileItPulls) {
     EXPECT_TRUE(are_equal());
 }
 
+// After a crash the trees are counted anew, which may take minutes.
+TEST_F(EntropyTest, AReplicaIsBehindAsLongAsATreeToCompareIsMissing) {
+    for (const size_t rebuilding : {size_t{0}, size_t{1}}) {
+        SCOPED_TRACE(rebuilding);
+        make(2, 3);
+        replicas_[1]->groups.write(group_a, random_key(), replicas_[1]->actor(), "v", false);
+        replicas_[rebuilding]->groups.has_tree = false;
+        watch_all();
+        loop_.run_for(seconds(20));
+        EXPECT_TRUE(replicas_[0]->entropy.is_behind(group_a));
+        replicas_[rebuilding]->groups.has_tree = true;
+        ASSERT_TRUE(loop_.run_until([&] { return !replicas_[0]->entropy.is_behind(group_a); },
+                                    seconds(20)));
+        EXPECT_TRUE(are_equal());
+    }
+}
+
+TEST_F(EntropyTest, NobodyWaitsForAPeerWhoseDataIsDamaged) {
+    make(2, 3);
+    write_somewhere();
+    replicas_[1]->groups.is_damaged = true;
+    watch_all();
+    EXPECT_TRUE(replicas_[0]->entropy.is_behind(group_a));
+    loop_.run_for(seconds(10));
+    EXPECT_FALSE(replicas_[0]->entropy.is_behind(group_a));
+}
+
 // A link was cut for a while: nobody was restarted, and what was taken meanwhile is on one side.
 TEST_F(EntropyTest, AReplicaIsBehindAPeerThatIsBackUntilTheyWereCompared) {
     make(2, 3);
