@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "base/mark.h"
 #include "base/planted.h"
@@ -37,7 +38,35 @@ void HintCourier::stop() {
 }
 
 void HintCourier::run_round() {
-    // What was not answered is sent again.
+    const std::vector<HintStore::Owner> owners = context_.hints.owners();
+    std::erase_if(seats_, [&](const auto& entry) {
+        return entry.second.under_way == 0 &&
+               !std::binary_search(owners.begin(), owners.end(), entry.first);
+    });
+    for (auto& [owner, seat] : seats_) {
+        seat.held_back = 0;
+        seat.first_of_round.reset();
+        seat.has_wrapped = false;
+    }
+    give_up_unanswered();
+    for (const HintStore::Owner& owner : owners) {
+        const base::NodeId to = holder(owner);
+        if (!to.is_none() && context_.view->is_alive(to)) {
+            destinations_[to].waiting.insert(owner);
+        }
+    }
+    for (auto& [node, destination] : destinations_) {
+        destination.has_no_room = false;
+        advance(node);
+    }
+    std::erase_if(destinations_, [](const auto& entry) {
+        return entry.second.under_way == 0 && entry.second.waiting.empty();
+    });
+}
+
+// Their seats wait for the next round with all that they have: one hint that is never answered, and
+// leaves no room for others, would take every turn.
+void HintCourier::give_up_unanswered() {
     std::vector<uint64_t> lost;
     for (const auto& [operation, delivery] : deliveries_) {
         if (context_.loop.now() - delivery.sent > 4 * interval_) {
@@ -46,52 +75,106 @@ void HintCourier::run_round() {
     }
     for (const uint64_t operation : lost) {
         STARLING_MARK(hint_delivery_lost);
-        end(operation, /*delivered=*/false);
-    }
-    const std::vector<HintStore::Owner> owners = context_.hints.owners();
-    std::erase_if(last_sent_, [&](const auto& entry) {
-        return !std::binary_search(owners.begin(), owners.end(), entry.first);
-    });
-    for (const HintStore::Owner& owner : owners) {
-        deliver_next(owner);
+        const HintKey& hint = deliveries_.at(operation).hint;
+        seats_.at({.group = hint.group, .seat = hint.seat}).held_back = window;
+        end(operation, Outcome::no_room);
     }
 }
 
-std::vector<HintKey> HintCourier::in_turn(const HintStore::Owner& owner) const {
-    // A window of these may be on their way.
-    constexpr size_t wanted = 2 * window;
-    const auto last = last_sent_.find(owner);
-    if (last == last_sent_.end()) {
-        return context_.hints.next(owner, nullptr, wanted);
-    }
-    std::vector<HintKey> hints = context_.hints.next(owner, &last->second, wanted);
-    // Round to the first again, up to where it began.
-    for (HintKey& hint : context_.hints.next(owner, nullptr, wanted - hints.size())) {
-        if (hint > last->second) {
-            break;
-        }
-        hints.push_back(std::move(hint));
-    }
-    return hints;
+base::NodeId HintCourier::holder(const HintStore::Owner& owner) const {
+    return context_.view->holder(owner.group.partition, owner.seat);
 }
 
-void HintCourier::deliver_next(const HintStore::Owner& owner) {
-    const base::NodeId holder = context_.view->holder(owner.group.partition, owner.seat);
-    if (holder.is_none() || !context_.view->is_alive(holder) || open_[owner] >= window) {
+void HintCourier::advance(base::NodeId to) {
+    Destination& destination = destinations_.at(to);
+    // What ends at once, inside the loop below, changes what that finds next.
+    if (stopped_ || destination.is_advancing) {
         return;
     }
-    for (const HintKey& hint : in_turn(owner)) {
-        if (STARLING_PLANTED(hint_dropped_when_seen_alive)) {
-            context_.hints.remove(hint);
+    destination.is_advancing = true;
+    if (!context_.view->is_alive(to)) {
+        destination.waiting.clear();
+        for (const Parcel& parcel : std::exchange(destination.loaded, {})) {
+            STARLING_MARK(hint_loaded_for_a_node_that_is_gone);
+            leave(parcel.hint, to, /*brings_next=*/false);
+        }
+    }
+    while (!destination.has_no_room) {
+        if (!destination.loaded.empty()) {
+            if (!destination.fits(destination.loaded.front().message.ByteSizeLong())) {
+                break;
+            }
+            Parcel parcel = std::move(destination.loaded.front());
+            destination.loaded.pop_front();
+            send(to, std::move(parcel));
+        } else if (!destination.waiting.empty() && destination.may_load()) {
+            load_next(to, destination);
+        } else {
+            break;
+        }
+    }
+    destination.is_advancing = false;
+}
+
+void HintCourier::load_next(base::NodeId to, Destination& destination) {
+    auto turn = destination.last_turn.has_value()
+                    ? destination.waiting.upper_bound(*destination.last_turn)
+                    : destination.waiting.begin();
+    if (turn == destination.waiting.end()) {
+        turn = destination.waiting.begin();
+    }
+    const HintStore::Owner owner = *turn;
+    destination.last_turn = owner;
+    Seat& seat = seats_[owner];
+    std::optional<HintKey> hint;
+    // The seat may have moved since.
+    if (holder(owner) == to && seat.under_way + seat.held_back < window) {
+        hint = next_hint(owner, seat);
+    }
+    if (!hint.has_value()) {
+        destination.waiting.erase(turn);
+        return;
+    }
+    seat.last_sent = hint;
+    if (!seat.first_of_round.has_value()) {
+        seat.first_of_round = hint;
+    }
+    if (STARLING_PLANTED(hint_dropped_when_seen_alive)) {
+        context_.hints.remove(*hint);
+        ++seat.held_back;
+        return;
+    }
+    ++seat.under_way;
+    ++destination.under_way;
+    ++destination.loading;
+    on_their_way_.insert(*hint);
+    load_record(*hint, to);
+}
+
+std::optional<HintKey> HintCourier::next_hint(const HintStore::Owner& owner, Seat& seat) const {
+    std::optional<HintKey> after = seat.last_sent;
+    bool is_from_first = !after.has_value();
+    // Passes over no more than are on their way.
+    while (true) {
+        std::vector<HintKey> found =
+            context_.hints.next(owner, after.has_value() ? &*after : nullptr, 1);
+        if (found.empty()) {
+            if (is_from_first || seat.has_wrapped) {
+                return std::nullopt;
+            }
+            is_from_first = true;
+            seat.has_wrapped = seat.first_of_round.has_value();
+            after.reset();
             continue;
         }
-        if (open_[owner] >= window) {
-            return;
+        HintKey& hint = found.front();
+        if (seat.has_wrapped && hint >= *seat.first_of_round) {
+            return std::nullopt;
         }
         if (!on_their_way_.contains(hint)) {
-            last_sent_[owner] = hint;
-            deliver(hint, holder);
+            return std::move(hint);
         }
+        after = std::move(hint);
     }
 }
 
@@ -116,10 +199,8 @@ void HintCourier::load_hint(const HintKey& hint, absl::AnyInvocable<void(Loaded)
         });
 }
 
-void HintCourier::deliver(const HintKey& hint, base::NodeId holder) {
-    on_their_way_.insert(hint);
-    ++open_[{hint.group, hint.seat}];
-    load_hint(hint, [this, hint, holder](const Loaded& loaded) {
+void HintCourier::load_record(const HintKey& hint, base::NodeId to) {
+    load_hint(hint, [this, hint, to](const Loaded& loaded) {
         const std::optional<std::string> stored = loaded.value_or(std::nullopt);
         if (loaded.ok() && !stored.has_value() && context_.hints.was_taken_up(hint)) {
             STARLING_MARK(hint_is_not_there);
@@ -130,7 +211,7 @@ void HintCourier::deliver(const HintKey& hint, base::NodeId holder) {
         if (is_reference) {
             STARLING_MARK(hint_reference_delivered);
             context_.store.read(
-                hint.group, hint.key, [this, hint, holder](absl::StatusOr<Record> record) {
+                hint.group, hint.key, [this, hint, to](absl::StatusOr<Record> record) {
                     if (stopped_) {
                         return;
                     }
@@ -139,55 +220,78 @@ void HintCourier::deliver(const HintKey& hint, base::NodeId holder) {
                         // What it refers to is gone from here, with the seat.
                         context_.hints.remove(hint);
                     }
-                    deliver_record(hint,
-                                   holder,
-                                   std::move(record).value_or(Record{}),
-                                   /*is_whole_write=*/false);
+                    on_loaded(
+                        hint, to, std::move(record).value_or(Record{}), /*is_whole_write=*/false);
                 });
             return;
         }
         absl::StatusOr<Record> record = decode_record(stored.value_or(""));
-        deliver_record(hint, holder, std::move(record).value_or(Record{}), /*is_whole_write=*/true);
+        on_loaded(hint, to, std::move(record).value_or(Record{}), /*is_whole_write=*/true);
     });
 }
 
-void HintCourier::deliver_record(const HintKey& hint,
-                                 base::NodeId holder,
-                                 Record record,
-                                 bool is_whole_write) {
-    const uint64_t operation = context_.random.next_id();
-    deliveries_[operation] = {.hint = hint, .to = holder, .sent = context_.loop.now()};
+void HintCourier::on_loaded(const HintKey& hint,
+                            base::NodeId to,
+                            Record record,
+                            bool is_whole_write) {
+    Destination& destination = destinations_.at(to);
+    --destination.loading;
+    const std::optional<Dot> dot = is_whole_write ? std::optional(hint.dot) : std::nullopt;
     if (record == Record{}) {
         STARLING_MARK(hint_unreadable_now);
-        return;  // It cannot be read now; the next rounds try again.
+        // The next rounds try again.
+        leave(hint, to, /*brings_next=*/false);
+    } else if (to == context_.host.self()) {
+        STARLING_MARK(hint_for_a_seat_that_is_own_now);
+        deliver_here(hint, std::move(record), dot);
+    } else {
+        peer::ReplicaMessage message;
+        message.set_partition(hint.group.partition.raw());
+        message.set_replicas(hint.group.replicas);
+        message.set_operation(context_.random.next_id());
+        message.mutable_write()->set_key(hint.key);
+        message.mutable_write()->set_record(wire::encode(record));
+        if (dot.has_value()) {
+            wire::set_dot(*message.mutable_write()->mutable_dot(), *dot);
+        }
+        message.mutable_write()->set_is_hint(true);
+        destination.loaded.push_back({.hint = hint, .message = std::move(message)});
     }
-    const std::optional<Dot> dot = is_whole_write ? std::optional(hint.dot) : std::nullopt;
+    advance(to);
+}
+
+void HintCourier::deliver_here(const HintKey& hint, Record record, std::optional<Dot> dot) {
+    const uint64_t operation = context_.random.next_id();
+    note_sent(operation, hint, context_.host.self(), 0);
+    context_.replica.write(
+        hint.group,
+        hint.key,
+        std::move(record),
+        {.dot = dot, .is_hint = true},
+        [this, operation, seat = hint.seat](const absl::StatusOr<Replica::Written>& written) {
+            const bool has_it = written.ok() && written->seats.contains(seat);
+            end(operation, has_it ? Outcome::taken : Outcome::refused);
+        });
+}
+
+void HintCourier::send(base::NodeId to, Parcel parcel) {
+    note_sent(parcel.message.operation(), parcel.hint, to, parcel.message.ByteSizeLong());
+    context_.host.send(to, std::move(parcel.message));
+}
+
+void HintCourier::note_sent(uint64_t operation,
+                            const HintKey& hint,
+                            base::NodeId to,
+                            uint64_t bytes) {
+    destinations_.at(to).bytes += bytes;
+    deliveries_[operation] = {.hint = hint,
+                              .to = to,
+                              .sent = context_.loop.now(),
+                              .number = ++last_number_,
+                              .bytes = bytes};
     if (STARLING_PLANTED(hint_deleted_before_durable)) {
         context_.hints.remove(hint);
     }
-    if (holder == context_.host.self()) {
-        STARLING_MARK(hint_for_a_seat_that_is_own_now);
-        context_.replica.write(
-            hint.group,
-            hint.key,
-            std::move(record),
-            {.dot = dot, .is_hint = true},
-            [this, operation, seat = hint.seat](const absl::StatusOr<Replica::Written>& written) {
-                end(operation, written.ok() && written->seats.contains(seat));
-            });
-        return;
-    }
-    peer::ReplicaMessage message;
-    message.set_partition(hint.group.partition.raw());
-    message.set_replicas(hint.group.replicas);
-    message.set_operation(operation);
-    message.mutable_write()->set_key(hint.key);
-    message.mutable_write()->set_record(wire::encode(record));
-    if (dot.has_value()) {
-        wire::set_dot(*message.mutable_write()->mutable_dot(), *dot);
-    }
-    message.mutable_write()->set_is_hint(true);
-    context_.host.send(holder, std::move(message));
 }
 
 bool HintCourier::on_reply(base::NodeId from, const peer::ReplicaMessage& message) {
@@ -196,33 +300,71 @@ bool HintCourier::on_reply(base::NodeId from, const peer::ReplicaMessage& messag
         return false;
     }
     const peer::WriteReply& reply = message.write_reply();
-    const bool has_it =
-        !reply.has_refusal() && SeatSet::from_bits(reply.seats()).contains(found->second.hint.seat);
-    const HintStore::Owner owner{.group = found->second.hint.group,
-                                 .seat = found->second.hint.seat};
-    if (!has_it) {
+    Outcome outcome = Outcome::refused;
+    if (reply.has_refusal()) {
+        if (absl::IsResourceExhausted(wire::get_refusal(reply.refusal()))) {
+            STARLING_MARK(hint_holder_has_no_room);
+            outcome = Outcome::no_room;
+        }
+    } else if (SeatSet::from_bits(reply.seats()).contains(found->second.hint.seat)) {
+        outcome = Outcome::taken;
+    }
+    if (outcome != Outcome::taken) {
         STARLING_MARK(hint_refused_by_holder);
     }
-    // One that cannot be removed would be the next again, at once.
-    if (end(message.operation(), has_it)) {
-        deliver_next(owner);
-    }
+    end(message.operation(), outcome);
     return true;
 }
 
-bool HintCourier::end(uint64_t operation, bool delivered) {
+void HintCourier::end(uint64_t operation, Outcome outcome) {
     const auto found = deliveries_.find(operation);
     if (found == deliveries_.end()) {
-        return false;
+        return;
     }
-    const HintKey hint = std::move(found->second.hint);
+    const Delivery delivery = std::move(found->second);
     deliveries_.erase(found);
-    on_their_way_.erase(hint);
-    const auto open = open_.find({hint.group, hint.seat});
-    if (--open->second == 0) {
-        open_.erase(open);
+    Destination& destination = destinations_.at(delivery.to);
+    destination.bytes -= delivery.bytes;
+    adapt(destination, delivery.number, outcome);
+    const bool is_gone = outcome == Outcome::taken && context_.hints.remove(delivery.hint);
+    // One that cannot be removed would be the next again, at once. And what goes to this node
+    // itself may end at once: all of its hints would be one turn of the loop.
+    leave(delivery.hint, delivery.to, is_gone && delivery.to != context_.host.self());
+    advance(delivery.to);
+}
+
+void HintCourier::adapt(Destination& destination, uint64_t number, Outcome outcome) {
+    if (outcome == Outcome::refused) {
+        return;
     }
-    return delivered && context_.hints.remove(hint);
+    destination.has_no_room = outcome == Outcome::no_room;
+    // One that was on its way when the window was halved says nothing of the new one.
+    if (number <= destination.halved_at) {
+        return;
+    }
+    if (outcome == Outcome::no_room) {
+        destination.window = std::max<size_t>(1, destination.window / 2);
+        destination.taken = 0;
+        destination.halved_at = last_number_;
+    } else if (++destination.taken >= destination.window && destination.window < node_window) {
+        STARLING_MARK(hint_window_grows_again);
+        ++destination.window;
+        destination.taken = 0;
+    }
+}
+
+void HintCourier::leave(const HintKey& hint, base::NodeId to, bool brings_next) {
+    const HintStore::Owner owner{.group = hint.group, .seat = hint.seat};
+    on_their_way_.erase(hint);
+    Seat& seat = seats_.at(owner);
+    Destination& destination = destinations_.at(to);
+    --seat.under_way;
+    --destination.under_way;
+    if (brings_next) {
+        destination.waiting.insert(owner);
+    } else {
+        ++seat.held_back;
+    }
 }
 
 }  // namespace starling::node

@@ -4,15 +4,25 @@
 // the holder says that it has the write on its disk. Only then is the hint forgotten.
 //
 // The hints of a seat take turns: one that was refused, or not answered, waits until all others of
-// its seat have been tried. A refusal brings no next one before the next round, so that a holder
-// that refuses everything is asked for a window of hints in each interval and no more.
+// its seat have been tried, and for the next round. So does its place in the seat's window: a
+// holder that refuses everything is asked for a window of each seat's hints in each interval and no
+// more. A seat of which a hint was left unanswered sends nothing in the round that notices.
+//
+// The receiver sets the pace. All that is on its way to one node stays within a second window, so
+// that one that returns with many seats has room for other requests, too; its seats take turns, a
+// hint each. This window adapts as TCP's does (additive increase, multiplicative decrease). It is
+// halved, down to one hint, when the node refuses one because it has no room now
+// (resource_exhausted), or leaves one unanswered; what was on its way at that moment does not halve
+// it again. It grows by one hint for each full window that the node has taken since. Any other
+// refusal is about its hint or its seat, and leaves the window as it is. A node without room is
+// sent nothing before the next round, or before it has taken another that was on its way.
 //
 // Owned by the shard's loop.
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
-#include <vector>
 
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
@@ -25,6 +35,13 @@ class HintCourier {
   public:
     // How many hints of one seat may be on their way.
     static constexpr size_t window = 16;
+    // How many to one node, and how many bytes, or one hint however large. A smaller window is
+    // smaller in both.
+    static constexpr size_t node_window = 64;
+    static constexpr uint64_t node_window_bytes = 4ULL << 20;
+    // How many for one node are read from the disk at once. So many at most wait in memory for room
+    // in its window, since their size is not known before.
+    static constexpr size_t loads_max = 4;
 
     HintCourier(const CoordinatorContext& context, env::Workers& workers, base::Duration interval);
 
@@ -40,23 +57,84 @@ class HintCourier {
         HintKey hint;
         base::NodeId to;
         base::MonotonicTime sent;
+        // All deliveries are numbered.
+        uint64_t number = 0;
+        // None of one to this node itself.
+        uint64_t bytes = 0;
+    };
+
+    struct Seat {
+        // Being loaded, waiting for room, or sent.
+        size_t under_way = 0;
+        // Places in the window that come free in the next round.
+        size_t held_back = 0;
+        std::optional<HintKey> last_sent;
+        // Each is sent once in a round: from here to the last, and from the first to here.
+        std::optional<HintKey> first_of_round;
+        bool has_wrapped = false;
+    };
+
+    // A hint that was loaded, as it is sent.
+    struct Parcel {
+        HintKey hint;
+        peer::ReplicaMessage message;
+    };
+
+    struct Destination {
+        size_t window = node_window;
+        // Since the window changed.
+        size_t taken = 0;
+        // The last number that was given when the window was halved.
+        uint64_t halved_at = 0;
+        bool has_no_room = false;
+
+        // As those of its seats.
+        size_t under_way = 0;
+        size_t loading = 0;
+        uint64_t bytes = 0;
+        std::deque<Parcel> loaded;
+
+        // Seats that may have more to send, and the one that had the last turn.
+        absl::btree_set<HintStore::Owner> waiting;
+        std::optional<HintStore::Owner> last_turn;
+        bool is_advancing = false;
+
+        uint64_t bytes_max() const { return window * (node_window_bytes / node_window); }
+        bool fits(uint64_t more) const { return bytes == 0 || bytes + more <= bytes_max(); }
+        bool may_load() const {
+            return under_way < window && loading < loads_max && bytes < bytes_max();
+        }
+    };
+
+    enum class Outcome {
+        taken,
+        refused,
+        no_room,  // Or no answer.
     };
 
     void arm_timer();
     void run_round();
-    void deliver_next(const HintStore::Owner& owner);
-    // The next in turn, on their way or not.
-    std::vector<HintKey> in_turn(const HintStore::Owner& owner) const;
-    void deliver(const HintKey& hint, base::NodeId holder);
-    void deliver_record(const HintKey& hint,
-                        base::NodeId holder,
-                        Record record,
-                        bool is_whole_write);
+    void give_up_unanswered();
+    base::NodeId holder(const HintStore::Owner& owner) const;
+    // Sends what there is room for.
+    void advance(base::NodeId to);
+    void load_next(base::NodeId to, Destination& destination);
+    // The next in turn that is not on its way. Nullopt: none in this round.
+    std::optional<HintKey> next_hint(const HintStore::Owner& owner, Seat& seat) const;
+
     // An error: it cannot be read now. Nullopt: it is not there. Empty: a reference.
     using Loaded = absl::StatusOr<std::optional<std::string>>;
     void load_hint(const HintKey& hint, absl::AnyInvocable<void(Loaded)> done);
-    // True when the hint is delivered and removed.
-    bool end(uint64_t operation, bool delivered);
+    void load_record(const HintKey& hint, base::NodeId to);
+    void on_loaded(const HintKey& hint, base::NodeId to, Record record, bool is_whole_write);
+
+    void deliver_here(const HintKey& hint, Record record, std::optional<Dot> dot);
+    void send(base::NodeId to, Parcel parcel);
+    void note_sent(uint64_t operation, const HintKey& hint, base::NodeId to, uint64_t bytes);
+    void end(uint64_t operation, Outcome outcome);
+    void adapt(Destination& destination, uint64_t number, Outcome outcome);
+    // `brings_next`: its place is free at once.
+    void leave(const HintKey& hint, base::NodeId to, bool brings_next);
 
     const CoordinatorContext& context_;
     env::Workers& workers_;
@@ -65,10 +143,11 @@ class HintCourier {
     bool stopped_ = false;
 
     absl::btree_map<uint64_t, Delivery> deliveries_;
+    uint64_t last_number_ = 0;
     absl::btree_set<HintKey> on_their_way_;
-    std::map<HintStore::Owner, size_t> open_;
-    // The hint of each seat that was sent last.
-    std::map<HintStore::Owner, HintKey> last_sent_;
+    // Those that hints wait for, or go to.
+    std::map<HintStore::Owner, Seat> seats_;
+    std::map<base::NodeId, Destination> destinations_;
 };
 
 }  // namespace starling::node
