@@ -221,7 +221,7 @@ struct InspectRequest {
     struct Key {
         // A group key: namespace id (8 bytes, big-endian) and key.
         std::string key;
-        // A context: of each actor the highest sequence. None of them 0.
+        // A context: of each actor the highest sequence. None of them 0; at most 4096.
         std::vector<Dot> seen = {};
     };
     base::PartitionId partition;
@@ -232,7 +232,7 @@ struct InspectRequest {
     std::string buckets = {};
     std::string after = {};
     std::vector<Key> keys = {};
-    // With the question about all buckets: frontiers, encoded, at most 16.
+    // With the question about all buckets: frontiers, encoded, at most 16 of 1 MiB.
     std::vector<std::string> frontiers = {};
 };
 
@@ -268,6 +268,8 @@ struct InspectResult {
     std::vector<InspectedKey> keys;
     // To the question about some buckets: the list goes up to this key; empty: it is complete.
     std::string up_to;
+    // Of records and their keys, to answer.
+    uint64_t bytes_read = 0;
 };
 
 // A key with more than one value to show, as one replica has it.
@@ -297,7 +299,7 @@ inline constexpr uint32_t conflicts_page_max = 1000;
 
 struct ConflictPage {
     std::vector<ConflictedKey> keys;
-    // Those of this node that were searched, wholly or from the cursor or up to it.
+    // Those of this node whose search ended in this page, wherever it began.
     std::vector<base::PartitionId> partitions;
     // Absent: this was the last page. A page may have no key and not be the last.
     std::optional<ConflictCursor> next;
@@ -324,7 +326,8 @@ class AdminService {
     // What this node's own replica of a group holds. unavailable with reason no_owner: no seat.
     virtual void inspect_replica(InspectRequest request, Callback<InspectResult> done) = 0;
     // The conflicts among the records that this node holds seats of: read from its disk, a bounded
-    // number of bytes for each page. not_found: unknown_namespace; invalid_argument: the query.
+    // number of bytes for each page. not_found: unknown_namespace; invalid_argument: the query;
+    // overloaded: too many searches at once.
     virtual void list_conflicts(ConflictQuery query, Callback<ConflictPage> done) = 0;
 
   protected:

@@ -172,8 +172,9 @@ void add_verify_command(CLI::App& app, Arguments& arguments) {
     CLI::App& verify =
         add_command(app, "verify", "compare all replicas of every key", arguments, Command::verify);
     verify
-        .add_option(
-            "--bytes-per-second", arguments.bytes_per_second, "of answers, at most (4194304)")
+        .add_option("--bytes-per-second",
+                    arguments.bytes_per_second,
+                    "of answers, or of what nodes read for them, at most (4194304)")
         ->check(CLI::Range(uint64_t{1024}, uint64_t{1} << 40));
     verify
         .add_option_function<std::string>(

@@ -13,7 +13,11 @@ namespace starling::client {
 
 namespace {
 
-constexpr int keys_per_question = 64;
+constexpr size_t keys_per_question = 64;
+// What a node takes in one message is more, whatever its limits on keys and values are.
+constexpr size_t question_bytes_max = size_t{192} << 10;
+// Of one key; a node takes no more.
+constexpr int seen_max = 4096;
 // A seat that moves while it is looked at is asked for again.
 constexpr int ring_questions_max = 3;
 constexpr size_t unchecked_max = 1000;
@@ -316,26 +320,49 @@ void Verifier::look(Group group, std::vector<Suspect>& suspects) {
     std::sort(holders.begin(), holders.end());
     holders.erase(std::unique(holders.begin(), holders.end()), holders.end());
     std::vector<Suspect> left;
-    while (!suspects.empty()) {
-        const size_t count = std::min<size_t>(suspects.size(), keys_per_question);
-        std::vector<Suspect> some(std::make_move_iterator(suspects.end() - static_cast<int>(count)),
-                                  std::make_move_iterator(suspects.end()));
-        suspects.resize(suspects.size() - count);
-        look_at_some(group, holders, some, left);
+    std::vector<Suspect> some;
+    v1::InspectReplicaRequest question = question_of(group);
+    size_t bytes = 0;
+    const auto look_at_them = [&] {
+        look_at_some(group, holders, question, some, left);
+        question.clear_keys();
+        some.clear();
+        bytes = 0;
+    };
+    for (Suspect& suspect : suspects) {
+        v1::InspectedKeyQuestion key;
+        key.set_key(suspect.key);
+        fill_seen(suspect.seen, *key.mutable_seen());
+        if (key.seen_size() > seen_max) {
+            note_unchecked(
+                fmt::format("partition {}: key {}: its copies know of writes of {} "
+                            "lives of nodes, and {} at most can be asked for",
+                            group.first,
+                            printable(suspect.key.substr(namespace_bytes)),
+                            key.seen_size(),
+                            seen_max));
+            continue;
+        }
+        const size_t key_bytes = key.ByteSizeLong();
+        if (some.size() == keys_per_question ||
+            (!some.empty() && bytes + key_bytes > question_bytes_max)) {
+            look_at_them();
+        }
+        bytes += key_bytes;
+        *question.add_keys() = std::move(key);
+        some.push_back(std::move(suspect));
+    }
+    if (!some.empty()) {
+        look_at_them();
     }
     suspects = std::move(left);
 }
 
 void Verifier::look_at_some(Group group,
                             const std::vector<uint64_t>& holders,
+                            const v1::InspectReplicaRequest& question,
                             std::vector<Suspect>& some,
                             std::vector<Suspect>& left) {
-    v1::InspectReplicaRequest question = question_of(group);
-    for (const Suspect& suspect : some) {
-        v1::InspectedKeyQuestion& key = *question.add_keys();
-        key.set_key(suspect.key);
-        fill_seen(suspect.seen, *key.mutable_seen());
-    }
     std::vector<States> now(some.size());
     for (const uint64_t node : holders) {
         auto answer = ask(node, question);

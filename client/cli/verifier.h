@@ -130,8 +130,10 @@ class Verifier {
     void look_again_at_all();
     void compare_frontiers(Group group, const Frontiers& before);
     void look(Group group, std::vector<Suspect>& suspects);
+    // `question`: about `some`, in their order.
     void look_at_some(Group group,
                       const std::vector<uint64_t>& holders,
+                      const v1::InspectReplicaRequest& question,
                       std::vector<Suspect>& some,
                       std::vector<Suspect>& left);
     void judge(Group group,

@@ -18,6 +18,7 @@
 #include "client/cli/pause.h"
 #include "client/cli/show.h"
 #include "client/cli/verifier.h"
+#include "client/cli/verify_pace.h"
 
 namespace starling::client {
 
@@ -31,12 +32,13 @@ constexpr int exit_unchecked = 2;
 constexpr base::Duration node_try_timeout = std::chrono::seconds(10);
 constexpr uint32_t node_tries_max = 3;
 
-// Asks the nodes of the cluster, each at its client address, and so slowly that the answers take no
-// more than the bytes a second that are allowed.
+// Asks the nodes of the cluster, each at its client address, at a pace.
 class Nodes final : public ReplicaSource {
   public:
     Nodes(Session& session, AdminClient& first, uint64_t bytes_per_second)
-        : session_(session), first_(first), bytes_per_second_(bytes_per_second) {}
+        : session_(session),
+          first_(first),
+          pace_(bytes_per_second, session.clock(), client::pause) {}
 
     absl::Status learn_addresses() {
         STARLING_ASSIGN_OR_RETURN(const v1::StatusResponse status, first_.status());
@@ -46,7 +48,6 @@ class Nodes final : public ReplicaSource {
         return absl::OkStatus();
     }
     const NodeNames& names() const { return addresses_; }
-    uint64_t bytes() const { return bytes_; }
 
     absl::StatusOr<v1::RingResponse> ring() override { return first_.ring(); }
 
@@ -55,7 +56,7 @@ class Nodes final : public ReplicaSource {
         STARLING_ASSIGN_OR_RETURN(AdminClient* const client, client_of(node));
         const auto answer = client->inspect_replica(request);
         if (answer.ok()) {
-            slow_down(answer->ByteSizeLong());
+            pace_.answered(*answer);
         }
         return answer;
     }
@@ -79,28 +80,11 @@ class Nodes final : public ReplicaSource {
         return client.get();
     }
 
-    void slow_down(uint64_t answered) {
-        bytes_ += answered;
-        const base::MonotonicTime now = session_.clock().now();
-        if (next_ < now) {
-            next_ = now;
-        }
-        next_ += std::chrono::nanoseconds(static_cast<int64_t>(
-            static_cast<double>(answered) * 1e9 / static_cast<double>(bytes_per_second_)));
-        // Short pauses cost more than they save.
-        constexpr base::Duration worth_it = std::chrono::milliseconds(20);
-        if (next_ - now > worth_it) {
-            client::pause(next_ - now);
-        }
-    }
-
     Session& session_;
     AdminClient& first_;
-    const uint64_t bytes_per_second_;
+    VerifyPace pace_;
     NodeNames addresses_;
     std::map<uint64_t, std::unique_ptr<AdminClient>> clients_;
-    uint64_t bytes_ = 0;
-    base::MonotonicTime next_ = base::MonotonicTime::min();
 };
 
 std::string seconds_text(base::WallTime time) {

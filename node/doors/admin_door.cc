@@ -12,16 +12,16 @@ namespace starling::node {
 namespace {
 
 // The node's callback for a call: `format` writes an OK result into the response.
-template <typename Format>
-auto answer(UnaryCall* call, Format format) {
-    return [handle = CallHandle(call), format = std::move(format)](auto result) mutable {
+template <typename Response, typename Format>
+auto answer(UnaryCall* call, Response* response, Format format) {
+    return [handle = CallHandle(call), response, format = std::move(format)](auto result) mutable {
         UnaryCall* finished = handle.release();
         if (!result.ok()) {
             finished->fail(result.status());
             return;
         }
-        format(*result);
-        finished->succeed();
+        format(*response, *result);
+        finished->succeed(response->ByteSizeLong());
     };
 }
 
@@ -54,9 +54,9 @@ grpc::ServerUnaryReactor* AdminDoor::Join(grpc::CallbackServerContext* call,
         return reactor;
     }
     context_.admin.join(request->known_address(),
-                        answer(reactor, [response](const AdminService::Joined& joined) {
-                            response->set_cluster_id(joined.cluster.raw());
-                            response->set_member_count(joined.member_count);
+                        answer(reactor, response, [](auto& out, const auto& joined) {
+                            out.set_cluster_id(joined.cluster.raw());
+                            out.set_member_count(joined.member_count);
                         }));
     return reactor;
 }
@@ -70,7 +70,7 @@ grpc::ServerUnaryReactor* AdminDoor::Status(grpc::CallbackServerContext* call,
         return reactor;
     }
     context_.admin.status(
-        answer(reactor, [response](const StatusReport& report) { fill(*response, report); }));
+        answer(reactor, response, [](auto& out, const auto& report) { fill(out, report); }));
     return reactor;
 }
 
@@ -82,9 +82,8 @@ grpc::ServerUnaryReactor* AdminDoor::Ring(grpc::CallbackServerContext* call,
         reactor->fail(status);
         return reactor;
     }
-    context_.admin.ring(answer(reactor, [response](const std::vector<RingPartition>& partitions) {
-        fill(*response, partitions);
-    }));
+    context_.admin.ring(answer(
+        reactor, response, [](auto& out, const auto& partitions) { fill(out, partitions); }));
     return reactor;
 }
 
@@ -99,8 +98,8 @@ grpc::ServerUnaryReactor* AdminDoor::CreateNamespace(grpc::CallbackServerContext
         return reactor;
     }
     context_.admin.create_namespace(*std::move(info),
-                                    answer(reactor, [response](const NamespaceInfo& created) {
-                                        fill(*response->mutable_namespace_(), created);
+                                    answer(reactor, response, [](auto& out, const auto& created) {
+                                        fill(*out.mutable_namespace_(), created);
                                     }));
     return reactor;
 }
@@ -113,12 +112,11 @@ grpc::ServerUnaryReactor* AdminDoor::ListNamespaces(grpc::CallbackServerContext*
         reactor->fail(status);
         return reactor;
     }
-    context_.admin.list_namespaces(
-        answer(reactor, [response](const std::vector<NamespaceInfo>& namespaces) {
-            for (const NamespaceInfo& info : namespaces) {
-                fill(*response->add_namespaces(), info);
-            }
-        }));
+    context_.admin.list_namespaces(answer(reactor, response, [](auto& out, const auto& namespaces) {
+        for (const NamespaceInfo& info : namespaces) {
+            fill(*out.add_namespaces(), info);
+        }
+    }));
     return reactor;
 }
 
@@ -135,7 +133,7 @@ grpc::ServerUnaryReactor* AdminDoor::InspectReplica(grpc::CallbackServerContext*
     }
     context_.admin.inspect_replica(
         *std::move(question),
-        answer(reactor, [response](InspectResult& result) { fill(*response, std::move(result)); }));
+        answer(reactor, response, [](auto& out, auto& result) { fill(out, std::move(result)); }));
     return reactor;
 }
 
@@ -151,7 +149,7 @@ grpc::ServerUnaryReactor* AdminDoor::ListConflicts(grpc::CallbackServerContext* 
     }
     context_.admin.list_conflicts(
         *std::move(query),
-        answer(reactor, [response](ConflictPage& page) { fill(*response, std::move(page)); }));
+        answer(reactor, response, [](auto& out, auto& page) { fill(out, std::move(page)); }));
     return reactor;
 }
 

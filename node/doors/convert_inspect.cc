@@ -64,6 +64,7 @@ void fill(v1::InspectReplicaResponse& message, InspectResult&& result) {
     }
     message.set_up_to(std::move(result.up_to));
     message.set_frontier(std::move(result.frontier));
+    message.set_bytes_read(result.bytes_read);
     message.mutable_has_seen()->Assign(result.has_seen.begin(), result.has_seen.end());
 }
 

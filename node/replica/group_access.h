@@ -60,6 +60,8 @@ struct ListingPage {
     // The page speaks of the keys up to this one, and the next one begins after it; empty: of all
     // that follow.
     std::string up_to;
+    // Of records, of whatever bucket, with their keys.
+    size_t bytes_read = 0;
 };
 
 struct KeyRecord {

@@ -193,21 +193,22 @@ absl::StatusOr<ListingPage> listing_page(storage::Engine& engine,
     std::string last;
     size_t listed_bytes = 0;
     size_t records_read = 0;
-    size_t bytes_read = 0;
     const auto iterator = engine.new_iterator(bounds_of(storage_keys::record_prefix(group)));
-    for (iterator->seek(storage_keys::record(group, after)); iterator->valid(); iterator->next()) {
+    // The least key after it.
+    iterator->seek(storage_keys::record(group, after + '\0'));
+    for (; iterator->valid(); iterator->next()) {
         const std::string_view key = storage_keys::parse_record(iterator->key())->group_key;
-        if (key == after) {
-            continue;
-        }
-        if (listed_bytes >= limits.bytes_max || records_read >= limits.records_read_max ||
-            bytes_read >= limits.bytes_read_max) {
+        const bool is_full = listed_bytes >= limits.bytes_max ||
+                             records_read >= limits.records_read_max ||
+                             page.bytes_read >= limits.bytes_read_max;
+        // Also of the record that the next page begins with: it is read for both.
+        page.bytes_read += key.size() + iterator->value().size();
+        if (is_full) {
             page.up_to = std::move(last);
             break;
         }
         last = key;
         ++records_read;
-        bytes_read += key.size() + iterator->value().size();
         if (!buckets.test(bucket_of(key))) {
             continue;
         }

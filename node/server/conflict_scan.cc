@@ -97,10 +97,6 @@ void ConflictScan::take(absl::StatusOr<ScanPage> page) {
         std::exchange(done_, nullptr)(std::move(page).status());
         return;
     }
-    const base::PartitionId partition(static_cast<uint16_t>(partition_));
-    if (page_.partitions.empty() || page_.partitions.back() != partition) {
-        page_.partitions.push_back(partition);
-    }
     bytes_left_ -= std::min(bytes_left_, page->bytes);
     bool is_done = page->next.empty();
     if (!is_done) {
@@ -116,6 +112,7 @@ void ConflictScan::take(absl::StatusOr<ScanPage> page) {
         }
     }
     if (is_done) {
+        page_.partitions.emplace_back(static_cast<uint16_t>(partition_));
         next_partition();
     }
     go_on();

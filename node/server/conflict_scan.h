@@ -25,6 +25,8 @@ class ConflictScan : public std::enable_shared_from_this<ConflictScan> {
     // Of one page. A record that is larger by itself is read as a whole.
     static constexpr size_t bytes_max = size_t{4} << 20;
     static constexpr uint32_t partitions_max = 256;
+    // Of one node at once.
+    static constexpr uint32_t serving_max = 4;
 
     struct Shards {
         uint32_t shard_count = 1;

@@ -123,6 +123,8 @@ class Node::Impl final : private ShardHost, private ClusterHost {
     base::NodeId node_id_;
     std::atomic<uint64_t> cluster_id_ = 0;
     std::atomic<uint32_t> partition_count_ = 1;
+    // Searches under way. What a stopping node drops stays counted.
+    std::atomic<uint32_t> conflict_scans_ = 0;
 
     // Owned by loop 0.
     std::unique_ptr<Cluster> cluster_;

@@ -185,14 +185,25 @@ void Node::Impl::list_conflicts(ConflictQuery query, Callback<ConflictPage> done
             done(not_serving());
             return;
         }
-        ConflictScan::start(*cluster_->view(),
-                            std::move(query),
-                            {.shard_count = shard_count(),
-                             .on_shard =
-                                 [this](uint32_t shard, absl::AnyInvocable<void(Shard&)> task) {
-                                     on_shard(shard, while_serving(std::move(task)));
-                                 }},
-                            std::move(done));
+        if (conflict_scans_ >= ConflictScan::serving_max) {
+            done(base::make_error(absl::StatusCode::kResourceExhausted,
+                                  base::reason::overloaded,
+                                  "too many searches for conflicts at once: try again in 100 ms"));
+            return;
+        }
+        ++conflict_scans_;
+        ConflictScan::start(
+            *cluster_->view(),
+            std::move(query),
+            {.shard_count = shard_count(),
+             .on_shard =
+                 [this](uint32_t shard, absl::AnyInvocable<void(Shard&)> task) {
+                     on_shard(shard, while_serving(std::move(task)));
+                 }},
+            [this, done = std::move(done)](absl::StatusOr<ConflictPage> page) mutable {
+                --conflict_scans_;
+                done(std::move(page));
+            });
     });
 }
 

@@ -1,5 +1,6 @@
 #include "node/server/replica_inspector.h"
 
+#include <algorithm>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -17,7 +18,10 @@ namespace {
 
 constexpr uint32_t serving_max = 4;
 constexpr size_t keys_max = 256;
+// Of one key: more lives of nodes than write one.
+constexpr size_t seen_max = 4096;
 constexpr size_t frontiers_max = 16;
+constexpr size_t frontier_bytes_max = size_t{1} << 20;
 constexpr size_t page_bytes_max = size_t{256} << 10;
 
 absl::Status invalid(std::string_view what) {
@@ -25,7 +29,9 @@ absl::Status invalid(std::string_view what) {
         absl::StatusCode::kInvalidArgument, base::reason::invalid_request, what);
 }
 
-Context context_of(const std::vector<Dot>& dots) {
+// In order, in which each of them is added at the end.
+Context context_of(std::vector<Dot> dots) {
+    std::ranges::sort(dots);
     Context context;
     for (const Dot& dot : dots) {
         context.add(dot);
@@ -54,18 +60,27 @@ InspectedKey describe(const std::string& key, const Record& record) {
     return out;
 }
 
-std::optional<Frontier> decode(std::string_view bytes) {
-    base::Reader reader(bytes);
-    Frontier frontier = Frontier::decode(reader);
-    return reader.finished() ? std::optional(std::move(frontier)) : std::nullopt;
+// About what its record takes where it is stored.
+uint64_t bytes_of(const InspectedKey& key) {
+    uint64_t bytes = key.key.size();
+    for (const InspectedVersion& version : key.versions) {
+        bytes += version.value_bytes;
+    }
+    return bytes;
 }
 
-InspectResult result_of(const GroupSummary& own, const std::vector<std::string>& frontiers) {
+absl::StatusOr<InspectResult> result_of(const GroupSummary& own,
+                                        const std::vector<std::string>& frontiers) {
     InspectResult result;
     result.buckets.assign(own.buckets.begin(), own.buckets.end());
     own.frontier.encode(result.frontier);
     for (const std::string& frontier : frontiers) {
-        result.has_seen.push_back(decode(frontier)->minus(own.frontier).empty());
+        base::Reader reader(frontier);
+        const Frontier asked = Frontier::decode(reader);
+        if (!reader.finished()) {
+            return invalid("frontiers: one of them does not decode");
+        }
+        result.has_seen.push_back(own.frontier.contains_unsealed(asked));
     }
     return result;
 }
@@ -73,6 +88,7 @@ InspectResult result_of(const GroupSummary& own, const std::vector<std::string>&
 InspectResult result_of(ListingPage page) {
     InspectResult result;
     result.up_to = std::move(page.up_to);
+    result.bytes_read = page.bytes_read;
     for (KeyDigest& key : page.keys) {
         InspectedKey& listed = result.keys.emplace_back();
         listed.key = std::move(key.key);
@@ -99,14 +115,20 @@ absl::Status ReplicaInspector::check(const InspectRequest& request) const {
         if (key.key.size() <= sizeof(uint64_t)) {
             return invalid("keys: one of them names no namespace and key");
         }
+        if (key.seen.size() > seen_max) {
+            return invalid(fmt::format(
+                "keys.seen: {} of one key, the limit is {}", key.seen.size(), seen_max));
+        }
     }
     if (request.frontiers.size() > frontiers_max) {
         return invalid(
             fmt::format("frontiers: {}, the limit is {}", request.frontiers.size(), frontiers_max));
     }
     for (const std::string& frontier : request.frontiers) {
-        if (!decode(frontier).has_value()) {
-            return invalid("frontiers: one of them does not decode");
+        if (frontier.size() > frontier_bytes_max) {
+            return invalid(fmt::format("frontiers: one of {} bytes, the limit is {}",
+                                       frontier.size(),
+                                       frontier_bytes_max));
         }
     }
     if (!request.buckets.empty() && !decode_bucket_set(request.buckets).has_value()) {
@@ -190,8 +212,8 @@ void ReplicaInspector::read_next(const std::shared_ptr<Reading>& reading) {
         reading->done(std::move(reading->result));
         return;
     }
-    const InspectRequest::Key& key = reading->keys[next];
-    Context seen = context_of(key.seen);
+    InspectRequest::Key& key = reading->keys[next];
+    Context seen = context_of(std::move(key.seen));
     const SeenClaim claim(store_, reading->group, seen);
     store_.fetch(reading->group,
                  {key.key},
@@ -206,6 +228,7 @@ void ReplicaInspector::read_next(const std::shared_ptr<Reading>& reading) {
                      InspectedKey& found =
                          reading->result.keys.emplace_back(describe(reading->keys[at].key, record));
                      found.reflects_seen = record.context.covers(seen) || claim.holds(store_);
+                     reading->result.bytes_read += bytes_of(found);
                      read_next(reading);
                  });
 }

@@ -184,6 +184,10 @@ bool Frontier::contains(const Frontier& other) const {
     for (const auto& [node, start] : other.sealed_) {
         if (sealed_before(node) < start) return false;
     }
+    return contains_unsealed(other);
+}
+
+bool Frontier::contains_unsealed(const Frontier& other) const {
     return std::all_of(other.seen_.begin(), other.seen_.end(), [&](const Seen& wanted) {
         if (wanted.actor.start < sealed_before(wanted.actor.node)) return true;
         const Seen* mine = find(wanted.actor);

@@ -40,6 +40,8 @@ class Frontier {
     bool contains(const Dot& dot) const;
     // Every dot in `other` is in this one.
     bool contains(const Frontier& other) const;
+    // The same of lives that `other` has not sealed: other.minus(*this) would be empty.
+    bool contains_unsealed(const Frontier& other) const;
     // Every dot that `context` covers, of whatever key, is below a base.
     bool is_past(const Context& context) const;
     bool is_past(const Dot& dot) const;

@@ -78,10 +78,14 @@ class FakeReplicas final : public ReplicaSource {
         if (errors.contains(node)) {
             return errors[node];
         }
+        question_bytes_max = std::max(question_bytes_max, request.ByteSizeLong());
         const Keys& keys = replicas[node];
         v1::InspectReplicaResponse answer;
         if (request.keys_size() > 0) {
             for (const v1::InspectedKeyQuestion& asked : request.keys()) {
+                if (asked.seen_size() > 4096) {
+                    return absl::InvalidArgumentError("keys.seen: the limit is 4096");
+                }
                 fill(*answer.add_keys(), keys, asked);
             }
         } else if (!request.buckets().empty()) {
@@ -119,6 +123,8 @@ class FakeReplicas final : public ReplicaSource {
     std::map<uint64_t, absl::Status> errors;
     // Digests that are not what the sequence says.
     std::map<std::pair<uint64_t, std::string>, uint64_t> odd_digests;
+    // Lives of nodes that have written a key, beside the one writer of all.
+    std::map<std::string, uint32_t> more_writers;
     std::function<void(int)> on_pause;
     // Keys read for one page.
     size_t page_keys = 2;
@@ -130,6 +136,7 @@ class FakeReplicas final : public ReplicaSource {
     int pauses = 0;
     int rings = 0;
     int questions = 0;
+    size_t question_bytes_max = 0;
 
   private:
     std::string frontier_of(uint64_t node) { return {seen[node].begin(), seen[node].end()}; }
@@ -161,6 +168,12 @@ class FakeReplicas final : public ReplicaSource {
         if (sequence > 0) {
             *out.add_context() = dot(sequence);
             *out.add_versions()->mutable_dot() = dot(sequence);
+        }
+        const auto more = more_writers.find(asked.key());
+        for (uint32_t life = 0; more != more_writers.end() && life < more->second; ++life) {
+            v1::Dot& other = *out.add_context();
+            other = dot(1);
+            other.set_start(2 + life);
         }
         out.set_reflects_seen(asked.seen().empty() || asked.seen(0).sequence() <= sequence);
     }
@@ -279,6 +292,33 @@ TEST_F(VerifierTest, OnceEnoughKeysDifferTheRestIsNotListedAndThatIsSaid) {
                             HasSubstr("partition 1 and those after it")));
     EXPECT_EQ(report.groups, 1u);
     EXPECT_THAT(replicas.lists_asked, SizeIs(9));
+}
+
+TEST_F(VerifierTest, AQuestionAboutLongKeysFitsTheLeastMessageThatANodeTakes) {
+    const std::string prefix(size_t{60} << 10, 'k');
+    for (int i = 0; i < 64; ++i) {
+        replicas.put(prefix + std::to_string(10 + i), 5);
+    }
+    for (auto& [key, sequence] : replicas.replicas[12]) {
+        sequence = 4;
+    }
+    const VerifyReport report = verify();
+    EXPECT_EQ(report.difference_count, 64u);
+    EXPECT_THAT(report.unchecked, IsEmpty());
+    EXPECT_LE(replicas.question_bytes_max, size_t{256} << 10);
+}
+
+TEST_F(VerifierTest, AKeyOfMoreWritersThanCanBeAskedForIsSaidNotToBeChecked) {
+    for (const char* key : {"few", "many", "most"}) {
+        replicas.put(key, 5);
+        replicas.replicas[12][group_key(key)] = 4;
+    }
+    replicas.more_writers = {{group_key("most"), 4095}, {group_key("many"), 4096}};
+    const VerifyReport report = verify();
+    EXPECT_EQ(report.difference_count, 2u);
+    EXPECT_THAT(report.unchecked,
+                ElementsAre("partition 0: key many: its copies know of writes of 4097 lives of "
+                            "nodes, and 4096 at most can be asked for"));
 }
 
 TEST_F(VerifierTest, AReplicaWhoseListDoesNotGoOnIsNotComparedFurther) {

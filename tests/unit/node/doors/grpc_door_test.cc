@@ -596,6 +596,54 @@ TEST_F(GrpcDoorTest, MoreRequestsThanTheDoorMayHoldAreRefusedAsOverload) {
     EXPECT_TRUE(put(put_of("k", "v")).ok());
 }
 
+TEST_F(GrpcDoorTest, AnAdminsAnswerIsHeldAgainstTheDoorUntilItHasLeft) {
+    ConflictPage page;
+    page.keys.assign(128, {.key = std::string(size_t{64} << 10, 'k')});
+    node().conflict_answer = page;
+    constexpr size_t page_bytes = size_t{8} << 20;
+    grpc::ClientContext context;
+    grpc::CompletionQueue queue;
+    const auto call = admin_->AsyncListConflicts(&context, {}, &queue);
+    const auto wait = [&queue] {
+        void* tag = nullptr;
+        bool ok = false;
+        EXPECT_TRUE(queue.Next(&tag, &ok) && ok);
+    };
+    call->ReadInitialMetadata(nullptr);
+    wait();
+    // Of the rest no more is sent than fits the window of a stream that nobody reads.
+    EXPECT_GT(doors_->grpc->admission().bytes(), page_bytes);
+    v1::ListConflictsResponse response;
+    grpc::Status status;
+    call->Finish(&response, &status, nullptr);
+    wait();
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    EXPECT_EQ(response.conflicts_size(), 128);
+    while (doors_->grpc->admission().requests() != 0) {
+        std::this_thread::yield();
+    }
+    EXPECT_EQ(doors_->grpc->admission().bytes(), 0u);
+}
+
+TEST_F(GrpcDoorTest, AReplicaIsInspectedAndWhatWasReadForItIsTold) {
+    node().on_inspect = [](const InspectRequest& asked) {
+        EXPECT_EQ(asked.partition, base::PartitionId(7));
+        EXPECT_EQ(asked.after, "a");
+        InspectResult result;
+        result.up_to = "b";
+        result.bytes_read = 99;
+        return result;
+    };
+    v1::InspectReplicaRequest request;
+    request.set_partition(7);
+    request.set_after("a");
+    grpc::ClientContext context;
+    v1::InspectReplicaResponse response;
+    ASSERT_TRUE(admin_->InspectReplica(&context, request, &response).ok());
+    EXPECT_EQ(response.up_to(), "b");
+    EXPECT_EQ(response.bytes_read(), 99u);
+}
+
 TEST_F(GrpcDoorTest, DrainFinishesWhatIsUnderWayAndRefusesWhatIsNew) {
     node().hold();
     auto waiting = std::async(std::launch::async, [this] { return put(put_of("k", "v")).ok(); });

@@ -17,6 +17,7 @@ struct Listed {
     std::vector<KeyDigest> keys;
     size_t pages = 0;
     size_t keys_per_page_max = 0;
+    size_t bytes_read = 0;
 };
 
 struct ListingPageTest : ::testing::Test {
@@ -37,6 +38,7 @@ struct ListingPageTest : ::testing::Test {
             if (!page.ok()) return listed;
             EXPECT_TRUE(page->up_to.empty() || after < page->up_to);
             ++listed.pages;
+            listed.bytes_read += page->bytes_read;
             listed.keys_per_page_max = std::max(listed.keys_per_page_max, page->keys.size());
             listed.keys.insert(listed.keys.end(), page->keys.begin(), page->keys.end());
             after = page->up_to;
@@ -96,8 +98,23 @@ TEST_F(ListingPageTest, APageEndsAfterSoManyBytesOfRecordsThatAreNotOfTheBuckets
     EXPECT_EQ(listed.pages, 4u);
 }
 
+TEST_F(ListingPageTest, SaysHowMuchItReadOfWhateverBucket) {
+    write(20, std::string(10'000, 'v'));
+    const Listed whole = list(all_buckets(), {});
+    EXPECT_EQ(whole.pages, 1u);
+    EXPECT_GE(whole.bytes_read, 20 * 10'000u);
+    EXPECT_LT(whole.bytes_read, 20 * 10'200u);
+    EXPECT_EQ(list(BucketSet(), {}).bytes_read, whole.bytes_read);
+    // Each record but the first is met by two pages.
+    const Listed listed = list(BucketSet(), {.records_read_max = 1});
+    EXPECT_EQ(listed.pages, 20u);
+    EXPECT_GT(listed.bytes_read, 39 * 10'000u);
+    EXPECT_LT(listed.bytes_read, 2 * whole.bytes_read);
+}
+
 TEST_F(ListingPageTest, AGroupOfNothingHasOneEmptyPage) {
     EXPECT_EQ(list(all_buckets(), {}).pages, 1u);
+    EXPECT_EQ(list(all_buckets(), {}).bytes_read, 0u);
 }
 
 }  // namespace

@@ -121,6 +121,48 @@ TEST_F(ConflictScanTest, PagesOfEveryLengthHaveTheSameKeysWithinOnePartition) {
     expect_pages_join();
 }
 
+TEST_F(ConflictScanTest, APartitionIsNamedByThePageThatReachesItsEnd) {
+    machine.options.partition_count = 1;
+    machine.start_and_serve();
+    put_siblings("a");
+    put_siblings("b");
+    const auto first = page({.from = {}, .keys_max = 1});
+    ASSERT_TRUE(first.ok()) << first.status();
+    ASSERT_TRUE(first->next.has_value());
+    EXPECT_THAT(first->partitions, testing::IsEmpty())
+        << "should the seat go now, nobody searches the rest";
+    const auto second = page({.from = *first->next});
+    ASSERT_TRUE(second.ok()) << second.status();
+    EXPECT_FALSE(second->next.has_value());
+    EXPECT_THAT(second->partitions, testing::ElementsAre(base::PartitionId(0)));
+}
+
+TEST_F(ConflictScanTest, MoreSearchesAtOnceThanANodeDoesAreRefusedAsOverload) {
+    machine.start_and_serve();
+    put_siblings("k");
+    std::vector<absl::StatusOr<ConflictPage>> answers;
+    for (uint32_t i = 0; i <= ConflictScan::serving_max; ++i) {
+        machine.node().list_conflicts({}, [&answers](absl::StatusOr<ConflictPage> answer) {
+            answers.push_back(std::move(answer));
+        });
+    }
+    ASSERT_TRUE(world.run_until(minutes(1),
+                                [&] { return answers.size() == ConflictScan::serving_max + 1; }));
+    expect_error(answers.front().status(),
+                 StatusCode::kResourceExhausted,
+                 base::reason::overloaded,
+                 "searches for conflicts");
+    for (size_t i = 1; i < answers.size(); ++i) {
+        ASSERT_TRUE(answers[i].ok()) << answers[i].status();
+        EXPECT_EQ(answers[i]->keys.size(), 1u);
+    }
+    // What was refused for itself, or is done, counts no more.
+    for (uint32_t i = 0; i <= ConflictScan::serving_max; ++i) {
+        EXPECT_TRUE(absl::IsNotFound(page({.name_space = "nowhere", .from = {}}).status()));
+        EXPECT_TRUE(page({}).ok());
+    }
+}
+
 TEST_F(ConflictScanTest, APageReadsABoundedNumberOfBytes) {
     machine.options.partition_count = 1;
     machine.start_and_serve();

@@ -34,6 +34,14 @@ class ReplicaInspectorTest : public testing::Test {
         return group_key(base::default_namespace_id, key);
     }
 
+    // The last life first.
+    static std::vector<Dot> dots_of_lives(uint32_t count) {
+        std::vector<Dot> dots;
+        for (uint32_t start = count; start > 0; --start) {
+            dots.push_back({.actor = {.node = base::NodeId(7), .start = start}, .sequence = 1});
+        }
+        return dots;
+    }
     static std::string encoded(const Frontier& frontier) {
         std::string bytes;
         frontier.encode(bytes);
@@ -56,6 +64,7 @@ TEST_F(ReplicaInspectorTest, TellsBucketsThenTheirKeysThenWhatAKeyIs) {
                                  [](uint64_t digest) { return digest != 0; });
     ASSERT_NE(at, buckets->buckets.end());
     EXPECT_EQ(*at, all) << "one key, one bucket";
+    EXPECT_EQ(buckets->bytes_read, 0u) << "told from memory";
 
     InspectRequest request = about("k");
     request.buckets = encode(BucketSet().set(static_cast<size_t>(at - buckets->buckets.begin())));
@@ -65,6 +74,7 @@ TEST_F(ReplicaInspectorTest, TellsBucketsThenTheirKeysThenWhatAKeyIs) {
     EXPECT_EQ(listed->keys[0].key, group_key_of("k"));
     EXPECT_EQ(listed->keys[0].digest, all);
     EXPECT_EQ(listed->up_to, "");
+    EXPECT_GT(listed->bytes_read, group_key_of("k").size() + 5);
     request.after = group_key_of("k");
     EXPECT_TRUE(ask(request)->keys.empty());
 
@@ -83,6 +93,7 @@ TEST_F(ReplicaInspectorTest, TellsBucketsThenTheirKeysThenWhatAKeyIs) {
     EXPECT_EQ(found->keys[1].versions[0].value_bytes, 5u);
     EXPECT_FALSE(found->keys[1].versions[0].is_tombstone);
     EXPECT_TRUE(found->keys[1].reflects_seen);
+    EXPECT_EQ(found->bytes_read, group_key_of("absent").size() + group_key_of("k").size() + 5);
 }
 
 TEST_F(ReplicaInspectorTest, SaysWhetherItHasSeenWhatAnotherHas) {
@@ -93,9 +104,11 @@ TEST_F(ReplicaInspectorTest, SaysWhetherItHasSeenWhatAnotherHas) {
     ++later.sequence;
     request.keys = {{.key = group_key_of("k"), .seen = {later}},
                     {.key = group_key_of("absent"), .seen = {put->dot}}};
+    request.keys.push_back({.key = group_key_of("k"), .seen = {later, put->dot}});
     const auto found = ask(request);
     ASSERT_TRUE(found.ok());
     EXPECT_FALSE(found->keys[0].reflects_seen);
+    EXPECT_FALSE(found->keys[2].reflects_seen) << "of each actor the latest counts";
     EXPECT_TRUE(found->keys[1].reflects_seen) << "the frontier has it";
 }
 
@@ -151,6 +164,18 @@ TEST_F(ReplicaInspectorTest, RefusesWhatMakesNoSense) {
     request.keys.assign(257, {.key = group_key_of("k")});
     expect_error(
         ask(request).status(), StatusCode::kInvalidArgument, base::reason::invalid_request, "256");
+    request = about("k");
+    request.keys = {{.key = group_key_of("k"), .seen = dots_of_lives(4097)}};
+    expect_error(
+        ask(request).status(), StatusCode::kInvalidArgument, base::reason::invalid_request, "4096");
+    request.keys = {{.key = group_key_of("k"), .seen = dots_of_lives(4096)}};
+    EXPECT_TRUE(ask(request).ok());
+    request = about("k");
+    request.frontiers = {encoded(Frontier()), std::string((size_t{1} << 20) + 1, '\0')};
+    expect_error(ask(request).status(),
+                 StatusCode::kInvalidArgument,
+                 base::reason::invalid_request,
+                 "one of 1048577 bytes");
     for (const uint32_t replicas : {0u, 4u}) {
         request = about("k");
         request.replicas = replicas;

@@ -140,6 +140,14 @@ RC_GTEST_PROP(FrontierTest, UnionAndInclusionAreThoseOfSets, ()) {
     RC_ASSERT(a.contains(b));
 }
 
+RC_GTEST_PROP(FrontierTest, OfLivesThatAreNotSealedItContainsAllWhereNothingIsMissing, ()) {
+    const Frontier a = any_frontier().first;
+    Frontier b = any_frontier().first;
+    RC_ASSERT(a.contains_unsealed(b) == b.minus(a).empty());
+    b.unite(a);
+    RC_ASSERT(b.contains_unsealed(a));
+}
+
 RC_GTEST_PROP(FrontierTest, WhatIsPastHasNoGapBelowIt, ()) {
     const auto [made, model] = any_frontier();
     const Model past = past_of(model);
