@@ -170,6 +170,18 @@ struct MemberStatus {
     uint32_t generation = 0;
 };
 
+// Of this node's replicas: tombstones that would be gone but for this node.
+struct TombstonesWaiting {
+    base::NodeId node;
+    // Empty: it is not known.
+    std::string client_address;
+    // Older than 1 min after their requests could be minted no more, in the groups that wait for
+    // the node. What waits for two nodes counts for both.
+    uint64_t tombstones = 0;
+    // Since the request was made for which one of them has waited longest.
+    uint64_t waiting_ms = 0;
+};
+
 struct MemoryShare {
     std::string what;
     uint64_t bytes_used = 0;
@@ -204,6 +216,8 @@ struct StatusReport {
     std::vector<MemoryShare> memory;
     // Loud one-line warnings for people: "1 of 3 copies", "disk full", ...
     std::vector<std::string> warnings;
+    // By node. One for which none wait is not among them.
+    std::vector<TombstonesWaiting> tombstones_waiting;
     // Counters and gauges by Prometheus name; labels in the name's braces.
     std::map<std::string, double> metrics;
 };

@@ -1,5 +1,6 @@
 // ping, status, ring, namespace.
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
@@ -45,6 +46,26 @@ struct ClusterStatus {
         return sum;
     }
 };
+
+// By the node that is waited for: of all replicas together, and on how many nodes they are.
+struct Waiting {
+    v1::TombstonesWaiting sum;
+    size_t nodes = 0;
+};
+std::map<uint64_t, Waiting> tombstones_waiting(const ClusterStatus& cluster) {
+    std::map<uint64_t, Waiting> waiting;
+    for (const auto& [id, node] : cluster.nodes) {
+        for (const v1::TombstonesWaiting& one : node.tombstones_waiting()) {
+            auto& [sum, nodes] = waiting[one.node_id()];
+            sum.set_node_id(one.node_id());
+            if (!one.client_address().empty()) sum.set_client_address(one.client_address());
+            sum.set_tombstones(sum.tombstones() + one.tombstones());
+            sum.set_waiting_ms(std::max(sum.waiting_ms(), one.waiting_ms()));
+            ++nodes;
+        }
+    }
+    return waiting;
+}
 
 absl::StatusOr<ClusterStatus> ask_all(Session& session, AdminClient& admin) {
     auto first = admin.status();
@@ -127,6 +148,14 @@ std::string show_status(const ClusterStatus& cluster) {
         totals.silent == 0
             ? ""
             : fmt::format("; {} nodes do not answer and are not counted", totals.silent));
+    for (const auto& [id, waiting] : tombstones_waiting(cluster)) {
+        const std::string& address = waiting.sum.client_address();
+        text += fmt::format("tombstones waiting for {}: {} on {} nodes, the oldest for {}\n",
+                            name_of(id, address.empty() ? NodeNames{} : NodeNames{{id, address}}),
+                            waiting.sum.tombstones(),
+                            waiting.nodes,
+                            span_text(waiting.sum.waiting_ms()));
+    }
     for (const auto& [id, node] : cluster.nodes) {
         for (const std::string& warning : node.warnings()) {
             text += fmt::format("warning of {}: {}\n", node_id_text(id), warning);
@@ -141,6 +170,10 @@ std::string status_json(const ClusterStatus& cluster) {
     for (const auto& [id, node] : cluster.nodes) {
         nodes.push_back(to_json(node));
     }
+    ordered_json waiting = ordered_json::array();
+    for (const auto& [id, one] : tombstones_waiting(cluster)) {
+        waiting.push_back(to_json(one.sum));
+    }
     return dump({{"cluster_id", node_id_text(cluster.first.cluster_id())},
                  {"cluster_name", cluster.first.cluster_name()},
                  {"member_count", cluster.first.members_size()},
@@ -150,6 +183,7 @@ std::string status_json(const ClusterStatus& cluster) {
                  {"groups_dirty", totals.dirty},
                  {"seats_filling", totals.filling},
                  {"nodes_silent", totals.silent},
+                 {"tombstones_waiting", std::move(waiting)},
                  {"nodes", std::move(nodes)}});
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <limits>
+#include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/time/time.h"
@@ -111,6 +112,16 @@ std::string time_text(uint64_t unix_ms) {
                             absl::FromUnixMillis(static_cast<int64_t>(
                                 std::min<uint64_t>(unix_ms, std::numeric_limits<int64_t>::max()))),
                             absl::UTCTimeZone());
+}
+
+std::string span_text(uint64_t ms) {
+    constexpr uint64_t second_ms = 1000;
+    constexpr std::pair<uint64_t, char> units[] = {
+        {86'400 * second_ms, 'd'}, {3'600 * second_ms, 'h'}, {60 * second_ms, 'm'}};
+    for (const auto& [unit_ms, name] : units) {
+        if (ms >= 2 * unit_ms) return fmt::format("{}{}", ms / unit_ms, name);
+    }
+    return fmt::format("{}s", ms / second_ms);
 }
 
 std::string printable(std::string_view bytes) {
@@ -238,6 +249,13 @@ ordered_json to_json(const v1::Value& value) {
     return json;
 }
 
+ordered_json to_json(const v1::TombstonesWaiting& waiting) {
+    return {{"node_id", node_id_text(waiting.node_id())},
+            {"client_address", waiting.client_address()},
+            {"tombstones", waiting.tombstones()},
+            {"waiting_ms", waiting.waiting_ms()}};
+}
+
 ordered_json to_json(const v1::StatusResponse& status) {
     ordered_json members = ordered_json::array();
     for (const v1::Member& member : status.members()) {
@@ -257,6 +275,10 @@ ordered_json to_json(const v1::StatusResponse& status) {
                           {"bytes_used", share.bytes_used()},
                           {"bytes_max", share.bytes_max()}});
     }
+    ordered_json waiting = ordered_json::array();
+    for (const v1::TombstonesWaiting& one : status.tombstones_waiting()) {
+        waiting.push_back(to_json(one));
+    }
     return {
         {"node_id", node_id_text(status.node_id())},
         {"cluster_id", node_id_text(status.cluster_id())},
@@ -274,6 +296,7 @@ ordered_json to_json(const v1::StatusResponse& status) {
         {"seats_fenced", status.seats_fenced()},
         {"groups_dirty", status.groups_dirty()},
         {"records", status.records()},
+        {"tombstones_waiting", std::move(waiting)},
         {"read_only", status.read_only()},
         {"read_only_reason", status.read_only_reason()},
         {"damage", status.damage()},

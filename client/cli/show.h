@@ -24,6 +24,8 @@ std::string node_id_text(uint64_t id);
 std::string name_of(uint64_t node, const NodeNames& names);
 // "2026-01-31 12:00:00.250 UTC"
 std::string time_text(uint64_t unix_ms);
+// A span of time in the largest unit of which there are two: "95s", "47h", "7d".
+std::string span_text(uint64_t ms);
 // Any bytes as one line: what is no printable text as \xNN.
 std::string printable(std::string_view bytes);
 
@@ -43,6 +45,7 @@ nlohmann::ordered_json to_json(const v1::Dot& dot);
 nlohmann::ordered_json bytes_json(const char* name, const std::string& bytes);
 // {"value", "encoding", "crc32c", ...}
 nlohmann::ordered_json to_json(const v1::Value& value);
+nlohmann::ordered_json to_json(const v1::TombstonesWaiting& waiting);
 nlohmann::ordered_json to_json(const v1::StatusResponse& status);
 nlohmann::ordered_json to_json(const v1::Namespace& space);
 

@@ -142,6 +142,13 @@ void fill(v1::StatusResponse& message, const StatusReport& report) {
     message.set_read_only(report.read_only);
     message.set_read_only_reason(report.read_only_reason);
     message.set_damage(report.damage);
+    for (const TombstonesWaiting& waiting : report.tombstones_waiting) {
+        v1::TombstonesWaiting& out = *message.add_tombstones_waiting();
+        out.set_node_id(waiting.node.raw());
+        out.set_client_address(waiting.client_address);
+        out.set_tombstones(waiting.tombstones);
+        out.set_waiting_ms(waiting.waiting_ms);
+    }
     for (const MemoryShare& share : report.memory) {
         v1::MemoryShare& out = *message.add_memory();
         out.set_what(share.what);

@@ -33,6 +33,13 @@ std::string to_status_json(const StatusReport& report) {
                           {"bytes_used", share.bytes_used},
                           {"bytes_max", share.bytes_max}});
     }
+    ordered_json waiting = ordered_json::array();
+    for (const TombstonesWaiting& one : report.tombstones_waiting) {
+        waiting.push_back({{"node_id", to_string(one.node)},
+                           {"client_address", one.client_address},
+                           {"tombstones", one.tombstones},
+                           {"waiting_ms", one.waiting_ms}});
+    }
     const ordered_json page = {{"node_id", to_string(report.node)},
                                {"cluster_id", to_string(report.cluster)},
                                {"cluster_name", report.cluster_name},
@@ -49,6 +56,7 @@ std::string to_status_json(const StatusReport& report) {
                                {"seats_fenced", report.seats_fenced},
                                {"groups_dirty", report.groups_dirty},
                                {"records", report.records},
+                               {"tombstones_waiting", std::move(waiting)},
                                {"read_only", report.read_only},
                                {"read_only_reason", report.read_only_reason},
                                {"damage", report.damage},

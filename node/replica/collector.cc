@@ -25,6 +25,7 @@ constexpr base::Duration retry_after = std::chrono::seconds(60);
 void Collector::start() {
     timer_ = loop_.schedule_after(interval, [this] {
         standings_.note_starts_again();
+        store_.set_tombstones_old_before(standings_.overdue_before_ms());
         for (const GroupId group : store_.groups()) {
             standings_.look_at_own(group);
         }
@@ -78,11 +79,9 @@ void Collector::note(Passes& passes,
         passes.retry_at = loop_.now() + retry_after;
     } else if (plan.is_whole) {
         passes.whole_before_ms = plan.forget_before_ms;
-        passes.oldest_left_ms = collected->oldest_left_ms;
-        passes.next_goes_ms = collected->next_goes_ms;
+        passes.left = collected->left;
     } else {
-        passes.next_goes_ms = std::min(passes.next_goes_ms, collected->next_goes_ms);
-        if (passes.oldest_left_ms == 0) passes.oldest_left_ms = collected->oldest_left_ms;
+        passes.left.add(collected->left);
     }
 }
 
@@ -101,7 +100,7 @@ std::optional<Collector::Plan> Collector::plan_for(GroupId group) const {
         return whole;
     }
     if (loop_.now() < passes.rests_until) return std::nullopt;
-    if (forget_before_ms > passes.next_goes_ms ||
+    if (forget_before_ms > passes.left.next_goes_ms ||
         forget_before_ms >= passes.whole_before_ms + whole_progress_ms) {
         return whole;
     }
@@ -125,9 +124,27 @@ std::optional<Collector::Plan> Collector::next_plan() {
     return std::nullopt;
 }
 
-uint64_t Collector::oldest_left_ms(GroupId group) const {
-    const auto found = passes_.find(group);
-    return found == passes_.end() ? 0 : found->second.oldest_left_ms;
+Collector::WaitingFor Collector::waiting() const {
+    WaitingFor waiting;
+    for (const GroupId group : store_.groups()) {
+        Waiting here{.tombstones = store_.old_tombstone_count(group)};
+        if (here.tombstones == 0) continue;
+        const auto passes = passes_.find(group);
+        const ReplicaStore::Left left =
+            passes == passes_.end() ? ReplicaStore::Left{} : passes->second.left;
+        uint64_t latest_ms = 0;
+        for (const uint64_t created_ms :
+             {store_.next_tombstone_ms(group), left.oldest_unseen_ms, left.next_goes_ms}) {
+            if (!standings_.is_overdue(created_ms)) continue;
+            here.since_ms = std::min(here.since_ms, created_ms);
+            latest_ms = std::max(latest_ms, created_ms);
+        }
+        if (latest_ms == 0) continue;
+        for (const base::NodeId node : standings_.waited_for(group, left.unseen, latest_ms)) {
+            waiting[node].add(here);
+        }
+    }
+    return waiting;
 }
 
 }  // namespace starling::node

@@ -6,6 +6,7 @@
 // has the standings draw their own conclusions and keep what they were told, too. Owned by the
 // shard's loop.
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -32,9 +33,19 @@ class Collector {
     void stop();
 
     uint64_t collected() const { return collected_; }
-    // Of the tombstones of the group that passes had to leave, when the oldest one's request was
-    // created (Unix ms); 0: they left none.
-    uint64_t oldest_left_ms(GroupId group) const;
+    struct Waiting {
+        // Those that are overdue (Standings) in the groups that wait for the node.
+        uint64_t tombstones = 0;
+        // When the request was created (Unix ms) for which one of them has waited longest.
+        uint64_t since_ms = UINT64_MAX;
+
+        void add(const Waiting& more) {
+            tombstones += more.tombstones;
+            since_ms = std::min(since_ms, more.since_ms);
+        }
+    };
+    using WaitingFor = absl::btree_map<base::NodeId, Waiting>;
+    WaitingFor waiting() const;
     // The group's data is removed here.
     void forget_group(GroupId group) { passes_.erase(group); }
 
@@ -50,9 +61,7 @@ class Collector {
         std::optional<base::MonotonicTime> retry_at;
         // In the last that looked at all.
         uint64_t whole_before_ms = 0;
-        // Of those that are left.
-        uint64_t oldest_left_ms = 0;
-        uint64_t next_goes_ms = UINT64_MAX;
+        ReplicaStore::Left left;
     };
     struct Plan {
         GroupId group;

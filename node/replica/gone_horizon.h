@@ -53,6 +53,7 @@ class GoneHorizon {
 
     // The owner has reported that it mints no more what was created at `created_ms`.
     bool is_past(GroupId group, base::NodeId owner, uint64_t created_ms, uint64_t now_ms) const;
+    uint64_t window_ms() const { return window_ms_; }
     // It would if it were asked now.
     bool may_be_past(uint64_t created_ms, uint64_t now_ms) const {
         return now_ms > created_ms && now_ms - created_ms > window_ms_;

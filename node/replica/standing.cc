@@ -1,6 +1,7 @@
 #include "node/replica/standing.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "base/codec.h"
@@ -326,31 +327,37 @@ bool Standings::awaits_report(GroupId group, base::NodeId owner) const {
            !horizon_.is_past(group, owner, created_ms, now_ms);
 }
 
-bool Standings::is_overdue(uint64_t created_ms) const {
+uint64_t Standings::overdue_before_ms() const {
+    const uint64_t waiting_ms = horizon_.window_ms() + report_patience_ms;
     const uint64_t now_ms = host_.now_ms();
-    return now_ms > report_patience_ms &&
-           horizon_.may_be_past(created_ms, now_ms - report_patience_ms);
+    return now_ms > waiting_ms ? now_ms - waiting_ms : 0;
 }
 
-std::vector<base::NodeId> Standings::waited_for(GroupId id, uint64_t created_ms) const {
+std::vector<base::NodeId> Standings::waited_for(GroupId id,
+                                                const Context& unseen,
+                                                uint64_t created_ms) const {
     const std::optional<std::vector<Owner>> owners = host_.other_owners(id);
-    const auto group = groups_.find(id);
-    if (!owners.has_value() || group == groups_.end()) return {};
-    std::vector<base::NodeId> with_hints =
-        group->second.may_have_hints(frozen_, store_.frontier(id), host_.other_members());
-    if (!with_hints.empty()) return with_hints;
-    std::vector<base::NodeId> lagging;
-    for (const Owner& owner : *owners) {
-        const std::vector<base::NodeId> one = {owner.node};
-        const Frontier& own = group->second.durable();
-        Frontier bases = own;
-        bases.intersect_bases(own);
-        if (group->second.stable(one) != bases ||
-            !horizon_.is_past(id, owner.node, created_ms, host_.now_ms())) {
-            lagging.push_back(owner.node);
+    if (!owners.has_value()) return {};
+    const GroupStanding unknown(0);
+    const auto found = groups_.find(id);
+    const GroupStanding& group = found == groups_.end() ? unknown : found->second;
+    const auto nodes_where = [&owners](const auto& waits_for) {
+        std::vector<base::NodeId> nodes;
+        for (const Owner& owner : *owners) {
+            if (waits_for(owner)) nodes.push_back(owner.node);
         }
-    }
-    return lagging;
+        return nodes;
+    };
+    // Without them nothing else is concluded, and nobody is asked for hints.
+    std::vector<base::NodeId> nodes =
+        nodes_where([&](const Owner& owner) { return !group.knows_all(std::span(&owner, 1)); });
+    if (!nodes.empty()) return nodes;
+    nodes = group.may_have_hints(frozen_, store_.frontier(id), host_.other_members());
+    if (!nodes.empty()) return nodes;
+    return nodes_where([&](const Owner& owner) {
+        return !group.stable(std::span(&owner.node, 1)).is_past(unseen) ||
+               !horizon_.is_past(id, owner.node, created_ms, host_.now_ms());
+    });
 }
 
 }  // namespace starling::node

@@ -91,8 +91,9 @@ class Standings {
 
     // The next report of `owner` may let tombstones of the group go, however little has changed.
     bool awaits_report(GroupId group, base::NodeId owner) const;
-    // A tombstone whose request was created then waits for more than the next reports.
-    bool is_overdue(uint64_t created_ms) const;
+    // Tombstones whose requests were created before (Unix ms) wait for more than the next reports.
+    uint64_t overdue_before_ms() const;
+    bool is_overdue(uint64_t created_ms) const { return created_ms < overdue_before_ms(); }
 
     // What `owner` has told this node of itself, in this life of the node or an earlier one, as the
     // holder of the seats that it holds. None: this node cannot say; it may have been told more.
@@ -110,10 +111,13 @@ class Standings {
     // What the disk has of this, but for what owners have told.
     void put_facts(storage::WriteBatch& batch) const;
 
-    // Why a tombstone of the group stays whose request was created at `created_ms`: the members
-    // that may have a hint of an ended life; if there are none, the owners that have not seen all
-    // that this node has, or were last heard of when that request was too young.
-    std::vector<base::NodeId> waited_for(GroupId group, uint64_t created_ms) const;
+    // Why tombstones of the group stay: the owners that have not reported yet; if there are none,
+    // the members that may have a hint of an ended life; if there are none either, the owners that
+    // have not seen `unseen`, or were last heard of when a request created at `created_ms` was too
+    // young.
+    std::vector<base::NodeId> waited_for(GroupId group,
+                                         const Context& unseen,
+                                         uint64_t created_ms) const;
 
     // The group's data is removed here.
     void forget_group(GroupId group) {

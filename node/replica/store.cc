@@ -134,11 +134,11 @@ void ReplicaStore::keep_trees() {
     }
     kept_trees::Trees trees;
     for (const auto& [id, group] : groups_) {
-        if (group->record_count == 0 && group->tombstone_count == 0) continue;
+        if (group->record_count == 0 && group->tombstones.count() == 0) continue;
         trees.emplace(id,
                       group_reader::Counted{.buckets = group->buckets,
                                             .record_count = group->record_count,
-                                            .tombstone_count = group->tombstone_count});
+                                            .tombstone_count = group->tombstones.count()});
     }
     storage::WriteBatch batch;
     kept_trees::put(batch, trees);
@@ -199,7 +199,7 @@ void ReplicaStore::finish_rebuild(const absl::StatusOr<Rebuilt>& rebuilt) {
                 group.buckets[bucket] += added.buckets[bucket];
             }
             group.record_count += added.record_count;
-            group.tombstone_count += added.tombstone_count;
+            group.tombstones.add_from_start(added.tombstone_count);
             group.next_tombstone_ms = std::min(group.next_tombstone_ms, added.oldest_tombstone_ms);
         }
     } else {
@@ -254,7 +254,7 @@ void ReplicaStore::damage_is_gone() {
     for (const auto& [id, group] : groups_) {
         group->buckets = {};
         group->record_count = 0;
-        group->tombstone_count = 0;
+        group->tombstones = {};
     }
     start_rebuild();
 }
@@ -284,14 +284,25 @@ uint64_t ReplicaStore::tombstone_count() const {
     if (!trees_ready()) return 0;
     uint64_t count = 0;
     for (const auto& [id, group] : groups_) {
-        count += group->tombstone_count;
+        count += group->tombstones.count();
     }
     return count;
 }
 
 uint64_t ReplicaStore::tombstone_count(GroupId group) const {
     const auto found = groups_.find(group);
-    return found == groups_.end() || !trees_ready() ? 0 : found->second->tombstone_count;
+    return found == groups_.end() || !trees_ready() ? 0 : found->second->tombstones.count();
+}
+
+uint64_t ReplicaStore::old_tombstone_count(GroupId group) const {
+    const auto found = groups_.find(group);
+    return found == groups_.end() || !trees_ready() ? 0 : found->second->tombstones.old_count();
+}
+
+void ReplicaStore::set_tombstones_old_before(uint64_t created_ms) {
+    for (const auto& [id, group] : groups_) {
+        group->tombstones.set_old_before(created_ms);
+    }
 }
 
 uint64_t ReplicaStore::next_tombstone_ms(GroupId group) const {
@@ -547,13 +558,17 @@ absl::Status ReplicaStore::apply_change(GroupId id,
             group.buckets[bucket_of(key)] += leaf_digest(key, record) - leaf_before;
         }
         group.record_count += uint64_t{exists} - uint64_t{existed};
-        group.tombstone_count += tombstones.size() - tombstones_before.size();
+        for (const auto& [created_ms, dot] : tombstones_before) {
+            group.tombstones.remove(created_ms);
+        }
         for (const auto& tombstone : tombstones) {
+            group.tombstones.add(tombstone.first);
             const auto known =
                 std::find(tombstones_before.begin(), tombstones_before.end(), tombstone);
             if (known != tombstones_before.end()) continue;
             group.next_tombstone_ms = std::min(group.next_tombstone_ms, tombstone.first);
         }
+        if (trees_ready() && group.tombstones.count() == 0) group.next_tombstone_ms = UINT64_MAX;
     }
     group.frontier = std::move(frontier);
     ++group.change_count;

@@ -36,6 +36,7 @@
 #include "node/replica/group_access.h"
 #include "node/replica/group_reader.h"
 #include "node/replica/jobs.h"
+#include "node/replica/tombstone_counts.h"
 
 namespace starling::node {
 
@@ -77,13 +78,21 @@ class ReplicaStore final : public GroupAccess {
     const Frontier& stable(GroupId group) { return group_at(group).stable; }
     // R5: collects tombstones whose request was created from `from_ms` on and before
     // `forget_before_ms`.
-    struct Collected {
-        uint64_t tombstones = 0;
-        // When the request of the oldest that stays was created (Unix ms); 0: none was found.
-        uint64_t oldest_left_ms = 0;
+    // What tombstones that a collection has left wait for.
+    struct Left {
+        // Not all owners have seen these writes; when the request of the oldest tombstone that
+        // stays for it was created (Unix ms; UINT64_MAX: there is none).
+        Context unseen;
+        uint64_t oldest_unseen_ms = UINT64_MAX;
         // One that stays because of younger requests of its record may go when those created then
         // can be forgotten; UINT64_MAX: there is none.
         uint64_t next_goes_ms = UINT64_MAX;
+
+        void add(const Left& more);
+    };
+    struct Collected {
+        uint64_t tombstones = 0;
+        Left left;
     };
     using CollectDone = absl::AnyInvocable<void(absl::StatusOr<Collected>)>;
     // Whether readers of the namespace are shown the latest version alone. None: it is not known,
@@ -119,6 +128,10 @@ class ReplicaStore final : public GroupAccess {
     uint64_t record_count() const;
     uint64_t tombstone_count() const;
     uint64_t tombstone_count(GroupId group) const;
+    // Of them, those that are old (TombstoneCounts::set_old_before()).
+    uint64_t old_tombstone_count(GroupId group) const;
+    // To be called each second or so.
+    void set_tombstones_old_before(uint64_t created_ms);
     // Of the group's tombstones that no collection has looked at yet, since they were too young,
     // when the oldest one's request was created (Unix ms); UINT64_MAX: there are none.
     uint64_t next_tombstone_ms(GroupId group) const;
@@ -195,7 +208,7 @@ class ReplicaStore final : public GroupAccess {
         Frontier stable;
         BucketDigests buckets{};
         uint64_t record_count = 0;
-        uint64_t tombstone_count = 0;
+        TombstoneCounts tombstones;
         uint64_t next_tombstone_ms = UINT64_MAX;
         uint64_t change_count = 0;
         // It may have entries of what is stable or sealed, and is to be read.

@@ -69,6 +69,12 @@ void ReplicaStore::end_collection(Collection& collection, const absl::Status& st
     collection.done(collection.status);
 }
 
+void ReplicaStore::Left::add(const Left& more) {
+    unseen.merge(more.unseen);
+    oldest_unseen_ms = std::min(oldest_unseen_ms, more.oldest_unseen_ms);
+    next_goes_ms = std::min(next_goes_ms, more.next_goes_ms);
+}
+
 const Frontier& ReplicaStore::seen_by_all(GroupId group) {
     return STARLING_PLANTED(tombstone_collected_by_age) ? frontier(group) : stable(group);
 }
@@ -98,10 +104,10 @@ void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombst
     const group_reader::StoredTombstone& last = tombstones.back();
     const GroupId group = collection->group;
     collection->next = storage_keys::tombstone(group, last.request_created_ms, last.dot) + '\0';
-    const auto note_left = [collection](const group_reader::StoredTombstone& tombstone) {
-        uint64_t& oldest = collection->result.oldest_left_ms;
-        oldest = oldest == 0 ? tombstone.request_created_ms
-                             : std::min(oldest, tombstone.request_created_ms);
+    const auto note_unseen = [collection](uint64_t created_ms, const Dot& unseen) {
+        Left& left = collection->result.left;
+        left.unseen.add(unseen);
+        left.oldest_unseen_ms = std::min(left.oldest_unseen_ms, created_ms);
     };
     if (!groups_.contains(group)) {
         end_collection(*collection, absl::UnavailableError("the group was removed meanwhile"));
@@ -110,7 +116,7 @@ void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombst
     const Frontier& all_seen = seen_by_all(group);
     std::erase_if(tombstones, [&](const group_reader::StoredTombstone& tombstone) {
         if (all_seen.is_past(tombstone.dot)) return false;
-        note_left(tombstone);
+        note_unseen(tombstone.request_created_ms, tombstone.dot);
         return true;
     });
     if (tombstones.empty()) {
@@ -132,7 +138,7 @@ void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombst
         update(
             group,
             std::move(key),
-            [this, collection, note_left, tombstone = std::move(tombstone)](
+            [this, collection, note_unseen, tombstone = std::move(tombstone)](
                 Record& record, Frontier& /*frontier*/) {
                 forget_requests_before(record, collection->forget_before_ms);
                 const auto count = [&record] {
@@ -147,7 +153,7 @@ void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombst
                 // Requests that it remembers still are remembered beside something.
                 if (!record.gone.empty()) {
                     STARLING_MARK(collect_request_remembered);
-                    uint64_t& next = collection->result.next_goes_ms;
+                    uint64_t& next = collection->result.left.next_goes_ms;
                     next = std::min(next, record.gone.back().created_ms);
                 } else if (latest_only.has_value()) {
                     // One that goes may have been hidden by another, which may go then.
@@ -160,7 +166,7 @@ void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombst
                         const uint64_t created_ms = sibling.request.created_ms;
                         if (!*latest_only || created_ms < collection->forget_before_ms) continue;
                         STARLING_MARK(collect_waits_for_a_young_request);
-                        uint64_t& next = collection->result.next_goes_ms;
+                        uint64_t& next = collection->result.left.next_goes_ms;
                         next = std::min(next, created_ms);
                     }
                 }
@@ -172,7 +178,13 @@ void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombst
                     record.siblings.begin(), record.siblings.end(), [&](const Sibling& sibling) {
                         return sibling.dot == tombstone.dot;
                     });
-                if (is_left) note_left(tombstone);
+                if (!is_left) return absl::OkStatus();
+                for (const Context::Entry& entry : record.context.entries()) {
+                    const Dot seen{entry.actor, entry.sequence};
+                    if (!seen_by_all(collection->group).is_past(seen)) {
+                        note_unseen(tombstone.request_created_ms, seen);
+                    }
+                }
                 return absl::OkStatus();
             },
             nullptr,

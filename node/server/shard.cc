@@ -530,7 +530,7 @@ ShardStatus Shard::status() const {
     out.tombstones = store_->tombstone_count();
     out.tombstones_collected = collector_->collected();
     out.expired_removed = expiry_sweep_->removed();
-    note_what_tombstones_wait_for(out);
+    out.tombstones_waiting = collector_->waiting();
     out.operations = coordinator_->operation_count();
     out.inflight_bytes = coordinator_->inflight_bytes();
     out.peer_bytes = replica_->peer_bytes();
@@ -550,21 +550,6 @@ ShardStatus Shard::status() const {
     out.clock_fence_refusals = clock_fence_.refused();
     out.conflicting_writes = replica_->conflicts().counts();
     return out;
-}
-
-void Shard::note_what_tombstones_wait_for(ShardStatus& out) const {
-    for (const GroupId group : store_->groups()) {
-        if (store_->tombstone_count(group) == 0) continue;
-        const uint64_t left_ms = collector_->oldest_left_ms(group);
-        const uint64_t next_ms = store_->next_tombstone_ms(group);
-        const bool is_next_overdue = standings_->is_overdue(next_ms);
-        if (left_ms == 0 && !is_next_overdue) continue;
-        const uint64_t oldest_ms = left_ms == 0 ? next_ms : std::min(left_ms, next_ms);
-        for (const base::NodeId node : standings_->waited_for(group, oldest_ms)) {
-            out.tombstones_wait_for[node].add(
-                {.count = store_->tombstone_count(group), .since_ms = oldest_ms});
-        }
-    }
 }
 
 bool Shard::is_idle() const {

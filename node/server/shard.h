@@ -62,17 +62,6 @@ struct ShardEnvironment {
 };
 
 // A shard's part of a status report.
-struct TombstonesWaiting {
-    // Of the groups where one does.
-    uint64_t count = 0;
-    // Since when the oldest waits (Unix ms).
-    uint64_t since_ms = UINT64_MAX;
-    void add(const TombstonesWaiting& more) {
-        count += more.count;
-        since_ms = std::min(since_ms, more.since_ms);
-    }
-};
-
 struct ShardStatus {
     uint64_t hints = 0;
     uint64_t hint_bytes = 0;
@@ -87,8 +76,7 @@ struct ShardStatus {
     uint64_t tombstones = 0;
     uint64_t tombstones_collected = 0;
     uint64_t expired_removed = 0;
-    // For whom tombstones wait that would go otherwise (Standings::waited_for()).
-    absl::btree_map<base::NodeId, TombstonesWaiting> tombstones_wait_for;
+    Collector::WaitingFor tombstones_waiting;
     uint64_t operations = 0;
     uint64_t inflight_bytes = 0;
     // Of peers' requests in progress, and how many were refused for lack of room.
@@ -287,7 +275,6 @@ class Shard final : private ReplicaHost,
     void make_parts();
     absl::Status load_seats();
     void send_envelope(base::NodeId to, peer::Envelope envelope);
-    void note_what_tombstones_wait_for(ShardStatus& out) const;
     void update_targets(base::PartitionId partition);
     void answer_counting(GroupId group, bool is_whole, CountingDone done);
     void update_entropy_peers();

@@ -119,9 +119,38 @@ void add_clock_fence(StatusReport& report, const ClockFence::Verdict& fence) {
     }
 }
 
-// Up to this age a tombstone may only be waiting for its time.
-base::Duration tombstone_age_normal(const NodeOptions& options) {
-    return options.request_window + options.clock_drift_max + std::chrono::minutes(1);
+// REQUIRES: the members are in the report.
+void add_tombstones_waiting(StatusReport& report,
+                            const std::vector<ShardStatus>& shards,
+                            uint64_t now_ms) {
+    Collector::WaitingFor sum;
+    for (const ShardStatus& shard : shards) {
+        for (const auto& [node, waiting] : shard.tombstones_waiting) {
+            sum[node].add(waiting);
+        }
+    }
+    for (const auto& [node, waiting] : sum) {
+        const auto member = std::find_if(report.members.begin(),
+                                         report.members.end(),
+                                         [&](const auto& one) { return one.node == node; });
+        const uint64_t waiting_ms = now_ms - std::min(now_ms, waiting.since_ms);
+        report.tombstones_waiting.push_back({.node = node,
+                                             .client_address = member == report.members.end()
+                                                                   ? std::string()
+                                                                   : member->client_address,
+                                             .tombstones = waiting.tombstones,
+                                             .waiting_ms = waiting_ms});
+        const std::string name = base::to_string(node);
+        report.metrics[fmt::format("starling_tombstones_waiting{{node=\"{}\"}}", name)] =
+            static_cast<double>(waiting.tombstones);
+        report.warnings.push_back(
+            fmt::format("{} tombstones, the oldest of {} s, wait for node {}, which may not have "
+                        "seen them, may have hints of a node's former life, or was not heard of "
+                        "since",
+                        waiting.tombstones,
+                        waiting_ms / 1000,
+                        name));
+    }
 }
 
 }  // namespace
@@ -150,8 +179,6 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
     uint64_t peer_requests = 0;
     uint64_t clock_behind_ms = 0;
     uint64_t waiting = 0;
-    absl::btree_map<base::NodeId, TombstonesWaiting> tombstones_wait_for;
-    const uint64_t now_ms = base::to_unix_ms(environment_.wall_clock->wall_now());
     for (const ShardStatus& shard : shards) {
         add_shard(report, shard);
         engine_memory += shard.engine.memory_bytes;
@@ -159,9 +186,6 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
         peer_requests += shard.peer_bytes;
         waiting += shard.partitions_waiting;
         clock_behind_ms = std::max(clock_behind_ms, shard.clock_behind_ms);
-        for (const auto& [node, waiting_for] : shard.tombstones_wait_for) {
-            tombstones_wait_for[node].add(waiting_for);
-        }
     }
     // A copy that does not count is none.
     if (waiting > 0) {
@@ -240,19 +264,7 @@ StatusReport Node::Impl::make_report(const std::vector<ShardStatus>& shards) con
             "other nodes, and count for nothing until then",
             refilled));
     }
-    for (const auto& [node, waiting_for] : tombstones_wait_for) {
-        const base::Duration age =
-            std::chrono::milliseconds(now_ms - std::min(now_ms, waiting_for.since_ms));
-        if (age > tombstone_age_normal(options_)) {
-            report.warnings.push_back(
-                fmt::format("{} tombstones, the oldest of {} s, wait for node {}, which has not "
-                            "seen all that this node has, may have hints of a node's former life, "
-                            "or was not heard of since",
-                            waiting_for.count,
-                            age / std::chrono::seconds(1),
-                            base::to_string(node)));
-        }
-    }
+    add_tombstones_waiting(report, shards, base::to_unix_ms(environment_.wall_clock->wall_now()));
     if (std::chrono::milliseconds(clock_behind_ms) > options_.clock_drift_max) {
         report.warnings.push_back(fmt::format(
             "this node's clock went back by {} s: writes may be refused "

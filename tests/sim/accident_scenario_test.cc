@@ -573,6 +573,7 @@ TEST_F(AccidentTest, ANodeThatWasAwayForAWeekTakesNothingBackAndLearnsEverything
         use_key(key);
         ASSERT_TRUE(put(1 + static_cast<uint32_t>(key % 3), "old", {.w = 3}).status.ok());
     }
+    const base::NodeId away = machine(3).node().id();
     crash(3, env::CrashMode::torn, hours(24 * 7));
     run_for(minutes(30));
     for (size_t key = 0; key < 20; ++key) {
@@ -583,7 +584,18 @@ TEST_F(AccidentTest, ANodeThatWasAwayForAWeekTakesNothingBackAndLearnsEverything
             ASSERT_TRUE(put(2, "new").status.ok());
         }
     }
-    run_for(hours(24 * 7));
+    run_for(hours(24 * 3));
+    for (const uint32_t number : {1u, 2u}) {
+        SCOPED_TRACE(number);
+        const node::StatusReport report = status_of(number);
+        ASSERT_EQ(report.tombstones_waiting.size(), 1u);
+        EXPECT_EQ(report.tombstones_waiting.front().node, away);
+        EXPECT_EQ(report.tombstones_waiting.front().tombstones, 5u);
+        const milliseconds waiting(report.tombstones_waiting.front().waiting_ms);
+        EXPECT_GE(waiting, hours(24 * 3));
+        EXPECT_LT(waiting, hours(24 * 3) + minutes(1));
+    }
+    run_for(hours(24 * 4));
     ASSERT_TRUE(machine(3).is_up());
     for (size_t key = 0; key < 20; ++key) {
         use_key(key);
@@ -594,6 +606,9 @@ TEST_F(AccidentTest, ANodeThatWasAwayForAWeekTakesNothingBackAndLearnsEverything
             EXPECT_THAT(read(3).values, ElementsAre(key < 10 ? "old" : "new"));
         }
     }
+    run_for(hours(2));
+    for (const uint32_t number : {1u, 2u, 3u})
+        EXPECT_THAT(status_of(number).tombstones_waiting, IsEmpty()) << "node " << number;
     finish();
 }
 

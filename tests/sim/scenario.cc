@@ -152,11 +152,11 @@ uint64_t Scenario::hints_kept_by(uint32_t number) {
     return inside.hints;
 }
 
-std::map<std::string, double> Scenario::metrics_of(uint32_t number) {
-    std::map<std::string, double> found;
+node::StatusReport Scenario::status_of(uint32_t number) {
+    node::StatusReport found;
     machine(number).node().status([&found](const absl::StatusOr<node::StatusReport>& report) {
         ASSERT_TRUE(report.ok()) << report.status();
-        found = report->metrics;
+        found = *report;
     });
     run_for(milliseconds(100));
     return found;

@@ -63,7 +63,8 @@ class Scenario : public ::testing::Test {
     std::vector<uint32_t> holders();
     uint32_t seats_held_by(uint32_t number);
     uint64_t hints_kept_by(uint32_t number);
-    std::map<std::string, double> metrics_of(uint32_t number);
+    node::StatusReport status_of(uint32_t number);
+    std::map<std::string, double> metrics_of(uint32_t number) { return status_of(number).metrics; }
     void wait_until(const std::function<bool()>& condition);
     // Of the next operations; the first one until another is chosen.
     KeyIndex key() const { return Oracle::nth_key(key_number_); }

@@ -12,6 +12,7 @@
 #include "client/cli/dev_process.h"
 #include "client/cli/exit_codes.h"
 #include "client/cli/session.h"
+#include "client/cli/show.h"
 #include "client/error.h"
 #include "tests/unit/client/cli_fixture.h"
 
@@ -327,6 +328,52 @@ TEST_F(CliTest, StatusAddsUpWhatTheNodesSay) {
     EXPECT_EQ(json["hints"], 3);
     EXPECT_EQ(json["nodes_silent"], 1);
     EXPECT_EQ(json["nodes"][0]["damage"], "block 3");
+}
+
+TEST_F(CliTest, StatusNamesTheNodesThatTombstonesWaitFor) {
+    v1::StatusResponse& status = server_.service.status_answer;
+    status.set_node_id(7);
+    status.add_members()->set_node_id(7);
+    EXPECT_EQ(ask({"status"}), exit_ok);
+    EXPECT_THAT(out_, testing::Not(HasSubstr("tombstones waiting")));
+
+    v1::TombstonesWaiting& away = *status.add_tombstones_waiting();
+    away.set_node_id(8);
+    away.set_client_address("127.0.0.1:4003");
+    away.set_tombstones(1520);
+    away.set_waiting_ms(7 * 86'400'000 + 1);
+    v1::TombstonesWaiting& unknown = *status.add_tombstones_waiting();
+    unknown.set_node_id(9);
+    unknown.set_tombstones(3);
+    unknown.set_waiting_ms(96'000);
+    EXPECT_EQ(ask({"status"}), exit_ok);
+    EXPECT_THAT(out_,
+                HasSubstr("tombstones waiting for 0000000000000008 (127.0.0.1:4003): 1520 on 1 "
+                          "nodes, the oldest for 7d\n"
+                          "tombstones waiting for 0000000000000009: 3 on 1 nodes, the oldest for "
+                          "96s\n"));
+
+    EXPECT_EQ(ask({"status", "--output", "json"}), exit_ok);
+    const auto json = nlohmann::json::parse(out_);
+    const nlohmann::json told = {{{"node_id", "0000000000000008"},
+                                  {"client_address", "127.0.0.1:4003"},
+                                  {"tombstones", 1520},
+                                  {"waiting_ms", 7 * 86'400'000 + 1}},
+                                 {{"node_id", "0000000000000009"},
+                                  {"client_address", ""},
+                                  {"tombstones", 3},
+                                  {"waiting_ms", 96'000}}};
+    EXPECT_EQ(json["tombstones_waiting"], told);
+    EXPECT_EQ(json["nodes"][0]["tombstones_waiting"], told);
+}
+
+TEST(SpanTextTest, ASpanOfTimeIsShownInTheLargestUnitOfWhichThereAreTwo) {
+    EXPECT_EQ(span_text(0), "0s");
+    EXPECT_EQ(span_text(119'999), "119s");
+    EXPECT_EQ(span_text(120'000), "2m");
+    EXPECT_EQ(span_text(2 * 3'600'000 - 1), "119m");
+    EXPECT_EQ(span_text(2 * 3'600'000), "2h");
+    EXPECT_EQ(span_text(2 * 86'400'000), "2d");
 }
 
 TEST_F(CliTest, DevCommandsWithoutAClusterSayHowToMakeOne) {

@@ -462,6 +462,10 @@ TEST_F(GrpcDoorTest, StatusAndRingAreToldWhole) {
     report.memory = {{.what = "memtables", .bytes_used = 1, .bytes_max = 2}};
     report.warnings = {"1 of 3 copies"};
     report.damage = "000007.table: block 3";
+    report.tombstones_waiting = {{.node = base::NodeId(3),
+                                  .client_address = "127.0.0.1:4003",
+                                  .tombstones = 7,
+                                  .waiting_ms = 96'000}};
     node().status_answer = report;
     node().ring_answer =
         std::vector<RingPartition>{{.partition = base::PartitionId(9),
@@ -476,6 +480,11 @@ TEST_F(GrpcDoorTest, StatusAndRingAreToldWhole) {
     EXPECT_EQ(status.memory(0).bytes_max(), 2u);
     EXPECT_EQ(status.warnings(0), "1 of 3 copies");
     EXPECT_EQ(status.damage(), "000007.table: block 3");
+    ASSERT_EQ(status.tombstones_waiting_size(), 1);
+    EXPECT_EQ(status.tombstones_waiting(0).node_id(), 3u);
+    EXPECT_EQ(status.tombstones_waiting(0).client_address(), "127.0.0.1:4003");
+    EXPECT_EQ(status.tombstones_waiting(0).tombstones(), 7u);
+    EXPECT_EQ(status.tombstones_waiting(0).waiting_ms(), 96'000u);
     grpc::ClientContext ring_context;
     v1::RingResponse ring;
     ASSERT_TRUE(admin_->Ring(&ring_context, {}, &ring).ok());

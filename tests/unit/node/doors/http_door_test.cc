@@ -83,6 +83,10 @@ TEST_F(HttpDoorTest, StatusIsJsonWithWarningsAndMembers) {
     report.warnings = {"1 of 3 copies"};
     report.damage = "000007.table: block 3";
     report.members = {{.node = base::NodeId(1), .state = "member"}};
+    report.tombstones_waiting = {{.node = base::NodeId(0xdead),
+                                  .client_address = "127.0.0.1:4003",
+                                  .tombstones = 7,
+                                  .waiting_ms = 96'000}};
     doors_->node.status_answer = report;
     EXPECT_THAT(get("/status?pretty"),
                 AllOf(StartsWith("HTTP/1.1 200"),
@@ -90,7 +94,15 @@ TEST_F(HttpDoorTest, StatusIsJsonWithWarningsAndMembers) {
                       HasSubstr("\"node_id\": \"000000000000beef\""),
                       HasSubstr("1 of 3 copies"),
                       HasSubstr("\"damage\": \"000007.table: block 3\""),
-                      HasSubstr("\"state\": \"member\"")));
+                      HasSubstr("\"state\": \"member\""),
+                      HasSubstr(R"("tombstones_waiting": [
+    {
+      "node_id": "000000000000dead",
+      "client_address": "127.0.0.1:4003",
+      "tombstones": 7,
+      "waiting_ms": 96000
+    }
+  ])")));
 }
 
 TEST_F(HttpDoorTest, WhatTheNodeRefusesToTellIsA503) {

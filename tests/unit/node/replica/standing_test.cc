@@ -1,5 +1,8 @@
 #include "node/replica/standing.h"
 
+#include <map>
+#include <utility>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -18,6 +21,7 @@ using testing::group;
 using ::testing::IsEmpty;
 using testing::key;
 using ::testing::Not;
+using ::testing::Pair;
 using ::testing::SizeIs;
 using testing::values;
 
@@ -345,8 +349,9 @@ TEST_F(SealTest, RequestsAreRememberedWhileAnEndedLifeMayBringThem) {
 TEST_F(SealTest, TombstonesWaitForWhoMayHaveAHintOfAnEndedLife) {
     const base::NodeId member(77);
     owners.members.push_back(member);
+    const auto waited_for = [this] { return standings.waited_for(here, {}, owners.clock_ms); };
+    EXPECT_THAT(waited_for(), ElementsAre(peer, third)) << "nobody was asked for hints yet";
     both_report(tell(peer).asks);
-    const auto waited_for = [this] { return standings.waited_for(here, owners.clock_ms); };
     EXPECT_THAT(waited_for(), ElementsAre(peer, third, member));
     standings.note_hints_gone(here, peer, {{ended, 2}});
     standings.note_hints_gone(here, third, {{ended, 2}});
@@ -560,12 +565,10 @@ TEST_F(CollectorTest, WhatAPassHadToLeaveIsLookedAtAgainWhenItMayGo) {
     collector.start();
     let_it_look();
     EXPECT_EQ(collector.collected(), 0u) << "a younger request is remembered beside it";
-    EXPECT_EQ(collector.oldest_left_ms(here), owners.clock_ms - 5000);
     owners.clock_ms = young_ms + window_ms + 1;
     others_report();
     let_it_look();
     EXPECT_EQ(collector.collected(), 1u);
-    EXPECT_EQ(collector.oldest_left_ms(here), 0u);
 }
 
 TEST_F(CollectorTest, AnOldTombstoneThatComesLateGoesWhenAllHaveSeenIt) {
@@ -638,6 +641,104 @@ TEST_F(CollectorTest, ATombstoneThatHidesAnotherGoesWithIt) {
     EXPECT_EQ(collect(owners.clock_ms - 1000), 2u);
 }
 
+struct WaitingTest : CollectorTest {
+    // By node: how many, and since when.
+    std::map<base::NodeId, std::pair<uint64_t, uint64_t>> waiting() {
+        std::map<base::NodeId, std::pair<uint64_t, uint64_t>> found;
+        for (const auto& [node, waiting] : collector.waiting()) {
+            found[node] = {waiting.tombstones, waiting.since_ms};
+        }
+        return found;
+    }
+    void look() {
+        collector.start();
+        let_it_look();
+        collector.stop();
+    }
+    static constexpr uint64_t overdue_ms = window_ms + 60'000;
+};
+
+TEST_F(WaitingTest, OverdueTombstonesAreCountedForTheOwnerThatWasNotHeardOf) {
+    const uint64_t first_ms = owners.clock_ms;
+    remove("first", first_ms);
+    remove("second", first_ms + 500);
+    all_report();
+    look();
+    EXPECT_THAT(waiting(), IsEmpty());
+    owners.clock_ms += overdue_ms + 5'000;
+    remove("young", owners.clock_ms);
+    standings.note_report(here, peer, report_of(5));
+    look();
+    EXPECT_THAT(waiting(), ElementsAre(Pair(third, Pair(2, first_ms))));
+    ASSERT_EQ(rig.store.tombstone_count(here), 3u);
+    standings.note_report(here, third, report_of(6));
+    look();
+    EXPECT_THAT(waiting(), IsEmpty());
+    EXPECT_EQ(collector.collected(), 2u);
+}
+
+// What only the other one lacks was written after it had spoken, as it is under load.
+TEST_F(WaitingTest, OverdueTombstonesAreCountedForTheOwnerThatHasNotSeenThem) {
+    const uint64_t removed_ms = owners.clock_ms - 5'000;
+    remove("k", removed_ms);
+    const auto report = [this] {
+        tell(peer);
+        standings.note_report(here, peer, report_of(5));
+        standings.note_report(here, third, report_of(6, Frontier{}));
+    };
+    report();
+    look();
+    EXPECT_EQ(collector.collected(), 0u);
+    owners.clock_ms += overdue_ms;
+    report();
+    rig.write(here, key("other"), 1, "value");
+    rig.settle();
+    tell(third);
+    look();
+    EXPECT_THAT(waiting(), ElementsAre(Pair(third, Pair(1, removed_ms))));
+    all_report();
+    EXPECT_THAT(waiting(), IsEmpty());
+}
+
+// Its own dot all have seen.
+TEST_F(WaitingTest, OverdueTombstonesWaitForWhoHasNotSeenWhatTheirRecordHas) {
+    const uint64_t removed_ms = owners.clock_ms - 5'000;
+    const Dot tombstone = remove("k", removed_ms);
+    const Dot other = rig.next_dot(here, 7);
+    rig.store.update(
+        here,
+        key("k"),
+        [other](Record& record, Frontier& seen) {
+            Record concurrent =
+                mint(Record{}, Superseded{}, testing::write(other, 1, "concurrent"));
+            merge(record, concurrent, seen);
+            seen.add(other);
+            return absl::OkStatus();
+        },
+        nullptr,
+        [](const absl::Status&) {});
+    rig.settle();
+    owners.clock_ms += overdue_ms;
+    tell(peer);
+    standings.note_report(here, peer, report_of(5, frontier({tombstone})));
+    standings.note_report(here, third, report_of(6));
+    look();
+    EXPECT_THAT(waiting(), ElementsAre(Pair(peer, Pair(1, removed_ms))));
+}
+
+TEST_F(WaitingTest, AnOwnerThatHasSaidNothingInThisLifeIsWaitedForAlone) {
+    const uint64_t removed_ms = owners.clock_ms;
+    remove("k", removed_ms);
+    standings.note_start(ended, 2);
+    owners.members = {peer, third};
+    owners.clock_ms += overdue_ms + 5'000;
+    look();
+    EXPECT_THAT(waiting(),
+                ElementsAre(Pair(peer, Pair(1, removed_ms)), Pair(third, Pair(1, removed_ms))));
+    standings.note_report(here, peer, report_of(5));
+    EXPECT_THAT(waiting(), ElementsAre(Pair(third, Pair(1, removed_ms))));
+}
+
 TEST_F(StandingTest, AReportIsAwaitedWhenItMayLetATombstoneGoAndNotForEver) {
     EXPECT_FALSE(standings.awaits_report(here, peer)) << "there is no tombstone";
     remove("k", owners.clock_ms);
@@ -659,9 +760,9 @@ TEST_F(StandingTest, WhoIsNotHeardOfIsWhatATombstoneWaitsForThoughItHadSeenIt) {
     all_report();
     owners.clock_ms += window_ms + 1;
     standings.note_report(here, peer, report_of(5));
-    EXPECT_THAT(standings.waited_for(here, created_ms), ElementsAre(third));
+    EXPECT_THAT(standings.waited_for(here, {}, created_ms), ElementsAre(third));
     standings.note_report(here, third, report_of(6));
-    EXPECT_THAT(standings.waited_for(here, created_ms), IsEmpty());
+    EXPECT_THAT(standings.waited_for(here, {}, created_ms), IsEmpty());
     EXPECT_FALSE(standings.is_overdue(created_ms));
     owners.clock_ms += 60'000;
     EXPECT_TRUE(standings.is_overdue(created_ms));
