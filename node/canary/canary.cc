@@ -201,7 +201,8 @@ CanaryKey& Canary::key_of(uint32_t partition) {
         do {
             name = fmt::format("{}/{}/{}", base::to_string(self_), partition, number++);
         } while (ring::partition_of(name, options_.partition_count).raw() != partition);
-        slot = std::make_unique<CanaryKey>(std::move(name), life_, options_.doubt);
+        slot = std::make_unique<CanaryKey>(
+            std::move(name), life_, options_.doubt, environment_.loop.now());
     }
     return *slot;
 }

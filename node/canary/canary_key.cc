@@ -70,6 +70,7 @@ void CanaryKey::write_ended(bool is_acknowledged, base::MonotonicTime now) {
         remember(replaced_, *std::move(current_));
     }
     current_ = std::move(write.value);
+    is_current_beyond_earlier_lives_ = write.begun - born_ > doubt_;
 }
 
 std::optional<BrokenPromise> CanaryKey::read_ended(const std::vector<std::string>& values) {
@@ -82,7 +83,8 @@ std::optional<BrokenPromise> CanaryKey::read_ended(const std::vector<std::string
             return BrokenPromise::stale_read;
         }
     }
-    if (current_.has_value() && !is_in_doubt() && !contains(values, *current_)) {
+    if (current_.has_value() && is_current_beyond_earlier_lives_ && !is_in_doubt() &&
+        !contains(values, *current_)) {
         return BrokenPromise::lost_write;
     }
     return std::nullopt;

@@ -8,6 +8,9 @@
 // request id is too old to be minted; so the key is only read until then, and the first put after
 // that, when it is acknowledged, ends the doubt. The value of a failed write may show up beside
 // others at any time.
+//
+// What an earlier life of the canary left under way may come to exist as well, and replace what
+// this one writes in its first minutes: that these values are gone again proves nothing.
 
 #include <cstdint>
 #include <deque>
@@ -32,9 +35,10 @@ enum class BrokenPromise : uint8_t {
 class CanaryKey {
   public:
     // `values` begin with `life`, which no other canary, and no earlier life of this one, has.
-    // `doubt`: how long after its failure a write may still come to exist.
-    CanaryKey(std::string name, std::string life, base::Duration doubt)
-        : name_(std::move(name)), life_(std::move(life)), doubt_(doubt) {}
+    // `doubt`: how long after its failure a write may still come to exist. `born`: now, and
+    // so not before this life began.
+    CanaryKey(std::string name, std::string life, base::Duration doubt, base::MonotonicTime born)
+        : name_(std::move(name)), life_(std::move(life)), doubt_(doubt), born_(born) {}
 
     const std::string& name() const { return name_; }
 
@@ -67,6 +71,7 @@ class CanaryKey {
     const std::string name_;
     const std::string life_;
     const base::Duration doubt_;
+    const base::MonotonicTime born_;
     uint64_t steps_ = 0;
     uint64_t serial_ = 0;
     std::optional<Write> under_way_;
@@ -74,6 +79,8 @@ class CanaryKey {
     std::optional<base::MonotonicTime> doubtful_since_;
     // The value of the last acknowledged put, unless a delete was acknowledged after it.
     std::optional<std::string> current_;
+    // No write of an earlier life can have replaced it.
+    bool is_current_beyond_earlier_lives_ = false;
     // The last values that acknowledged puts, and deletes, have replaced.
     std::deque<std::string> replaced_;
     std::deque<std::string> deleted_;

@@ -23,8 +23,9 @@ struct CanaryKeyTest : ::testing::Test {
         return key.read_ended(values);
     }
 
-    base::MonotonicTime now{};
-    CanaryKey key{"k", "life", minutes(2)};
+    const base::MonotonicTime born{};
+    base::MonotonicTime now = born + minutes(10);
+    CanaryKey key{"k", "life", minutes(2), born};
 };
 
 TEST_F(CanaryKeyTest, PutsReadsAndDeletesByTurns) {
@@ -50,6 +51,16 @@ TEST_F(CanaryKeyTest, AnAcknowledgedValueThatIsNotThereIsLost) {
     put();
     EXPECT_EQ(read({}), BrokenPromise::lost_write);
     EXPECT_EQ(read({"another life/1"}), BrokenPromise::lost_write);
+}
+
+TEST_F(CanaryKeyTest, AWriteOfAnEarlierLifeMayReplaceWhatIsWrittenInTheFirstMinutes) {
+    now = born + seconds(119);
+    put();
+    EXPECT_EQ(read({}), std::nullopt);
+    now = born + seconds(121);
+    EXPECT_EQ(read({}), std::nullopt) << "written before, replaced perhaps then";
+    put();
+    EXPECT_EQ(read({}), BrokenPromise::lost_write);
 }
 
 TEST_F(CanaryKeyTest, AValueThatAnAcknowledgedPutReplacedIsStale) {

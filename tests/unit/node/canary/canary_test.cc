@@ -161,6 +161,8 @@ TEST_F(CanaryTest, AnAcknowledgedWriteThatIsDroppedIsCounted) {
         return std::vector<std::string>();
     };
     pass(seconds(10));
+    EXPECT_EQ(canary.counts().lost_writes, 0u) << "an earlier life may have replaced it";
+    pass(CanaryOptions().doubt);
     EXPECT_GT(canary.counts().lost_writes, 0u);
     EXPECT_EQ(canary.counts().deleted_returned + canary.counts().stale_reads, 0u);
     ASSERT_FALSE(log.empty());
