@@ -36,6 +36,7 @@ namespace starling::base {
     BUG(read_repair_writes_loser)       \
     BUG(last_write_by_dot)              \
     BUG(stale_check_alone)              \
+    BUG(fence_ignored)                  \
     BUG(frontier_outside_batch)         \
     BUG(frontier_over_gap)              \
     BUG(hint_deleted_before_durable)    \

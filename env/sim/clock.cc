@@ -14,6 +14,7 @@ base::WallTime SimWallClock::wall_now() const {
     const bool is_ahead = period_ > base::Duration::zero() && scheduler_.now() / period_ % 2 != 0;
     const base::WallTime now = is_ahead ? without_strobe() + amplitude_ : without_strobe();
     highest_ = std::max(highest_, now);
+    most_ahead_ = std::max<base::Duration>(most_ahead_, now - (start_ + scheduler_.now()));
     return now;
 }
 

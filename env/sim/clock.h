@@ -15,11 +15,13 @@ class SimWallClock final : public WallClock {
   public:
     // Reads `start` at the beginning of the run.
     SimWallClock(const SimScheduler& scheduler, base::WallTime start)
-        : scheduler_(scheduler), reading_(start) {}
+        : scheduler_(scheduler), start_(start), reading_(start) {}
 
     base::WallTime wall_now() const override;
     // The latest time that it has shown.
     base::WallTime highest() const { return highest_; }
+    // By how much it has been ahead of true time at most when it was read; zero: it never was.
+    base::Duration most_ahead() const { return most_ahead_; }
 
     void jump(base::Duration by) { reading_ += by; }
     void set_drift(int64_t per_million);
@@ -37,6 +39,7 @@ class SimWallClock final : public WallClock {
     base::WallTime without_strobe() const;
 
     const SimScheduler& scheduler_;
+    const base::WallTime start_;
     // What the clock read at read_at_.
     base::WallTime reading_;
     SimTime read_at_{0};
@@ -44,6 +47,7 @@ class SimWallClock final : public WallClock {
     base::Duration amplitude_{0};
     base::Duration period_{0};
     mutable base::WallTime highest_{};
+    mutable base::Duration most_ahead_{0};
 };
 
 }  // namespace starling::env

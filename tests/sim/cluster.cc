@@ -1,6 +1,7 @@
 #include "tests/sim/cluster.h"
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
@@ -34,6 +35,10 @@ Cluster::Cluster(Machine::World world, Verdict& verdict)
                 // As starlingd does.
                 .wants_new_life =
                     [this](Machine& machine) { stop(machine, std::chrono::seconds(1)); },
+                .canary_accuses =
+                    [this](Machine& machine, std::string_view what) {
+                        verdict_.report("canary", fmt::format("{}: {}", machine.name(), what));
+                    },
             }));
     }
 }

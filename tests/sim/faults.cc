@@ -19,14 +19,6 @@ double in_seconds(base::Duration duration) {
     return static_cast<double>(duration.count()) * 1e-9;
 }
 
-bool is_anything(const env::SimLinkFaults& weather) {
-    const env::SimLinkFaults calm;
-    return weather.loss_per_million != 0 || weather.tail_per_million != 0 ||
-           weather.duplicate_per_million != 0 || weather.reorder_per_million != 0 ||
-           weather.corrupt_per_million != 0 || weather.reset_per_million != 0 ||
-           weather.delay_mean != calm.delay_mean || weather.capacity_bytes != calm.capacity_bytes;
-}
-
 }  // namespace
 
 void Links::cut(const env::Address& from, const env::Address& to) {
@@ -58,7 +50,7 @@ FaultSchedule::~FaultSchedule() {
 
 void FaultSchedule::begin() {
     running_ = true;
-    if (is_anything(world_.options.faults.weather)) {
+    if (is_bad(world_.options.faults.weather)) {
         set_weather(true);
         if (world_.options.faults.weather_comes_and_goes) schedule_weather();
     }
@@ -118,7 +110,10 @@ void FaultSchedule::begin_one() {
     const base::Duration mean = world_.options.faults.length_mean;
     const base::Duration length =
         calm ? faults_[index]->calm_wanted()
-             : std::clamp<base::Duration>(random_.exponential(mean), milliseconds(50), 10 * mean);
+             : faults_[index]->draw_length(
+                   random_,
+                   std::clamp<base::Duration>(
+                       random_.exponential(mean), milliseconds(50), 10 * mean));
     const std::string what = faults_[index]->begin(random_, length);
     if (what.empty()) return;
     is_calm_ = calm.has_value();

@@ -49,6 +49,10 @@ class Fault {
     virtual std::string_view name() const = 0;
     // What it does to whom; empty when there was nobody to hit. `length`: until end().
     virtual std::string begin(env::SimRandom& random, base::Duration length) = 0;
+    // How long it is at work when episodes of this run last `usual`.
+    virtual base::Duration draw_length(env::SimRandom&, base::Duration usual) const {
+        return usual;
+    }
     // Not zero: it is to be the next to begin, when nothing else is at work, and for so long
     // nothing else begins.
     virtual base::Duration calm_wanted() const { return base::Duration::zero(); }

@@ -16,7 +16,7 @@ namespace {
 const env::EventLabel import_label("client.import");
 
 // A client that waits for this many answers begins nothing else.
-constexpr uint64_t under_way_max = 64;
+constexpr uint64_t waiting_max = 64;
 
 }  // namespace
 
@@ -70,7 +70,7 @@ void Importer::go_on(Stage stage, size_t next) {
     if (next == entries_.size()) {
         return run(stage_after(stage));
     }
-    const bool is_busy = operations_->under_way() >= under_way_max;
+    const bool is_busy = operations_->waiting() >= waiting_max;
     if (!is_busy) {
         Entry& entry = entries_[next];
         stage == Stage::verify ? read(entry) : write(entry, stage == Stage::remove);

@@ -191,7 +191,9 @@ TEST(SeatCountTest, MoreSeatsThanPlacementCanFillAreRefusedWithTheReason) {
                      .options = options,
                      .started = base::WallTime(hours(1))},
                     1,
-                    Machine::Listener{.died = [](Machine&) {}, .wants_new_life = [](Machine&) {}});
+                    Machine::Listener{.died = [](Machine&) {},
+                                      .wants_new_life = [](Machine&) {},
+                                      .canary_accuses = [](Machine&, std::string_view) {}});
     const absl::Status status = machine.start();
     EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr("seat_count = 8 is not in 1 .. 7"));

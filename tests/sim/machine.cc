@@ -185,12 +185,16 @@ void Machine::make_life(const node::NodeOptions& options) {
     environment.files = &files_;
     environment.log = [this](std::string_view severity, std::string_view line) {
         world_.trace.add("{} {}: {}", name(), severity, line);
+        if (severity == "error" && line.starts_with("canary: "))
+            listener_.canary_accuses(*this, line);
     };
     environment.want_new_life = [this] { listener_.wants_new_life(*this); };
     node::NodeOptions own = options;
     own.client_address = fmt::format("10.0.0.{}:3001", number_);
     own.zone = zone_;
     own.data_directory = data_directory;
+    own.canary = own.canary && !canary_is_off_;
+    life_->has_canary = own.canary;
     life_->node = std::make_unique<node::Node>(own, std::move(environment));
 }
 

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "env/sim/clock.h"
@@ -45,6 +46,8 @@ class Machine {
         std::function<void(Machine&)> died;
         // Its node wants another life.
         std::function<void(Machine&)> wants_new_life;
+        // The canary of its node says that a promise was broken.
+        std::function<void(Machine&, std::string_view what)> canary_accuses;
     };
 
     Machine(World world, uint32_t number, Listener listener);
@@ -68,6 +71,10 @@ class Machine {
 
     // Timers that are set from now on are on time.
     void keep_time();
+    // From the next start on its node has none, whatever the options say.
+    void turn_canary_off() { canary_is_off_ = true; }
+    // In this life.
+    bool has_canary() const { return life_ != nullptr && life_->has_canary; }
     // On average, up to 10 s; zero: at once.
     void set_sync_time(base::Duration mean) { sync_time_mean_ = mean; }
 
@@ -128,6 +135,7 @@ class Machine {
         env::SimRandom random;
         std::unique_ptr<node::Node> node;
         bool is_stopping = false;
+        bool has_canary = false;
     };
 
     void make_life(const node::NodeOptions& options);
@@ -154,6 +162,7 @@ class Machine {
     env::SimRandom sync_random_;
     base::Duration sync_time_mean_{0};
     bool is_starting_ = false;
+    bool canary_is_off_ = false;
     std::unique_ptr<Life> life_;
 };
 

@@ -96,7 +96,7 @@ class ClockStrobe final : public MachineFault {
     }
 };
 
-class Pause final : public MachineFault {
+class Pause : public MachineFault {
   public:
     using MachineFault::MachineFault;
     std::string_view name() const override { return "pause"; }
@@ -107,6 +107,18 @@ class Pause final : public MachineFault {
         return hit_->name();
     }
     void end() override { hit_->process().resume(); }
+};
+
+// Longer than requests are remembered and the others hold it for alive. Nothing of its own state
+// says that it was away.
+class LongPause final : public Pause {
+  public:
+    using Pause::Pause;
+    std::string_view name() const override { return "long pause"; }
+    base::Duration draw_length(env::SimRandom& random, base::Duration) const override {
+        const base::Duration most = world_.options.long_pause_max();
+        return random.between(most / 10, most);
+    }
 };
 
 class Crash final : public MachineFault {
@@ -346,6 +358,7 @@ void add_machine_faults(const FaultWorld& world, FaultList& faults) {
     if (on.clock_jumps) faults.push_back(std::make_unique<ClockJump>(world));
     if (on.clock_strobes) faults.push_back(std::make_unique<ClockStrobe>(world));
     if (on.pauses) faults.push_back(std::make_unique<Pause>(world));
+    if (on.long_pauses) faults.push_back(std::make_unique<LongPause>(world));
     if (on.crashes) faults.push_back(std::make_unique<Crash>(world));
     if (on.crashes_at_io) faults.push_back(std::make_unique<CrashAtIo>(world));
     if (on.crashes_of_all) faults.push_back(std::make_unique<CrashOfAll>(world));

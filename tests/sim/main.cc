@@ -29,6 +29,7 @@
 
 #include "base/check.h"
 #include "base/planted.h"
+#include "tests/sim/fault_tally.h"
 #include "tests/sim/mark_tally.h"
 #include "tests/sim/simulation.h"
 
@@ -106,6 +107,11 @@ std::string describe_counts(const RunResult& result) {
             result.oracle.shown_before_expiry,
             result.oracle.absent_after_expiry);
     }
+    if (result.oracle.last_writes_timed > 0)
+        out += fmt::format("  last writes held against the clocks {}\n",
+                           result.oracle.last_writes_timed);
+    if (result.canary_operations > 0)
+        out += fmt::format("  operations of canaries {}\n", result.canary_operations);
     out += "  failures:";
     for (const auto& [reason, count] : result.operations.failures)
         out += fmt::format(" {} {}", reason, count);
@@ -184,8 +190,14 @@ struct CoreTally {
     bool are_too_few() const { return had + had_none >= 40 && 3 * had < had_none; }
 };
 
+// Of all runs.
+struct Tallies {
+    MarkTally marks;
+    FaultTally faults;
+};
+
 // True when the run was clean.
-bool run_seed(const Arguments& arguments, uint64_t seed, bool verbose, MarkTally& marks) {
+bool run_seed(const Arguments& arguments, uint64_t seed, bool verbose, Tallies& tallies) {
     const RunOptions options =
         draw_options({.seed = seed, .nodes = arguments.nodes, .duration = arguments.duration});
     if (verbose) fmt::print("{}", to_string(options));
@@ -193,9 +205,10 @@ bool run_seed(const Arguments& arguments, uint64_t seed, bool verbose, MarkTally
     const Simulation::TraceOptions trace{.lines_max = arguments.trace ? size_t{1} : 0,
                                          .live = arguments.trace,
                                          .frames = arguments.frames};
-    marks.begin_run();
+    tallies.marks.begin_run();
     const RunResult result = Simulation(options, trace).run();
-    marks.end_run();
+    tallies.marks.end_run();
+    tallies.faults.add(options, result);
     CoreTally::shared().add(result);
     const double cpu = cpu_seconds() - cpu_before;
     bool clean = result.ok();
@@ -215,8 +228,8 @@ bool run_seed(const Arguments& arguments, uint64_t seed, bool verbose, MarkTally
     }
     if (verbose) {
         fmt::print("{}", describe_counts(result));
-        if (arguments.marks) fmt::print("{}", marks.table());
-        fmt::print("  {}\n", marks.summary());
+        if (arguments.marks) fmt::print("{}", tallies.marks.table());
+        fmt::print("  {}\n", tallies.marks.summary());
     }
     fmt::print(
         "seed {} {} digest {:016x} ({} nodes, {:.0f} simulated s in {:.2f} CPU s, {:.1f} checked "
@@ -253,10 +266,10 @@ Outcome outcome_of(bool is_clean) {
 
 // A seed catches the planted bug when it fails, by a violation or a tripped check, and the same
 // seed without the bug is clean.
-Outcome hunt(const Arguments& arguments, uint64_t seed, MarkTally& marks) {
+Outcome hunt(const Arguments& arguments, uint64_t seed, Tallies& tallies) {
     const pid_t hunter = fork();
     if (hunter == 0) {
-        const bool clean = run_seed(arguments, seed, false, marks);
+        const bool clean = run_seed(arguments, seed, false, tallies);
         std::fflush(stdout);
         _exit(clean ? 0 : 1);
     }
@@ -269,11 +282,12 @@ Outcome hunt(const Arguments& arguments, uint64_t seed, MarkTally& marks) {
     without.planted.clear();
     without.quiet = true;
     fmt::print("without the bug: ");
-    return run_seed(without, seed, false, marks) ? Outcome::failed : Outcome::fails_without_the_bug;
+    return run_seed(without, seed, false, tallies) ? Outcome::failed
+                                                   : Outcome::fails_without_the_bug;
 }
 
 // A process of its own for each seed: memory stays small, and a tripped check fails one seed only.
-Tally run_many(const Arguments& arguments, bool is_hunt, MarkTally& marks) {
+Tally run_many(const Arguments& arguments, bool is_hunt, Tallies& tallies) {
     Tally tally;
     std::map<pid_t, uint64_t> running;
     uint64_t next = arguments.first_seed;
@@ -310,8 +324,8 @@ Tally run_many(const Arguments& arguments, bool is_hunt, MarkTally& marks) {
         const uint64_t seed = next++;
         const pid_t child = fork();
         if (child == 0) {
-            const Outcome outcome = is_hunt ? hunt(arguments, seed, marks)
-                                            : outcome_of(run_seed(arguments, seed, false, marks));
+            const Outcome outcome = is_hunt ? hunt(arguments, seed, tallies)
+                                            : outcome_of(run_seed(arguments, seed, false, tallies));
             std::fflush(stdout);
             _exit(static_cast<int>(outcome));
         }
@@ -395,13 +409,13 @@ bool plant(const std::string& name) {
 }
 
 int run(const Arguments& arguments) {
-    MarkTally marks;
+    Tallies tallies;
     // Before any fork.
     CoreTally::shared();
-    if (!arguments.many) return run_seed(arguments, arguments.first_seed, true, marks) ? 0 : 1;
+    if (!arguments.many) return run_seed(arguments, arguments.first_seed, true, tallies) ? 0 : 1;
     const auto begin = std::chrono::steady_clock::now();
     const bool hunting = !arguments.planted.empty();
-    const Tally tally = run_many(arguments, hunting, marks);
+    const Tally tally = run_many(arguments, hunting, tallies);
     const double wall =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     if (hunting) {
@@ -415,9 +429,11 @@ int run(const Arguments& arguments) {
                 : "");
         return tally.failed > 0 ? 0 : 1;
     }
-    if (arguments.marks) fmt::print("{}", marks.table());
-    const std::string never_hit = marks.never_hit();
-    fmt::print("{}{}{}\n", marks.summary(), never_hit.empty() ? "" : "; never:\n", never_hit);
+    if (arguments.marks) fmt::print("{}", tallies.marks.table());
+    const std::string never_hit = tallies.marks.never_hit();
+    fmt::print(
+        "{}{}{}\n", tallies.marks.summary(), never_hit.empty() ? "" : "; never:\n", never_hit);
+    fmt::print("faults: how often, in how many runs that had them\n{}", tallies.faults.table());
     fmt::print("{}\n", CoreTally::shared().summary());
     std::string failed;
     for (const uint64_t seed : tally.failed_seeds)
@@ -434,7 +450,10 @@ int run(const Arguments& arguments) {
         arguments.jobs);
     const bool too_few_cores = CoreTally::shared().are_too_few();
     if (too_few_cores) fmt::print("VIOLATION floor: most runs that were to have a core had none\n");
-    return tally.failed == 0 && !too_few_cores ? 0 : 1;
+    const std::string unused = tallies.faults.never_hit();
+    if (!unused.empty())
+        fmt::print("VIOLATION floor: many runs had it, and it was at work in none: {}\n", unused);
+    return tally.failed == 0 && !too_few_cores && unused.empty() ? 0 : 1;
 }
 
 }  // namespace

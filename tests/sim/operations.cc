@@ -25,6 +25,12 @@ base::Duration linger_of(const RunOptions& options) {
     base::Duration linger = seconds(5) + faults.weather.tail_max + faults.timer_lateness_max;
     if (faults.weather.duplicate_per_million > 0) linger += faults.weather.replay_delay_max;
     if (faults.pauses || faults.clogs || faults.swizzles) linger += 10 * faults.length_mean;
+    if (faults.long_pauses) {
+        // By a right clock a request that was held up for longer is too old to be minted.
+        linger += faults.clocks_go_wrong()
+                      ? options.long_pause_max()
+                      : options.node.request_window + options.node.clock_drift_max;
+    }
     return linger;
 }
 
@@ -164,6 +170,21 @@ node::Superseded Operations::open_context(KeyIndex key, const std::string& token
     return {};
 }
 
+// A node that hears others has its clock held against theirs (node/coordinator/clock_fence.h). What
+// it writes over may have a time of theirs.
+uint64_t Operations::latest_write_ms(base::NodeId coordinator) const {
+    if (!world_.options.all_are_in_touch()) return UINT64_MAX;
+    base::Duration ahead{0};
+    for (const auto& machine : world_.cluster.machines()) {
+        const bool is_other = !machine->is_up() || machine->node().id() != coordinator;
+        if (is_other) ahead = std::max(ahead, machine->wall_clock().most_ahead());
+    }
+    // Times are told in whole milliseconds.
+    constexpr base::Duration rounding = milliseconds(10);
+    return base::to_unix_ms(world_.started + world_.scheduler.now() + ahead +
+                            world_.options.node.clock_drift_max + rounding);
+}
+
 void Operations::begin(Operation& operation) {
     operation.began = world_.scheduler.now();
     operation.hit_by_fault = world_.fault_active();
@@ -193,13 +214,11 @@ void Operations::check_error(std::string_view what, KeyIndex key, const absl::St
     const bool not_yet_known =
         absl::IsNotFound(status) && name_space_of(key).name != name_spaces_.front().name;
     const FaultOptions& faults = world_.options.faults;
-    // Drift adds up: after a while it exceeds every bound.
-    const bool clocks_fail =
-        faults.clock_jumps || faults.clock_strobes || faults.drift_per_million_max > 0;
     // A coordinator whose own record does not read says so.
     if ((faults.damaged_tables || faults.rotten_tables) && absl::IsDataLoss(status)) return;
     const bool blames_clock = base::reason_of(status) == base::reason::clock_drift;
-    if (blames_clock ? clocks_fail : is_honest_failure(status) || not_yet_known) return;
+    if (blames_clock ? faults.clocks_go_wrong() : is_honest_failure(status) || not_yet_known)
+        return;
     world_.verdict.report("I19",
                           fmt::format("a valid {} of key {} was answered with {}",
                                       what,
@@ -326,6 +345,7 @@ void Operations::put_acknowledged(const PutPtr& put, const node::PutResult& resu
     put->acknowledged = true;
     put->hinted = std::max(put->hinted, result.receipt.seats_hinted);
     world_.oracle.clocks_showed(world_.cluster.latest_clock_ms());
+    world_.oracle.clocks_allow(latest_write_ms(result.receipt.coordinator));
     put->forwarded = put->forwarded || result.receipt.forwarded_by.has_value();
     world_.oracle.put_acknowledged(
         put->key, put->id, now, result, open_context(put->key, result.context));

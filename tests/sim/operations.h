@@ -130,6 +130,8 @@ class Operations {
     // Nothing is sent again any more (PutPlan::sent_again_after).
     void end_sending_again();
 
+    // Operations that a client waits for.
+    uint64_t waiting() const { return under_way_; }
     // No client waits, and no node works on a request.
     bool is_idle() const { return under_way() == 0; }
     uint64_t under_way() const { return under_way_ + link_.under_way(); }
@@ -151,6 +153,8 @@ class Operations {
     // The namespace of the key, as its name or now and then as its id.
     std::string spell_name_space(KeyIndex key);
     node::Superseded open_context(KeyIndex key, const std::string& token);
+    // See Oracle::clocks_allow().
+    uint64_t latest_write_ms(base::NodeId coordinator) const;
     bool may_try_again(const Operation& operation);
     void begin(Operation& operation);
     void end(Operation& operation, const absl::Status& status);

@@ -188,6 +188,19 @@ void draw_faults(RunOptions& options) {
     faults.episodes_at_once = draw.between(1, 3);
 }
 
+// What a node with a wrong clock decides while it hears the others all the time (I22).
+void draw_wrong_clocks_alone(RunOptions& options) {
+    Draw draw(options.seed, "options: wrong clocks alone");
+    if (options.nodes == 1 || !draw.chance(4)) return;
+    options.nodes_at_start = options.nodes;
+    FaultOptions alone;
+    alone.clock_jumps = true;
+    alone.clock_strobes = draw.chance(50);
+    alone.gap_mean = draw.between(seconds(3), seconds(20));
+    alone.length_mean = draw.between(seconds(1), seconds(10));
+    options.faults = alone;
+}
+
 void draw_workload(RunOptions& options) {
     Draw draw(options.seed, "options: workload");
     WorkloadOptions& workload = options.workload;
@@ -214,7 +227,9 @@ void draw_workload(RunOptions& options) {
     workload.nasty_values = draw.chance(40);
     if (draw.chance(30))
         workload.second_namespace_replicas = draw.between(1, options.node.seat_count);
-    workload.policy_namespaces = Draw(options.seed, "options: policies").chance(30);
+    const bool has_wrong_clocks_alone = clocks_jump && !options.faults.any_but_clocks();
+    workload.policy_namespaces =
+        Draw(options.seed, "options: policies").chance(30) || has_wrong_clocks_alone;
     if (workload.policy_namespaces) {
         Draw editors(options.seed, "options: editors");
         workload.editors = editors.between(2, 4);
@@ -243,62 +258,89 @@ void draw_imports(RunOptions& options) {
     Draw draw(options.seed, "options: imports");
     if (!draw.chance(40)) return;
     options.workload.imported_keys = draw.between(20, 80);
-    if (!options.faults.any() || !draw.chance(60)) return;
+    if (!options.faults.any_but_clocks() || !draw.chance(60)) return;
     options.node.hint_bytes_max = 0;
     options.node.entropy_page_bytes = draw.one_of(std::array<size_t, 3>{1, 200, 1000});
     uint32_t& loss = options.faults.weather.loss_per_million;
     loss = std::max(loss, draw.between(10'000, 100'000));
 }
 
+// A clock that goes wrong has requests forgotten too early, or taken for young: then what failed
+// may come to exist long after, and replace what the canary wrote since.
+void draw_canary(RunOptions& options) {
+    Draw draw(options.seed, "options: canary");
+    if (options.nodes == 1 || options.faults.clocks_go_wrong() || !draw.chance(50)) return;
+    options.node.canary = true;
+    options.node.canary_interval = draw.between(milliseconds(200), seconds(1));
+}
+
 double in_seconds(base::Duration duration) {
     return static_cast<double>(duration.count()) * 1e-9;
 }
 
+constexpr auto all_fault_classes = std::to_array<FaultClass>({
+    {"partition", &FaultOptions::partitions},
+    {"one-way partition", &FaultOptions::one_way_partitions},
+    {"bridge", &FaultOptions::bridges},
+    {"clog", &FaultOptions::clogs},
+    {"swizzle", &FaultOptions::swizzles},
+    {"reset", &FaultOptions::resets},
+    {"half-open", &FaultOptions::half_open},
+    {"clock jump", &FaultOptions::clock_jumps},
+    {"clock strobe", &FaultOptions::clock_strobes},
+    {"pause", &FaultOptions::pauses},
+    {"long pause", &FaultOptions::long_pauses},
+    {"crash", &FaultOptions::crashes},
+    {"crash at I/O", &FaultOptions::crashes_at_io},
+    {"crash in recovery", &FaultOptions::crashes_in_recovery},
+    {"crash of all", &FaultOptions::crashes_of_all},
+    {"slow disk", &FaultOptions::slow_disks},
+    {"slow syncs", &FaultOptions::slow_syncs},
+    {"full disk", &FaultOptions::full_disks},
+    {"failing sync", &FaultOptions::failing_syncs},
+    {"failing I/O", &FaultOptions::failing_io},
+    {"damaged log", &FaultOptions::damaged_logs},
+    {"damaged table", &FaultOptions::damaged_tables},
+    {"rotten table", &FaultOptions::rotten_tables},
+    {"set-back disk", &FaultOptions::set_back_disks},
+    {"stop", &FaultOptions::stops},
+    {"wrong configuration", &FaultOptions::wrong_configurations},
+    {"absence", &FaultOptions::absences},
+});
+
 std::string describe_episodes(const FaultOptions& faults) {
-    struct Named {
-        bool on;
-        std::string_view name;
-    };
     std::string out;
-    for (const auto& [on, name] : {Named{faults.partitions, "partitions"},
-                                   Named{faults.one_way_partitions, "one-way partitions"},
-                                   Named{faults.bridges, "bridges"},
-                                   Named{faults.clogs, "clogs"},
-                                   Named{faults.swizzles, "swizzles"},
-                                   Named{faults.resets, "resets"},
-                                   Named{faults.half_open, "half-open connections"},
-                                   Named{faults.clock_jumps, "clock jumps"},
-                                   Named{faults.clock_strobes, "clock strobes"},
-                                   Named{faults.pauses, "pauses"},
-                                   Named{faults.crashes, "crashes"},
-                                   Named{faults.crashes_at_io, "crashes at I/O"},
-                                   Named{faults.crashes_in_recovery, "crashes in recovery"},
-                                   Named{faults.crashes_of_all, "crashes of all"},
-                                   Named{faults.slow_disks, "slow disks"},
-                                   Named{faults.slow_syncs, "slow syncs"},
-                                   Named{faults.full_disks, "full disks"},
-                                   Named{faults.failing_syncs, "failing syncs"},
-                                   Named{faults.failing_io, "failing I/O"},
-                                   Named{faults.damaged_logs, "damaged logs"},
-                                   Named{faults.damaged_tables, "damaged tables"},
-                                   Named{faults.rotten_tables, "rotten tables"},
-                                   Named{faults.set_back_disks, "set-back disks"},
-                                   Named{faults.stops, "stops"},
-                                   Named{faults.wrong_configurations, "wrong configurations"},
-                                   Named{faults.absences, "absences"}}) {
-        if (on) out += fmt::format("{}{}", out.empty() ? "" : ", ", name);
+    for (const FaultClass& each : fault_classes()) {
+        if (faults.*each.is_on) out += fmt::format("{}{}", out.empty() ? "" : ", ", each.name);
     }
     return out.empty() ? "none" : out;
 }
 
 }  // namespace
 
+std::span<const FaultClass> fault_classes() {
+    return all_fault_classes;
+}
+
+bool is_bad(const env::SimLinkFaults& weather) {
+    const env::SimLinkFaults calm;
+    return weather.loss_per_million != 0 || weather.tail_per_million != 0 ||
+           weather.duplicate_per_million != 0 || weather.reorder_per_million != 0 ||
+           weather.corrupt_per_million != 0 || weather.reset_per_million != 0 ||
+           weather.delay_mean != calm.delay_mean || weather.capacity_bytes != calm.capacity_bytes;
+}
+
 bool FaultOptions::any() const {
-    return describe_episodes(*this) != "none" || drift_per_million_max != 0 ||
-           late_timers_per_million != 0 || weather.loss_per_million != 0 ||
-           weather.tail_per_million != 0 || weather.duplicate_per_million != 0 ||
-           weather.reorder_per_million != 0 || weather.corrupt_per_million != 0 ||
-           weather.reset_per_million != 0;
+    return std::ranges::any_of(fault_classes(),
+                               [this](const FaultClass& each) { return this->*each.is_on; }) ||
+           drift_per_million_max != 0 || late_timers_per_million != 0 || is_bad(weather);
+}
+
+bool FaultOptions::any_but_clocks() const {
+    FaultOptions others = *this;
+    others.clock_jumps = false;
+    others.clock_strobes = false;
+    return others.any();
 }
 
 RunOptions draw_options(const Asked& asked) {
@@ -306,12 +348,13 @@ RunOptions draw_options(const Asked& asked) {
     options.seed = asked.seed;
     draw_cluster(options, asked);
     draw_faults(options);
+    draw_wrong_clocks_alone(options);
     draw_workload(options);
     draw_imports(options);
     // A write that one replica alone acknowledged may rot with its disk, and so may all of a group
     // that has but one.
     const bool may_lose_a_disk =
-        options.faults.any() && options.nodes >= 3 && options.node.seat_count >= 3 &&
+        options.faults.any_but_clocks() && options.nodes >= 3 && options.node.seat_count >= 3 &&
         options.workload.own_quorums == 0 && options.workload.second_namespace_replicas != 1;
     options.faults.rotten_tables =
         may_lose_a_disk && Draw(options.seed, "options: rotten tables").chance(50);
@@ -319,6 +362,11 @@ RunOptions draw_options(const Asked& asked) {
     options.faults.set_back_disks = may_lose_a_disk &&
                                     options.faults.late_timers_per_million == 0 &&
                                     Draw(options.seed, "options: set-back disks").chance(80);
+    // The others go on meanwhile; and a disk is set back when nothing else is at work.
+    options.faults.long_pauses = options.faults.any_but_clocks() && options.nodes >= 3 &&
+                                 options.node.seat_count >= 3 && !options.faults.set_back_disks &&
+                                 Draw(options.seed, "options: long pauses").chance(8);
+    draw_canary(options);
     options.core_phase = Draw(options.seed, "options: core").chance(50);
     // A request must fit into what a shard may have under way: a quarter of its share.
     if (options.workload.nasty_keys) {
@@ -363,6 +411,9 @@ std::string to_string(const RunOptions& options) {
         in_seconds(node.scrub_period),
         in_seconds(node.gossip_probe_interval),
         node.fills_at_once);
+    if (node.canary)
+        out += fmt::format("  canaries: one operation in {:.2f} s\n",
+                           in_seconds(node.canary_interval));
     out += fmt::format(
         "  weather{} (per million): loss {}, delay {:.1f} ms, tail {} to {:.1f} s, duplicates {} "
         "to {:.1f} s, "

@@ -4,10 +4,13 @@
 // are, how small the limits, what the clients do. Each run draws *which* faults it has, because
 // with all of them at once the bugs that need a quiet disk or a working network stay hidden.
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "env/sim/network.h"
@@ -31,6 +34,7 @@ struct FaultOptions {
     bool clock_jumps = false;          // 12
     bool clock_strobes = false;        // 12
     bool pauses = false;               // 15
+    bool long_pauses = false;          // 15: for minutes
     bool crashes = false;              // 16: between events
     bool crashes_at_io = false;        // 16: before the n-th operation on files
     bool crashes_in_recovery = false;  // 17
@@ -60,7 +64,22 @@ struct FaultOptions {
     uint32_t episodes_at_once = 2;
 
     bool any() const;
+    // More than clocks that jump or strobe: a node may not hear the others.
+    bool any_but_clocks() const;
+    // Beyond every bound, in the end.
+    bool clocks_go_wrong() const {
+        return clock_jumps || clock_strobes || drift_per_million_max != 0;
+    }
 };
+
+bool is_bad(const env::SimLinkFaults& weather);
+
+// A class of faults that come and go, or come with starts: its name is that of its Fault.
+struct FaultClass {
+    std::string_view name;
+    bool FaultOptions::* is_on;
+};
+std::span<const FaultClass> fault_classes();
 
 // What clients do, in parts of 100 where not said otherwise.
 struct WorkloadOptions {
@@ -141,6 +160,14 @@ struct RunOptions {
     node::NodeOptions node;
     FaultOptions faults;
     WorkloadOptions workload;
+
+    // Each node hears another one all the time.
+    bool all_are_in_touch() const {
+        return nodes >= 2 && nodes_at_start == nodes && !faults.any_but_clocks();
+    }
+    base::Duration long_pause_max() const {
+        return std::min<base::Duration>(duration, std::chrono::minutes(10));
+    }
 };
 
 struct Asked {

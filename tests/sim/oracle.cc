@@ -73,6 +73,7 @@ void Oracle::check_acceptance(KeyIndex index,
                               const node::PutResult& result) {
     KeyState& of_key = state(index);
     if (is_last_write_wins(index) && result.dot.sequence != 0) {
+        check_time(index, id, result);
         of_key.last_writes.acknowledged(id, {.time = result.time, .dot = result.dot});
     }
     if (of_key.key.policy != node::ConflictPolicy::reject_stale || result.is_repeat) return;
@@ -84,6 +85,19 @@ void Oracle::check_acceptance(KeyIndex index,
            fmt::format("taken although it had not seen {}: {}",
                        of_key.history.describe(unseen),
                        of_key.history.describe(id)));
+}
+
+// Of a repeat another node may have chosen the time.
+void Oracle::check_time(KeyIndex index, WriteId id, const node::PutResult& result) {
+    if (result.is_repeat || latest_write_ms_ == UINT64_MAX) return;
+    ++counts_.last_writes_timed;
+    if (result.time.wall_ms <= latest_write_ms_) return;
+    report("I22",
+           index,
+           fmt::format("the time {} is {} ms later than the clocks of the other nodes allow: {}",
+                       node::to_string(result.time),
+                       result.time.wall_ms - latest_write_ms_,
+                       history(index).describe(id)));
 }
 
 void Oracle::put_refused(KeyIndex index, WriteId id) {

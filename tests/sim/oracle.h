@@ -24,7 +24,8 @@
 // not from then on; its absence is explained by that clock, and from clock_drift_max after by any.
 // For all: I7 a dot of a partition belongs to one request; I11 receipts: R or W seats
 // answered, of this partition, stand-ins never counted for R. I24, I25: what the conflict policy of
-// the namespace promises (policy_rules.h); of a last_write_wins key I24 takes the place of I1.
+// the namespace promises (policy_rules.h); of a last_write_wins key I24 takes the place of I1. I22:
+// no write of such a key has a later time than the clocks of other nodes allow.
 
 #include <algorithm>
 #include <cstdint>
@@ -59,6 +60,8 @@ struct OracleCounts {
     uint64_t acknowledged_with_hints = 0;
     // Pairs of writes of which it was checked that the later one is shown.
     uint64_t last_writes_compared = 0;
+    // Writes whose time was held against the clocks.
+    uint64_t last_writes_timed = 0;
     // Of reject_stale keys.
     uint64_t puts_taken_as_current = 0;
     uint64_t puts_that_expire = 0;
@@ -112,6 +115,9 @@ class Oracle {
     uint64_t removed_by_ms() const {
         return highest_clock_ms_ - std::min(highest_clock_ms_, removal_delay_ms_);
     }
+    // The latest time (Unix ms) that a last_write_wins write may have which the coordinator of the
+    // next acknowledgement has minted.
+    void clocks_allow(uint64_t latest_ms) { latest_write_ms_ = latest_ms; }
     void set_request_window(uint64_t window_ms) { request_window_ms_ = window_ms; }
     // Tombstones of requests of before may be collected.
     uint64_t collected_before_ms() const {
@@ -194,6 +200,7 @@ class Oracle {
     void report(std::string_view invariant, KeyIndex index, std::string_view what);
     void learn_dot(KeyIndex index, WriteId id, const node::Dot& dot);
     void check_acceptance(KeyIndex index, WriteId id, SimTime now, const node::PutResult& result);
+    void check_time(KeyIndex index, WriteId id, const node::PutResult& result);
     void check_receipt(KeyIndex index, const node::Receipt& receipt, uint32_t quorum, bool is_read);
     std::vector<WriteId> identify(KeyIndex index,
                                   SimTime answered,
@@ -227,6 +234,7 @@ class Oracle {
     uint64_t highest_clock_ms_ = 0;
     uint64_t removal_delay_ms_ = 0;
     uint64_t request_window_ms_ = UINT64_MAX;
+    uint64_t latest_write_ms_ = UINT64_MAX;
 };
 
 // A key or value as a short printable word.

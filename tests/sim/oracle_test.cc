@@ -530,5 +530,51 @@ TEST_F(OracleTest, AnExpiryIsReturnedAsItWasPut) {
     EXPECT_THAT(violated(), ElementsAre("I26"));
 }
 
+class LastWriteTimeTest : public OracleTest {
+  protected:
+    LastWriteTimeTest() {
+        last_ = oracle_.add_key({.name_space = "last",
+                                 .key = "k",
+                                 .partition = base::PartitionId(5),
+                                 .replicas = n,
+                                 .policy = node::ConflictPolicy::last_write_wins});
+    }
+
+    void acknowledge_at(KeyIndex key, uint64_t wall_ms, bool is_repeat = false) {
+        const WriteId id = send_to(key, fmt::format("v{}", requests_), PutAs());
+        node::PutResult result;
+        result.dot = dot(100 * key.raw() + id.raw());
+        result.time = {.wall_ms = wall_ms, .logical = 0};
+        result.is_repeat = is_repeat;
+        fill(result.receipt, 2, 2);
+        node::Superseded seen;
+        seen.context.add(result.dot);
+        oracle_.put_acknowledged(key, id, clock_ += seconds(1), result, seen);
+    }
+
+    KeyIndex last_;
+};
+
+TEST_F(LastWriteTimeTest, MayBeAsLateAsTheClocksAllow) {
+    acknowledge_at(last_, 50'000);
+    oracle_.clocks_allow(1'000);
+    acknowledge_at(last_, 1'000);
+    EXPECT_THAT(violated(), IsEmpty());
+    EXPECT_EQ(oracle_.counts().last_writes_timed, 1u);
+}
+
+TEST_F(LastWriteTimeTest, IsNotLater) {
+    oracle_.clocks_allow(1'000);
+    acknowledge_at(last_, 1'001);
+    EXPECT_THAT(violated(), ElementsAre("I22"));
+}
+
+TEST_F(LastWriteTimeTest, IsFreeInOtherNamespacesAndWhereAnotherNodeHasMinted) {
+    oracle_.clocks_allow(1'000);
+    acknowledge_at(key_, 50'000);
+    acknowledge_at(last_, 50'000, /*is_repeat=*/true);
+    EXPECT_THAT(violated(), IsEmpty());
+}
+
 }  // namespace
 }  // namespace starling::sim

@@ -47,6 +47,7 @@ constexpr auto all_scripts = std::to_array<Scripted>({
     {PlantedBug::read_repair_writes_loser, "I1", &Script::a_read_repairs_its_coordinator},
     {PlantedBug::last_write_by_dot, "I24", &Script::writes_of_two_sides_meet_where_the_last_wins},
     {PlantedBug::stale_check_alone, "I25", &Script::a_node_that_missed_a_write_gets_a_stale_one},
+    {PlantedBug::fence_ignored, "I22", &Script::a_clock_is_ahead_of_all_others},
     {PlantedBug::frontier_outside_batch,
      "I1",
      &Script::a_node_crashes_while_it_stores_large_values},

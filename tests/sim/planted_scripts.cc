@@ -283,6 +283,14 @@ void Script::a_node_that_missed_a_write_gets_a_stale_one() {
     put(3, "three", {.replaces = Replaces::seen, .context = one.context});
 }
 
+// Not by so much that its node would find the requests of clients too old.
+void Script::a_clock_is_ahead_of_all_others() {
+    settle(with_policies(plain(3, 3)));
+    machine(3).wall_clock().jump(seconds(20));
+    use_key(2);
+    put(3, "of the future");
+}
+
 void Script::ask_again(WriteId id, const std::string& value) {
     node::PutRequest again;
     again.key = simulation_->oracle().key(key()).key;

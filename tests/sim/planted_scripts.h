@@ -57,6 +57,7 @@ class Script : public Scenario {
     // Conflict policies.
     void writes_of_two_sides_meet_where_the_last_wins();
     void a_node_that_missed_a_write_gets_a_stale_one();
+    void a_clock_is_ahead_of_all_others();
 
     // Expiry.
     void one_of_two_siblings_expires();

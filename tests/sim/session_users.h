@@ -27,8 +27,9 @@ class SessionUsers {
     SessionUsers(const SessionUsers&) = delete;
     SessionUsers& operator=(const SessionUsers&) = delete;
 
+    // Some reads have the longest deadline that nodes allow; none of those ends after `until`.
     // REQUIRES: before end(), the operations outlive this.
-    void begin(Operations& operations);
+    void begin(Operations& operations, SimTime until);
     void end() { running_ = false; }
 
   private:
@@ -45,8 +46,10 @@ class SessionUsers {
 
     const World world_;
     env::SimRandom random_;
+    env::SimRandom patience_;
     const size_t shared_keys_;
     Operations* operations_ = nullptr;
+    SimTime until_{0};
     // Each stays where it is: callbacks know it.
     std::deque<User> users_;
     bool running_ = false;

@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "node/canary/canary.h"
+
 namespace starling::sim {
 
 using std::chrono::hours;
@@ -80,6 +82,7 @@ Simulation::~Simulation() {
     faults_.reset();
     // Nodes first: they hold the clients' callbacks.
     cluster_.reset();
+    canary_watch_.reset();
     limit_watch_.reset();
     core_phase_.reset();
     operations_.reset();
@@ -160,6 +163,7 @@ bool Simulation::form() {
     faults_ = std::make_unique<FaultSchedule>(fault_world());
     limit_watch_ = std::make_unique<LimitWatch>(scheduler_, *cluster_, options_, verdict_);
     limit_watch_->begin();
+    canary_watch_ = std::make_unique<CanaryWatch>(scheduler_, *cluster_, options_, verdict_);
     return true;
 }
 
@@ -190,6 +194,9 @@ bool Simulation::find_namespaces() {
         if (listed.ok()) name_spaces_ = *std::move(listed);
     });
     run_for(seconds(1));
+    // What canaries write is none of the clients' business.
+    std::erase_if(name_spaces_,
+                  [](const auto& info) { return info.name == node::canary_namespace; });
     // `default` is first whatever the order they are listed in.
     std::ranges::stable_partition(name_spaces_,
                                   [](const auto& info) { return info.name == "default"; });
@@ -216,7 +223,7 @@ void Simulation::work() {
     if (options_.faults.wrong_configurations) cluster_->set_wrong_configurations(500'000);
     faults_->begin();
     workload_->begin(*operations_);
-    session_users_->begin(*operations_);
+    session_users_->begin(*operations_, end);
     editors_->begin(*operations_);
     importer_->begin(*operations_);
     run_until(end);
@@ -250,6 +257,7 @@ RunResult Simulation::run() {
 
 void Simulation::work_on_core() {
     faults_->end();
+    canary_watch_->turn_off();
     core_phase_ = std::make_unique<CorePhase>(CorePhase::World{.faults = fault_world(),
                                                                .verdict = verdict_,
                                                                .oracle = oracle_,
@@ -267,6 +275,7 @@ void Simulation::check_core(const std::vector<Machine*>& core) {
 void Simulation::come_to_rest() {
     faults_->end();
     audit_->check_promises();
+    canary_watch_->turn_off();
     // Operations under way end at their deadlines; machines that are down start.
     run_for(seconds(10));
     Convergence convergence(scheduler_, *cluster_, options_);
@@ -396,6 +405,14 @@ RunResult Simulation::result() {
     result.cluster = cluster_->counts();
     result.network = network_.stats();
     if (faults_ != nullptr) result.faults = faults_->hits();
+    // Those that come with starts.
+    const auto add_faults = [&](const char* name, uint64_t count) {
+        if (count > 0) result.faults[name] = count;
+    };
+    add_faults("crash in recovery", result.cluster.crashes_in_recovery);
+    add_faults("damaged log", result.cluster.starts_on_damaged_logs);
+    add_faults("wrong configuration", result.cluster.starts_with_wrong_configuration);
+    if (canary_watch_ != nullptr) result.canary_operations = canary_watch_->operations();
     result.trace.assign(trace_.lines().begin(), trace_.lines().end());
     for (const Violation& violation : result.violations) {
         unsigned key = 0;

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/sim/canary_watch.h"
 #include "tests/sim/cluster.h"
 #include "tests/sim/convergence.h"
 #include "tests/sim/core_phase.h"
@@ -35,11 +36,14 @@ struct RunResult {
     std::string core;
     bool had_core = false;
     uint64_t events = 0;
+    // Of those that lived to the end of the faults.
+    uint64_t canary_operations = 0;
     OracleCounts oracle;
     DiskAuditCounts audit;
     Operations::Counts operations;
     Cluster::Counts cluster;
     env::SimNetworkStats network;
+    // How often each class was at work, by its name; "weather": how often that turned bad.
     std::map<std::string, uint64_t> faults;
     // Of a run with a trace.
     std::vector<std::string> trace;
@@ -118,6 +122,7 @@ class Simulation {
     std::unique_ptr<Operations> operations_;
     std::unique_ptr<CorePhase> core_phase_;
     std::unique_ptr<LimitWatch> limit_watch_;
+    std::unique_ptr<CanaryWatch> canary_watch_;
     base::Duration convergence_{0};
 };
 

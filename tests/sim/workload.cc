@@ -17,7 +17,7 @@ namespace {
 const env::EventLabel arrival_label("client.arrival");
 
 // A client that waits for this many answers begins nothing else.
-constexpr uint64_t under_way_max = 64;
+constexpr uint64_t waiting_max = 64;
 
 }  // namespace
 
@@ -72,7 +72,7 @@ void Workload::schedule_arrival() {
         draw_gap(),
         {.owner = env::no_owner, .context = this, .label = &arrival_label, .task = [this] {
              if (!running_) return;
-             if (operations_->under_way() < under_way_max) {
+             if (operations_->waiting() < waiting_max) {
                  begin_operation(*sessions_[random_.below(sessions_.size())]);
              }
              schedule_arrival();

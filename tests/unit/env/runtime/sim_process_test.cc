@@ -165,6 +165,7 @@ TEST(SimWallClockTest, ItJumpsDriftsAndStrobes) {
     EXPECT_EQ(clock.wall_now(), start + seconds(10) - std::chrono::hours(1));
     clock.correct(start);
     EXPECT_EQ(clock.wall_now(), start + seconds(10));
+    EXPECT_EQ(clock.most_ahead(), base::Duration::zero());
     clock.set_drift(50'000);
     scheduler.run_for(seconds(10));
     EXPECT_EQ(clock.wall_now(), start + seconds(20) + milliseconds(500));
@@ -175,6 +176,7 @@ TEST(SimWallClockTest, ItJumpsDriftsAndStrobes) {
     EXPECT_EQ(clock.wall_now(), start + seconds(221));
     scheduler.run_for(seconds(1));
     EXPECT_EQ(clock.wall_now(), start + seconds(22));
+    EXPECT_EQ(clock.most_ahead(), seconds(200));
 }
 
 }  // namespace
