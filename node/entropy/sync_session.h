@@ -18,9 +18,10 @@
 //     it still has; what it has of k otherwise is a value, which a copy or the trees bring, or
 //     nothing, which is its word. After it this comes no more: an owner that has not seen
 //     what all owners had seen has lost it, says so to its host, and unites nothing.
-// All merges are durable before the union is asked for, and a session that ends early unites
-// nothing. A crash of the peer, which loses what was not synced, and a drop of its group end the
-// session (EntropyMessage.instance).
+// All merges are durable before the union is asked for. A session that ends early unites nothing;
+// the dots that its pages spoke of were claimed with each page, for the first reason alone. A crash
+// of the peer, which loses what was not synced, and a drop of its group end the session
+// (EntropyMessage.instance).
 //
 // The tree has live values alone, so it differs from the peer's although the frontiers are equal
 // only where one of the two has lost a record.

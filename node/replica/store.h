@@ -259,7 +259,10 @@ class ReplicaStore final : public GroupAccess {
                          std::vector<KeyRecord> records,
                          const std::shared_ptr<std::vector<IndexedDot>>& gained,
                          Done applied);
-    absl::Status claim(GroupId group, const std::vector<IndexedDot>& gained);
+    // What the records gained, and the dots of their page, which are in the index.
+    absl::Status claim(GroupId group,
+                       const std::vector<IndexedDot>& gained,
+                       const IndexedDots& dots);
     void check_next();
     void drop_now(GroupId group, Done done);
     void drop_page(GroupId group, Done done);

@@ -208,9 +208,11 @@ void ReplicaStore::merge_records(GroupId id,
         id,
         std::move(records),
         gained,
-        [this, id, drops = drop_count(id), gained, done = std::move(done)](
+        [this, id, drops = drop_count(id), gained, dots = std::move(dots), done = std::move(done)](
             absl::Status merged) mutable {
-            merged.Update(drops == drop_count(id) ? claim(id, *gained) : being_dropped());
+            if (drops != drop_count(id)) return done(being_dropped());
+            // Of a page that was not merged whole nothing is claimed but what its records gained.
+            merged.Update(claim(id, *gained, merged.ok() ? dots : IndexedDots{}));
             if (!merged.ok()) return done(std::move(merged));
             commits_.when_durable(std::move(done));
         });
@@ -264,18 +266,24 @@ void ReplicaStore::merge_unclaimed(GroupId group,
     }
 }
 
-// One write for all records of a page: where a replica has missed much, its frontier is large.
-absl::Status ReplicaStore::claim(GroupId id, const std::vector<IndexedDot>& gained) {
+// One write for all records of a page. Its dots are claimed whether they are live there or
+// superseded: so the frontier has no gap for each write that was replaced, and who pulls again
+// after an interruption is not told of this page again.
+absl::Status ReplicaStore::claim(GroupId id,
+                                 const std::vector<IndexedDot>& gained,
+                                 const IndexedDots& dots) {
     STARLING_RETURN_IF_ERROR(check_not_dropping(id));
     Group& group = group_at(id);
     Frontier frontier = group.frontier;
     storage::WriteBatch batch;
+    for (const IndexedDots::Entry& indexed : dots.entries)
+        frontier.add(indexed.dot);
     for (const IndexedDot& write : gained) {
         if (frontier.contains(write.dot)) continue;
         frontier.add(write.dot);
         batch.put(storage_keys::indexed_dot(id, write.dot), write.key);
     }
-    if (batch.empty()) return absl::OkStatus();
+    if (frontier == group.frontier) return absl::OkStatus();
     std::string encoded;
     frontier.encode(encoded);
     batch.put(storage_keys::frontier(id), encoded);

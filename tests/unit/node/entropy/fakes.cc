@@ -287,6 +287,8 @@ void FakeGroups::merge_records(GroupId group,
         for (const KeyRecord& record : records) {
             apply(group, record.key, record.record);
         }
+        for (const IndexedDots::Entry& indexed : dots.entries)
+            groups[group].frontier.add(indexed.dot);
         done(absl::OkStatus());
     });
 }

@@ -364,17 +364,65 @@ TEST_F(ReplicaStoreTest, APageOfMergedRecordsWritesTheFrontierOnceAndAfterThem) 
     }
 }
 
+// A frontier with a gap for each write that was replaced would be large, and is written with each
+// write meanwhile.
+TEST_F(ReplicaStoreTest, APageClaimsWhatItsRecordsHaveSupersededToo) {
+    Record record;
+    IndexedDots dots{.keys = {key("k")}, .entries = {}};
+    Frontier seen;
+    for (uint64_t sequence = 1; sequence <= 100; ++sequence) {
+        const Dot written = dot(2, sequence);
+        record = mint(
+            record, Superseded::by_reading(record), testing::write(written, sequence, "theirs"));
+        dots.entries.push_back({.dot = written, .key = 0});
+        seen.add(written);
+    }
+    rig.store.merge_records(group(1), {{key("k"), record}}, dots, [](const absl::Status&) {});
+    rig.settle();
+    EXPECT_EQ(rig.store.frontier(group(1)), seen);
+    for (const IndexedDots::Entry& entry : dots.entries) {
+        EXPECT_TRUE(
+            rig.engine.get(storage_keys::indexed_dot(group(1), entry.dot), nullptr)->has_value());
+    }
+}
+
+// Else it would never be asked for again, and count as superseded.
+TEST_F(ReplicaStoreTest, OfAPageThatIsNotMergedWholeOnlyWhatIsHereIsClaimed) {
+    storage::WriteBatch rotten;
+    rotten.put(storage_keys::record(group(1), key("a")), "nonsense");
+    ASSERT_TRUE(rig.engine.write(rotten, {}).ok());
+    absl::Status merged;
+    rig.store.merge_records(
+        group(1),
+        {{key("a"), mint({}, {}, testing::write(dot(2, 1), 1, "theirs"))},
+         {key("b"), mint({}, {}, testing::write(dot(2, 2), 1, "theirs"))}},
+        {.keys = {key("a"), key("b")},
+         .entries = {{.dot = dot(2, 1), .key = 0}, {.dot = dot(2, 2), .key = 1}}},
+        [&](absl::Status status) { merged = std::move(status); });
+    rig.settle();
+    EXPECT_TRUE(absl::IsDataLoss(merged)) << merged;
+    EXPECT_EQ(rig.store.frontier(group(1)), testing::frontier({dot(2, 2)}));
+}
+
+// The record came with a page before.
+TEST_F(ReplicaStoreTest, APageWithoutRecordsClaimsItsDots) {
+    rig.store.merge_records(group(1),
+                            {},
+                            {.keys = {key("k")}, .entries = {{.dot = dot(2, 1), .key = 0}}},
+                            [](const absl::Status&) {});
+    rig.settle();
+    EXPECT_EQ(rig.store.frontier(group(1)), testing::frontier({dot(2, 1)}));
+}
+
 // Else its record is stripped of it some day, and the index takes that for a loss.
 TEST_F(ReplicaStoreTest, WhatTheIndexHasOfASealedLifeGoesAlsoIfItWasNotSeenBefore) {
     rig.write(group(1), key("k"), 1, "value");
     const Dot unseen = dot(9, 1);
-    rig.store.merge_records(group(1),
-                            {},
-                            {.keys = {key("k")}, .entries = {{.dot = unseen, .key = 0}}},
-                            [](const absl::Status&) {});
-    rig.settle();
+    // A crash has cut off the page that it came with.
     const std::string indexed = storage_keys::indexed_dot(group(1), unseen);
-    ASSERT_TRUE(rig.engine.get(indexed, nullptr)->has_value());
+    storage::WriteBatch page;
+    page.put(indexed, key("k"));
+    ASSERT_TRUE(rig.engine.write(page, {}).ok());
     Frontier sealed;
     sealed.seal(unseen.actor.node, unseen.actor.start + 1);
     rig.store.unite_frontier(group(1), sealed, [](const absl::Status&) {});
