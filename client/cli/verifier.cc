@@ -365,22 +365,36 @@ void Verifier::look_at_some(Group group,
                             std::vector<Suspect>& left) {
     std::vector<States> now(some.size());
     for (const uint64_t node : holders) {
-        auto answer = ask(node, question);
-        if (answer.ok() && answer->keys_size() != static_cast<int>(some.size())) {
-            answer = absl::InternalError(fmt::format(
-                "node {} answers for other keys than were asked for", node_id_text(node)));
-        }
-        if (!answer.ok()) {
-            note_unanswered(group, node, answer.status());
+        auto states = states_at(node, question);
+        if (!states.ok()) {
+            note_unanswered(group, node, states.status());
             continue;
         }
         for (size_t i = 0; i < some.size(); ++i) {
-            now[i].emplace(node, std::move(*answer->mutable_keys(static_cast<int>(i))));
+            now[i].emplace(node, std::move((*states)[i]));
         }
     }
     for (size_t i = 0; i < some.size(); ++i) {
         judge(group, std::move(some[i]), std::move(now[i]), left);
     }
+}
+
+// Of the keys in the question, in their order. A node may answer for the first ones only.
+absl::StatusOr<std::vector<v1::InspectedKey>> Verifier::states_at(
+    uint64_t node, v1::InspectReplicaRequest question) {
+    std::vector<v1::InspectedKey> states;
+    while (question.keys_size() > 0) {
+        STARLING_ASSIGN_OR_RETURN(v1::InspectReplicaResponse answer, ask(node, question));
+        if (answer.keys().empty() || answer.keys_size() > question.keys_size()) {
+            return absl::InternalError(fmt::format(
+                "node {} answers for other keys than were asked for", node_id_text(node)));
+        }
+        for (v1::InspectedKey& key : *answer.mutable_keys()) {
+            states.push_back(std::move(key));
+        }
+        question.mutable_keys()->DeleteSubrange(0, answer.keys_size());
+    }
+    return states;
 }
 
 void Verifier::judge(Group group, Suspect suspect, States now, std::vector<Suspect>& left) {

@@ -136,6 +136,8 @@ class Verifier {
                       const v1::InspectReplicaRequest& question,
                       std::vector<Suspect>& some,
                       std::vector<Suspect>& left);
+    absl::StatusOr<std::vector<v1::InspectedKey>> states_at(uint64_t node,
+                                                            v1::InspectReplicaRequest question);
     void judge(Group group,
                Suspect suspect,
                std::map<uint64_t, v1::InspectedKey> now,

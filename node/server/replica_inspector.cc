@@ -23,6 +23,8 @@ constexpr size_t seen_max = 4096;
 constexpr size_t frontiers_max = 16;
 constexpr size_t frontier_bytes_max = size_t{1} << 20;
 constexpr size_t page_bytes_max = size_t{256} << 10;
+// Of records that were asked for by name; passed by one of them.
+constexpr uint64_t read_bytes_max = uint64_t{4} << 20;
 
 absl::Status invalid(std::string_view what) {
     return base::make_error(
@@ -208,7 +210,7 @@ void ReplicaInspector::inspect(InspectRequest request, AdminService::Callback<In
 
 void ReplicaInspector::read_next(const std::shared_ptr<Reading>& reading) {
     const size_t next = reading->result.keys.size();
-    if (next == reading->keys.size()) {
+    if (next == reading->keys.size() || reading->result.bytes_read >= read_bytes_max) {
         reading->done(std::move(reading->result));
         return;
     }

@@ -15,6 +15,7 @@
 namespace starling::client {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -86,6 +87,7 @@ class FakeReplicas final : public ReplicaSource {
                 if (asked.seen_size() > 4096) {
                     return absl::InvalidArgumentError("keys.seen: the limit is 4096");
                 }
+                if (answer.keys_size() == static_cast<int>(answered_keys_max)) break;
                 fill(*answer.add_keys(), keys, asked);
             }
         } else if (!request.buckets().empty()) {
@@ -128,6 +130,8 @@ class FakeReplicas final : public ReplicaSource {
     std::function<void(int)> on_pause;
     // Keys read for one page.
     size_t page_keys = 2;
+    // Of those asked for by name.
+    size_t answered_keys_max = 256;
     FakeWallClock wall_clock;
     // Partition, node, and where the page began.
     std::set<std::tuple<uint32_t, uint64_t, std::string>> lists_asked;
@@ -306,6 +310,24 @@ TEST_F(VerifierTest, AQuestionAboutLongKeysFitsTheLeastMessageThatANodeTakes) {
     EXPECT_EQ(report.difference_count, 64u);
     EXPECT_THAT(report.unchecked, IsEmpty());
     EXPECT_LE(replicas.question_bytes_max, size_t{256} << 10);
+}
+
+TEST_F(VerifierTest, OfWhatANodeDoesNotAnswerAtOnceItIsAskedForTheRest) {
+    for (const char* key : {"a", "b", "c", "d", "e"}) {
+        replicas.put(key, 5);
+        replicas.replicas[12][group_key(key)] = 4;
+    }
+    replicas.answered_keys_max = 2;
+    const VerifyReport report = verify();
+    EXPECT_EQ(report.difference_count, 5u);
+    EXPECT_THAT(report.unchecked, IsEmpty());
+}
+
+TEST_F(VerifierTest, ANodeThatAnswersForNoKeyIsNotAskedForEver) {
+    replicas.put("k", 5);
+    replicas.replicas[12][group_key("k")] = 4;
+    replicas.answered_keys_max = 0;
+    EXPECT_THAT(verify().unchecked, Contains(HasSubstr("answers for other keys")));
 }
 
 TEST_F(VerifierTest, AKeyOfMoreWritersThanCanBeAskedForIsSaidNotToBeChecked) {

@@ -96,6 +96,24 @@ TEST_F(ReplicaInspectorTest, TellsBucketsThenTheirKeysThenWhatAKeyIs) {
     EXPECT_EQ(found->bytes_read, group_key_of("absent").size() + group_key_of("k").size() + 5);
 }
 
+TEST_F(ReplicaInspectorTest, OfManyLargeRecordsItReadsTheFirstOnes) {
+    InspectRequest request = about("0");
+    for (int number = 0; request.keys.size() < 7; ++number) {
+        const std::string key = std::to_string(number);
+        if (about(key).partition != request.partition) continue;
+        ASSERT_TRUE(machine.put(key, std::string(size_t{900} << 10, 'v')).ok());
+        request.keys.push_back({.key = group_key_of(key), .seen = {}});
+    }
+    const auto first = ask(request);
+    ASSERT_TRUE(first.ok()) << first.status();
+    ASSERT_EQ(first->keys.size(), 5u);
+    EXPECT_EQ(first->keys.back().key, request.keys[4].key);
+    request.keys.erase(request.keys.begin(), request.keys.begin() + 5);
+    const auto second = ask(request);
+    ASSERT_TRUE(second.ok()) << second.status();
+    EXPECT_EQ(second->keys.size(), 2u);
+}
+
 TEST_F(ReplicaInspectorTest, SaysWhetherItHasSeenWhatAnotherHas) {
     const auto put = machine.put("k", "value");
     ASSERT_TRUE(put.ok());
