@@ -89,6 +89,12 @@ TEST(ConvergenceExplorerTest, FindsRemovalsOfValuesThatHideOthers) {
     expect_found(weaker, 1000, 3'500);
 }
 
+TEST(ConvergenceExplorerTest, FindsPagesThatAreClaimedWithoutAllOfTheirRecords) {
+    Rules weaker = as_in_the_node();
+    weaker.pages_are_merged_whole = false;
+    expect_found(weaker, 4000);
+}
+
 TEST(ConvergenceExplorerTest, FindsFrontiersHandedOnWithoutTheirWrites) {
     expect_found({.pull_explains = false}, 4000);
 }

@@ -21,18 +21,25 @@ void Group::note_unexplained(const Dot& dot) {
     if (!rules_.disks_fail) wrong_ = "taken for lost: " + to_string(dot);
 }
 
-// The records of the dots that this one lacks.
-void Group::merge_missing(size_t to, const State& theirs) {
+// The records of the dots that this one lacks, and a claim to these dots. False: there are more.
+bool Group::merge_missing(size_t to, const State& theirs, size_t dots_max) {
     State& state = members_[to].now;
     const Frontier before = state.frontier;
     std::set<size_t> keys;
+    std::vector<Dot> dots;
     for (const auto& [dot, key] : theirs.index) {
         if (before.contains(dot)) continue;
+        if (dots.size() == dots_max) break;
+        dots.push_back(dot);
         keys.insert(key);
         state.index[dot] = key;
     }
+    if (!rules_.pages_are_merged_whole && dots.size() == dots_max) keys.erase(*keys.rbegin());
     for (const size_t key : keys)
         merge_into(to, key, theirs.records[key], reflected_of(theirs, key));
+    for (const Dot& dot : dots)
+        state.frontier.add(dot);
+    return dots.size() < dots_max;
 }
 
 void Group::unite(size_t to, const Frontier& theirs) {
@@ -46,7 +53,7 @@ void Group::unite(size_t to, const Frontier& theirs) {
     });
 }
 
-void Group::pull(size_t to, size_t from) {
+void Group::pull(size_t to, size_t from, size_t dots_max) {
     if (to == from || !is_owner(to) || !stores(from)) return;
     const State theirs = members_[from].now;
     const Frontier& mine = members_[to].now.frontier;
@@ -62,7 +69,7 @@ void Group::pull(size_t to, size_t from) {
             return set_aside(to);
         }
     }
-    merge_missing(to, theirs);
+    if (!merge_missing(to, theirs, dots_max)) return;
     unite(to, theirs.frontier);
     // Who is filled reflects more than its frontier says.
     for (const Dot& dot : theirs.reflected) {

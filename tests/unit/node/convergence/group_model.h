@@ -110,7 +110,8 @@ class Group {
 
     // Anti-entropy (group_entropy.cc).
     // R4.
-    void pull(size_t to, size_t from);
+    // Interrupted after so many dots.
+    void pull(size_t to, size_t from, size_t dots_max = SIZE_MAX);
     // R9: `to` takes the whole record of a key.
     void exchange(size_t to, size_t from, size_t key);
     // What two owners have of a key is sent to a third.
@@ -121,7 +122,7 @@ class Group {
     // A page of the copy: of one key, or of both.
     void copy(bool first_key, bool second_key);
     // The comparison that ends a copy.
-    void fill();
+    void fill(size_t dots_max = SIZE_MAX);
     // The giver counts no more.
     void fence();
     // The last difference, and the seat has its new holder.
@@ -264,7 +265,7 @@ class Group {
     std::optional<std::vector<Owner>> other_owners(size_t node) const;
     void set_holder(size_t seat, std::optional<size_t> holder, uint64_t epoch);
     void drop_data(size_t node);
-    void take_from_giver();
+    void take_from_giver(size_t dots_max = SIZE_MAX);
 
     // Writes.
     template <typename Change>
@@ -290,7 +291,7 @@ class Group {
     void unite(size_t to, const Frontier& theirs);
     std::optional<Dot> unexplained(const State& theirs, const Frontier& mine) const;
     void note_unexplained(const Dot& dot);
-    void merge_missing(size_t to, const State& theirs);
+    bool merge_missing(size_t to, const State& theirs, size_t dots_max = SIZE_MAX);
 
     // Knowledge.
     GroupStanding& standing_of(size_t node);

@@ -99,11 +99,11 @@ void Group::copy(bool first_key, bool second_key) {
     }
 }
 
-void Group::take_from_giver() {
+void Group::take_from_giver(size_t dots_max) {
     const size_t to = move_->to;
     const State theirs = members_[move_->giver].now;
     State& state = members_[to].now;
-    merge_missing(to, theirs);
+    if (!merge_missing(to, theirs, dots_max)) return;
     for (size_t key = 0; key < key_count; ++key) {
         if (leaf_digest("", state.records[key]) == leaf_digest("", theirs.records[key])) continue;
         const Frontier before = state.frontier;
@@ -125,7 +125,7 @@ void Group::take_from_giver() {
     state.reflected.insert(theirs.reflected.begin(), theirs.reflected.end());
 }
 
-void Group::fill() {
+void Group::fill(size_t dots_max) {
     if (!move_.has_value() || !members_[move_->giver].is_ready) return;
     // Its word is taken for what the successor has, too.
     const std::optional<Dot> lost = unexplained(members_[move_->giver].now, Frontier());
@@ -135,7 +135,7 @@ void Group::fill() {
         abort_move();
         return set_aside(giver);
     }
-    take_from_giver();
+    take_from_giver(dots_max);
 }
 
 void Group::fence() {

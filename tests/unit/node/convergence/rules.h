@@ -53,6 +53,8 @@ struct Rules {
     bool mints_above_own = true;
     // Actors have random bits.
     bool actors_are_random = true;
+    // R4: the dots of a page are claimed when all of its records were merged.
+    bool pages_are_merged_whole = true;
     // R11: a removal names the request of its value, not the dot.
     bool removals_name_no_dot = true;
     // R11: an expired value stays while it hides a younger one.

@@ -182,7 +182,7 @@ class Player {
             case StepKind::crash:
                 return group_.crash(step.owner);
             case StepKind::pull:
-                return group_.pull(step.owner, other);
+                return group_.pull(step.owner, other, page_of(step));
             case StepKind::exchange:
                 return group_.exchange(step.owner, other, step.key);
             case StepKind::repair:
@@ -217,7 +217,7 @@ class Player {
             case StepKind::copy:
                 return group_.copy(step.pick % 3 != 1, step.pick % 3 != 2);
             case StepKind::fill:
-                return group_.fill();
+                return group_.fill(page_of(step));
             case StepKind::fence:
                 return group_.fence();
             case StepKind::finish_move:
@@ -258,6 +258,12 @@ class Player {
         again.owner = step.owner;
         again.other_owner = other;
         group_.put(again);
+    }
+
+    // One pull of four is interrupted after few dots.
+    static size_t page_of(const Step& step) {
+        const uint32_t rest = step.pick / 3u;
+        return rest % 4 == 0 ? 1 + rest / 4 % 3 : SIZE_MAX;
     }
 
     // Any of them, or one of the last few, counted from the last.
