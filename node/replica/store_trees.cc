@@ -1,0 +1,144 @@
+// The hash trees and the counts of what a store holds: kept over an orderly stop, else counted
+// anew.
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "base/mark.h"
+#include "base/planted.h"
+#include "base/status_macros.h"
+#include "node/replica/kept_trees.h"
+#include "node/replica/store.h"
+
+namespace starling::node {
+
+absl::Status ReplicaStore::load_trees() {
+    absl::StatusOr<std::optional<kept_trees::Trees>> kept = kept_trees::read(engine_);
+    if (!kept.ok() || kept->has_value()) {
+        storage::WriteBatch batch;
+        if (!STARLING_PLANTED(trees_kept_for_ever)) kept_trees::remove(batch);
+        STARLING_RETURN_IF_ERROR(commits_.apply(batch, {.urgent = true}));
+    }
+    if (!kept.ok() || !kept->has_value() || !damage_.ok() || !engine_.damage().ok()) {
+        start_rebuild();
+        return absl::OkStatus();
+    }
+    STARLING_MARK(store_trees_were_kept);
+    finish_rebuild(**std::move(kept));
+    return absl::OkStatus();
+}
+
+void ReplicaStore::keep_trees() {
+    if (!trees_ready() || !damage().ok() || !dropping_.empty()) {
+        return;
+    }
+    kept_trees::Trees trees;
+    for (const auto& [id, group] : groups_) {
+        if (group->record_count == 0 && group->tombstones.count() == 0) continue;
+        trees.emplace(id,
+                      group_reader::Counted{.buckets = group->buckets,
+                                            .record_count = group->record_count,
+                                            .tombstone_count = group->tombstones.count()});
+    }
+    storage::WriteBatch batch;
+    kept_trees::put(batch, trees);
+    if (!commits_.apply(batch).ok()) {
+        STARLING_MARK(store_trees_not_kept);
+    }
+}
+
+void ReplicaStore::start_rebuild() {
+    rebuilding_ = true;
+    std::shared_ptr<storage::Snapshot> snapshot = engine_.snapshot();
+    jobs_.run<absl::StatusOr<Rebuilt>>(
+        [this, snapshot] { return group_reader::count_groups(engine_, *snapshot); },
+        // What is being dropped now the snapshot still has; it may be gone by then.
+        [this, dropping = dropping_](absl::StatusOr<Rebuilt> rebuilt) {
+            if (rebuilt.ok()) {
+                for (const GroupId group : dropping)
+                    rebuilt->erase(group);
+            }
+            finish_rebuild(rebuilt);
+        });
+}
+
+void ReplicaStore::finish_rebuild(const absl::StatusOr<Rebuilt>& rebuilt) {
+    rebuilding_ = false;
+    if (rebuilt.ok()) {
+        for (const auto& [id, added] : *rebuilt) {
+            if (dropping_.contains(id)) {
+                continue;
+            }
+            Group& group = group_at(id);
+            for (size_t bucket = 0; bucket < bucket_count; ++bucket) {
+                group.buckets[bucket] += added.buckets[bucket];
+            }
+            group.record_count += added.record_count;
+            group.tombstones.add_from_start(added.tombstone_count);
+            group.next_tombstone_ms = std::min(group.next_tombstone_ms, added.oldest_tombstone_ms);
+        }
+    } else {
+        STARLING_MARK(store_rebuild_failed);
+        trees_lost_ = true;
+        damage_.Update(rebuilt.status());
+    }
+    for (absl::AnyInvocable<void()>& task : std::exchange(after_rebuild_, {})) {
+        task();
+    }
+}
+
+void ReplicaStore::damage_is_gone() {
+    damage_ = absl::OkStatus();
+    damaged_groups_.clear();
+    if (!trees_lost_) return;
+    STARLING_MARK(store_rebuilds_lost_trees);
+    trees_lost_ = false;
+    for (const auto& [id, group] : groups_) {
+        group->buckets = {};
+        group->record_count = 0;
+        group->tombstones = {};
+    }
+    start_rebuild();
+}
+
+uint64_t ReplicaStore::tombstone_count() const {
+    if (!trees_ready()) return 0;
+    uint64_t count = 0;
+    for (const auto& [id, group] : groups_) {
+        count += group->tombstones.count();
+    }
+    return count;
+}
+
+uint64_t ReplicaStore::tombstone_count(GroupId group) const {
+    const auto found = groups_.find(group);
+    return found == groups_.end() || !trees_ready() ? 0 : found->second->tombstones.count();
+}
+
+uint64_t ReplicaStore::old_tombstone_count(GroupId group) const {
+    const auto found = groups_.find(group);
+    return found == groups_.end() || !trees_ready() ? 0 : found->second->tombstones.old_count();
+}
+
+void ReplicaStore::set_tombstones_old_before(uint64_t created_ms) {
+    for (const auto& [id, group] : groups_) {
+        group->tombstones.set_old_before(created_ms);
+    }
+}
+
+uint64_t ReplicaStore::next_tombstone_ms(GroupId group) const {
+    const auto found = groups_.find(group);
+    return found == groups_.end() ? UINT64_MAX : found->second->next_tombstone_ms;
+}
+
+uint64_t ReplicaStore::record_count() const {
+    if (!trees_ready()) return 0;
+    uint64_t count = 0;
+    for (const auto& [id, group] : groups_) {
+        count += group->record_count;
+    }
+    return count;
+}
+
+}  // namespace starling::node
