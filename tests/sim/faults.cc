@@ -138,6 +138,8 @@ void FaultSchedule::end_one(size_t index) {
     faults_[index]->end();
     is_calm_ = false;
     set_weather(weather_on_ || std::exchange(weather_waits_, false));
+    // While nodes lack what they missed.
+    if (running_ && wants_calm()) begin_one();
 }
 
 void FaultSchedule::set_weather(bool on) {

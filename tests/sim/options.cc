@@ -265,6 +265,25 @@ void draw_imports(RunOptions& options) {
     loss = std::max(loss, draw.between(10'000, 100'000));
 }
 
+// A disk is set back when all nodes are well, which they seldom are where much goes wrong: in most
+// of its runs the nodes only miss writes of each other, and compare late.
+void draw_set_backs_alone(RunOptions& options) {
+    Draw draw(options.seed, "options: set-back disks alone");
+    if (!options.faults.set_back_disks || !draw.chance(60)) return;
+    FaultOptions alone;
+    alone.set_back_disks = true;
+    alone.partitions = true;
+    alone.weather.loss_per_million = draw.between(0, 50'000);
+    alone.weather_comes_and_goes = draw.chance(50);
+    alone.gap_mean = draw.between(seconds(1), seconds(4));
+    alone.length_mean = draw.between(milliseconds(500), seconds(6));
+    alone.episodes_at_once = 1;
+    options.faults = alone;
+    options.node.hint_bytes_max = 0;
+    // Pages wait for clients: a refill of many small ones lasts for the rest of the run.
+    options.node.entropy_page_bytes = std::max<size_t>(options.node.entropy_page_bytes, 10'000);
+}
+
 // A clock that goes wrong has requests forgotten too early, or taken for young: then what failed
 // may come to exist long after, and replace what the canary wrote since.
 void draw_canary(RunOptions& options) {
@@ -362,6 +381,7 @@ RunOptions draw_options(const Asked& asked) {
     options.faults.set_back_disks = may_lose_a_disk &&
                                     options.faults.late_timers_per_million == 0 &&
                                     Draw(options.seed, "options: set-back disks").chance(80);
+    draw_set_backs_alone(options);
     // The others go on meanwhile; and a disk is set back when nothing else is at work.
     options.faults.long_pauses = options.faults.any_but_clocks() && options.nodes >= 3 &&
                                  options.node.seat_count >= 3 && !options.faults.set_back_disks &&

@@ -66,7 +66,8 @@ class SetBackDisk final : public WorldFault {
         if (hit == machines.end()) return;
         hit_ = *hit;
         image_ = hit_->files().clone_after_crash();
-        due_ = world_.scheduler.now() + random.between(seconds(3), seconds(60));
+        due_ = world_.scheduler.now() +
+               random.between(seconds(3), seconds(random.below(2) > 0 ? 60 : 10));
         world_.trace.add("the disk of {} is copied, to be set back to", hit_->name());
     }
 
@@ -81,8 +82,11 @@ class SetBackDisk final : public WorldFault {
             return "";
         }
         tries_ = 0;
-        world_.cluster.crash(
-            *hit_, env::CrashMode::lost, random.between(milliseconds(10), seconds(2)));
+        // Mostly back before the others have made up for what they missed.
+        const base::Duration down = random.below(3) > 0
+                                        ? random.between(milliseconds(1), milliseconds(50))
+                                        : random.between(milliseconds(50), seconds(2));
+        world_.cluster.crash(*hit_, env::CrashMode::lost, down);
         hit_->set_back(*image_);
         image_.reset();
         watch();
