@@ -277,6 +277,11 @@ uint64_t Cluster::latest_clock_ms() const {
     return base::to_unix_ms(latest);
 }
 
+bool Cluster::has_lost_data() const {
+    return std::ranges::any_of(machines_,
+                               [](const auto& machine) { return machine->has_lost_data(); });
+}
+
 bool Cluster::is_seen_by_all_owners(node::GroupId group, const node::Dot& dot) const {
     return std::ranges::all_of(owned_frontiers(group), [&](const node::Frontier* frontier) {
         return frontier->contains(dot);

@@ -77,6 +77,8 @@ class Cluster {
     std::vector<const node::Frontier*> owned_frontiers(node::GroupId group) const;
     // The latest time (Unix ms) that any machine's clock has shown.
     uint64_t latest_clock_ms() const;
+    // Of any machine, now or before: Machine::has_lost_data().
+    bool has_lost_data() const;
     bool is_seen_by_all_owners(node::GroupId group, const node::Dot& dot) const;
     uint32_t up_count() const;
     // All machines that were brought up are up and members.

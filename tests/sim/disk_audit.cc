@@ -105,11 +105,7 @@ void DiskAudit::failed(const Machine& machine, const absl::Status& status) {
 
 void DiskAudit::check_durable(const Promise& promise, Machine* first) {
     // A disk that rots or is set back may lose a hint, and nobody brings that one back.
-    if (promise.receipt.seats_hinted > 0 &&
-        std::ranges::any_of(world_.cluster.machines(),
-                            [](const auto& machine) { return machine->has_lost_data(); })) {
-        return;
-    }
+    if (promise.receipt.seats_hinted > 0 && world_.cluster.has_lost_data()) return;
     // Long after the last answer more may have expired.
     world_.oracle.clocks_showed(world_.cluster.latest_clock_ms());
     const node::GroupId group = group_of(promise.key);

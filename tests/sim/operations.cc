@@ -147,6 +147,11 @@ void Operations::after(base::Duration delay, Function function) {
                                      .task = std::move(function)});
 }
 
+void Operations::note_world() {
+    world_.oracle.clocks_showed(world_.cluster.latest_clock_ms());
+    world_.oracle.set_disk_lost_data(world_.cluster.has_lost_data());
+}
+
 Machine* Operations::pick_node() {
     std::vector<Machine*> known;
     for (const auto& machine : world_.cluster.machines()) {
@@ -344,7 +349,7 @@ void Operations::put_acknowledged(const PutPtr& put, const node::PutResult& resu
     if (!put->acknowledged) put->acknowledged_at = now;
     put->acknowledged = true;
     put->hinted = std::max(put->hinted, result.receipt.seats_hinted);
-    world_.oracle.clocks_showed(world_.cluster.latest_clock_ms());
+    note_world();
     world_.oracle.clocks_allow(latest_write_ms(result.receipt.coordinator));
     put->forwarded = put->forwarded || result.receipt.forwarded_by.has_value();
     world_.oracle.put_acknowledged(
@@ -492,7 +497,7 @@ void Operations::read_answered(const ReadPtr& read,
                      read->quorum,
                      static_cast<double>(asked.sent.count()) * 1e-9,
                      shown.empty() ? " nothing" : shown);
-    world_.oracle.clocks_showed(world_.cluster.latest_clock_ms());
+    note_world();
     outcome.context = {.token = result->context,
                        .seen = world_.oracle.read_answered(
                            read->key, asked, *result, open_context(read->key, result->context)),

@@ -157,6 +157,8 @@ class Operations {
     uint64_t latest_write_ms(base::NodeId coordinator) const;
     bool may_try_again(const Operation& operation);
     void begin(Operation& operation);
+    // Before an answer is judged: what clocks have shown and disks have lost.
+    void note_world();
     void end(Operation& operation, const absl::Status& status);
     void check_error(std::string_view what, KeyIndex key, const absl::Status& status);
     template <typename Result>

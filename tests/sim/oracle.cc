@@ -309,13 +309,20 @@ bool Oracle::shares_a_seat(const KeyState& state,
                            const Read& read,
                            SimTime since,
                            uint32_t strength) const {
-    return since < read.sent && (read.quiet || read.quorum + strength > state.key.replicas);
+    const bool is_left = !has_lost_a_disk_ || strength > 1;
+    return since < read.sent && is_left &&
+           (read.quiet || read.quorum + strength > state.key.replicas);
 }
 
 bool Oracle::meets(const KeyState& state, const Read& read, WriteId id) const {
     const Write& write = state.history.get(id);
     return shares_a_seat(state, read, write.acknowledged, write.strength) ||
            shares_a_seat(state, read, write.shown, write.shown_strength);
+}
+
+// What any read returned, if only at R=1, is there when all is quiet.
+bool Oracle::must_show(const KeyState& state, const Read& read, WriteId id) const {
+    return (read.quiet && !has_lost_a_disk_) || meets(state, read, id);
 }
 
 void Oracle::check_presence(KeyIndex index, const Read& read, const std::vector<WriteId>& present) {
@@ -329,8 +336,7 @@ void Oracle::check_presence(KeyIndex index, const Read& read, const std::vector<
         });
     }
     for (const WriteId id : wanted) {
-        const bool must_show = read.quiet || meets(of_key, read, id);
-        if (!must_show || of_key.history.get(id).is_delete ||
+        if (!must_show(of_key, read, id) || of_key.history.get(id).is_delete ||
             std::ranges::find(present, id) != present.end()) {
             continue;
         }
@@ -363,8 +369,7 @@ void Oracle::check_last(KeyIndex index,
     const std::vector<WriteId> wanted =
         read.quiet ? of_key.history.known() : of_key.history.standing();
     std::ranges::copy_if(wanted, std::back_inserter(met), [&](WriteId id) {
-        return of_key.history.get(id).acknowledged != never &&
-               (read.quiet || meets(of_key, read, id));
+        return of_key.history.get(id).acknowledged != never && must_show(of_key, read, id);
     });
     LastWrites::Shown shown;
     if (!present.empty()) {

@@ -7,7 +7,8 @@
 // the write's strength (acknowledging seats up to W, hints not counted) exceeds N: their quorums
 // share a seat. What a majority read returned counts from then on as acknowledged by N - R + 1
 // seats: such a read is answered only when they hold it. When the cluster is quiet every read meets
-// every acknowledged write, hinted or not, and every write ever read.
+// every acknowledged write, hinted or not, and every write ever read; but where a disk has lost
+// data only what two seats had.
 //
 // For each read:
 //   I2   each value was attempted on this very key, and sent before the read ended; none was
@@ -109,6 +110,8 @@ class Oracle {
 
     // The latest time (Unix ms) that any node's wall clock has shown.
     void clocks_showed(uint64_t highest_ms) { highest_clock_ms_ = highest_ms; }
+    // The only copy of a write may have gone with it.
+    void set_disk_lost_data(bool has_lost) { has_lost_a_disk_ = has_lost; }
     // What has expired for so long by the clock of an owner is removed.
     void set_removal_delay(uint64_t delay_ms) { removal_delay_ms_ = delay_ms; }
     // What expires up to then may be removed.
@@ -211,6 +214,7 @@ class Oracle {
                        uint32_t strength) const;
     // Acknowledged or shown.
     bool meets(const KeyState& state, const Read& read, WriteId id) const;
+    bool must_show(const KeyState& state, const Read& read, WriteId id) const;
     void check_presence(KeyIndex index, const Read& read, const std::vector<WriteId>& present);
     void check_expiry(KeyIndex index,
                       const Read& read,
@@ -232,6 +236,7 @@ class Oracle {
     std::map<GroupDot, std::pair<KeyIndex, WriteId>> dot_owners_;
     OracleCounts counts_;
     uint64_t highest_clock_ms_ = 0;
+    bool has_lost_a_disk_ = false;
     uint64_t removal_delay_ms_ = 0;
     uint64_t request_window_ms_ = UINT64_MAX;
     uint64_t latest_write_ms_ = UINT64_MAX;

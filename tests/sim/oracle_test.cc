@@ -227,6 +227,20 @@ TEST_F(OracleTest, AnUnknownWriteThatWasReadIsThereWhenAllIsQuiet) {
     EXPECT_THAT(violated(), ElementsAre("I1"));
 }
 
+TEST_F(OracleTest, WhatOneSeatAloneHadMayGoWithItsDisk) {
+    const WriteId a = send("a");
+    send("b");
+    acknowledge(a, 2);
+    read({"a", "b"}, 1);
+    oracle_.set_disk_lost_data(true);
+    const Oracle::Read when_quiet{
+        .sent = clock_ + seconds(1), .answered = clock_ + seconds(2), .quorum = 3, .quiet = true};
+    read_as({"a"}, when_quiet);
+    EXPECT_THAT(violated(), IsEmpty());
+    read_as({}, when_quiet);
+    EXPECT_THAT(violated(), ElementsAre("I1")) << "two seats had it";
+}
+
 TEST_F(OracleTest, WhatAMajorityReadReturnedNoLaterOneMisses) {
     send("b");
     read({"b"});
