@@ -22,6 +22,12 @@ WriteId History::attempt(Write write, const std::vector<WriteId>& seen) {
         STARLING_CHECK(lower < id);
         at(lower).covered_by.push_back(id);
     }
+    WriteSet below;
+    for (const WriteId lower : write.covers) {
+        below.add(lower);
+        below.add(below_[lower.raw() - 1]);
+    }
+    below_.push_back(std::move(below));
     if (write.replaces != Replaces::seen) {
         without_context_.push_back(id);
         settled_up_to_.push_back(never);
@@ -87,46 +93,9 @@ std::vector<WriteId> History::known() const {
     return result;
 }
 
-bool History::must_cover(WriteId upper, WriteId lower) const {
-    if (upper <= lower) return false;
-    // Edges lead from lower to higher ids: nothing beyond `upper` leads back to it.
-    std::vector<bool> visited(upper.raw() - lower.raw(), false);
-    std::vector<WriteId> waiting{lower};
-    while (!waiting.empty()) {
-        const WriteId next = waiting.back();
-        waiting.pop_back();
-        for (const WriteId id : get(next).covered_by) {
-            if (id == upper) return true;
-            if (id > upper) continue;
-            const uint32_t place = id.raw() - lower.raw();
-            if (visited[place]) continue;
-            visited[place] = true;
-            waiting.push_back(id);
-        }
-    }
-    return false;
-}
-
-std::vector<bool> History::covered_from(WriteId from, WriteId upper) const {
-    std::vector<bool> covered(upper.raw() - from.raw() + 1, false);
-    std::vector<WriteId> waiting{upper};
-    while (!waiting.empty()) {
-        const WriteId next = waiting.back();
-        waiting.pop_back();
-        for (const WriteId id : get(next).covers) {
-            if (id < from || covered[id.raw() - from.raw()]) continue;
-            covered[id.raw() - from.raw()] = true;
-            waiting.push_back(id);
-        }
-    }
-    return covered;
-}
-
 // A coordinator lets a write without context cover what it holds, whatever the client has seen: all
 // that may have been there when its last dot was minted, but not what must cover the write itself.
 // So each later one may cover `lower`; of the earlier ones these.
-// Those that are not `is_open` are not asked for, and most are not after a while: what must be
-// covered is found out only where it matters.
 template <typename Open, typename Predicate>
 bool History::any_earlier_may_cover_unseen(WriteId lower,
                                            const Open& is_open,
@@ -140,11 +109,8 @@ bool History::any_earlier_may_cover_unseen(WriteId lower,
     const auto may_cover = [&](WriteId upper) {
         return is_open(upper) && get(upper).settled > started;
     };
-    const auto first_open = std::ranges::find_if(uppers, may_cover);
-    if (first_open == uppers.end()) return false;
-    const std::vector<bool> covered = covered_from(*first_open, lower);
-    return std::any_of(first_open, uppers.end(), [&](WriteId upper) {
-        return may_cover(upper) && !covered[upper.raw() - first_open->raw()] && predicate(upper);
+    return std::ranges::any_of(uppers, [&](WriteId upper) {
+        return may_cover(upper) && !must_cover(lower, upper) && predicate(upper);
     });
 }
 
@@ -152,6 +118,9 @@ bool History::absence_explained(WriteId id,
                                 const std::vector<WriteId>& present,
                                 uint64_t expired_by_ms) const {
     if (may_have_expired(id, expired_by_ms)) return true;
+    // Mostly what is there has replaced it.
+    if (std::ranges::any_of(present, [&](WriteId upper) { return must_cover(upper, id); }))
+        return true;
     const auto ends_here = [&](WriteId upper) {
         return get(upper).is_delete || may_have_expired(upper, expired_by_ms) ||
                std::ranges::find(present, upper) != present.end();

@@ -96,6 +96,28 @@ struct Write {
     uint32_t meets() const { return std::min(quorum, name_space_quorum); }
 };
 
+// Grows to the highest that was added.
+class WriteSet {
+  public:
+    void add(WriteId id) {
+        if (words_.size() <= id.raw() / 64) words_.resize(id.raw() / 64 + 1);
+        words_[id.raw() / 64] |= bit(id);
+    }
+    void add(const WriteSet& others) {
+        if (words_.size() < others.words_.size()) words_.resize(others.words_.size());
+        for (size_t i = 0; i < others.words_.size(); ++i)
+            words_[i] |= others.words_[i];
+    }
+    bool contains(WriteId id) const {
+        return id.raw() / 64 < words_.size() && (words_[id.raw() / 64] & bit(id)) != 0;
+    }
+
+  private:
+    static uint64_t bit(WriteId id) { return uint64_t{1} << (id.raw() % 64); }
+
+    std::vector<uint64_t> words_;
+};
+
 class History {
   public:
     // `seen`: for Replaces::seen, the writes that the context came with.
@@ -122,8 +144,10 @@ class History {
     // Acknowledged or seen by a read.
     std::vector<WriteId> known() const;
 
-    // A write covers only what was sent before it, so only a later one can.
-    bool must_cover(WriteId upper, WriteId lower) const;
+    // Directly, or by what it covers. Only what was sent before it can be.
+    bool must_cover(WriteId upper, WriteId lower) const {
+        return below_[upper.raw() - 1].contains(lower);
+    }
     // A write that must cover `id` and fulfils `predicate`; none if there is none.
     template <typename Predicate>
     WriteId find_superseder(WriteId id, Predicate predicate) const;
@@ -142,8 +166,6 @@ class History {
 
   private:
     Write& at(WriteId id) { return writes_[id.raw() - 1]; }
-    // Of the writes from `from` on, by their distance from it: must `upper` cover them?
-    std::vector<bool> covered_from(WriteId from, WriteId upper) const;
     // Does a write without context that was sent before `lower`, and may cover it, fulfil
     // `predicate`?
     template <typename Open, typename Predicate>
@@ -152,6 +174,8 @@ class History {
                                       const Predicate& predicate) const;
 
     std::vector<Write> writes_;
+    // By write, each earlier one: must it cover that?
+    std::vector<WriteSet> below_;
     // The highest of the writes.
     uint64_t context_clock_ms_ = 0;
     std::vector<WriteId> standing_;
