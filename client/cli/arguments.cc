@@ -184,6 +184,10 @@ void add_verify_command(CLI::App& app, Arguments& arguments) {
             },
             "how long a write may be under way: the pause between two looks at a key (3s)")
         ->type_name("DURATION");
+    verify.add_flag(
+        "--read-all",
+        arguments.reads_all,
+        "have the replicas read all that they hold, not only what their hash trees say");
 }
 
 void add_conflict_commands(CLI::App& app, Arguments& arguments) {

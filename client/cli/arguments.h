@@ -76,6 +76,7 @@ struct Arguments {
 
     uint64_t bytes_per_second = 4u << 20;
     base::Duration settle = std::chrono::seconds(3);
+    bool reads_all = false;
 
     uint32_t node_count = 0;
     uint32_t node = 0;

@@ -190,9 +190,11 @@ bool Verifier::try_compare(Group group) {
             return bucket < answer.buckets_size() ? answer.buckets(bucket) : 0;
         };
         const uint64_t first = digest_at(answers.begin()->second);
-        if (std::any_of(answers.begin(), answers.end(), [&](const auto& answer) {
+        const bool is_different =
+            std::any_of(answers.begin(), answers.end(), [&](const auto& answer) {
                 return digest_at(answer.second) != first;
-            })) {
+            });
+        if (is_different || options_.reads_all) {
             add_bucket(question, bucket);
         }
     }

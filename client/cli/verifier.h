@@ -49,6 +49,9 @@ struct VerifyOptions {
     std::vector<v1::Namespace> namespaces = {};
     // Between two looks at a key.
     base::Duration settle = std::chrono::seconds(3);
+    // Lists all keys, not those of buckets that differ: replicas read all that they have for it,
+    // where digests of buckets may speak of what a disk has lost since.
+    bool reads_all = false;
     // At least 2.
     uint32_t looks_max = 6;
     // Differences that are listed; more are counted.

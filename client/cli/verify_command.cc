@@ -294,7 +294,9 @@ int run_verify(Terminal& terminal, const Arguments& arguments, Session& session)
         return cannot(status);
     }
     Verifier verifier(
-        {.namespaces = *spaces, .settle = arguments.settle}, nodes, session.wall_clock());
+        {.namespaces = *spaces, .settle = arguments.settle, .reads_all = arguments.reads_all},
+        nodes,
+        session.wall_clock());
     const auto found = verifier.run();
     if (!found.ok()) {
         return cannot(found.status());

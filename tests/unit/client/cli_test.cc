@@ -495,6 +495,7 @@ TEST_F(CliTest, VerifyTellsAReplicaThatLacksWritesFromAnIdenticalOne) {
     add_node(1, server_, "2");
     add_node(2, second, "1");
     EXPECT_EQ(ask({"verify", "--settle", "1ms"}), 1) << err_;
+    EXPECT_EQ(ask({"verify", "--settle", "1ms", "--read-all"}), 1) << err_;
     EXPECT_THAT(out_,
                 HasSubstr("partition 7, N = 2: 0000000000000002 (" + second.address() +
                           ") lacks writes that 0000000000000001 (" + server_.address() + ") has"));

@@ -99,7 +99,8 @@ class FakeReplicas final : public ReplicaSource {
             }
         } else {
             for (int bucket = 0; bucket < 2; ++bucket) {
-                answer.add_buckets(sum(keys, bucket));
+                const auto kept = sums.find({node, bucket});
+                answer.add_buckets(kept == sums.end() ? sum(keys, bucket) : kept->second);
             }
             answer.set_frontier(frontier_of(node));
             for (const std::string& frontier : request.frontiers()) {
@@ -117,7 +118,16 @@ class FakeReplicas final : public ReplicaSource {
         }
     }
 
+    // The digests of buckets stay as they are now.
+    void keep_sums() {
+        for (const auto& [node, keys] : replicas) {
+            for (int bucket = 0; bucket < 2; ++bucket)
+                sums[{node, bucket}] = sum(keys, bucket);
+        }
+    }
+
     uint32_t partition_count = 1;
+    std::map<std::pair<uint64_t, int>, uint64_t> sums;
     std::vector<uint64_t> holders;
     std::map<uint64_t, Keys> replicas;
     // Writes by name; those of tombstones are in no digest.
@@ -257,6 +267,24 @@ TEST_F(VerifierTest, AReplicaThatLacksAWriteAfterThePauseIsNamedWithItsKey) {
     EXPECT_EQ(report.differences[0].name_space, "default");
     EXPECT_EQ(lacking(report), (std::map<uint64_t, bool>{{11, false}, {12, true}, {13, false}}));
     EXPECT_FALSE(report.is_equal());
+}
+
+// The digests that the node keeps do not know of it.
+TEST_F(VerifierTest, WhatADiskHasLostSilentlyIsFoundWhereAllIsRead) {
+    for (int i = 0; i < 20; ++i) {
+        replicas.put("key " + std::to_string(i), 5);
+    }
+    replicas.keep_sums();
+    replicas.replicas[12].erase(group_key("key 7"));
+    EXPECT_TRUE(verify().is_equal());
+    replicas.lists_asked.clear();
+    const VerifyReport report = verify({.reads_all = true});
+    EXPECT_EQ(report.difference_count, 1u);
+    EXPECT_EQ(lacking(report), (std::map<uint64_t, bool>{{11, false}, {12, true}, {13, false}}));
+    replicas.lists_asked.clear();
+    replicas.put("key 7", 5);
+    EXPECT_TRUE(verify({.reads_all = true}).is_equal());
+    EXPECT_THAT(replicas.lists_asked, SizeIs(3 * 10)) << "pages";
 }
 
 TEST_F(VerifierTest, ItSpeaksOfTheMomentBeforeItsFirstLook) {
