@@ -30,10 +30,12 @@ namespace starling::base {
     BUG(merge_picks_larger_value)       \
     BUG(resurrected_tombstone)          \
     BUG(dot_counter_not_persisted)      \
+    BUG(life_begun_unsynced)            \
     BUG(context_without_own_dot)        \
     BUG(retry_makes_new_dot)            \
     BUG(request_ids_forgotten)          \
     BUG(read_repair_writes_loser)       \
+    BUG(repair_with_stale_context)      \
     BUG(last_write_by_dot)              \
     BUG(stale_check_alone)              \
     BUG(fence_ignored)                  \
@@ -42,6 +44,7 @@ namespace starling::base {
     BUG(hint_deleted_before_durable)    \
     BUG(source_drops_before_comparison) \
     BUG(wal_replay_stops_silently)      \
+    BUG(torn_tail_accepted)             \
     BUG(missing_directory_sync)         \
     BUG(manifest_not_synced)            \
     BUG(fsync_error_swallowed)          \
@@ -49,7 +52,9 @@ namespace starling::base {
     BUG(set_back_unnoticed)             \
     BUG(filter_false_negative)          \
     BUG(tree_not_updated_on_delete)     \
+    BUG(last_bucket_not_compared)       \
     BUG(tombstone_dropped_early)        \
+    BUG(fill_keeps_collected)           \
     BUG(index_not_written)              \
     BUG(sealed_on_hearsay)              \
     BUG(placement_depends_on_order)     \
@@ -61,6 +66,7 @@ namespace starling::base {
     BUG(hint_replaces_another)          \
     BUG(hint_dropped_when_seen_alive)   \
     BUG(removal_ends_above_bottom)      \
+    BUG(compaction_ends_at_damage)      \
     BUG(scrub_reads_no_blocks)          \
     BUG(put_waits_for_all)              \
     BUG(equal_replicas_pull)            \

@@ -25,6 +25,13 @@ bool contains(const std::vector<base::NodeId>& nodes, base::NodeId node) {
     return std::find(nodes.begin(), nodes.end(), node) != nodes.end();
 }
 
+// For a planted bug: the values of the result, which replace only what is in `seen`.
+Record with_context(const Record& result, Context seen) {
+    for (const Sibling& sibling : result.siblings)
+        seen.add(sibling.dot);
+    return {.context = std::move(seen), .siblings = result.siblings, .gone = {}};
+}
+
 }  // namespace
 
 GetOperation::GetOperation(CoordinatorContext& context,
@@ -305,6 +312,10 @@ void GetOperation::repair(base::NodeId node, uint64_t digest) {
     message.mutable_write()->set_record(STARLING_PLANTED(read_repair_writes_loser)
                                             ? wire::encode(own_record())
                                             : wire::encode(core_.result()));
+    if (STARLING_PLANTED(repair_with_stale_context)) {
+        message.mutable_write()->set_record(
+            wire::encode(with_context(core_.result(), plan_.session.value_or(Context{}))));
+    }
     send(node, std::move(message));
 }
 

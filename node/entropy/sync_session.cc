@@ -129,8 +129,10 @@ void SyncSession::on_summary(const peer::EntropySummary& message) {
     if (!theirs.ok()) return finish(theirs.status());
     const absl::StatusOr<GroupSummary> own = runtime_.groups.summary(group_);
     if (!own.ok()) return finish(own.status());
+    const size_t compared =
+        STARLING_PLANTED(last_bucket_not_compared) ? bucket_count - 1 : bucket_count;
     BucketSet differing;
-    for (size_t bucket = 0; bucket < bucket_count; ++bucket) {
+    for (size_t bucket = 0; bucket < compared; ++bucket) {
         differing.set(bucket, own->buckets[bucket] != theirs->buckets[bucket]);
     }
     if (differing.none()) return unite();
@@ -223,7 +225,7 @@ void SyncSession::on_fetched(const peer::EntropyFetched& fetched, size_t asked) 
         if (!status.ok()) return finish(status);
         fetch();
     });
-    if (mode_ == Mode::fill) {
+    if (mode_ == Mode::fill && !STARLING_PLANTED(fill_keeps_collected)) {
         STARLING_MARK(entropy_fill_takes_givers_word);
         runtime_.groups.take_over(
             group_, std::vector<std::string>(first, last), *std::move(records), theirs_, merged);

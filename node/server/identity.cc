@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/codec.h"
+#include "base/planted.h"
 #include "base/status_macros.h"
 #include "node/replica/storage_keys.h"
 
@@ -84,7 +85,7 @@ void put_identity(storage::WriteBatch& batch, const Identity& identity) {
 absl::Status store_identity(storage::Engine& engine, const Identity& identity) {
     storage::WriteBatch batch;
     put_identity(batch, identity);
-    return engine.write(batch, {.sync = true});
+    return engine.write(batch, {.sync = !STARLING_PLANTED(life_begun_unsynced)});
 }
 
 }  // namespace starling::node

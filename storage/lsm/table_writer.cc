@@ -47,7 +47,9 @@ absl::StatusOr<bool> TableWriter::run(InternalIterator& entries,
             return false;
         }
     }
-    STARLING_RETURN_IF_ERROR(entries.status());
+    if (!STARLING_PLANTED(compaction_ends_at_damage)) {
+        STARLING_RETURN_IF_ERROR(entries.status());
+    }
     STARLING_RETURN_IF_ERROR(finish());
     return true;
 }

@@ -4,6 +4,7 @@
 #include <functional>
 #include <string_view>
 
+#include "node/replica/group_access.h"
 #include "tests/sim/table_damage.h"
 
 namespace starling::sim {
@@ -42,6 +43,17 @@ RunOptions Script::unaudited(RunOptions options) {
     options.audit_interval = 1'000'000;
     options.audit_deaths = false;
     return options;
+}
+
+void Script::use_key_of_last_bucket() {
+    const Oracle& oracle = simulation_->oracle();
+    const auto bucket = [&] {
+        return node::bucket_of(node::group_key(simulation_->operations().name_space_of(key()).id,
+                                               oracle.key(key()).key));
+    };
+    size_t number = 0;
+    for (use_key(0); bucket() != node::bucket_count - 1; use_key(++number))
+        ASSERT_LT(number + 1, oracle.key_count());
 }
 
 void Script::power_cut() {
@@ -160,6 +172,20 @@ void Script::a_read_repairs_its_coordinator() {
     heal();
 }
 
+// The third node has what the put replaced, when a read sends it the put.
+void Script::a_read_repairs_what_was_replaced() {
+    settle(slow_repair(3));
+    put(1, "old", {.w = 3});
+    const ReadOutcome seen = read(2, 3);
+    isolate(3);
+    put(2, "new", {.replaces = Replaces::seen, .context = seen.context});
+    heal();
+    read(1, 3);
+    only_isolated(3);
+    read(3, 1);
+    heal();
+}
+
 void Script::many_keys_are_read_from_tables() {
     settle(unaudited(tiny_memtables(3)));
     for (size_t i = 0; i < 200; ++i) {
@@ -232,6 +258,15 @@ void Script::a_node_writes_restarts_and_writes() {
     run_for(seconds(5));
     use_key(1);
     put(1, "b", {.w = 3});
+}
+
+// The only partition lies in one of two shards: nothing else makes the other one's data durable.
+void Script::a_node_dies_before_it_has_written_to_all_shards() {
+    RunOptions options = unaudited(plain(3, 3));
+    options.shards = 2;
+    settle(options);
+    crash(3, env::CrashMode::lost, milliseconds(100));
+    run_for(seconds(5));
 }
 
 void Script::a_value_is_read() {
@@ -390,6 +425,33 @@ void Script::a_disk_is_set_back() {
     heal();
 }
 
+// By then all have seen the put, and only a comparison of the trees shows that it is missing.
+void Script::a_disk_is_set_back_to_before_a_put() {
+    RunOptions options = unaudited(plain(3, 3));
+    options.workload.keys = 1'000;
+    settle(options);
+    use_key_of_last_bucket();
+    const auto old = machine(3).files().clone_after_crash();
+    put(1, "v", {.w = 3});
+    run_for(seconds(60));
+    crash(3, env::CrashMode::lost, seconds(1));
+    machine(3).files().swap_for(*old);
+    run_for(seconds(20));
+}
+
+// By then no tombstone is left anywhere.
+void Script::a_disk_is_set_back_to_before_a_delete() {
+    settle(unaudited(plain(3, 3)));
+    put(1, "v", {.w = 3});
+    run_for(seconds(60));
+    const auto old = machine(3).files().clone_after_crash();
+    remove(1, {.w = 3});
+    run_for(seconds(180));
+    crash(3, env::CrashMode::lost, seconds(1));
+    machine(3).files().swap_for(*old);
+    run_for(seconds(20));
+}
+
 void Script::a_node_misses_a_write_and_takes_the_next() {
     settle(plain(3, 3));
     cut(1, 3);
@@ -413,6 +475,36 @@ void Script::a_table_rots_and_nobody_looks() {
     const auto damage = find_table_damage(machine(3).files(), 1, random);
     if (damage) machine(3).rot(*damage);
     simulation_->come_to_rest();
+}
+
+// What is written afterwards is of other keys: nobody reads what has rotted, but a compaction.
+void Script::a_table_rots_and_is_compacted() {
+    constexpr size_t keys_before = 40;
+    RunOptions options = unaudited(tiny_memtables(3));
+    settle(options);
+    env::SimRandom random(1);
+    put_on_all(keys_before, random);
+    const auto damage = find_table_damage(machine(3).files(), 1, random);
+    if (damage) machine(3).rot(*damage);
+    for (size_t i = keys_before; i < options.workload.keys; ++i) {
+        use_key(i);
+        put(1, std::string(3'000, 'v'), {.w = 3});
+    }
+}
+
+// Some of the crashes leave a record of which a part is missing.
+void Script::a_power_cut_tears_a_log() {
+    settle(unaudited(plain(3, 3)));
+    for (int i = 0; i < 40 && simulation_->verdict().ok(); ++i) {
+        use_key(static_cast<size_t>(i) % 2);
+        simulation_->cluster().crash_at_io(
+            machine(3), 1 + static_cast<uint64_t>(i) % 4, env::CrashMode::torn, milliseconds(50));
+        put(1, std::to_string(i) + std::string(6'000, 'v'), {.replaces = nothing_seen});
+        wait_until([this] { return machine(3).is_up(); });
+        run_for(milliseconds(100));
+        read(3, 3);
+        put(1, std::to_string(i), {.w = 3});
+    }
 }
 
 // What the others do not tell it of by a message it learns by comparison, or nobody does.

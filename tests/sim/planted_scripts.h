@@ -40,6 +40,7 @@ class Script : public Scenario {
     void all_seats_are_asked();
     void a_node_with_a_hint_reads_alone();
     void a_read_repairs_its_coordinator();
+    void a_read_repairs_what_was_replaced();
     void many_keys_are_read_from_tables();
     void a_session_reads_where_its_write_is_missing();
 
@@ -49,6 +50,7 @@ class Script : public Scenario {
     void a_node_that_missed_a_delete_is_asked();
     void a_node_misses_a_delete_for_long();
     void a_node_writes_restarts_and_writes();
+    void a_node_dies_before_it_has_written_to_all_shards();
     void a_value_is_read();
     void puts_are_tried_again_through_other_nodes();
     void a_request_arrives_again_after_it_was_replaced();
@@ -77,7 +79,11 @@ class Script : public Scenario {
     void a_log_is_damaged_before_its_end();
     void a_table_rots();
     void a_disk_is_set_back();
+    void a_disk_is_set_back_to_before_a_put();
+    void a_disk_is_set_back_to_before_a_delete();
     void a_table_rots_and_nobody_looks();
+    void a_table_rots_and_is_compacted();
+    void a_power_cut_tears_a_log();
 
     // Members and seats.
     void a_cluster_grows_and_its_founder_is_cut_off();
@@ -108,6 +114,8 @@ class Script : public Scenario {
         heal();
         isolate(number);
     }
+    // The first key that falls into the last bucket of its group's hash tree.
+    void use_key_of_last_bucket();
     void power_cut();
     // Large values that do not compress, so that most of each disk is values.
     void put_on_all(size_t keys, env::SimRandom& random);
