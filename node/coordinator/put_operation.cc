@@ -534,10 +534,15 @@ void PutOperation::place_hint(base::SeatIndex seat) {
         }
     }
     STARLING_MARK(put_keeps_reference_as_hint);
-    // Nobody else can keep it. What a spent budget refuses here, comparison of the replicas finds.
-    context_.hints.keep({.group = group_, .seat = seat, .dot = *dot_, .key = plan_.group_key},
-                        {},
-                        [](const absl::Status&) {});
+    // Nobody else can keep it. For what a spent budget refuses here the holder has to ask.
+    context_.hints.keep(
+        {.group = group_, .seat = seat, .dot = *dot_, .key = plan_.group_key},
+        {},
+        [&host = context_.host,
+         group = group_,
+         holder = context_.view->holder(group_.partition, seat)](const absl::Status& status) {
+            if (!status.ok()) host.missed(group, holder);
+        });
 }
 
 void PutOperation::acknowledge() {

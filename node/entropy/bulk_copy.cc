@@ -8,7 +8,13 @@
 namespace starling::node {
 
 BulkCopy::BulkCopy(EntropyRuntime& runtime, GroupId group, base::NodeId peer, Done done)
-    : runtime_(runtime), group_(group), exchange_(runtime, peer), done_(std::move(done)) {}
+    : runtime_(runtime),
+      group_(group),
+      exchange_(runtime, peer),
+      done_(std::move(done)),
+      cursor_(runtime.groups.copied_up_to(group)) {
+    if (!cursor_.empty()) STARLING_MARK(entropy_copy_goes_on);
+}
 
 void BulkCopy::ask_page() {
     peer::EntropyMessage question;
@@ -37,11 +43,13 @@ void BulkCopy::on_page(const peer::EntropyScanned& page) {
     for (const peer::EntropyRecord& record : page.records()) {
         runtime_.counters.bytes_pulled += size_of(record);
     }
-    runtime_.groups.copy_records(
-        group_, *std::move(records), lifeline_.guard([this, is_last](const absl::Status& status) {
-            if (!status.ok() || is_last) return finish(status);
-            ask_page();
-        }));
+    runtime_.groups.copy_records(group_,
+                                 *std::move(records),
+                                 cursor_,
+                                 lifeline_.guard([this, is_last](const absl::Status& status) {
+                                     if (!status.ok() || is_last) return finish(status);
+                                     ask_page();
+                                 }));
 }
 
 void BulkCopy::finish(absl::Status status) {

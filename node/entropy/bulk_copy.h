@@ -20,6 +20,8 @@ class BulkCopy {
     // How many records came.
     using Done = absl::AnyInvocable<void(absl::StatusOr<uint64_t>)>;
 
+    // Goes on where one that was interrupted had come, from whatever peer: what has changed since
+    // is found by the session after it, like the rest.
     BulkCopy(EntropyRuntime& runtime, GroupId group, base::NodeId peer, Done done);
 
     // `done` runs once, unless this object is destroyed before; it may destroy it.

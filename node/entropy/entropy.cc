@@ -10,11 +10,14 @@ Entropy::Entropy(EntropyOptions options,
                  env::EventLoop& loop,
                  env::Random& random)
     : runtime_{.options = options, .host = host, .groups = groups, .loop = loop, .random = random},
-      responder_(
-          runtime_,
-          [this](GroupId group, base::NodeId peer, const Frontier& theirs, uint64_t root_hash) {
-              scheduler_.on_checked_by(group, peer, theirs, root_hash);
-          }),
+      responder_(runtime_,
+                 [this](GroupId group,
+                        base::NodeId peer,
+                        const Frontier& theirs,
+                        uint64_t root_hash,
+                        bool has_missed) {
+                     scheduler_.on_checked_by(group, peer, theirs, root_hash, has_missed);
+                 }),
       scheduler_(runtime_) {}
 
 Entropy::~Entropy() {
@@ -70,6 +73,10 @@ void Entropy::set_peers(GroupId group, const std::vector<base::NodeId>& peers) {
 
 void Entropy::kick(base::NodeId peer) {
     scheduler_.kick(peer);
+}
+
+void Entropy::peer_missed(GroupId group, base::NodeId peer) {
+    scheduler_.peer_missed(group, peer);
 }
 
 void Entropy::ask_hints(GroupId group, base::NodeId member) {

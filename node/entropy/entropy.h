@@ -44,6 +44,9 @@ class Entropy {
     void set_peers(GroupId group, const std::vector<base::NodeId>& peers);
     // Compare with this node at once: it is back. Until then this side may be behind it.
     void kick(base::NodeId peer);
+    // A holder of the group lacks a write that is here, and nobody keeps a hint of it: it is told,
+    // so that it is behind until it has pulled that.
+    void peer_missed(GroupId group, base::NodeId peer);
     // Asks a member for what EntropyHost::told_hints_gone() is told. May be lost.
     void ask_hints(GroupId group, base::NodeId member);
     // Asks a holder for what EntropyHost::told_remembered() is told. May be lost.

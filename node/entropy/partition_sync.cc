@@ -123,6 +123,9 @@ void PartitionSync::pull(GroupId group, uint32_t round) {
                 STARLING_MARK(entropy_copy_needs_another_round);
                 return pull(group, round + 1);
             }
+            // A late message may have brought what the giver has no more, behind the keys that were
+            // compared: it was new here, and is not now that the frontiers are united.
+            if (request_.tells_epoch && round == 1) return pull(group, round + 1);
             next_group();
         });
     session_->start();

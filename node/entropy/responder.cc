@@ -86,7 +86,7 @@ void Responder::on_check(Asker asker, const peer::EntropyCheck& check) {
     if (check.has_report()) {
         runtime_.host.reported(group, node, *theirs, check.report());
     }
-    checked_(group, node, *theirs, check.root_hash());
+    checked_(group, node, *theirs, check.root_hash(), check.has_missed());
     own->frontier.encode(*asker.answer.mutable_checked()->mutable_frontier());
     asker.answer.mutable_checked()->set_root_hash(root_hash(own->buckets));
     runtime_.host.report(group,

@@ -21,9 +21,10 @@ namespace starling::node {
 
 class Responder {
   public:
-    // Hears what another node that asked for a comparison has.
+    // Hears what another node that asked for a comparison has, and whether that says that this one
+    // has missed something.
     using Checked = absl::AnyInvocable<void(
-        GroupId, base::NodeId, const Frontier& frontier, uint64_t root_hash)>;
+        GroupId, base::NodeId, const Frontier& frontier, uint64_t root_hash, bool has_missed)>;
 
     Responder(EntropyRuntime& runtime, Checked checked)
         : runtime_(runtime), checked_(std::move(checked)), life_(runtime.random.next_id()) {}

@@ -1,6 +1,7 @@
 #include "node/entropy/scheduler.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/mark.h"
 #include "base/planted.h"
@@ -58,17 +59,36 @@ void Scheduler::heard_again(base::NodeId peer) {
     arm();
 }
 
-void Scheduler::on_checked_by(GroupId group,
-                              base::NodeId peer,
-                              const Frontier& theirs,
-                              uint64_t root_hash) {
+void Scheduler::peer_missed(GroupId group, base::NodeId peer) {
     const auto found = pairs_.find({group, peer});
-    if (found == pairs_.end() || found->second.running) return;
+    // It is compared with nobody now, and counts for nothing, or is behind until it was.
+    if (found == pairs_.end()) return;
     Pair& pair = found->second;
+    pair.is_dirty = true;
+    const bool was_told_all = pair.missed++ == pair.missed_told;
+    if (!was_told_all || pair.running) return;
+    const base::MonotonicTime now = runtime_.loop.now();
+    const base::MonotonicTime due = std::max(now, pair.asked_at + runtime_.options.retry_min);
+    if (pair.due > due) plan(found->first, pair, due - now);
+    arm();
+}
+
+void Scheduler::on_checked_by(
+    GroupId group, base::NodeId peer, const Frontier& theirs, uint64_t root_hash, bool has_missed) {
+    const auto found = pairs_.find({group, peer});
+    if (found == pairs_.end()) return;
+    Pair& pair = found->second;
+    if (pair.running) {
+        if (has_missed) pair.missed_here = theirs;
+        return;
+    }
     const Verdict verdict = judge(found->first, pair, theirs, root_hash);
     if (verdict == Verdict::unknown) return;
     pair.is_dirty = verdict != Verdict::in_step;
-    if (verdict == Verdict::lacking || verdict == Verdict::trees_differ) {
+    if (verdict == Verdict::lacking && has_missed) {
+        pull_soon(found->first, pair);
+        arm();
+    } else if (verdict == Verdict::lacking || verdict == Verdict::trees_differ) {
         // Not later than it would be: the peer may ask again before it is this pair's turn.
         const base::Duration delay = jittered(runtime_.options.retry_min);
         if (pair.due > runtime_.loop.now() + delay) plan(found->first, pair, delay);
@@ -208,13 +228,21 @@ void Scheduler::ask(const Key& key, const GroupSummary& own, peer::EntropyReport
     own.frontier.encode(*question.mutable_check()->mutable_frontier());
     question.mutable_check()->set_root_hash(root_hash(own.buckets));
     *question.mutable_check()->mutable_report() = std::move(report);
-    Comparison& running = *pairs_.at(key).running;
+    Pair& pair = pairs_.at(key);
+    pair.asked_at = runtime_.loop.now();
+    if (pair.missed != pair.missed_told) {
+        STARLING_MARK(entropy_tells_what_was_missed);
+        question.mutable_check()->set_has_missed(true);
+    }
+    Comparison& running = *pair.running;
     running.check = std::make_unique<Exchange>(runtime_, key.second);
     running.check->ask(key.first,
                        std::move(question),
                        peer::EntropyMessage::kChecked,
-                       [this, key](const absl::Status& status, const peer::EntropyMessage* answer) {
+                       [this, key, missed = pair.missed](const absl::Status& status,
+                                                         const peer::EntropyMessage* answer) {
                            if (!status.ok()) return finish_unanswered(key, status);
+                           pairs_.at(key).missed_told = missed;
                            on_answer(key, answer->checked());
                        });
 }
@@ -326,13 +354,25 @@ void Scheduler::finish_unanswered(const Key& key, const absl::Status& why) {
     finish(key, false);
 }
 
+void Scheduler::pull_soon(const Key& key, Pair& pair) {
+    STARLING_MARK(entropy_has_missed_a_write);
+    set_behind(pair, true);
+    pair.failures = 0;
+    plan(key, pair, base::Duration::zero());
+}
+
 void Scheduler::finish(const Key& key, bool is_equal) {
     Pair& pair = pairs_.at(key);
     // Ends the caller's own objects: nothing of them may be touched after this.
     const std::unique_ptr<Comparison> ended = std::move(pair.running);
     running_.erase(running_.find(key.second));
-    pair.is_dirty = !is_equal;
-    if (is_equal) {
+    const bool is_in_step =
+        is_equal && pair.missed == pair.missed_told && !pair.missed_here.has_value();
+    pair.is_dirty = !is_in_step;
+    if (pair.missed_here.has_value()) {
+        pair.lacking = std::exchange(pair.missed_here, std::nullopt);
+        pull_soon(key, pair);
+    } else if (is_in_step) {
         pair.failures = 0;
         plan(key, pair, jittered(runtime_.options.active_interval));
     } else {

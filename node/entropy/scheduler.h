@@ -37,11 +37,14 @@ class Scheduler {
     void kick(base::NodeId peer);
     // It answers, and had not before.
     void heard_again(base::NodeId peer);
-    // The peer asked whether the two are in step, and has this.
+    void peer_missed(GroupId group, base::NodeId peer);
+    // The peer asked whether the two are in step, and has this; or says that this side has missed
+    // some of it.
     void on_checked_by(GroupId group,
                        base::NodeId peer,
                        const Frontier& theirs,
-                       uint64_t root_hash);
+                       uint64_t root_hash,
+                       bool has_missed);
     size_t dirty_count() const;
     bool is_behind(GroupId group) const;
     void stop();
@@ -63,6 +66,12 @@ class Scheduler {
         base::MonotonicTime equal_at{};
         // What the peer had seen and this side had not.
         std::optional<Frontier> lacking;
+        // Writes that the peer has missed for good, and how many of them it has been told of.
+        uint64_t missed = 0;
+        uint64_t missed_told = 0;
+        base::MonotonicTime asked_at{};
+        // The peer said during a comparison that this side has missed some of this.
+        std::optional<Frontier> missed_here;
         // This side may lack what the peer has: they were not compared yet, or not since one could
         // not reach the other, or this side pulls. Not where the peer cannot say what it has.
         bool is_behind = true;
@@ -91,6 +100,8 @@ class Scheduler {
     bool has_room() const;
     // Another pair waits for its answer already.
     bool is_waited_for(base::NodeId peer) const;
+    // This side pulls what it lacks, without waiting whether it comes.
+    void pull_soon(const Key& key, Pair& pair);
     void finish(const Key& key, bool is_equal);
     // The peer has not said what it has.
     void finish_unanswered(const Key& key, const absl::Status& why);

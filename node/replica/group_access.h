@@ -178,8 +178,14 @@ class GroupAccess {
                                Done done) = 0;
     // Merges records into a replica that is being filled, without a claim that it has seen their
     // dots: most of those that they superseded are not here yet, and a frontier of so many gaps
-    // would be large. OK once they are durable here.
-    virtual void copy_records(GroupId group, std::vector<KeyRecord> records, Done done) = 0;
+    // would be large. `up_to`: how far the copy has come with them, empty at its end. OK once that
+    // is durable here.
+    virtual void copy_records(GroupId group,
+                              std::vector<KeyRecord> records,
+                              std::string up_to,
+                              Done done) = 0;
+    // Of a copy that was interrupted, in this life or an earlier one; empty: of none.
+    virtual std::string copied_up_to(GroupId group) = 0;
     // For a replica that is being filled from another one that has seen `seen`: merges `records` of
     // `keys`, and drops what that has seen and no longer has (it has records of no other of these
     // keys). OK once that is durable here.

@@ -393,37 +393,69 @@ absl::StatusOr<TombstonesPage> tombstones_page(storage::Engine& engine,
     return page;
 }
 
-absl::StatusOr<std::map<GroupId, Counted>> count_groups(storage::Engine& engine,
-                                                        const storage::Snapshot& snapshot) {
-    std::map<GroupId, Counted> groups;
-    const auto records = engine.new_iterator({.lower = storage_keys::records_begin(),
-                                              .upper = storage_keys::records_end(),
-                                              .snapshot = &snapshot});
-    for (records->seek_to_first(); records->valid(); records->next()) {
-        const auto key = storage_keys::parse_record(records->key());
-        if (!key.has_value()) {
-            return absl::DataLossError("a stored record has a key that does not decode");
-        }
-        STARLING_ASSIGN_OR_RETURN(const Record record, decode_record(records->value()));
-        Counted& group = groups[key->group];
-        group.buckets[bucket_of(key->group_key)] += leaf_digest(key->group_key, record);
-        ++group.record_count;
+absl::Status GroupCount::add_record(std::string_view stored_key, std::string_view value) {
+    const auto key = storage_keys::parse_record(stored_key);
+    if (!key.has_value()) {
+        return absl::DataLossError("a stored record has a key that does not decode");
     }
-    STARLING_RETURN_IF_ERROR(records->status());
-    const auto tombstones = engine.new_iterator({.lower = storage_keys::tombstones_begin(),
-                                                 .upper = storage_keys::tombstones_end(),
-                                                 .snapshot = &snapshot});
-    for (tombstones->seek_to_first(); tombstones->valid(); tombstones->next()) {
-        const auto key = storage_keys::parse_tombstone(tombstones->key());
-        if (!key.has_value()) {
-            return absl::DataLossError("an entry of the list of tombstones has a key of none");
-        }
-        Counted& group = groups[key->group];
-        ++group.tombstone_count;
-        group.oldest_tombstone_ms = std::min(group.oldest_tombstone_ms, key->request_created_ms);
+    STARLING_ASSIGN_OR_RETURN(const Record record, decode_record(value));
+    Counted& group = groups_[key->group];
+    group.buckets[bucket_of(key->group_key)] += leaf_digest(key->group_key, record);
+    ++group.record_count;
+    return absl::OkStatus();
+}
+
+absl::Status GroupCount::add_tombstone(std::string_view stored_key) {
+    const auto key = storage_keys::parse_tombstone(stored_key);
+    if (!key.has_value()) {
+        return absl::DataLossError("an entry of the list of tombstones has a key of none");
     }
-    STARLING_RETURN_IF_ERROR(tombstones->status());
-    return groups;
+    Counted& group = groups_[key->group];
+    ++group.tombstone_count;
+    group.oldest_tombstone_ms = std::min(group.oldest_tombstone_ms, key->request_created_ms);
+    return absl::OkStatus();
+}
+
+absl::StatusOr<bool> GroupCount::read_page(storage::Engine& engine,
+                                           const storage::Snapshot& snapshot,
+                                           size_t bytes_max) {
+    size_t bytes = 0;
+    if (!are_records_read_) {
+        STARLING_ASSIGN_OR_RETURN(are_records_read_,
+                                  read_on(engine,
+                                          snapshot,
+                                          storage_keys::records_begin(),
+                                          storage_keys::records_end(),
+                                          bytes_max,
+                                          bytes));
+        if (!are_records_read_) return false;
+    }
+    return read_on(engine,
+                   snapshot,
+                   storage_keys::tombstones_begin(),
+                   storage_keys::tombstones_end(),
+                   bytes_max,
+                   bytes);
+}
+
+absl::StatusOr<bool> GroupCount::read_on(storage::Engine& engine,
+                                         const storage::Snapshot& snapshot,
+                                         const std::string& begin,
+                                         const std::string& end,
+                                         size_t bytes_max,
+                                         size_t& bytes) {
+    const auto entries = engine.new_iterator(
+        {.lower = after_.empty() ? begin : after_ + '\0', .upper = end, .snapshot = &snapshot});
+    for (entries->seek_to_first(); entries->valid() && bytes < bytes_max; entries->next()) {
+        STARLING_RETURN_IF_ERROR(are_records_read_ ? add_tombstone(entries->key())
+                                                   : add_record(entries->key(), entries->value()));
+        bytes += entries->key().size() + entries->value().size();
+        after_ = entries->key();
+    }
+    STARLING_RETURN_IF_ERROR(entries->status());
+    if (entries->valid()) return false;
+    after_.clear();
+    return true;
 }
 
 }  // namespace starling::node::group_reader

@@ -103,7 +103,31 @@ struct Counted {
     uint64_t tombstone_count = 0;
     uint64_t oldest_tombstone_ms = UINT64_MAX;
 };
-absl::StatusOr<std::map<GroupId, Counted>> count_groups(storage::Engine& engine,
-                                                        const storage::Snapshot& snapshot);
+
+// Counts them, a page at a time.
+class GroupCount {
+  public:
+    // Reads on, about `bytes_max` bytes; true: that was all. data_loss: something does not decode.
+    absl::StatusOr<bool> read_page(storage::Engine& engine,
+                                   const storage::Snapshot& snapshot,
+                                   size_t bytes_max);
+    std::map<GroupId, Counted> take() { return std::move(groups_); }
+
+  private:
+    // True: what begins with `begin` was read to its end.
+    absl::StatusOr<bool> read_on(storage::Engine& engine,
+                                 const storage::Snapshot& snapshot,
+                                 const std::string& begin,
+                                 const std::string& end,
+                                 size_t bytes_max,
+                                 size_t& bytes);
+    absl::Status add_record(std::string_view key, std::string_view value);
+    absl::Status add_tombstone(std::string_view key);
+
+    std::map<GroupId, Counted> groups_;
+    // The last key that was read; empty: none yet.
+    std::string after_;
+    bool are_records_read_ = false;
+};
 
 }  // namespace starling::node::group_reader

@@ -44,6 +44,8 @@ class ReplicaHost {
     virtual base::NodeId self() const = 0;
     // Whether other owners of the group may have what this one lacks, beyond what is on its way.
     virtual bool is_behind(GroupId) const { return false; }
+    // A holder of the group lacks a write that is here, and no hint is kept of it.
+    virtual void missed(GroupId, base::NodeId /*holder*/) {}
     virtual void send(base::NodeId to, peer::ReplicaMessage message) = 0;
 
   protected:

@@ -10,6 +10,7 @@ namespace starling::node::storage_keys {
 
 namespace {
 
+constexpr char copy_cursor_tag = 'C';
 constexpr char indexed_dot_tag = 'D';
 constexpr char expiry_tag = 'E';
 constexpr char hint_tag = 'H';
@@ -232,6 +233,26 @@ std::optional<GroupId> parse_owners(std::string_view storage_key) {
     base::Reader in(storage_key);
     const GroupId group = read_group(in);
     return in.finished() ? std::optional(group) : std::nullopt;
+}
+
+std::string copy_cursor(GroupId group) {
+    return tagged_group(copy_cursor_tag, group);
+}
+
+std::optional<GroupId> parse_copy_cursor(std::string_view storage_key) {
+    if (!strip_tag(storage_key, copy_cursor_tag)) {
+        return std::nullopt;
+    }
+    base::Reader in(storage_key);
+    const GroupId group = read_group(in);
+    return in.finished() ? std::optional(group) : std::nullopt;
+}
+
+std::string copy_cursors_begin() {
+    return tag_begin(copy_cursor_tag);
+}
+std::string copy_cursors_end() {
+    return tag_end(copy_cursor_tag);
 }
 
 std::string tree(GroupId group) {

@@ -58,6 +58,12 @@ std::string owners(GroupId group);
 std::optional<GroupId> parse_owners(std::string_view storage_key);
 std::string owners_begin();
 std::string owners_end();
+// How far a group has been copied from another replica (GroupAccess::copy_records); a loss only has
+// it copied anew.
+std::string copy_cursor(GroupId group);
+std::optional<GroupId> parse_copy_cursor(std::string_view storage_key);
+std::string copy_cursors_begin();
+std::string copy_cursors_end();
 // The hash tree of a group that a store which was stopped in order keeps (kept_trees), and how many
 // there are.
 std::string tree(GroupId group);

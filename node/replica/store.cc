@@ -72,7 +72,8 @@ void list_tombstones(storage::WriteBatch& batch,
 }  // namespace
 
 ReplicaStore::ReplicaStore(env::EventLoop& loop, env::Workers& workers, storage::Engine& engine)
-    : engine_(engine),
+    : loop_(loop),
+      engine_(engine),
       jobs_(loop, workers),
       commits_(loop, workers, engine),
       dot_index_(jobs_, engine, commits_) {}
@@ -93,8 +94,21 @@ absl::Status ReplicaStore::load() {
     }
     STARLING_RETURN_IF_ERROR(iterator->status());
     STARLING_RETURN_IF_ERROR(find_groups_with_records());
+    STARLING_RETURN_IF_ERROR(load_copy_cursors());
     STARLING_RETURN_IF_ERROR(load_expiries());
     return load_trees();
+}
+
+absl::Status ReplicaStore::load_copy_cursors() {
+    const auto cursors = engine_.new_iterator(
+        {.lower = storage_keys::copy_cursors_begin(), .upper = storage_keys::copy_cursors_end()});
+    for (cursors->seek_to_first(); cursors->valid(); cursors->next()) {
+        const auto group = storage_keys::parse_copy_cursor(cursors->key());
+        if (group.has_value()) group_at(*group).copied_up_to = cursors->value();
+    }
+    // Where it cannot be read the copy begins anew.
+    if (absl::IsDataLoss(cursors->status())) return absl::OkStatus();
+    return cursors->status();
 }
 
 // Who looks for what has expired meets the damage again, and in which groups it is.
@@ -527,6 +541,7 @@ void ReplicaStore::drop(GroupId group, Done done) {
 void ReplicaStore::drop_now(GroupId group, Done done) {
     storage::WriteBatch batch;
     batch.remove(storage_keys::frontier(group));
+    batch.remove(storage_keys::copy_cursor(group));
     for (const std::string& prefix : {storage_keys::indexed_dots_prefix(group),
                                       storage_keys::tombstones_prefix(group),
                                       storage_keys::expiries_prefix(group)}) {

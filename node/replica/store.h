@@ -16,6 +16,7 @@
 // Owned by the shard's loop; callbacks run on it, possibly before the call returns.
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -44,6 +45,16 @@ class ReplicaStore final : public GroupAccess {
   public:
     ReplicaStore(env::EventLoop& loop, env::Workers& workers, storage::Engine& engine);
 
+    // How the hash trees are rebuilt: page by page, and later while clients wait.
+    struct RebuildPace {
+        size_t page_bytes = 4u << 20;
+        base::Duration pause = std::chrono::milliseconds(100);
+        // Null: nobody waits.
+        std::function<bool()> do_clients_wait = nullptr;
+    };
+    // Before load().
+    void set_rebuild_pace(RebuildPace pace) { rebuild_pace_ = std::move(pace); }
+
     // Reads the frontiers and begins to rebuild the hash trees in the background. Blocks on disk.
     // data_loss names the entry that does not decode.
     absl::Status load();
@@ -61,6 +72,8 @@ class ReplicaStore final : public GroupAccess {
     using Applied = absl::AnyInvocable<void()>;
     void update(GroupId group, std::string key, Change change, Applied applied, Done done);
 
+    // The trees stay as they are, not ready if they are not. Before the engine is closed.
+    void stop_rebuild();
     // The last change before the engine is closed: the next load() finds the trees as they are, and
     // need not read all records. Where they are not ready, damage was met, or the engine refuses,
     // it has to.
@@ -76,6 +89,8 @@ class ReplicaStore final : public GroupAccess {
     // what the engine refuses is left for the next time.
     void set_stable(GroupId group, const Frontier& stable);
     const Frontier& stable(GroupId group) { return group_at(group).stable; }
+    // What collect() goes by.
+    const Frontier& seen_by_all(GroupId group);
     // R5: collects tombstones whose request was created from `from_ms` on and before
     // `forget_before_ms`.
     // What tombstones that a collection has left wait for.
@@ -193,7 +208,11 @@ class ReplicaStore final : public GroupAccess {
                        std::vector<KeyRecord> records,
                        IndexedDots dots,
                        Done done) override;
-    void copy_records(GroupId group, std::vector<KeyRecord> records, Done done) override;
+    void copy_records(GroupId group,
+                      std::vector<KeyRecord> records,
+                      std::string up_to,
+                      Done done) override;
+    std::string copied_up_to(GroupId group) override;
     void take_over(GroupId group,
                    std::vector<std::string> keys,
                    std::vector<KeyRecord> records,
@@ -216,6 +235,8 @@ class ReplicaStore final : public GroupAccess {
         bool index_is_read = false;
         // Of the last collection: older requests are minted no more.
         uint64_t forget_before_ms = 0;
+        // Empty: it is not being copied.
+        std::string copied_up_to;
     };
     // What a scan of the disk adds to the trees: it saw the state at load, and every change since
     // has already been added to the group (sums commute).
@@ -243,12 +264,19 @@ class ReplicaStore final : public GroupAccess {
     // Notes damage that the result speaks of.
     template <typename T>
     Callback<T> noting_damage(GroupId group, Callback<T> done);
+    // Once all that may be in it is durable.
+    template <typename T>
+    void give_durable(absl::StatusOr<T> read, Callback<T> done);
+    absl::Status keep_copy_cursor(GroupId group, std::string up_to);
+    absl::Status load_copy_cursors();
+    struct Rebuild;
     void start_rebuild();
+    void rebuild_page();
+    void plan_rebuild_page();
     void finish_rebuild(const absl::StatusOr<Rebuilt>& rebuilt);
     void read_index(GroupId id, Group& group, const Frontier& stable);
     struct Collection;
     void note_not_looked_at(GroupId group, uint64_t created_ms);
-    const Frontier& seen_by_all(GroupId group);
     void end_collection(Collection& collection, const absl::Status& status);
     void collect_page(std::shared_ptr<Collection> collection);
     void collect_all(std::vector<group_reader::StoredTombstone> tombstones,
@@ -266,6 +294,7 @@ class ReplicaStore final : public GroupAccess {
     void check_next();
     void drop_now(GroupId group, Done done);
     void drop_page(GroupId group, Done done);
+    env::EventLoop& loop_;
     storage::Engine& engine_;
     Jobs jobs_;
     CommitQueue commits_;
@@ -290,6 +319,10 @@ class ReplicaStore final : public GroupAccess {
     base::ByteLimit* waiting_reads_ = nullptr;
     std::atomic<bool> has_records_ = false;
     bool rebuilding_ = false;
+    RebuildPace rebuild_pace_;
+    // Null also when it was stopped.
+    std::shared_ptr<Rebuild> rebuild_;
+    env::TimerId rebuild_timer_ = 0;
     // They could not be rebuilt.
     bool trees_lost_ = false;
     absl::Status damage_;

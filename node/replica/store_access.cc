@@ -68,6 +68,21 @@ absl::StatusOr<GroupSummary> ReplicaStore::summary(GroupId group) {
     return GroupSummary{.frontier = found->second->frontier, .buckets = found->second->buckets};
 }
 
+// Of a write that a crash takes from here nobody would know that the other replica has it (S32 of
+// docs/causality.md).
+template <typename T>
+void ReplicaStore::give_durable(absl::StatusOr<T> read, Callback<T> done) {
+    if (!read.ok()) return done(std::move(read));
+    commits_.when_durable(
+        [read = std::move(read), done = std::move(done)](const absl::Status& status) mutable {
+            if (status.ok()) {
+                done(std::move(read));
+            } else {
+                done(status);
+            }
+        });
+}
+
 void ReplicaStore::missing(GroupId group,
                            const Frontier& seen,
                            KnownDots known,
@@ -94,7 +109,7 @@ void ReplicaStore::missing(GroupId group,
             if (page.ok()) {
                 page->frontier = std::move(frontier);
             }
-            done(std::move(page));
+            give_durable<MissingPage>(std::move(page), std::move(done));
         });
 }
 
@@ -118,7 +133,11 @@ void ReplicaStore::fetch(GroupId group,
         [this, group, keys = std::move(keys)] {
             return group_reader::records_of(engine_, group, keys);
         },
-        noting_damage<std::vector<KeyRecord>>(group, std::move(done)));
+        [this, group, done = std::move(done)](
+            absl::StatusOr<std::vector<KeyRecord>> records) mutable {
+            note_damage(group, records.status());
+            give_durable<std::vector<KeyRecord>>(std::move(records), std::move(done));
+        });
 }
 
 void ReplicaStore::scan(GroupId group, KeyRange range, size_t bytes_max, Callback<ScanPage> done) {
@@ -128,16 +147,7 @@ void ReplicaStore::scan(GroupId group, KeyRange range, size_t bytes_max, Callbac
         },
         [this, group, done = std::move(done)](absl::StatusOr<ScanPage> page) mutable {
             note_damage(group, page.status());
-            // Who copies does not claim what it gets: of a write that a crash takes from here
-            // nobody would know that it is there (S32 of docs/causality.md).
-            commits_.when_durable(
-                [page = std::move(page), done = std::move(done)](absl::Status status) mutable {
-                    if (status.ok()) {
-                        done(std::move(page));
-                    } else {
-                        done(std::move(status));
-                    }
-                });
+            give_durable<ScanPage>(std::move(page), std::move(done));
         });
 }
 
@@ -218,14 +228,39 @@ void ReplicaStore::merge_records(GroupId id,
         });
 }
 
-void ReplicaStore::copy_records(GroupId group, std::vector<KeyRecord> records, Done done) {
+void ReplicaStore::copy_records(GroupId group,
+                                std::vector<KeyRecord> records,
+                                std::string up_to,
+                                Done done) {
     merge_unclaimed(group,
                     std::move(records),
                     std::make_shared<std::vector<IndexedDot>>(),
-                    [this, done = std::move(done)](absl::Status merged) mutable {
+                    [this, group, up_to = std::move(up_to), done = std::move(done)](
+                        absl::Status merged) mutable {
+                        if (merged.ok()) merged = keep_copy_cursor(group, std::move(up_to));
                         if (!merged.ok()) return done(std::move(merged));
                         commits_.when_durable(std::move(done));
                     });
+}
+
+absl::Status ReplicaStore::keep_copy_cursor(GroupId id, std::string up_to) {
+    STARLING_RETURN_IF_ERROR(check_not_dropping(id));
+    Group& group = group_at(id);
+    if (group.copied_up_to == up_to) return absl::OkStatus();
+    storage::WriteBatch batch;
+    if (up_to.empty()) {
+        batch.remove(storage_keys::copy_cursor(id));
+    } else {
+        batch.put(storage_keys::copy_cursor(id), up_to);
+    }
+    STARLING_RETURN_IF_ERROR(commits_.apply(batch));
+    group.copied_up_to = std::move(up_to);
+    return absl::OkStatus();
+}
+
+std::string ReplicaStore::copied_up_to(GroupId group) {
+    const auto found = groups_.find(group);
+    return found == groups_.end() ? std::string() : found->second->copied_up_to;
 }
 
 void ReplicaStore::merge_unclaimed(GroupId group,

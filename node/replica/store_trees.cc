@@ -48,19 +48,47 @@ void ReplicaStore::keep_trees() {
     }
 }
 
+struct ReplicaStore::Rebuild {
+    std::shared_ptr<storage::Snapshot> snapshot;
+    // What was being dropped when it began: the snapshot still has it, and it may be gone by then.
+    absl::btree_set<GroupId> dropping;
+    group_reader::GroupCount count;
+};
+
 void ReplicaStore::start_rebuild() {
     rebuilding_ = true;
-    std::shared_ptr<storage::Snapshot> snapshot = engine_.snapshot();
-    jobs_.run<absl::StatusOr<Rebuilt>>(
-        [this, snapshot] { return group_reader::count_groups(engine_, *snapshot); },
-        // What is being dropped now the snapshot still has; it may be gone by then.
-        [this, dropping = dropping_](absl::StatusOr<Rebuilt> rebuilt) {
-            if (rebuilt.ok()) {
-                for (const GroupId group : dropping)
-                    rebuilt->erase(group);
-            }
-            finish_rebuild(rebuilt);
+    rebuild_ = std::make_shared<Rebuild>(
+        Rebuild{.snapshot = engine_.snapshot(), .dropping = dropping_, .count = {}});
+    rebuild_page();
+}
+
+void ReplicaStore::stop_rebuild() {
+    loop_.cancel(rebuild_timer_);
+    rebuild_.reset();
+}
+
+void ReplicaStore::rebuild_page() {
+    jobs_.run<absl::StatusOr<bool>>(
+        [this, rebuild = rebuild_] {
+            return rebuild->count.read_page(engine_, *rebuild->snapshot, rebuild_pace_.page_bytes);
+        },
+        [this](const absl::StatusOr<bool>& is_done) {
+            if (rebuild_ == nullptr) return;
+            if (is_done.ok() && !*is_done) return plan_rebuild_page();
+            const std::shared_ptr<Rebuild> rebuild = std::exchange(rebuild_, nullptr);
+            if (!is_done.ok()) return finish_rebuild(is_done.status());
+            std::map<GroupId, group_reader::Counted> counted = rebuild->count.take();
+            for (const GroupId group : rebuild->dropping)
+                counted.erase(group);
+            finish_rebuild(std::move(counted));
         });
+}
+
+void ReplicaStore::plan_rebuild_page() {
+    STARLING_MARK(store_rebuild_next_page);
+    if (!rebuild_pace_.do_clients_wait || !rebuild_pace_.do_clients_wait()) return rebuild_page();
+    STARLING_MARK(store_rebuild_put_off);
+    rebuild_timer_ = loop_.schedule_after(rebuild_pace_.pause, [this] { rebuild_page(); });
 }
 
 void ReplicaStore::finish_rebuild(const absl::StatusOr<Rebuilt>& rebuilt) {

@@ -61,6 +61,12 @@ bool Node::is_healing() const {
 const Frontier* Node::owned_frontier(GroupId group) {
     return impl_->owned_frontier(group);
 }
+const Frontier* Node::seen_by_all(GroupId group) {
+    return impl_->seen_by_all(group);
+}
+bool Node::holds_dead(base::NodeId node) const {
+    return impl_->holds_dead(node);
+}
 base::NodeId Node::id() const {
     return impl_->id();
 }

@@ -78,6 +78,11 @@ class Node final : public KvService, public AdminService {
     void inspect(ShardInspection& out);
     // Null: this node holds no seat of the group, or is being refilled.
     const Frontier* owned_frontier(GroupId group);
+    // What all owners of the group have seen, as this node concludes: it drops tombstones of that.
+    // Null: as above, or it has nothing of the group.
+    const Frontier* seen_by_all(GroupId group);
+    // A member that it knows of.
+    bool holds_dead(base::NodeId node) const;
     // It takes over again what its disk has lost, and answers for nothing of it.
     bool is_refilling(base::PartitionId partition) const;
     // Damage was met, and what it took has not all been refilled.

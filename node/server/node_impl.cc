@@ -262,4 +262,13 @@ const Frontier* Node::Impl::owned_frontier(GroupId group) {
     return shards_[group.partition.raw() % shards_.size()]->owned_frontier(group);
 }
 
+const Frontier* Node::Impl::seen_by_all(GroupId group) {
+    return shards_[group.partition.raw() % shards_.size()]->seen_by_all(group);
+}
+
+bool Node::Impl::holds_dead(base::NodeId node) const {
+    const gossip::Gossip& gossip = cluster_->gossip();
+    return gossip.find(node) != nullptr && gossip.liveness(node) == gossip::Liveness::dead;
+}
+
 }  // namespace starling::node

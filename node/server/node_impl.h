@@ -43,6 +43,8 @@ class Node::Impl final : private ShardHost, private ClusterHost {
     void list_conflicts(ConflictQuery query, Callback<ConflictPage> done);
     void inspect(ShardInspection& out);
     const Frontier* owned_frontier(GroupId group);
+    const Frontier* seen_by_all(GroupId group);
+    bool holds_dead(base::NodeId node) const;
     bool is_refilling(base::PartitionId partition) const {
         return shards_[partition.raw() % shards_.size()]->is_refilling(partition);
     }

@@ -75,6 +75,7 @@ absl::Status Shard::open(const std::string& directory) {
 void Shard::make_parts() {
     env::EventLoop& loop = environment_.loop;
     store_ = std::make_unique<ReplicaStore>(loop, environment_.workers, *engine_);
+    store_->set_rebuild_pace({.do_clients_wait = [this] { return do_clients_wait(); }});
     hints_ = std::make_unique<HintStore>(
         store_->commits(), *engine_, options_.hint_bytes_max / shard_count_);
     standings_ =
@@ -228,7 +229,18 @@ bool Shard::is_own(uint32_t partition) const {
     return partition < identity_.cluster.partition_count && partition % shard_count_ == index_;
 }
 
+// What a life said that has ended may speak of data that its disk has lost since.
+bool Shard::is_of_an_earlier_life(base::NodeId from, const peer::Envelope& envelope) const {
+    const auto peer = view_->peers.find(from);
+    return peer != view_->peers.end() && envelope.from_generation() != 0 &&
+           envelope.from_generation() < peer->second.generation;
+}
+
 void Shard::on_message(base::NodeId from, const peer::Envelope& envelope) {
+    if (is_of_an_earlier_life(from, envelope)) {
+        STARLING_MARK(frame_of_an_earlier_life);
+        return;
+    }
     switch (envelope.body_case()) {
         case peer::Envelope::kHandover:
             mover_->on_message(from, envelope.handover());
@@ -245,6 +257,14 @@ void Shard::on_message(base::NodeId from, const peer::Envelope& envelope) {
                 healing_->is_marked(
                     base::PartitionId(static_cast<uint16_t>(message.partition())))) {
                 STARLING_MARK(take_over_waits_for_refill);
+                return;
+            }
+            // That it has nothing would pass for all that there is.
+            if (message.has_groups_ask() && is_own(message.partition()) &&
+                !mover_->needs_data(
+                    {.partition = base::PartitionId(static_cast<uint16_t>(message.partition())),
+                     .replicas = static_cast<uint8_t>(identity_.cluster.seats)})) {
+                STARLING_MARK(take_over_from_a_former_holder);
                 return;
             }
             entropy_->on_message(from, message);
@@ -357,6 +377,10 @@ bool Shard::is_behind(GroupId group) const {
            !std::all_of(others->second.begin(), others->second.end(), [&](base::NodeId holder) {
                return guard_->may_compare(group, holder) || !view_->is_alive(holder);
            });
+}
+
+void Shard::missed(GroupId group, base::NodeId holder) {
+    entropy_->peer_missed(group, holder);
 }
 
 void Shard::healing_changed(base::PartitionId partition) {
@@ -567,6 +591,7 @@ void Shard::stop_background() {
     healing_->stop();
     guard_->stop();
     entropy_->stop();
+    store_->stop_rebuild();
 }
 
 absl::Status Shard::close() {
@@ -586,6 +611,12 @@ const Frontier* Shard::owned_frontier(GroupId group) {
     const bool is_owner = !mover_->counts(group.partition).below(group.replicas).empty() &&
                           !is_refilling(group.partition);
     return is_owner ? &store_->frontier(group) : nullptr;
+}
+
+const Frontier* Shard::seen_by_all(GroupId group) {
+    const std::vector<GroupId> known = store_->groups_of(group.partition);
+    const bool is_known = std::find(known.begin(), known.end(), group) != known.end();
+    return is_known && owned_frontier(group) != nullptr ? &store_->seen_by_all(group) : nullptr;
 }
 
 void Shard::inspect(ShardInspection& out) {

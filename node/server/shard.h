@@ -163,6 +163,7 @@ class Shard final : private ReplicaHost,
     // Inspection, for tests.
     void inspect(ShardInspection& out);
     const Frontier* owned_frontier(GroupId group) override;
+    const Frontier* seen_by_all(GroupId group);
     bool is_refilling(base::PartitionId partition) const {
         return guard_->is_refilling(partition) || healing_->is_marked(partition);
     }
@@ -177,6 +178,8 @@ class Shard final : private ReplicaHost,
     base::NodeId self() const override { return identity_.node; }
     // Also while it waits to be told that it lacks nothing.
     bool is_behind(GroupId group) const override;
+    bool is_of_an_earlier_life(base::NodeId from, const peer::Envelope& envelope) const;
+    void missed(GroupId group, base::NodeId holder) override;
     void send(base::NodeId to, peer::ReplicaMessage message) override;
     // HandoverHost
     void persist_seats(base::PartitionId partition,

@@ -111,6 +111,27 @@ TEST_F(AccidentTest, NoReadOfAMajorityMissesWhatADiskThatWasSetBackHadAcknowledg
     finish();
 }
 
+// A message of its earlier life is on its way, and its disk has forgotten what that says.
+TEST_F(AccidentTest, WhatAnEarlierLifeOfADiskThatWasSetBackHadSentCountsForNothing) {
+    RunOptions options = plain(3, 3);
+    options.audit_interval = 1'000'000;
+    settle(options);
+    const auto old = copy_of_disk(2);
+    env::SimNetwork& network = simulation_->network();
+    network.clog(machine(2).address(), machine(1).address());
+    cut(2, 3);
+    EXPECT_FALSE(put(2, "late", {.deadline = milliseconds(200)}).status.ok());
+    network.restore(machine(2).address(), machine(3).address());
+    network.restore(machine(3).address(), machine(2).address());
+    // The third node tells the first of the new life.
+    restart_from(2, *old);
+    run_for(seconds(3));
+    network.unclog(machine(2).address(), machine(1).address());
+    run_for(seconds(10));
+    expect_everywhere({});
+    finish();
+}
+
 // The others know of later lives than the copy does, and have found that nothing comes of them any
 // more. What was written in one of the same number would count as superseded, and with it would go
 // what it replaced.

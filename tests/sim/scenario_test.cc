@@ -207,6 +207,24 @@ TEST_F(CausalityTest, AReadOfOneAnswerThroughANodeThatIsBehindIsNotAnsweredByIt)
     finish();
 }
 
+// Nobody held it for dead, so it does not know by itself that it lacks something; and no hint of
+// the write fits.
+TEST_F(CausalityTest, AReadOfOneAnswerThroughANodeThatMissedAWriteWithoutAHintIsNotAnsweredByIt) {
+    RunOptions options = plain(3, 3);
+    options.node.hint_bytes_max = 0;
+    options.node.hint_after = milliseconds(50);
+    form(options);
+    ASSERT_TRUE(put(1, "a", {.w = 3}).status.ok());
+    run_for(seconds(20));
+    cut(1, 3);
+    ASSERT_TRUE(put(1, "b").status.ok());
+    run_for(milliseconds(20));
+    heal();
+    run_for(milliseconds(100));
+    EXPECT_THAT(read(3, 1).values, ElementsAre("b"));
+    finish();
+}
+
 TEST_F(CausalityTest, AReplacedValueStaysAwayWhenANodeThatMissedItReturns) {
     form(3);
     ASSERT_TRUE(put(1, "w0", {.w = 3}).status.ok());

@@ -413,6 +413,27 @@ TEST_F(PutOperationTest, AHolderThatIsMissedAfterTheAnswerGetsAHint) {
     EXPECT_EQ(rig.coordinator.operation_count(), 0u);
 }
 
+TEST_F(PutOperationTest, AHolderForWhichNoHintFitsIsToldThatItMissedTheWrite) {
+    bool is_full = false;
+    for (uint64_t sequence = 1; !is_full; ++sequence) {
+        rig.hints.keep({.group = testing::the_group,
+                        .seat = base::SeatIndex(1),
+                        .dot = {.actor = testing::actor(9), .sequence = sequence},
+                        .key = "another"},
+                       std::string(sequence == 1 ? rig.hint_bytes_max - 1000 : 0, 'x'),
+                       [&](const absl::Status& status) { is_full = !status.ok(); });
+    }
+    const size_t others = rig.hints.count();
+    rig.put_blind("k", "value");
+    rig.settle();
+    rig.acknowledge(
+        rig.holder(1), rig.only(rig.take_sent(), rig.holder(1), Kind::kWrite), rig.seat(1));
+    EXPECT_THAT(rig.peers.told, IsEmpty());
+    rig.pass(std::chrono::milliseconds(300));
+    EXPECT_EQ(rig.hints.count(), others);
+    EXPECT_THAT(rig.peers.told, ElementsAre(std::pair(testing::the_group, rig.holder(2))));
+}
+
 TEST_F(PutOperationTest, AWriteTheEngineRefusesUsesNoSequenceAndIsSentToNobody) {
     rig.store_rig.engine.write_error = absl::UnavailableError("stalled");
     const auto outcome = rig.put_blind("k", "value");

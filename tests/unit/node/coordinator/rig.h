@@ -42,6 +42,7 @@ class FakePeers final : public ReplicaHost {
     uint64_t requests_from_ms() const override { return requests_from; }
     base::NodeId self() const override { return node; }
     bool is_behind(GroupId) const override { return behind; }
+    void missed(GroupId group, base::NodeId holder) override { told.emplace_back(group, holder); }
     void send(base::NodeId to, peer::ReplicaMessage message) override {
         EXPECT_NE(to, node) << "a message to itself";
         sent.push_back({to, std::move(message)});
@@ -51,6 +52,7 @@ class FakePeers final : public ReplicaHost {
     SeatSet held;
     uint64_t requests_from = 0;
     bool behind = false;
+    std::vector<std::pair<GroupId, base::NodeId>> told;
     std::vector<Sent> sent;
 
   private:
@@ -279,7 +281,8 @@ class CoordinatorRig {
     StoreRig store_rig;
     env::SimWallClock wall_clock{store_rig.scheduler, start_of_run};
     env::SimRandom random{5};
-    HintStore hints{store_rig.store.commits(), store_rig.engine, 1 << 20};
+    static constexpr uint64_t hint_bytes_max = 1 << 20;
+    HintStore hints{store_rig.store.commits(), store_rig.engine, hint_bytes_max};
     GoneHorizon horizon{600'000};
     FakePeers peers{wall_clock};
     FakeOwners owners;

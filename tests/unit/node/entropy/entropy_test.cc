@@ -327,6 +327,32 @@ TEST_F(EntropyTest, WhoTellsItsEpochTakesOverFromOneThatOnceDroppedTheGroup) {
         << "it may know of a later epoch";
 }
 
+// A late message brings what the giver had deleted and forgotten, when its keys have been compared.
+TEST_F(EntropyTest, WhatComesBehindTheComparisonOfARefillGoesByTheGiversWord) {
+    make(2, 5);
+    FakeGroups::Group& giver = replicas_[1]->groups.groups[group_a];
+    const std::string deleted = group_key(base::default_namespace_id, "deleted");
+    replicas_[1]->groups.write(group_a, deleted, replicas_[1]->actor(), "v", false);
+    const Record late = giver.records[deleted];
+    giver.records.clear();
+    giver.index.clear();
+    replicas_[1]->groups.write(
+        group_a, group_key(base::default_namespace_id, "k"), replicas_[1]->actor(), "v", false);
+    replicas_[0]->groups.before_unite = [&] { replicas_[0]->groups.apply(group_a, deleted, late); };
+    absl::Status outcome = absl::UnknownError("not ended");
+    replicas_[0]->entropy.start_partition_sync({.partition = group_a.partition,
+                                                .from = replicas_[1]->self,
+                                                .is_copy = true,
+                                                .is_fill = true,
+                                                .tells_epoch = true},
+                                               [&](absl::Status status) { outcome = status; });
+    loop_.run_for(seconds(20));
+    EXPECT_TRUE(outcome.ok()) << outcome;
+    EXPECT_EQ(replicas_[0]->groups.before_unite, nullptr);
+    EXPECT_THAT(replicas_[0]->groups.groups[group_a].records[deleted].siblings, testing::IsEmpty());
+    EXPECT_TRUE(are_equal());
+}
+
 // As one that is being refilled itself.
 TEST_F(EntropyTest, WhoIsRefilledFromOneThatGivesNoCopiesTakesWhatItLacks) {
     options_.request_timeout = milliseconds(200);
@@ -744,6 +770,73 @@ TEST_F(EntropyTest, AReplicaIsBehindUntilItWasComparedAndWhileItPulls) {
     EXPECT_TRUE(are_equal());
 }
 
+TEST_F(EntropyTest, WhoIsToldThatItMissedAWriteIsBehindAtOnceUntilItHasIt) {
+    make(2, 3);
+    watch_all();
+    loop_.run_for(seconds(10));
+    replicas_[1]->groups.write(group_a, random_key(), replicas_[1]->actor(), "w", false);
+    replicas_[1]->entropy.peer_missed(group_a, replicas_[0]->self);
+    EXPECT_EQ(replicas_[1]->entropy.dirty_count(), 1u);
+    ASSERT_TRUE(loop_.run_until([&] { return replicas_[0]->entropy.is_behind(group_a); },
+                                milliseconds(20)));
+    EXPECT_FALSE(replicas_[1]->entropy.is_behind(group_a));
+    ASSERT_TRUE(loop_.run_until([&] { return are_equal(); }, milliseconds(100)));
+    loop_.run_for(seconds(10));
+    EXPECT_FALSE(replicas_[0]->entropy.is_behind(group_a));
+    EXPECT_EQ(replicas_[1]->entropy.dirty_count(), 0u);
+}
+
+// Of a thousand writes that are missed at once it is told once, and again of what came later.
+TEST_F(EntropyTest, WhatIsMissedOftenIsToldInOneComparisonInHalfASecond) {
+    make(2, 3);
+    watch_all();
+    loop_.run_for(seconds(10));
+    const uint64_t checks_before = replicas_[1]->entropy.counters().checks;
+    for (int i = 0; i < 1000; ++i) {
+        replicas_[1]->groups.write(group_a, random_key(), replicas_[1]->actor(), "w", false);
+        replicas_[1]->entropy.peer_missed(group_a, replicas_[0]->self);
+        loop_.run_for(milliseconds(2));
+    }
+    EXPECT_LE(replicas_[1]->entropy.counters().checks - checks_before, 8u);
+    loop_.run_for(seconds(10));
+    EXPECT_TRUE(are_equal());
+    EXPECT_FALSE(replicas_[0]->entropy.is_behind(group_a));
+}
+
+TEST_F(EntropyTest, WhatWasMissedIsToldUntilItIsHeard) {
+    make(2, 3);
+    watch_all();
+    loop_.run_for(seconds(10));
+    replicas_[1]->groups.write(group_a, random_key(), replicas_[1]->actor(), "w", false);
+    replicas_[0]->entropy.set_peers(group_a, {});
+    network_.loss = 1;
+    replicas_[1]->entropy.peer_missed(group_a, replicas_[0]->self);
+    loop_.run_for(seconds(30));
+    replicas_[0]->entropy.set_peers(group_a, {replicas_[1]->self});
+    // It is compared for the first time, and the answer says that it lacks something.
+    network_.loss = 0;
+    loop_.run_for(seconds(60));
+    EXPECT_TRUE(are_equal());
+    EXPECT_FALSE(replicas_[0]->entropy.is_behind(group_a));
+    EXPECT_EQ(replicas_[1]->entropy.dirty_count(), 0u);
+}
+
+// It compares the two itself, and its answer was on its way when the write was missed.
+TEST_F(EntropyTest, WhatItMissedDuringAComparisonIsPulledAfterIt) {
+    make(2, 3);
+    watch_all();
+    loop_.run_for(seconds(10));
+    replicas_[1]->groups.write(group_a, random_key(), replicas_[1]->actor(), "v", false);
+    network_.delay_max = seconds(1);
+    replicas_[0]->entropy.kick(replicas_[1]->self);
+    loop_.run_for(milliseconds(500));
+    replicas_[1]->groups.write(group_a, random_key(), replicas_[1]->actor(), "w", false);
+    replicas_[1]->entropy.peer_missed(group_a, replicas_[0]->self);
+    loop_.run_for(seconds(60));
+    EXPECT_TRUE(are_equal());
+    EXPECT_FALSE(replicas_[0]->entropy.is_behind(group_a));
+}
+
 // After a crash the trees are counted anew, which may take minutes.
 TEST_F(EntropyTest, AReplicaIsBehindAsLongAsATreeToCompareIsMissing) {
     for (const size_t rebuilding : {size_t{0}, size_t{1}}) {
@@ -938,6 +1031,44 @@ TEST_F(EntropyTest, ALargeGroupIsCopiedInPages) {
     EXPECT_TRUE(outcome.ok()) << outcome;
     EXPECT_TRUE(are_equal());
     EXPECT_LT(largest, 3000u);
+}
+
+TEST_F(EntropyTest, ACopyThatWasInterruptedGoesOnFromAnotherReplicaWhereItHadCome) {
+    make(3, 6);
+    for (int i = 0; i < 300; ++i) {
+        const std::string key = group_key(base::default_namespace_id, "k" + std::to_string(i));
+        replicas_[1]->groups.write(
+            group_a, key, replicas_[1]->actor(), std::string(200, 'x'), false);
+        replicas_[2]->groups.apply(group_a, key, replicas_[1]->groups.groups[group_a].records[key]);
+    }
+    replicas_[2]->groups.groups[group_a].frontier = replicas_[1]->groups.groups[group_a].frontier;
+    const auto copied = [this] { return replicas_[0]->groups.groups[group_a].records.size(); };
+    const auto copy_from = [this](size_t giver, absl::Status& outcome) {
+        return replicas_[0]->entropy.start_partition_sync(
+            {.partition = group_a.partition,
+             .from = replicas_[giver]->self,
+             .is_copy = true,
+             .is_fill = true},
+            [&](absl::Status status) { outcome = std::move(status); });
+    };
+    absl::Status outcome = absl::UnknownError("not called");
+    const uint64_t first = copy_from(1, outcome);
+    ASSERT_TRUE(loop_.run_until([&] { return copied() > 150; }, seconds(5)));
+    replicas_[0]->entropy.cancel(first);
+    loop_.run_for(seconds(1));
+    const size_t before = copied();
+    ASSERT_LT(before, 250u);
+    uint64_t bytes = 0;
+    replicas_[2]->filter = [&](const peer::EntropyMessage& message) {
+        if (message.has_scanned()) bytes += message.ByteSizeLong();
+        return true;
+    };
+    copy_from(2, outcome);
+    loop_.run_for(seconds(5));
+    EXPECT_TRUE(outcome.ok()) << outcome;
+    EXPECT_EQ(copied(), 300u);
+    EXPECT_EQ(replicas_[0]->groups.groups[group_a].copied_up_to, "");
+    EXPECT_LT(bytes, (300 - before + 20) * 300);
 }
 
 TEST_F(EntropyTest, ACancelledCopyReportsNothing) {

@@ -293,9 +293,17 @@ void FakeGroups::merge_records(GroupId group,
     });
 }
 
-void FakeGroups::copy_records(GroupId group, std::vector<KeyRecord> records, Done done) {
-    later([this, group, records = std::move(records), done = std::move(done)]() mutable {
+void FakeGroups::copy_records(GroupId group,
+                              std::vector<KeyRecord> records,
+                              std::string up_to,
+                              Done done) {
+    later([this,
+           group,
+           records = std::move(records),
+           up_to = std::move(up_to),
+           done = std::move(done)]() mutable {
         Group& here = groups[group];
+        here.copied_up_to = std::move(up_to);
         for (const KeyRecord& record : records) {
             Frontier unclaimed = here.frontier;
             merge(here.records[record.key], record.record, unclaimed);
@@ -331,6 +339,7 @@ void FakeGroups::take_over(GroupId group,
 
 void FakeGroups::unite_frontier(GroupId group, Frontier frontier, Done done) {
     later([this, group, frontier = std::move(frontier), done = std::move(done)]() mutable {
+        if (before_unite) std::exchange(before_unite, nullptr)();
         groups[group].frontier.unite(frontier);
         done(absl::OkStatus());
     });

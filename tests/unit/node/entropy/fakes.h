@@ -116,6 +116,7 @@ class FakeGroups final : public GroupAccess {
         Frontier frontier;
         // Of all dots that were ever seen.
         std::map<Dot, std::string> index;
+        std::string copied_up_to;
     };
 
     FakeGroups(FakeLoop& loop, FakeRandom& random) : loop_(loop), random_(random) {}
@@ -157,7 +158,11 @@ class FakeGroups final : public GroupAccess {
                        std::vector<KeyRecord> records,
                        IndexedDots dots,
                        Done done) override;
-    void copy_records(GroupId group, std::vector<KeyRecord> records, Done done) override;
+    void copy_records(GroupId group,
+                      std::vector<KeyRecord> records,
+                      std::string up_to,
+                      Done done) override;
+    std::string copied_up_to(GroupId group) override { return groups[group].copied_up_to; }
     void take_over(GroupId group,
                    std::vector<std::string> keys,
                    std::vector<KeyRecord> records,
@@ -172,6 +177,8 @@ class FakeGroups final : public GroupAccess {
     size_t records_listed = 0;
     // While false, summary() is unavailable.
     bool has_tree = true;
+    // Called once.
+    std::function<void()> before_unite;
     // summary() is data_loss.
     bool is_damaged = false;
 

@@ -222,6 +222,7 @@ TEST_F(ReplicaStoreTest, ADropTakesTheFrontierFromTheDiskBeforeAnyRecord) {
     ASSERT_EQ(rig.engine.batches.size(), 1u);
     EXPECT_THAT(changes_of(rig.engine.batches[0]),
                 ElementsAre("-" + storage_keys::frontier(group(1)),
+                            "-" + storage_keys::copy_cursor(group(1)),
                             "-" + storage_keys::indexed_dots_prefix(group(1)) + "...",
                             "-" + storage_keys::tombstones_prefix(group(1)) + "...",
                             "-" + storage_keys::expiries_prefix(group(1)) + "..."));
@@ -612,6 +613,115 @@ TEST_F(ReplicaStoreLoadTest, TreesThatWereKeptAreReadyAtOnceAndForOneLifeOnly) {
     EXPECT_EQ(next.summary(group(2))->buckets, scan_buckets(rig.engine, group(2)));
 }
 
+struct RebuildTest : ReplicaStoreLoadTest {
+    void write_and_load() {
+        for (uint16_t partition = 1; partition <= 3; ++partition) {
+            for (int i = 0; i < 20; ++i) {
+                rig.write(group(partition), key(std::to_string(i)), 1, "value");
+            }
+            supersede(
+                rig.store, group(partition), key("a"), testing::removal(dot(5, 1), partition));
+        }
+        rig.settle();
+        store.set_rebuild_pace({.page_bytes = 200,
+                                .pause = std::chrono::milliseconds(100),
+                                .do_clients_wait = [this] { return do_clients_wait; }});
+        ASSERT_TRUE(store.load().ok());
+    }
+    bool run_page() {
+        const bool has_run = rig.workers.run_one();
+        rig.run_tasks();
+        return has_run;
+    }
+    bool do_clients_wait = false;
+};
+
+TEST_F(RebuildTest, TreesAreCountedPageByPageBesideWhatIsWritten) {
+    write_and_load();
+    size_t pages = 0;
+    while (!store.trees_ready()) {
+        ++pages;
+        supersede(store,
+                  group(static_cast<uint16_t>(1 + pages % 3)),
+                  key(std::to_string(pages % 25)),
+                  testing::write(dot(8, pages), 100 + pages, "another"));
+        ASSERT_TRUE(run_page());
+    }
+    rig.settle();
+    EXPECT_GT(pages, 20u);
+    for (uint16_t partition = 1; partition <= 3; ++partition) {
+        EXPECT_EQ(store.summary(group(partition))->buckets,
+                  scan_buckets(rig.engine, group(partition)));
+        EXPECT_EQ(store.tombstone_count(group(partition)), 1u);
+    }
+}
+
+TEST_F(RebuildTest, ThePagesWaitWhileClientsDo) {
+    do_clients_wait = true;
+    write_and_load();
+    const env::SimTime begin = rig.scheduler.now();
+    for (int page = 1; page <= 5; ++page) {
+        ASSERT_TRUE(run_page());
+        EXPECT_EQ(rig.scheduler.now() - begin, page * std::chrono::milliseconds(100));
+    }
+    do_clients_wait = false;
+    rig.settle();
+    EXPECT_TRUE(store.trees_ready());
+    EXPECT_EQ(rig.scheduler.now() - begin, std::chrono::milliseconds(500));
+}
+
+TEST_F(RebuildTest, OneThatIsStoppedWhileAPageIsReadReadsNoMore) {
+    write_and_load();
+    store.stop_rebuild();
+    EXPECT_FALSE(store.is_idle());
+    ASSERT_TRUE(run_page());
+    EXPECT_FALSE(run_page());
+    EXPECT_TRUE(store.is_idle());
+    EXPECT_FALSE(store.trees_ready());
+}
+
+TEST_F(RebuildTest, OneThatIsStoppedBetweenTwoPagesReadsNoMore) {
+    do_clients_wait = true;
+    write_and_load();
+    ASSERT_TRUE(rig.workers.run_one());
+    rig.scheduler.run_for(std::chrono::milliseconds(1));
+    EXPECT_TRUE(store.is_idle());
+    store.stop_rebuild();
+    EXPECT_FALSE(run_page());
+    EXPECT_FALSE(store.trees_ready());
+}
+
+TEST_F(ReplicaStoreLoadTest, HowFarAGroupWasCopiedIsKnownAfterAStartUntilItIsDropped) {
+    uint64_t sequence = 0;
+    const auto copy = [&](const std::string& name, const std::string& up_to) {
+        KeyRecord record{.key = key(name), .record = {}};
+        ++sequence;
+        record.record = mint(Record{},
+                             Superseded::by_reading(Record{}),
+                             testing::write(dot(1, sequence), sequence, "v"));
+        absl::Status copied = absl::UnknownError("no answer");
+        rig.store.copy_records(
+            group(1), {record}, up_to, [&](const absl::Status& status) { copied = status; });
+        rig.settle();
+        EXPECT_TRUE(copied.ok()) << copied;
+    };
+    copy("a", "ab");
+    EXPECT_TRUE(rig.store.frontier(group(1)).empty());
+    ASSERT_TRUE(store.load().ok());
+    EXPECT_EQ(store.copied_up_to(group(1)), "ab");
+    EXPECT_EQ(store.copied_up_to(group(2)), "");
+    copy("b", "");
+    EXPECT_EQ(rig.store.copied_up_to(group(1)), "");
+    copy("c", "cde");
+    rig.store.drop(group(1), [](const absl::Status&) {});
+    EXPECT_EQ(rig.store.copied_up_to(group(1)), "");
+    rig.settle();
+    ReplicaStore next(rig.loop, rig.workers, rig.engine);
+    ASSERT_TRUE(next.load().ok());
+    EXPECT_EQ(next.copied_up_to(group(1)), "");
+    rig.settle();
+}
+
 TEST_F(ReplicaStoreLoadTest, AnEmptyStoreKeepsItsTreesToo) {
     rig.store.keep_trees();
     ASSERT_TRUE(store.load().ok());
@@ -828,6 +938,7 @@ struct LsmLife {
         EXPECT_TRUE(opened.ok()) << opened.status();
         engine = *std::move(opened);
         store = std::make_unique<ReplicaStore>(loop, workers, *engine);
+        store->set_rebuild_pace({.page_bytes = 500});
         EXPECT_TRUE(store->load().ok());
     }
 
