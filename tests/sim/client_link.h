@@ -1,8 +1,11 @@
 #pragma once
 
 // The way from simulated clients to nodes and back: requests and answers are delayed, lost and
-// repeated here. It also watches that a node answers each request exactly once: a request that a
-// living node drops is a violation (I19).
+// repeated here. It also watches that a node answers each request exactly once, and in time (I19):
+// a request that a living node drops is a violation, and so is an answer that it gives later than
+// `lateness_max` after the deadline, by its own monotonic clock and from when it took the request
+// up. A node that was paused answers when it runs again; where timers are late, an answer may be as
+// late as they.
 
 #include <functional>
 #include <memory>
@@ -20,8 +23,11 @@ class ClientLink {
     struct World {
         env::SimScheduler& scheduler;
         Verdict& verdict;
-        const WorkloadOptions& options;
+        const RunOptions& options;
     };
+    // A deadline is a timer, which is on time but for the rounding of two clocks: disks, however
+    // slow, hold up no timer.
+    static constexpr base::Duration lateness_max = std::chrono::milliseconds(1);
 
     // What became of one request, however many copies of it arrived.
     template <typename Result>
@@ -57,7 +63,12 @@ class ClientLink {
     void deliver(Machine& machine, const Request& request, std::unique_ptr<Copy<Result>> copy);
     template <typename Result>
     void send_back(const std::shared_ptr<Call<Result>>& call, absl::StatusOr<Result> result);
-    base::Duration draw_delay() { return random_.exponential(world_.options.link_delay_mean); }
+    base::Duration draw_delay() {
+        return random_.exponential(world_.options.workload.link_delay_mean);
+    }
+    // Until when a node has to answer what it takes up now.
+    base::MonotonicTime due_of(Machine& machine, const node::RequestOptions& request) const;
+    void check_in_time(Machine& machine, base::MonotonicTime due) const;
 
     const World world_;
     env::SimRandom random_;

@@ -22,19 +22,42 @@ double in_seconds(base::Duration duration) {
 }  // namespace
 
 void Links::cut(const env::Address& from, const env::Address& to) {
-    if (++cuts_[{from, to}] == 1) network_.cut(from, to);
+    if (++links_[{from, to}].cuts == 1) network_.cut(from, to);
 }
 
 void Links::restore(const env::Address& from, const env::Address& to) {
-    if (--cuts_[{from, to}] == 0) network_.restore(from, to);
+    if (--ended(from, to).cuts == 0) network_.restore(from, to);
 }
 
 void Links::clog(const env::Address& from, const env::Address& to) {
-    if (++clogs_[{from, to}] == 1) network_.clog(from, to);
+    if (++links_[{from, to}].clogs == 1) network_.clog(from, to);
 }
 
 void Links::unclog(const env::Address& from, const env::Address& to) {
-    if (--clogs_[{from, to}] == 0) network_.unclog(from, to);
+    if (--ended(from, to).clogs == 0) network_.unclog(from, to);
+}
+
+Links::State& Links::ended(const env::Address& from, const env::Address& to) {
+    State& state = links_[{from, to}];
+    state.disturbed_until = std::max(state.disturbed_until, network_.scheduler().now());
+    return state;
+}
+
+void Links::disturb(const env::Address& a, const env::Address& b, base::Duration length) {
+    State& state = links_[{a, b}];
+    state.disturbed_until = std::max(state.disturbed_until, network_.scheduler().now() + length);
+}
+
+env::SimTime Links::clear_since(const env::Address& a, const env::Address& b) const {
+    env::SimTime since{0};
+    for (const Link& link : {Link{a, b}, Link{b, a}}) {
+        const auto found = links_.find(link);
+        if (found == links_.end()) continue;
+        const State& state = found->second;
+        if (state.cuts > 0 || state.clogs > 0) return env::SimTime::max();
+        since = std::max(since, state.disturbed_until);
+    }
+    return since;
 }
 
 FaultSchedule::FaultSchedule(FaultWorld world)
@@ -83,6 +106,11 @@ void FaultSchedule::set_clocks_right(base::Duration off_min) {
         if (off_min > base::Duration::zero())
             world_.trace.add("the clock of {} is set right", machine->name());
     }
+}
+
+env::SimTime FaultSchedule::clear_since(const Machine& a, const Machine& b) const {
+    if (weather_on_) return env::SimTime::max();
+    return std::max(weather_ended_, links_.clear_since(a.address(), b.address()));
 }
 
 void FaultSchedule::schedule_next() {
@@ -145,6 +173,7 @@ void FaultSchedule::end_one(size_t index) {
 void FaultSchedule::set_weather(bool on) {
     if (weather_on_ == on) return;
     weather_on_ = on;
+    weather_ended_ = world_.scheduler.now();
     if (on) ++hits_["weather"];
     world_.network.set_faults(on ? world_.options.faults.weather : env::SimLinkFaults());
     world_.trace.add("the network's weather is {}", on ? "bad" : "calm");

@@ -25,12 +25,23 @@ class Links {
     void restore(const env::Address& from, const env::Address& to);
     void clog(const env::Address& from, const env::Address& to);
     void unclog(const env::Address& from, const env::Address& to);
+    // Something that ends by itself was done to both directions.
+    void disturb(const env::Address& a, const env::Address& b, base::Duration length);
+    // Since when nothing has been at work on either direction; in the future while something is.
+    env::SimTime clear_since(const env::Address& a, const env::Address& b) const;
 
   private:
     using Link = std::pair<env::Address, env::Address>;
+    struct State {
+        uint32_t cuts = 0;
+        uint32_t clogs = 0;
+        // Of what is over.
+        env::SimTime disturbed_until{0};
+    };
+    State& ended(const env::Address& from, const env::Address& to);
+
     env::SimNetwork& network_;
-    std::map<Link, uint32_t> cuts_;
-    std::map<Link, uint32_t> clogs_;
+    std::map<Link, State> links_;
 };
 
 struct FaultWorld {
@@ -81,6 +92,8 @@ class FaultSchedule {
     void set_clocks_right(base::Duration off_min);
 
     bool is_active() const { return weather_on_ || !active_.empty(); }
+    // Since when nothing has been at work between the two; in the future while something is.
+    env::SimTime clear_since(const Machine& a, const Machine& b) const;
     // Episodes begun, by name.
     const std::map<std::string, uint64_t>& hits() const { return hits_; }
 
@@ -105,6 +118,7 @@ class FaultSchedule {
     // The weather is good for that only.
     bool weather_waits_ = false;
     bool weather_on_ = false;
+    env::SimTime weather_ended_{0};
     std::map<std::string, uint64_t> hits_;
 };
 

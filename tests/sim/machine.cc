@@ -143,6 +143,11 @@ void Machine::set_back(const env::SimFileSystem& copy) {
     lost_data_at_ = world_.scheduler.now();
 }
 
+void Machine::resume() {
+    process_.resume();
+    resumed_at_ = world_.scheduler.now();
+}
+
 bool Machine::is_healed() const {
     return damage_ && !is_table_named(files_, damage_->path);
 }

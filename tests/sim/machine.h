@@ -104,6 +104,11 @@ class Machine {
     // In a copy of the disk. The file may be gone.
     void repair(env::SimFileSystem& disk) const;
 
+    void pause() { process_.pause(); }
+    void resume();
+    // The last time; negative: never.
+    env::SimTime resumed_at() const { return resumed_at_; }
+
     bool is_up() const { return life_ != nullptr && process_.is_alive(); }
     bool is_paused() const { return process_.is_paused(); }
     // REQUIRES: up.
@@ -156,6 +161,7 @@ class Machine {
     bool is_set_back_ = false;
     bool was_set_back_ = false;
     env::SimTime lost_data_at_{-1};
+    env::SimTime resumed_at_{-1};
     // 0: never.
     uint64_t io_until_death_ = 0;
     env::CrashMode death_mode_ = env::CrashMode::lost;

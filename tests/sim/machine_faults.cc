@@ -103,10 +103,10 @@ class Pause : public MachineFault {
     std::string begin(env::SimRandom& random, base::Duration) override {
         hit_ = pick_to_take_down(random);
         if (hit_ == nullptr) return "";
-        hit_->process().pause();
+        hit_->pause();
         return hit_->name();
     }
-    void end() override { hit_->process().resume(); }
+    void end() override { hit_->resume(); }
 };
 
 // Longer than requests are remembered and the others hold it for alive. Nothing of its own state

@@ -112,6 +112,13 @@ std::string describe_counts(const RunResult& result) {
                            result.oracle.last_writes_timed);
     if (result.canary_operations > 0)
         out += fmt::format("  operations of canaries {}\n", result.canary_operations);
+    out += fmt::format(
+        "  pairs of nodes in touch, looked at {} times, the longest {:.0f} s with one held for "
+        "dead; "
+        "conclusions that all have seen something {}\n",
+        result.liveness.pairs_looked_at,
+        in_seconds(result.liveness.held_dead_longest),
+        result.conclusions_compared);
     out += "  failures:";
     for (const auto& [reason, count] : result.operations.failures)
         out += fmt::format(" {} {}", reason, count);

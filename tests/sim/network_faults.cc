@@ -193,32 +193,37 @@ class Swizzle final : public LinkFault {
     MachineList clogged_;
 };
 
-class Reset final : public WorldFault {
+class Reset final : public LinkFault {
   public:
-    using WorldFault::WorldFault;
+    using LinkFault::LinkFault;
     std::string_view name() const override { return "reset"; }
     std::string begin(env::SimRandom& random, base::Duration) override {
         const MachineList all = shuffled(world_.cluster, random);
         if (all.size() < 2) return "";
         const size_t others = 1 + random.below(all.size() - 1);
-        for (size_t i = 1; i <= others; ++i)
+        for (size_t i = 1; i <= others; ++i) {
             world_.network.reset(all[0]->address(), all[i]->address());
+            links_.disturb(all[0]->address(), all[i]->address(), base::Duration::zero());
+        }
         return fmt::format("{} with {}", all[0]->name(), names(std::span(all).subspan(1, others)));
     }
 };
 
 // Where nobody notices: what is sent on a connection that is there gets lost, and new ones work.
-class HalfOpen final : public WorldFault {
+class HalfOpen final : public LinkFault {
   public:
-    using WorldFault::WorldFault;
+    using LinkFault::LinkFault;
     std::string_view name() const override { return "half-open"; }
     std::string begin(env::SimRandom& random, base::Duration) override {
         const MachineList all = shuffled(world_.cluster, random);
         if (all.size() < 2) return "";
         const size_t others = 1 + random.below(all.size() - 1);
         const bool both_ways = random.below(2) == 0;
-        for (size_t i = 1; i <= others; ++i)
+        for (size_t i = 1; i <= others; ++i) {
             world_.network.lose_connections(all[0]->address(), all[i]->address(), both_ways);
+            links_.disturb(
+                all[0]->address(), all[i]->address(), env::SimNetwork::Options().idle_timeout);
+        }
         return fmt::format("{} {} {}",
                            all[0]->name(),
                            both_ways ? "and" : "to",
@@ -235,8 +240,8 @@ void add_network_faults(const FaultWorld& world, Links& links, FaultList& faults
     if (on.bridges) faults.push_back(std::make_unique<Bridge>(world, links));
     if (on.clogs) faults.push_back(std::make_unique<Clog>(world, links));
     if (on.swizzles) faults.push_back(std::make_unique<Swizzle>(world, links));
-    if (on.resets) faults.push_back(std::make_unique<Reset>(world));
-    if (on.half_open) faults.push_back(std::make_unique<HalfOpen>(world));
+    if (on.resets) faults.push_back(std::make_unique<Reset>(world, links));
+    if (on.half_open) faults.push_back(std::make_unique<HalfOpen>(world, links));
 }
 
 }  // namespace starling::sim

@@ -111,9 +111,7 @@ Operations::Operations(World world, std::vector<node::NamespaceInfo> name_spaces
       sealer_(world_.options.node.cluster_secret),
       linger_(linger_of(world_.options)),
       random_(world_.random.fork("operations")),
-      link_({.scheduler = world_.scheduler,
-             .verdict = world_.verdict,
-             .options = world_.options.workload},
+      link_({.scheduler = world_.scheduler, .verdict = world_.verdict, .options = world_.options},
             world_.random.fork("client link")) {
     world_.oracle.set_removal_delay(
         static_cast<uint64_t>(world_.options.node.clock_drift_max / milliseconds(1)));

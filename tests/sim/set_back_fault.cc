@@ -88,6 +88,8 @@ class SetBackDisk final : public WorldFault {
                                         : random.between(milliseconds(50), seconds(2));
         world_.cluster.crash(*hit_, env::CrashMode::lost, down);
         hit_->set_back(*image_);
+        // Of the machine that was hit before.
+        life_ = 0;
         image_.reset();
         watch();
         return fmt::format("{} starts from the copy", hit_->name());

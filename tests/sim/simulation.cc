@@ -96,6 +96,8 @@ bool Simulation::run_until(SimTime end) {
     // Looked at now and then: the first violation ends the run soon enough.
     while (scheduler_.now() < end && verdict_.ok()) {
         scheduler_.run_until(std::min(end, scheduler_.now() + milliseconds(100)));
+        if (liveness_watch_ != nullptr) liveness_watch_->look();
+        if (collection_watch_ != nullptr) collection_watch_->look();
     }
     return verdict_.ok();
 }
@@ -222,6 +224,16 @@ void Simulation::work() {
     if (options_.faults.damaged_logs) cluster_->set_damaged_logs(500'000);
     if (options_.faults.wrong_configurations) cluster_->set_wrong_configurations(500'000);
     faults_->begin();
+    liveness_watch_ = std::make_unique<LivenessWatch>(
+        LivenessWatch::World{.scheduler = scheduler_,
+                             .cluster = *cluster_,
+                             .options = options_,
+                             .verdict = verdict_,
+                             .clear_since = [this](const Machine& a, const Machine& b) {
+                                 return faults_->clear_since(a, b);
+                             }});
+    collection_watch_ = std::make_unique<CollectionWatch>(CollectionWatch::World{
+        .scheduler = scheduler_, .cluster = *cluster_, .oracle = oracle_, .verdict = verdict_});
     workload_->begin(*operations_);
     session_users_->begin(*operations_, end);
     editors_->begin(*operations_);
@@ -238,6 +250,10 @@ void Simulation::work() {
     session_users_->end();
     editors_->end();
     importer_->end();
+    liveness_ = liveness_watch_->counts();
+    conclusions_compared_ = collection_watch_->compared();
+    liveness_watch_.reset();
+    collection_watch_.reset();
     cluster_->set_recovery_crashes(0);
     cluster_->set_damaged_logs(0);
     cluster_->set_wrong_configurations(0);
@@ -399,6 +415,8 @@ RunResult Simulation::result() {
         result.had_core = core_phase_->has_core();
     }
     result.events = scheduler_.events_run();
+    result.liveness = liveness_;
+    result.conclusions_compared = conclusions_compared_;
     result.oracle = oracle_.counts();
     if (audit_ != nullptr) result.audit = audit_->counts();
     if (operations_ != nullptr) result.operations = operations_->counts();

@@ -13,6 +13,7 @@
 
 #include "tests/sim/canary_watch.h"
 #include "tests/sim/cluster.h"
+#include "tests/sim/collection_watch.h"
 #include "tests/sim/convergence.h"
 #include "tests/sim/core_phase.h"
 #include "tests/sim/disk_audit.h"
@@ -20,6 +21,7 @@
 #include "tests/sim/faults.h"
 #include "tests/sim/importer.h"
 #include "tests/sim/limit_watch.h"
+#include "tests/sim/liveness_watch.h"
 #include "tests/sim/operations.h"
 #include "tests/sim/session_users.h"
 #include "tests/sim/workload.h"
@@ -38,6 +40,9 @@ struct RunResult {
     uint64_t events = 0;
     // Of those that lived to the end of the faults.
     uint64_t canary_operations = 0;
+    // While faults were at work.
+    LivenessWatch::Counts liveness;
+    uint64_t conclusions_compared = 0;
     OracleCounts oracle;
     DiskAuditCounts audit;
     Operations::Counts operations;
@@ -123,6 +128,11 @@ class Simulation {
     std::unique_ptr<CorePhase> core_phase_;
     std::unique_ptr<LimitWatch> limit_watch_;
     std::unique_ptr<CanaryWatch> canary_watch_;
+    // While faults are at work.
+    std::unique_ptr<LivenessWatch> liveness_watch_;
+    std::unique_ptr<CollectionWatch> collection_watch_;
+    LivenessWatch::Counts liveness_;
+    uint64_t conclusions_compared_ = 0;
     base::Duration convergence_{0};
 };
 
