@@ -179,8 +179,8 @@ class Gossip {
     void send(const env::Address& to, base::NodeId to_node, peer::GossipMessage message);
     void send_deltas(const env::Address& to, base::NodeId to_node, DeltaWriter& writer);
     void start_exchange(const env::Address& to, base::NodeId to_node);
-    // Members other than ourselves that are not held dead, `count` of them at random.
-    std::vector<base::NodeId> random_others(size_t count);
+    // Members other than ourselves, `count` of them at random, that are not held dead, or that are.
+    std::vector<base::NodeId> random_others(size_t count, bool are_dead = false);
 
     void push_soon();
     void push_now();

@@ -203,12 +203,12 @@ void Gossip::start_exchange(const env::Address& to, base::NodeId to_node) {
     send(to, to_node, std::move(message));
 }
 
-std::vector<base::NodeId> Gossip::random_others(size_t count) {
+std::vector<base::NodeId> Gossip::random_others(size_t count, bool are_dead) {
     std::vector<base::NodeId> others;
     others.reserve(membership_.members().size());
     for (const auto& [node, member] : membership_.members()) {
         if (node != own_.id && member.record.state != MemberState::left &&
-            swim_->liveness(node) != Liveness::dead) {
+            (swim_->liveness(node) == Liveness::dead) == are_dead) {
             others.push_back(node);
         }
     }
@@ -258,13 +258,14 @@ void Gossip::push_now() {
 void Gossip::exchange_now() {
     if (is_removed()) return;
     arm_exchange();
-    const std::vector<base::NodeId> chosen = random_others(1);
-    if (!chosen.empty()) {
-        start_exchange(membership_.find(chosen.front())->peer_address, chosen.front());
-        return;
+    const std::vector<base::NodeId> living = random_others(1);
+    // Who is held dead may not know of us, and then cannot answer a ping.
+    for (const auto& chosen : {living, random_others(1, true)}) {
+        for (const base::NodeId node : chosen)
+            start_exchange(membership_.find(node)->peer_address, node);
     }
     // Alone, or cut off, or all have moved.
-    if (!options_.seeds.empty()) {
+    if (living.empty() && !options_.seeds.empty()) {
         const env::Address& seed = options_.seeds[draw_.below(options_.seeds.size())];
         if (seed != own_.peer_address) start_exchange(seed, base::NodeId());
     }

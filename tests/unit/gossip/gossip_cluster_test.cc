@@ -102,6 +102,33 @@ TEST(GossipClusterTest, AnIdleClusterOfFiveCostsLessThanTenMessagesPerNodeAndSec
     RecordProperty("messages_per_node_second", std::to_string(per_node_second));
 }
 
+// Two nodes have joined through a third at the same moment, and that is away.
+TEST(GossipClusterTest, AMemberThatDoesNotKnowOfUsIsFoundThoughItIsHeldDead) {
+    TestCluster cluster(1);
+    Membership all;
+    Membership without_second;
+    for (size_t i = 0; i < 3; ++i) {
+        MemberRecord& record = cluster.add().record;
+        record.state = MemberState::member;
+        record.generation = 1;
+        ASSERT_TRUE(is_change(all.merge(record)));
+        if (i == 1) continue;
+        ASSERT_TRUE(is_change(without_second.merge(record)));
+    }
+    TestNode& second = cluster[1];
+    TestNode& third = cluster[2];
+    second.persisted = all.encode_state();
+    third.persisted = without_second.encode_state();
+    cluster.cut(second, third);
+    second.start();
+    third.start();
+    ASSERT_TRUE(cluster.run_until(
+        60s, [&] { return second.gossip->liveness(third.id) == Liveness::dead; }));
+    cluster.heal();
+    EXPECT_TRUE(cluster.run_until(15s, [&] { return cluster.all_see_all_alive(); }));
+    EXPECT_NE(third.gossip->find(second.id), nullptr);
+}
+
 TEST(GossipClusterTest, TheSameSeedDoesTheSame) {
     const auto digest = [] {
         TestCluster cluster(9);
