@@ -190,19 +190,23 @@ void take(const Choices& kept, Record& local, Incoming&& incoming) {
     local.siblings = std::move(siblings);
 }
 
-// Whether nothing in the record is new for who has seen `seen`, and a value of it counts as seen
-// only because nothing was to come of its life any more (R6), while `other` does not speak of it: a
-// disk that was set back has brought it, or it is very old. What it has replaced is gone from
-// `other`, too, or was replaced by that value alone, which nobody holds.
+// Whether a value counts as seen only because nothing was to come of its life any more (R6), while
+// `record` does not speak of it: nobody has it.
+bool is_unknown(const Sibling& sibling, const Record& record, const Frontier& seen) {
+    return sibling.dot.actor.start < seen.sealed_before(sibling.dot.actor.node) &&
+           !record.context.covers(sibling.dot) && !record.is_gone(sibling.request) &&
+           record.find(sibling.request) == nullptr;
+}
+
+// Whether nothing in the record is new for who has seen `seen`, and a value of it is unknown to
+// `other`: a disk that was set back has brought it, or it is very old. What it has replaced is gone
+// from `other`, too, or was replaced by that value alone, which nobody holds.
 bool has_come_too_late(const Record& record, const Record& other, const Frontier& seen) {
     const auto is_seen = [&](const Sibling& sibling) { return seen.contains(sibling.dot); };
-    const auto is_unknown = [&](const Sibling& sibling) {
-        return sibling.dot.actor.start < seen.sealed_before(sibling.dot.actor.node) &&
-               !other.context.covers(sibling.dot) && !other.is_gone(sibling.request) &&
-               other.find(sibling.request) == nullptr;
-    };
-    return std::all_of(record.siblings.begin(), record.siblings.end(), is_seen) &&
-           std::any_of(record.siblings.begin(), record.siblings.end(), is_unknown);
+    return std::ranges::all_of(record.siblings, is_seen) &&
+           std::ranges::any_of(record.siblings, [&](const Sibling& sibling) {
+               return is_unknown(sibling, other, seen);
+           });
 }
 
 // `record` accounts for `context` and `gone`, too; its own values stay. True when it changed.
@@ -214,26 +218,33 @@ bool account_for(Record& record, const Context& context, std::vector<base::Reque
     return record.context.merge(context) || gone_grew;
 }
 
-std::vector<base::RequestId> gone_with_values(const Record& record) {
-    std::vector<base::RequestId> gone = record.gone;
-    for (const Sibling& sibling : record.siblings)
-        gone.push_back(sibling.request);
-    return gone;
+// Of the unknown values of `late` nothing is said: who is refilled and has one still takes what it
+// had replaced from a record that does not speak of it (take_over()).
+bool account_for_known(Record& local, const Record& late, const Frontier& frontier) {
+    std::vector<Actor> unknown;
+    std::vector<base::RequestId> gone;
+    for (const Sibling& sibling : late.siblings) {
+        if (is_unknown(sibling, local, frontier)) {
+            unknown.push_back(sibling.dot.actor);
+        } else {
+            gone.push_back(sibling.request);
+        }
+    }
+    Context seen;
+    for (const Context::Entry& entry : late.context.entries()) {
+        const Dot dot{entry.actor, entry.sequence};
+        if (frontier.contains(dot) && std::ranges::find(unknown, entry.actor) == unknown.end()) {
+            seen.add(dot);
+        }
+    }
+    return account_for(local, seen, std::move(gone));
 }
 
 template <typename Incoming>
 bool merge_into(Record& local, Incoming&& incoming, const Frontier* frontier) {
     if (STARLING_PLANTED(resurrected_tombstone) && resurrect(local, incoming)) return true;
     if (frontier != nullptr && has_come_too_late(incoming, local, *frontier)) {
-        Context seen;
-        for (const Context::Entry& entry : incoming.context.entries()) {
-            const Dot dot{entry.actor, entry.sequence};
-            if (frontier->contains(dot)) seen.add(dot);
-        }
-        std::vector<base::RequestId> fallen;
-        for (const Sibling& sibling : incoming.siblings)
-            fallen.push_back(sibling.request);
-        return account_for(local, seen, std::move(fallen));
+        return account_for_known(local, incoming, *frontier);
     }
     const Verdict verdict = judge(local, incoming, frontier);
     const bool gone_grew = unite_gone(local, incoming, verdict);
@@ -301,7 +312,12 @@ void take_over(Record& local,
         for (const Sibling& sibling : giver.siblings)
             see(sibling.dot, frontier);
         Record taken = giver;
-        account_for(taken, local.context, gone_with_values(local));
+        std::vector<base::RequestId> gone = local.gone;
+        for (const Sibling& sibling : local.siblings) {
+            // A retry of what nobody has is a new write, here as anywhere.
+            if (!is_unknown(sibling, giver, seen_by_giver)) gone.push_back(sibling.request);
+        }
+        account_for(taken, local.context, std::move(gone));
         local = std::move(taken);
         return;
     }

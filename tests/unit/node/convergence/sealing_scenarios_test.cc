@@ -73,8 +73,8 @@ std::string owners_asked_before_the_members(Rules rules) {
 
 TEST(SealingScenarioTest, S21OwnersAreAskedAfterTheHintsAreGone) {
     EXPECT_EQ(owners_asked_before_the_members({}), as_it_should_be);
-    EXPECT_THAT(owners_asked_before_the_members(bare({.seal_asks_owners_last = false})),
-                HasSubstr("lost: 1"));
+    EXPECT_EQ(owners_asked_before_the_members(bare({.seal_asks_owners_last = false})),
+              "records differ");
 }
 
 // What was heard of a question is said again to one of the same number.
@@ -107,8 +107,7 @@ std::string answers_to_an_earlier_life(Rules rules) {
 
 TEST(SealingScenarioTest, S21AQuestionHasANumberThatWasNeverUsedBefore) {
     EXPECT_EQ(answers_to_an_earlier_life({}), as_it_should_be);
-    EXPECT_THAT(answers_to_an_earlier_life(bare({.questions_are_new = false})),
-                HasSubstr("lost: 1"));
+    EXPECT_EQ(answers_to_an_earlier_life(bare({.questions_are_new = false})), "records differ");
 }
 
 std::string hint_of_two_writes(Rules rules) {

@@ -295,7 +295,18 @@ TEST_F(SealedUnseenTest, TakesNothingWithItWhereItIsMerged) {
     merge(local, ghost, seen);
     EXPECT_THAT(values(local), ElementsAre("good"));
     EXPECT_FALSE(local.is_gone(request(1)));
-    EXPECT_TRUE(local.is_gone(request(2)));
+    EXPECT_FALSE(local.is_gone(request(2)));
+    EXPECT_FALSE(local.context.covers(dot(2, 1))) << "nothing is said of what nobody has";
+}
+
+// A hint of the disk that was set back comes before that is refilled.
+TEST_F(SealedUnseenTest, TakesNothingWithItWhereTheGiverHasMetIt) {
+    Record giver = good;
+    merge(giver, ghost, seen);
+    Record local = ghost;
+    Frontier frontier_here = frontier({dot(1, 1), dot(2, 1)});
+    take_over(local, giver, seen, frontier_here);
+    EXPECT_THAT(values(local), ElementsAre("good"));
 }
 
 TEST_F(SealedUnseenTest, TakesNothingWithItWhereItsRecordIsTakenOver) {
