@@ -528,6 +528,67 @@ TEST_F(ReplicaStoreTest, BucketsListTheirKeysAndFetchReturnsThoseThatExist) {
     EXPECT_EQ((*fetched)[0].key, key("k"));
 }
 
+// All that another replica takes from here: a page of what it misses, records that it names, and a
+// page of a copy.
+struct ReplicaStoreGivesTest : ReplicaStoreTest {
+    void ask_for_everything() {
+        const auto note = [this](const std::string& what) {
+            return [this, what](const auto& answer) {
+                given.push_back(answer.ok() ? what : std::string(answer.status().message()));
+            };
+        };
+        rig.store.missing(
+            group(1), {}, KnownDots::indexed, std::nullopt, 1000, {}, note("missing"));
+        rig.store.fetch(group(1), {key("k")}, note("fetched"));
+        rig.store.scan(group(1), {}, 1000, note("scanned"));
+    }
+
+    std::vector<std::string> given;
+};
+
+// A crash would take it from here, and nobody would know that the other has it.
+TEST_F(ReplicaStoreGivesTest, NothingIsGivenBeforeItIsDurableHere) {
+    rig.write(group(1), key("k"), 1, "value");
+    ASSERT_EQ(rig.workers.size(), 1u) << "the sync";
+    ask_for_everything();
+    // All is read, in any order, and the sync still under way.
+    while (rig.workers.size() > 1)
+        rig.workers.run_last();
+    rig.run_tasks();
+    EXPECT_THAT(given, IsEmpty());
+    rig.settle();
+    EXPECT_THAT(given, UnorderedElementsAre("missing", "fetched", "scanned"));
+    given.clear();
+    ask_for_everything();
+    rig.settle();
+    EXPECT_THAT(given, UnorderedElementsAre("missing", "fetched", "scanned"));
+    EXPECT_EQ(rig.engine.syncs, 1u) << "it was durable already";
+}
+
+TEST_F(ReplicaStoreGivesTest, WhatIsReadBehindASyncUnderWayWaitsForTheNextOne) {
+    rig.write(group(1), key("j"), 1, "value");
+    rig.write(group(1), key("k"), 1, "value");
+    ask_for_everything();
+    while (rig.workers.size() > 1)
+        rig.workers.run_last();
+    rig.run_tasks();
+    rig.workers.run_one();
+    rig.run_tasks();
+    EXPECT_EQ(rig.engine.syncs, 1u);
+    EXPECT_THAT(given, IsEmpty()) << "it began before the second write";
+    rig.settle();
+    EXPECT_EQ(rig.engine.syncs, 2u);
+    EXPECT_THAT(given, UnorderedElementsAre("missing", "fetched", "scanned"));
+}
+
+TEST_F(ReplicaStoreGivesTest, WhatCouldNotBeSyncedIsNotGiven) {
+    rig.engine.sync_error = absl::DataLossError("the disk failed");
+    rig.write(group(1), key("k"), 1, "value");
+    ask_for_everything();
+    rig.settle();
+    EXPECT_THAT(given, ElementsAre("the disk failed", "the disk failed", "the disk failed"));
+}
+
 // A store that is loaded with what the test has put into its engine.
 struct ReplicaStoreLoadTest : ::testing::Test {
     void put(const std::string& stored_key, const std::string& value) {
