@@ -17,14 +17,22 @@ PartitionSync::PartitionSync(EntropyRuntime& runtime,
       done_(std::move(done)) {}
 
 void PartitionSync::start() {
+    ask_groups([this](const peer::EntropyGroups& groups) { on_groups(groups); });
+}
+
+void PartitionSync::ask_groups(absl::AnyInvocable<void(const peer::EntropyGroups&)> next) {
     peer::EntropyMessage question;
     question.mutable_groups_ask();
+    if (request_.wants_fence) {
+        question.mutable_groups_ask()->set_fenced_seat(request_.seat.raw());
+    }
     exchange_.ask({.partition = request_.partition, .replicas = 0},
                   std::move(question),
                   peer::EntropyMessage::kGroups,
-                  [this](const absl::Status& status, const peer::EntropyMessage* answer) {
+                  [this, next = std::move(next)](const absl::Status& status,
+                                                 const peer::EntropyMessage* answer) mutable {
                       if (!status.ok()) return finish(status);
-                      on_groups(answer->groups());
+                      next(answer->groups());
                   });
 }
 
@@ -44,6 +52,11 @@ void PartitionSync::on_groups(const peer::EntropyGroups& groups) {
 }
 
 void PartitionSync::next_group() {
+    if (groups_.empty() && request_.wants_fence && !was_fenced_to_the_end_) {
+        was_fenced_to_the_end_ = true;
+        // By the same life: another one may have a disk that was set back to before the fence.
+        return ask_groups([this](const peer::EntropyGroups&) { next_group(); });
+    }
     if (groups_.empty()) return finish(absl::OkStatus());
     const GroupId group = groups_.back();
     groups_.pop_back();

@@ -29,6 +29,8 @@ struct PartitionSyncRequest {
     // This node fills the seat and counts for none of the partition yet: it becomes what the peer
     // is.
     bool is_fill = false;
+    // The peer gives only while the seat is fenced there for this node: its last difference.
+    bool wants_fence = false;
     // This node is an owner whose data began a new epoch: the peer hears of that before it gives
     // anything (R10 of docs/causality.md).
     bool tells_epoch = false;
@@ -47,6 +49,7 @@ class PartitionSync {
     base::PartitionId partition() const { return request_.partition; }
 
   private:
+    void ask_groups(absl::AnyInvocable<void(const peer::EntropyGroups&)> next);
     void on_groups(const peer::EntropyGroups& groups);
     void next_group();
     void tell(GroupId group);
@@ -64,6 +67,7 @@ class PartitionSync {
     Done done_;
     // Still to do, last first.
     std::vector<GroupId> groups_;
+    bool was_fenced_to_the_end_ = false;
     // Of one group: what the peer says of the partition, and of another group, is of another
     // instance.
     std::unique_ptr<Exchange> telling_;

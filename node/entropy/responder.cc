@@ -6,6 +6,7 @@
 
 #include "base/mark.h"
 #include "node/entropy/records.h"
+#include "node/replica/seat_set.h"
 
 namespace starling::node {
 
@@ -60,7 +61,7 @@ void Responder::on_question(base::NodeId from, const peer::EntropyMessage& quest
         case peer::EntropyMessage::kScan:
             return on_scan(std::move(asker), question.scan());
         case peer::EntropyMessage::kGroupsAsk:
-            return on_groups(std::move(asker));
+            return on_groups(std::move(asker), question.groups_ask());
         default:
             return fail(asker, absl::UnimplementedError("unknown question"));
     }
@@ -250,7 +251,15 @@ void Responder::on_scan(Asker asker, const peer::EntropyScan& scan) {
         }));
 }
 
-void Responder::on_groups(Asker asker) {
+void Responder::on_groups(Asker asker, const peer::EntropyGroupsAsk& ask) {
+    if (ask.has_fenced_seat()) {
+        const bool is_seat = ask.fenced_seat() < seat_count_max;
+        const base::SeatIndex seat(static_cast<uint8_t>(is_seat ? ask.fenced_seat() : 0));
+        if (!is_seat || !runtime_.host.is_fenced_for(asker.group.partition, seat, asker.node)) {
+            STARLING_MARK(entropy_difference_without_fence);
+            return fail(asker, absl::UnavailableError("the seat is not fenced for who asks"));
+        }
+    }
     peer::EntropyGroups& groups = *asker.answer.mutable_groups();
     for (const GroupId group : runtime_.groups.groups_of(asker.group.partition)) {
         groups.add_replicas(group.replicas);

@@ -53,7 +53,7 @@ class Responder {
     void fetch_some(const std::shared_ptr<Fetching>& fetching);
     bool add_records(Fetching& fetching, size_t key_count, std::vector<KeyRecord>& records);
     void on_scan(Asker asker, const peer::EntropyScan& scan);
-    void on_groups(Asker asker);
+    void on_groups(Asker asker, const peer::EntropyGroupsAsk& ask);
     void reply(Asker& asker);
     void fail(Asker& asker, const absl::Status& status);
 

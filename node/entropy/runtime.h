@@ -49,12 +49,16 @@ class EntropyHost {
     virtual void told_hints_gone(GroupId group,
                                  base::NodeId member,
                                  const peer::EntropyHintsGone& gone) = 0;
-    // The answer to EntropyRememberedAsk; and what another holder answered.
     virtual bool is_owner(GroupId group) = 0;
+    // The seat was given to `successor`, durably, and nobody is known to have held it since.
+    virtual bool is_fenced_for(base::PartitionId partition,
+                               base::SeatIndex seat,
+                               base::NodeId successor) = 0;
     // A peer has seen writes of the group that this owner has not, and that all owners had seen:
     // its disk has lost them. May end comparisons.
     virtual void lacks_what_all_had_seen(GroupId group) = 0;
-    // None: it cannot be said, and the holder is to ask again.
+    // The answer to EntropyRememberedAsk; and what another holder answered. None: it cannot be
+    // said, and the holder is to ask again.
     virtual std::optional<peer::EntropyRemembered> remembered(GroupId group,
                                                               base::NodeId holder) = 0;
     virtual void told_remembered(GroupId group,

@@ -9,7 +9,7 @@ namespace starling::node {
 
 static_assert(static_cast<int>(MoveKind::offer) == peer::HandoverMessage::OFFER);
 static_assert(static_cast<int>(MoveKind::permit_ask) == peer::HandoverMessage::PERMIT_ASK);
-static_assert(static_cast<int>(MoveKind::alive) == peer::HandoverMessage::ALIVE);
+static_assert(static_cast<int>(MoveKind::held_by_you) == peer::HandoverMessage::HELD_BY_YOU);
 
 void to_proto(const AddressedMove& move, peer::HandoverMessage& out) {
     const MoveMessage& message = move.message;
@@ -29,7 +29,7 @@ absl::StatusOr<AddressedMove> from_proto(const peer::HandoverMessage& in,
                                          uint32_t partition_count,
                                          uint8_t seat_count) {
     if (in.kind() < static_cast<int>(MoveKind::offer) ||
-        in.kind() > static_cast<int>(MoveKind::alive)) {
+        in.kind() > static_cast<int>(MoveKind::held_by_you)) {
         return absl::InvalidArgumentError(
             fmt::format("unknown kind {}", static_cast<int>(in.kind())));
     }
@@ -68,7 +68,8 @@ std::string to_string(const MoveMessage& message) {
                                             "held",
                                             "compare",
                                             "compared",
-                                            "alive"};
+                                            "alive",
+                                            "held by you"};
     std::string out = fmt::format("{} seat {} at {}",
                                   names[static_cast<size_t>(message.kind)],
                                   message.seat.raw(),

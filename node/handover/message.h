@@ -32,6 +32,7 @@ enum class MoveKind : uint8_t {
     compare = 12,         // giver to a later holder: make sure you have all I have
     compared = 13,        // holder: I do
     alive = 14,           // I am in another life than the one you spoke to; nothing else
+    held_by_you = 15,     // you held the seat at `epoch`, and I know of nobody who has since
 };
 
 struct MoveMessage {

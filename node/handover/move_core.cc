@@ -64,6 +64,7 @@ void MoveCore::set_targets(std::vector<base::NodeId> targets) {
 
 void MoveCore::note_holder(base::SeatIndex seat, const SeatView::Holder& holder) {
     if (at(seat) >= known_.size() || holder.node.is_none()) return;
+    note_giver_holds(seat, holder);
     SeatView::Holder& known = known_[at(seat)];
     if (!known.node.is_none() && holder.epoch <= known.epoch) return;
     known = holder;
@@ -104,6 +105,8 @@ void MoveCore::receive(base::NodeId from, const MoveMessage& message) {
             return on_compare(from, message);
         case MoveKind::compared:
             return on_compared(message);
+        case MoveKind::held_by_you:
+            return on_held_by_you(message);
         case MoveKind::held:
         case MoveKind::alive:
             return;
@@ -159,6 +162,7 @@ void MoveCore::assume(base::SeatIndex seat, SeatRecord record) {
 void MoveCore::entered(base::SeatIndex seat, const SeatRecord& before) {
     const SeatRecord& now = durable_[at(seat)];
     seats_[at(seat)].repetition = 0;
+    seats_[at(seat)].is_taken_up = false;
     wants_to_speak(seat);
     const bool is_holding = now.state == SeatState::holding;
     if (now.state == before.state && now.epoch == before.epoch && now.peer == before.peer) {
@@ -168,12 +172,50 @@ void MoveCore::entered(base::SeatIndex seat, const SeatRecord& before) {
         effects_.seats_changed = true;
     }
     if (is_holding) {
-        known_[at(seat)] = {.node = config_.self, .epoch = now.epoch};
+        // What was taken up may be known to be held later by now.
+        if (!is_over(seat, now.epoch)) {
+            known_[at(seat)] = {.node = config_.self, .epoch = now.epoch};
+        }
         tell_held(seat, before.peer);
     }
     if (!needs_data(now)) {
         drop_unneeded();
     }
+}
+
+// A giver that fenced the seat does not hold it: either this news is older, and it says again that
+// it is fenced, or its disk was set back to before that, and it has no difference to give.
+void MoveCore::note_giver_holds(base::SeatIndex seat, const SeatView::Holder& holder) {
+    const SeatRecord& now = durable_[at(seat)];
+    if (now.state != SeatState::filling || !is_settled(seat) || !seats_[at(seat)].is_fenced ||
+        holder.node != now.peer || holder.epoch != now.epoch) {
+        return;
+    }
+    STARLING_MARK(move_giver_says_it_holds);
+    end_job(seat);
+    seats_[at(seat)].is_fenced = false;
+    seats_[at(seat)].repetition = 0;
+    wants_to_speak(seat);
+    continue_fill(seat);
+}
+
+// Each epoch at which this node held the seat was on its disk before others heard of it (invariant
+// 1), so one above the highest there shows that the disk was set back. Whoever gives a seat away
+// keeps the epoch at which it did.
+void MoveCore::on_held_by_you(const MoveMessage& message) {
+    const SeatRecord& now = durable_[at(message.seat)];
+    if (now.highest && message.epoch <= *now.highest) return;
+    if (is_over(message.seat, message.epoch)) return;
+    // Nothing is taken over into what is being dropped.
+    if (is_drop_under_way_ || is_drop_wanted_) return;
+    STARLING_MARK(move_takes_up_what_others_remember);
+    end_offer(message.seat, false);
+    stage(message.seat,
+          {.state = SeatState::holding,
+           .epoch = message.epoch,
+           .highest = message.epoch,
+           .permit = now.permit});
+    seats_[at(message.seat)].is_taken_up = true;
 }
 
 void MoveCore::react_all() {
@@ -408,6 +450,13 @@ uint8_t MoveCore::lowest_active_seat() const {
     return seat_count_max;
 }
 
+bool MoveCore::is_fenced_for(base::SeatIndex seat, base::NodeId successor) const {
+    if (at(seat) >= durable_.size()) return false;
+    const SeatRecord& now = durable_[at(seat)];
+    return now.state == SeatState::fenced && now.peer == successor && is_settled(seat) &&
+           !is_held_elsewhere(seat);
+}
+
 bool MoveCore::is_held_elsewhere(base::SeatIndex seat) const {
     return is_over(seat, durable_[at(seat)].epoch) && known_[at(seat)].node != config_.self;
 }
@@ -467,6 +516,8 @@ MoveEffects MoveCore::take_effects() {
     if (!writing_ && !has_write_failed_ && staged_ != durable_) {
         writing_ = staged_;
         effects_.persist = staged_;
+        effects_.takes_up = std::ranges::any_of(seats_, &Seat::is_taken_up) &&
+                            !STARLING_PLANTED(taken_up_unrefilled);
     }
     return std::exchange(effects_, {});
 }
@@ -475,8 +526,9 @@ SeatSet MoveCore::counts() const {
     SeatSet seats;
     for (size_t seat = 0; seat < durable_.size(); ++seat) {
         const SeatState now = durable_[seat].state;
-        const bool is_counting =
-            now == SeatState::holding && staged_[seat].state == SeatState::holding;
+        const bool is_counting = now == SeatState::holding &&
+                                 staged_[seat].state == SeatState::holding &&
+                                 !seats_[seat].is_taken_up;
         if (is_counting || (STARLING_PLANTED(fenced_still_answers) && now == SeatState::fenced)) {
             seats.add(index(seat));
         }
@@ -533,7 +585,8 @@ std::string MoveCore::fingerprint() const {
         base::put_u8(out,
                      static_cast<uint8_t>((seat.is_nearly ? 1 : 0) | (seat.is_fenced ? 2 : 0) |
                                           (seat.is_resting ? 4 : 0) | (seat.offer ? 8 : 0) |
-                                          (seat.job ? 16 : 0) | (seat.released ? 32 : 0)));
+                                          (seat.job ? 16 : 0) | (seat.released ? 32 : 0) |
+                                          (seat.is_taken_up ? 64 : 0)));
         base::put_varint(out, seat.turn);
         if (seat.offer) {
             base::put_u64(out, seat.offer->to.raw());

@@ -12,12 +12,15 @@
 //   none    --(offer)--> filling --(fenced; last difference taken)--> holding, one move later
 //   filling --(withdrawn, or the seat went elsewhere)--> none
 //   filling --(gives up)--> declined --(the seat is held at a later epoch)--> none
+// whose disk has forgotten a seat
+//   any     --(others remember a later epoch)--> holding, at that epoch
 //
 // Invariants:
 // 1. What a message says is on disk when it is sent: messages are made from durable_, by speak()
 //    and by the receivers, which run only while the seat has no other state on its way to the disk.
 // 2. A seat counts only while it is `holding` on disk and no other state is on its way there.
-// 3. Only a `fenced` record ends a holding, and only the named successor's `declined` undoes it.
+// 3. Only a `fenced` record ends a holding, and only the named successor's `declined` undoes it;
+//    but on a disk that has forgotten a later holding.
 // 4. An offer is accepted only above the highest epoch this node ever held, granted or declined.
 // 5. Volatile state (offers, collected permits, running copies) may be lost at any moment.
 //
@@ -74,6 +77,9 @@ struct OutgoingMove {
 struct MoveEffects {
     // Write these durably, then call persisted(). At most one such write is under way.
     std::optional<SeatRecords> persist;
+    // With that write a seat is held again that the disk had forgotten. Of what it lacks nothing is
+    // known: it must be refilled before it counts.
+    bool takes_up = false;
     std::vector<OutgoingMove> sends;
     // Earlier jobs to end without a report; then new ones.
     std::vector<uint64_t> cancelled_syncs;
@@ -132,7 +138,11 @@ class MoveCore {
     // Writes are stored here, counted or not: it holds or fills a seat below `replicas`.
     bool stores(uint32_t replicas) const;
     const SeatRecords& durable() const { return durable_; }
+    // The highest holder that was ever said to hold the seat; of none where nobody was.
+    const SeatView::Holder& known(base::SeatIndex seat) const { return known_[at(seat)]; }
     size_t count_of(SeatState state) const;
+    // It was given to `successor`, durably, and nobody is known to have held it since.
+    bool is_fenced_for(base::SeatIndex seat, base::NodeId successor) const;
     // It fills or holds a seat, or has fenced one: what is stored of it is needed, here or by the
     // successor.
     bool needs_data() const { return needs_data_of(seat_count_max); }
@@ -178,6 +188,8 @@ class MoveCore {
         uint32_t turn = 0;
         // No new offer before the next retry.
         bool is_resting = false;
+        // On its way to the disk: `holding`, because others remember it.
+        bool is_taken_up = false;
         bool wants_to_speak = false;
         uint32_t repetition = 0;
     };
@@ -230,6 +242,7 @@ class MoveCore {
     void end_offer(base::SeatIndex seat, bool is_refused);
     void fence(base::SeatIndex seat);
     void on_progress(base::NodeId from, const MoveMessage& message);
+    void tell_forgotten(base::SeatIndex seat, base::NodeId successor);
     void on_refuse(base::NodeId from, const MoveMessage& message);
     void on_declined(base::NodeId from, const MoveMessage& message);
     void on_compared(const MoveMessage& message);
@@ -255,6 +268,10 @@ class MoveCore {
     void on_fenced(base::NodeId from, const MoveMessage& message);
     void on_withdrawn(base::NodeId from, const MoveMessage& message);
     void on_compare(base::NodeId from, const MoveMessage& message);
+
+    // Of a disk that was set back (move_core.cc).
+    void on_held_by_you(const MoveMessage& message);
+    void note_giver_holds(base::SeatIndex seat, const SeatView::Holder& holder);
 
     // Constant after construction.
     Config config_;

@@ -87,12 +87,18 @@ void MoveCore::on_progress(base::NodeId from, const MoveMessage& message) {
     const base::SeatIndex seat = message.seat;
     const SeatRecord& now = durable_[at(seat)];
     const bool is_named = now.peer == from || !config_.rules.is_fence_exclusive;
+    if (now.state == SeatState::fenced && now.epoch == message.epoch && is_held_elsewhere(seat)) {
+        return tell_forgotten(seat, from);
+    }
     if (now.state == SeatState::fenced && now.epoch == message.epoch && is_named) {
         return send(from, MoveKind::fenced, seat, now.epoch);
     }
     if (now.state != SeatState::holding || now.epoch != message.epoch) {
         if (now.highest && *now.highest >= message.epoch) {
             send(from, MoveKind::withdrawn, seat, message.epoch);
+        } else {
+            // An offer is made by a holder: this disk has forgotten that it was one.
+            on_held_by_you(message);
         }
         return;
     }
@@ -109,6 +115,8 @@ void MoveCore::on_progress(base::NodeId from, const MoveMessage& message) {
         make_offer(seat, from, Offer::Phase::accepted);
     } else {
         STARLING_MARK(move_progress_of_no_offer);
+        // It may have heard of a fence that this disk has forgotten.
+        send(from, MoveKind::held, seat, now.epoch);
         return send(from, MoveKind::withdrawn, seat, message.epoch);
     }
     if (offer->phase != Offer::Phase::accepted) return;
@@ -117,6 +125,13 @@ void MoveCore::on_progress(base::NodeId from, const MoveMessage& message) {
         offer->is_nearly = true;
         start_asking(seat);
     }
+}
+
+// A successor that has not held the seat yet, or declines it: it did hold it, and its disk has
+// forgotten that, or what it said came late.
+void MoveCore::tell_forgotten(base::SeatIndex seat, base::NodeId successor) {
+    const SeatView::Holder& known = known_[at(seat)];
+    if (known.node == successor) send(successor, MoveKind::held_by_you, seat, known.epoch);
 }
 
 void MoveCore::on_refuse(base::NodeId from, const MoveMessage& message) {
@@ -156,6 +171,7 @@ void MoveCore::fence(base::SeatIndex seat) {
 void MoveCore::on_declined(base::NodeId from, const MoveMessage& message) {
     const SeatRecord& now = durable_[at(message.seat)];
     if (now.epoch != message.epoch) return;
+    if (is_held_elsewhere(message.seat)) return tell_forgotten(message.seat, from);
     const bool is_taken_back = now.state == SeatState::fenced && now.peer == from;
     if (!is_taken_back && now.state != SeatState::holding) return;
     end_offer(message.seat, true);

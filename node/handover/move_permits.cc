@@ -97,6 +97,8 @@ void MoveCore::fence_with_majority(base::SeatIndex seat) {
 void MoveCore::on_permit_ask(base::NodeId from, const MoveMessage& message) {
     const base::SeatIndex own = message.granting_seat;
     if (own == message.seat || !is_settled(own) || is_over(message.seat, message.epoch)) return;
+    // It stands still, and may count for nothing.
+    if (targets_.empty()) return;
     SeatRecord record = durable_[at(own)];
     if (record.state != SeatState::holding) return;
     const Permit wanted{

@@ -48,6 +48,9 @@ void Mover::end_all() {
     copies_running_ = 0;
     differences_running_ = 0;
     founding_.clear();
+    vacant_.clear();
+    loop_.cancel(vacancy_timer_);
+    vacancy_timer_ = 0;
 }
 
 void Mover::stop() {
@@ -123,11 +126,67 @@ void Mover::view_changed(const SeatView& view, std::span<const base::PartitionId
         Shell* shell = find(partition);
         if (shell == nullptr) continue;
         const std::span<const SeatView::Holder> holders = view.holders(partition);
-        for (size_t seat = 0; seat < holders.size(); ++seat) {
-            shell->core->note_holder(base::SeatIndex(static_cast<uint8_t>(seat)), holders[seat]);
+        for (uint8_t seat = 0; seat < holders.size(); ++seat) {
+            shell->core->note_holder(base::SeatIndex(seat), holders[seat]);
+            note_vacancy(partition, base::SeatIndex(seat), holders[seat]);
         }
         flush(partition);
     }
+    arm_vacancies();
+}
+
+void Mover::note_vacancy(base::PartitionId partition,
+                         base::SeatIndex seat,
+                         const SeatView::Holder& listed) {
+    const SeatView::Holder& last = find(partition)->core->known(seat);
+    const bool is_listed = !listed.node.is_none() && listed.epoch >= last.epoch;
+    if (last.node.is_none() || last.node == options_.self || is_listed) {
+        vacant_.erase({partition, seat});
+    } else {
+        vacant_.insert({partition, seat});
+    }
+}
+
+void Mover::arm_vacancies() {
+    if (vacant_.empty() || vacancy_timer_ != 0 || is_stopped_) return;
+    vacancy_timer_ = loop_.schedule_after(options_.vacancy_interval, [this] {
+        vacancy_timer_ = 0;
+        tell_last_holders();
+        arm_vacancies();
+    });
+}
+
+// Mostly such a seat is on its way to a successor. But its holder's disk may have been set back to
+// before it held the seat, and then nobody else can tell it.
+void Mover::tell_last_holders() {
+    std::erase_if(vacant_, [this](const auto& vacant) {
+        const auto& [partition, seat] = vacant;
+        const bool is_here = find(partition)->core->known(seat).node == options_.self;
+        if (!is_here) tell_last_holder(partition, seat);
+        return is_here;
+    });
+}
+
+void Mover::tell_last_holder(base::PartitionId partition, base::SeatIndex seat) {
+    STARLING_MARK(mover_tells_last_holder);
+    const SeatView::Holder& last = find(partition)->core->known(seat);
+    constexpr uint32_t any_generation = 0;
+    send(partition,
+         {.to = last.node,
+          .message = {.kind = MoveKind::held_by_you, .seat = seat, .epoch = last.epoch}},
+         any_generation);
+}
+
+bool Mover::tell_forgotten(base::PartitionId partition, base::NodeId node) {
+    bool has_forgotten = false;
+    for (auto vacant = vacant_.lower_bound({partition, base::SeatIndex(0)});
+         vacant != vacant_.end() && vacant->first == partition;
+         ++vacant) {
+        if (find(partition)->core->known(vacant->second).node != node) continue;
+        has_forgotten = true;
+        tell_last_holder(partition, vacant->second);
+    }
+    return has_forgotten;
 }
 
 // A message of an earlier life of its sender, or to an earlier life of this node, is past. The
@@ -223,6 +282,13 @@ bool Mover::is_filling(base::PartitionId partition) const {
     return shell != nullptr && shell->core->count_of(SeatState::filling) > 0;
 }
 
+bool Mover::is_fenced_for(base::PartitionId partition,
+                          base::SeatIndex seat,
+                          base::NodeId successor) const {
+    const Shell* shell = find(partition);
+    return shell != nullptr && shell->core->is_fenced_for(seat, successor);
+}
+
 bool Mover::is_at_rest(base::PartitionId partition) const {
     const Shell* shell = find(partition);
     return shell != nullptr && shell->core->is_at_rest();
@@ -262,16 +328,19 @@ void Mover::flush(base::PartitionId partition) {
         drop(partition, *effects.drop_groups_up_to);
     }
     if (effects.persist) {
-        persist(partition, *effects.persist);
+        persist(partition, *effects.persist, effects.takes_up);
     }
 }
 
-void Mover::persist(base::PartitionId partition, const SeatRecords& records) {
-    host_.persist_seats(partition,
-                        encode_seat_records(options_.cluster, records),
-                        lifeline_.guard([this, partition](const absl::Status& status) {
-                            on_persisted(partition, status);
-                        }));
+void Mover::persist(base::PartitionId partition, const SeatRecords& records, bool takes_up) {
+    std::string value = encode_seat_records(options_.cluster, records);
+    auto done = lifeline_.guard(
+        [this, partition](const absl::Status& status) { on_persisted(partition, status); });
+    if (takes_up) {
+        host_.take_up_seats(partition, std::move(value), std::move(done));
+    } else {
+        host_.persist_seats(partition, std::move(value), std::move(done));
+    }
 }
 
 void Mover::on_persisted(base::PartitionId partition, const absl::Status& status) {
@@ -298,10 +367,14 @@ void Mover::drop(base::PartitionId partition, uint8_t replicas_max) {
 
 void Mover::send(base::PartitionId partition, const OutgoingMove& move) {
     const auto heard = generations_.find(move.to);
+    send(partition, move, heard == generations_.end() ? 0 : heard->second);
+}
+
+void Mover::send(base::PartitionId partition, const OutgoingMove& move, uint32_t to_generation) {
     peer::HandoverMessage message;
     to_proto({.partition = partition,
               .from_generation = options_.generation,
-              .to_generation = heard == generations_.end() ? 0 : heard->second,
+              .to_generation = to_generation,
               .message = move.message},
              message);
     host_.send(move.to, std::move(message));
@@ -375,7 +448,8 @@ void Mover::start(const Waiting& waiting) {
          .from = waiting.sync.from,
          .seat = waiting.sync.seat,
          .is_copy = waiting.sync.kind == SyncKind::copy,
-         .is_fill = waiting.sync.kind != SyncKind::compare},
+         .is_fill = waiting.sync.kind != SyncKind::compare,
+         .wants_fence = is_difference},
         [this, partition, job, is_difference](const absl::Status& status) {
             Shell* shell = find(partition);
             shell->running.erase(job);

@@ -38,6 +38,9 @@ class HandoverHost {
     // Replaces the partition's stored seats. OK once durable (synced, whatever a namespace's
     // durability). One at a time per partition. `done` may run before the call returns.
     virtual void persist_seats(base::PartitionId partition, std::string value, Done done) = 0;
+    // The same. The disk was set back to before this node held a seat that it holds again: with the
+    // write the partition is marked as set back, and counts for nothing until it is refilled.
+    virtual void take_up_seats(base::PartitionId partition, std::string value, Done done) = 0;
     // May be lost. Never delivers to this node itself before it returns.
     virtual void send(base::NodeId to, peer::HandoverMessage message) = 0;
     // Mover::held() has changed: the member record is to follow.
@@ -66,6 +69,9 @@ struct MoverOptions {
     base::Duration retry_max = std::chrono::seconds(5);
     // How long a giver waits for a successor, or for permits, before it tries otherwise.
     base::Duration patience = std::chrono::seconds(10);
+    // How often, while nobody says any more that it holds a seat, its last holder is told that it
+    // did.
+    base::Duration vacancy_interval = std::chrono::seconds(5);
     MoveRules rules{};
 };
 
@@ -99,6 +105,9 @@ class Mover {
     // The holders of these partitions changed in `view`.
     void view_changed(const SeatView& view, std::span<const base::PartitionId> partitions);
     void on_message(base::NodeId from, const peer::HandoverMessage& message);
+    // Whether `node` was known to hold a seat of the partition, and lists it no more, or at an
+    // earlier epoch. Then it is told so.
+    bool tell_forgotten(base::PartitionId partition, base::NodeId node);
     // See MoveCore.
     void end_moves(base::PartitionId partition);
     void let_go(base::PartitionId partition);
@@ -117,6 +126,10 @@ class Mover {
     // needs.
     bool needs_data(GroupId group) const;
     bool is_filling(base::PartitionId partition) const;
+    // See MoveCore.
+    bool is_fenced_for(base::PartitionId partition,
+                       base::SeatIndex seat,
+                       base::NodeId successor) const;
     // No seat of the partition is on its way from here or to here. It stays so while its targets
     // are unknown (set_targets() with none).
     bool is_at_rest(base::PartitionId partition) const;
@@ -149,10 +162,17 @@ class Mover {
     void end_all();
     // Carries out what the partition's core asks for.
     void flush(base::PartitionId partition);
-    void persist(base::PartitionId partition, const SeatRecords& records);
+    void note_vacancy(base::PartitionId partition,
+                      base::SeatIndex seat,
+                      const SeatView::Holder& listed);
+    void arm_vacancies();
+    void tell_last_holder(base::PartitionId partition, base::SeatIndex seat);
+    void tell_last_holders();
+    void persist(base::PartitionId partition, const SeatRecords& records, bool takes_up);
     void on_persisted(base::PartitionId partition, const absl::Status& status);
     void drop(base::PartitionId partition, uint8_t replicas_max);
     void send(base::PartitionId partition, const OutgoingMove& move);
+    void send(base::PartitionId partition, const OutgoingMove& move, uint32_t to_generation);
     void set_timer(base::PartitionId partition, const SetTimer& timer);
     void cancel_sync(base::PartitionId partition, uint64_t job);
     void start_waiting();
@@ -176,6 +196,9 @@ class Mover {
     uint32_t differences_running_ = 0;
     // The latest life heard of, by node.
     std::map<base::NodeId, uint32_t> generations_;
+    // Seats that nobody lists at the epoch at which they were last known to be held.
+    std::set<std::pair<base::PartitionId, base::SeatIndex>> vacant_;
+    env::TimerId vacancy_timer_ = 0;
     // Partitions not founded yet.
     std::set<base::PartitionId> founding_;
     Done founded_;

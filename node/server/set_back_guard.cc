@@ -17,6 +17,7 @@ void SetBackGuard::watch(const std::vector<base::PartitionId>& held,
                          const std::set<base::PartitionId>& set_back) {
     is_watching_ = true;
     patient_until_ = loop_.now() + patience;
+    takes_from_ = loop_.now() + request_max_ + request_max_ / 4;
     for (const base::PartitionId partition : held) {
         Watched& watched = watched_[partition];
         if (set_back.contains(partition)) {
@@ -229,6 +230,14 @@ void SetBackGuard::told_missing(base::PartitionId partition) {
     begin_refill_of_all(host_.epoch());
 }
 
+bool SetBackGuard::take_up(base::PartitionId partition) {
+    if (!is_watching_) return false;
+    STARLING_MARK(set_back_to_before_a_seat);
+    watched_[partition];
+    begin_refill_of_all(host_.epoch());
+    return true;
+}
+
 void SetBackGuard::told_epoch(uint64_t epoch) {
     if (!is_watching_ || epoch <= std::max(host_.epoch(), noticed_epoch_.value_or(0))) return;
     STARLING_MARK(set_back_shows_by_epoch);
@@ -269,7 +278,7 @@ void SetBackGuard::refill(base::PartitionId partition) {
     if (!is_watching_) return;
     // What is suspended may be damaged, and emptied soon.
     if (suspended_.contains(partition)) return;
-    if (noticed_epoch_.has_value() || is_beginning_epoch_) return;
+    if (noticed_epoch_.has_value() || is_beginning_epoch_ || loop_.now() < takes_from_) return;
     const auto groups = host_.other_holders(partition);
     // Of groups that have not come from enough holders yet.
     std::set<base::NodeId> holders;

@@ -12,7 +12,11 @@
 // any more, and as many owners give what they have, as to one who fills its seat: what they have
 // seen and have no more goes here, too. They are marked on the disk until they are refilled, for in
 // the new epoch nobody remembers any more what they lack. So it is with a partition whose data was
-// given up.
+// given up, and with one of which only others remember that this node held a seat.
+//
+// What it takes over it takes once all requests are over that may have counted an answer of an
+// earlier life: of a write that this life had acknowledged, and another node then does, the others
+// may have nothing when they give, and both count when the next read comes.
 //
 // Until a holder has said that nothing is missing here, this node does not compare the group with
 // it: it would unite its frontier with one of which the records that all owners had seen do not
@@ -74,7 +78,9 @@ class SetBackGuard {
         ~Host() = default;
     };
 
-    SetBackGuard(Host& host, env::EventLoop& loop) : host_(host), loop_(loop) {}
+    // `request_max`: the longest deadline of any node.
+    SetBackGuard(Host& host, env::EventLoop& loop, base::Duration request_max)
+        : host_(host), loop_(loop), request_max_(request_max) {}
     ~SetBackGuard() { stop(); }
 
     // How many of a group's other holders together have all that was acknowledged: N-W+1, or all.
@@ -90,6 +96,9 @@ class SetBackGuard {
     void told(GroupId group, base::NodeId holder, uint64_t epoch, bool is_here);
     // Something that all owners had seen is missing in this held partition.
     void told_missing(base::PartitionId partition);
+    // A seat of the partition is to be held again, with the new epoch that this begins: this disk
+    // did not know of it any more. False before watch() and after stop(): nothing begins.
+    bool take_up(base::PartitionId partition);
     // Others know of this epoch. One that this disk does not have any more says by itself that it
     // was set back, and until a later one begins they believe nothing that this node says.
     // Ignored before watch().
@@ -153,7 +162,10 @@ class SetBackGuard {
 
     Host& host_;
     env::EventLoop& loop_;
+    const base::Duration request_max_;
     base::MonotonicTime patient_until_{};
+    // Until then an operation may be under way that has counted an earlier life.
+    base::MonotonicTime takes_from_{};
     bool has_patience_ended_ = false;
     absl::btree_map<base::PartitionId, Watched> watched_;
     // The groups that were known when their partition was cleared: a namespace of another N may be

@@ -141,7 +141,8 @@ void Shard::make_parts() {
     mover.fills_max = options_.fills_at_once;
     mover_ =
         std::make_unique<Mover>(mover, static_cast<HandoverHost&>(*this), *entropy_, loop, random_);
-    guard_ = std::make_unique<SetBackGuard>(static_cast<SetBackGuard::Host&>(*this), loop);
+    guard_ = std::make_unique<SetBackGuard>(
+        static_cast<SetBackGuard::Host&>(*this), loop, options_.deadline_limit);
     healing_ = std::make_unique<ShardHealing>(
         ShardHealing::Parts{.shard = static_cast<ShardHealing::Surroundings&>(*this),
                             .store = *store_,
@@ -243,6 +244,13 @@ void Shard::on_message(base::NodeId from, const peer::Envelope& envelope) {
     }
     switch (envelope.body_case()) {
         case peer::Envelope::kHandover:
+            // Seats neither come nor go while a disk heals.
+            if (envelope.handover().kind() == peer::HandoverMessage::HELD_BY_YOU &&
+                is_own(envelope.handover().partition()) &&
+                healing_->stands_still(
+                    base::PartitionId(static_cast<uint16_t>(envelope.handover().partition())))) {
+                return;
+            }
             mover_->on_message(from, envelope.handover());
             return;
         case peer::Envelope::kEntropy: {
@@ -428,6 +436,7 @@ void Shard::enter_cluster(const Identity& identity) {
     identity_.shard = index_;
     seats_ = std::make_unique<SeatView>(identity_.cluster.partition_count,
                                         static_cast<uint8_t>(identity_.cluster.seats));
+    taking_up_.clear();
     mover_->enter_cluster(identity_.cluster.id);
 }
 
@@ -487,6 +496,38 @@ void Shard::persist_seats(base::PartitionId partition, std::string value, Handov
     }
     stored_seats_[partition] = std::move(value);
     store_->commits().when_durable(std::move(done));
+}
+
+// With the epoch that the guard begins for it, in one batch.
+void Shard::take_up_seats(base::PartitionId partition, std::string value, HandoverHost::Done done) {
+    if (taking_up_.empty()) {
+        log("warning",
+            fmt::format("others remember that this node held a seat of partition {}, of which its "
+                        "disk knows nothing: it was set back in time",
+                        partition.raw()));
+    }
+    taking_up_[partition] = {.value = std::move(value), .done = std::move(done)};
+    if (!guard_->take_up(partition)) {
+        HandoverHost::Done waiting = std::move(taking_up_.extract(partition).mapped().done);
+        waiting(absl::UnavailableError("the node is starting or stopping"));
+    }
+}
+
+void Shard::take_up_ended(const std::set<base::PartitionId>& partitions,
+                          const absl::Status& status) {
+    for (const base::PartitionId partition : partitions) {
+        auto ended = taking_up_.extract(partition);
+        // Another cluster was entered meanwhile.
+        if (ended.empty()) continue;
+        if (!status.ok() && ended.mapped().before.empty()) {
+            stored_seats_.erase(partition);
+        } else if (!status.ok()) {
+            stored_seats_[partition] = std::move(ended.mapped().before);
+        }
+        ended.mapped().done(status);
+    }
+    // Before anything is taken over.
+    if (status.ok() && !partitions.empty()) update_entropy_peers();
 }
 
 void Shard::store_membership(std::string membership,

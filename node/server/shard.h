@@ -185,6 +185,10 @@ class Shard final : private ReplicaHost,
     void persist_seats(base::PartitionId partition,
                        std::string value,
                        HandoverHost::Done done) override;
+    void take_up_seats(base::PartitionId partition,
+                       std::string value,
+                       HandoverHost::Done done) override;
+    void take_up_ended(const std::set<base::PartitionId>& partitions, const absl::Status& status);
     void send(base::NodeId to, peer::HandoverMessage message) override;
     void seats_changed() override;
     void drop(base::PartitionId partition, uint8_t replicas_max, HandoverHost::Done done) override;
@@ -206,6 +210,11 @@ class Shard final : private ReplicaHost,
     void told_hints_gone(GroupId group,
                          base::NodeId member,
                          const peer::EntropyHintsGone& gone) override;
+    bool is_fenced_for(base::PartitionId partition,
+                       base::SeatIndex seat,
+                       base::NodeId successor) override {
+        return mover_->is_fenced_for(partition, seat, successor);
+    }
     bool is_owner(GroupId group) override {
         return !mover_->counts(group.partition).below(group.replicas).empty();
     }
@@ -332,6 +341,14 @@ class Shard final : private ReplicaHost,
     std::unique_ptr<SeatView> seats_;
     std::unique_ptr<Mover> mover_;
     std::unique_ptr<SetBackGuard> guard_;
+    // Seats that are to be held again with the next epoch, by partition.
+    struct TakingUp {
+        std::string value;
+        HandoverHost::Done done;
+        // While the batch is on its way: what is stored of the partition if it fails; or nothing.
+        std::string before = {};
+    };
+    std::map<base::PartitionId, TakingUp> taking_up_;
     std::unique_ptr<ShardHealing> healing_;
     std::unique_ptr<Scrubber> scrubber_;
     std::unique_ptr<LostWrites> lost_writes_;

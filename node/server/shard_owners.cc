@@ -132,6 +132,11 @@ void Shard::told_hints_gone(GroupId group,
 }
 
 std::optional<peer::EntropyRemembered> Shard::remembered(GroupId group, base::NodeId holder) {
+    // What it said of the seat that it has forgotten does not count for the one that it lists.
+    if (mover_->tell_forgotten(group.partition, holder)) {
+        STARLING_MARK(remembers_a_seat_that_is_forgotten);
+        return std::nullopt;
+    }
     const std::optional<GroupStanding::Remembered> remembered =
         standings_->remembered(group, holder);
     if (!remembered.has_value()) return std::nullopt;
@@ -188,7 +193,22 @@ void Shard::begin_epoch_after(uint64_t told,
                               absl::AnyInvocable<void(absl::Status)> done) {
     storage::WriteBatch batch;
     healing_->put_set_back(batch, set_back);
-    standings_->begin_epoch_after(told, std::move(batch), std::move(done));
+    std::set<base::PartitionId> taken_up;
+    for (const auto& [partition, seats] : taking_up_) {
+        batch.put(storage_keys::seats(partition), seats.value);
+        taken_up.insert(partition);
+    }
+    // As persist_seats(): from when it is applied.
+    for (auto& [partition, seats] : taking_up_) {
+        seats.before = std::exchange(stored_seats_[partition], seats.value);
+    }
+    standings_->begin_epoch_after(told,
+                                  std::move(batch),
+                                  [this, taken_up = std::move(taken_up), done = std::move(done)](
+                                      const absl::Status& status) mutable {
+                                      take_up_ended(taken_up, status);
+                                      done(status);
+                                  });
 }
 
 void Shard::take_over(base::PartitionId partition,

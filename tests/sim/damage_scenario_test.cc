@@ -231,7 +231,7 @@ TEST_F(DamageTest, ADiskThatIsSetBackToBeforeItWasHealedTakesPartAgain) {
     run_for(minutes(1));
     crash(3, env::CrashMode::lost, seconds(1));
     machine(3).set_back(*old);
-    run_for(seconds(2));
+    run_for(minutes(1));
     await([this] { return is_healed(3); });
     for (size_t key = 0; key < keys; ++key) {
         use_key(key);

@@ -124,6 +124,8 @@ void DiskAudit::check_durable(const Promise& promise, Machine* first) {
         if (machine.get() != first) machines.push_back(machine.get());
     }
     Oracle::DurableCopies found;
+    node::SeatSet listed;
+    bool has_set_back = false;
     for (Machine* const machine : machines) {
         if (Oracle::are_enough(found, promise.quorum, receipt)) return;
         DiskCopy* const disk = open(*machine, group);
@@ -151,6 +153,14 @@ void DiskAudit::check_durable(const Promise& promise, Machine* first) {
         // Who has given its seat away since it answered is a machine that has the write.
         if (!copies->empty() || (is_there && seats->has_former)) ++found.machines;
         found.seats.merge(*copies);
+        listed.merge(seats->answered_for);
+        has_set_back = has_set_back || machine->is_set_back();
+    }
+    // A disk that was set back may have forgotten a seat, which nobody else has.
+    for (uint8_t seat = 0; has_set_back && seat < world_.options.node.seat_count; ++seat) {
+        if (listed.contains(base::SeatIndex(seat))) continue;
+        found.seats.add(base::SeatIndex(seat));
+        ++found.machines;
     }
     world_.oracle.disks_inspected(promise.key, promise.id, promise.quorum, receipt, found);
 }

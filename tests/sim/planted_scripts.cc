@@ -425,6 +425,32 @@ void Script::a_disk_is_set_back() {
     heal();
 }
 
+// It and another holder have the write, and who tells it of its seat is the third one.
+void Script::a_disk_is_set_back_to_before_its_node_held_a_seat() {
+    RunOptions options = unaudited(plain(4, 3));
+    options.node.hint_bytes_max = 1;
+    form(options);
+    simulation_->cluster().bring_up(4);
+    wait_until([this] { return simulation_->cluster().is_member(machine(4)); });
+    const auto old = machine(4).files().clone_after_crash();
+    run_for(seconds(15));
+    std::vector<uint32_t> others = holders();
+    std::erase(others, 4);
+    isolate(others[1]);
+    put(others[0], "acknowledged", {.replaces = nothing_seen});
+    run_for(seconds(10));
+    crash(4, env::CrashMode::lost, seconds(1));
+    machine(4).files().swap_for(*old);
+    heal();
+    isolate(others[0]);
+    wait_until([this] { return machine(4).is_up() && seats_held_by(4) > 0; });
+    for (int i = 0; i < 100; ++i) {
+        read(others[1], 2);
+        run_for(milliseconds(100));
+    }
+    heal();
+}
+
 // By then all have seen the put, and only a comparison of the trees shows that it is missing.
 void Script::a_disk_is_set_back_to_before_a_put() {
     RunOptions options = unaudited(plain(3, 3));

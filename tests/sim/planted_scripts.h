@@ -79,6 +79,7 @@ class Script : public Scenario {
     void a_log_is_damaged_before_its_end();
     void a_table_rots();
     void a_disk_is_set_back();
+    void a_disk_is_set_back_to_before_its_node_held_a_seat();
     void a_disk_is_set_back_to_before_a_put();
     void a_disk_is_set_back_to_before_a_delete();
     void a_table_rots_and_nobody_looks();

@@ -87,6 +87,7 @@ class PlainEntropyHost : public EntropyHost {
     void hints_gone(GroupId, HintsGoneDone done) override { done(peer::EntropyHintsGone()); }
     void told_hints_gone(GroupId, base::NodeId, const peer::EntropyHintsGone&) override {}
     bool is_owner(GroupId) override { return owns_groups; }
+    bool is_fenced_for(base::PartitionId, base::SeatIndex, base::NodeId) override { return true; }
     void lacks_what_all_had_seen(GroupId) override {
         ++losses_noticed;
         if (on_loss) on_loss();

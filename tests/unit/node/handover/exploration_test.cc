@@ -130,5 +130,64 @@ TEST(ExplorationTest, OneSeatIsDeclinedAndTakenBack) {
     expect_sound("one seat, declined", scenario, states_max() * 4);
 }
 
+// A disk that is set back in time. Not explored: that the giver of what it has forgotten restarts
+// meanwhile (may_become() in world.cc) or that news does not reach the node before its refill ends
+// (is_cut_off()): docs/guarantees.md has these limits. Nor fills that a damaged disk gives back.
+
+// Two seats: a quorum is both, and a read of one finds the write.
+Scenario small_join_with_set_back(NodeIndex node) {
+    return {.nodes = 3,
+            .seat_count = 2,
+            .holders = {0, 1},
+            .targets = {2, 1},
+            .set_backs = 1,
+            .set_back_node = node};
+}
+
+TEST(ExplorationTest, OneJoinWhoseSuccessorIsSetBack) {
+    expect_sound("two seats, successor set back", small_join_with_set_back(2), states_max() * 4);
+    expect_sound(
+        "one join, successor set back", {.set_backs = 1, .set_back_node = 3}, states_max());
+}
+
+TEST(ExplorationTest, OneJoinWhoseGiverIsSetBack) {
+    expect_sound("two seats, giver set back", small_join_with_set_back(0), states_max() * 4);
+    expect_sound("one join, giver set back", {.set_backs = 1, .set_back_node = 0}, states_max());
+}
+
+TEST(ExplorationTest, OneJoinWhileAnotherHolderIsSetBack) {
+    expect_sound("two seats, other set back", small_join_with_set_back(1), states_max() * 4);
+}
+
+TEST(ExplorationTest, OneJoinWithASetBackAndACrash) {
+    Scenario scenario = small_join_with_set_back(2);
+    scenario.crashes = 1;
+    expect_sound("two seats, set back and crash", scenario, states_max());
+}
+
+// A single seat, without a write: its only copy may go with the disk.
+Scenario one_seat_with_set_back(NodeIndex node, NodeIndex later_target) {
+    return {.nodes = later_target == 2 ? 3u : 2u,
+            .seat_count = 1,
+            .holders = {0},
+            .targets = {1},
+            .later_targets = {later_target},
+            .set_backs = 1,
+            .set_back_node = node,
+            .has_write = false,
+            .quorum = 1,
+            .copies_min = 1};
+}
+
+TEST(ExplorationTest, OneSeatThatComesBackWhileADiskIsSetBack) {
+    for (const NodeIndex node : {NodeIndex{0}, NodeIndex{1}}) {
+        expect_sound("one seat, comes back", one_seat_with_set_back(node, 0), states_max() * 4);
+    }
+}
+
+TEST(ExplorationTest, OneSeatThatMovesOnFromADiskThatIsSetBack) {
+    expect_sound("one seat, moved on, set back", one_seat_with_set_back(1, 2), states_max() * 5);
+}
+
 }  // namespace
 }  // namespace starling::node

@@ -12,7 +12,8 @@ namespace {
 
 bool is_fault(Action::Kind kind) {
     return kind == Action::Kind::crash || kind == Action::Kind::die ||
-           kind == Action::Kind::fail_write || kind == Action::Kind::decline;
+           kind == Action::Kind::fail_write || kind == Action::Kind::decline ||
+           kind == Action::Kind::set_back;
 }
 
 class Explorer {

@@ -181,6 +181,120 @@ TEST_F(MoveCoreTest, AGrantThatComesWhileTheGiverStandsStillDoesNotFence) {
     EXPECT_TRUE(core.take_effects().persist.has_value());
 }
 
+// A disk that was set back to before it held the seat.
+TEST_F(MoveCoreTest, ASeatThatOnlyOthersRememberIsHeldAgain) {
+    MoveCore core = successor();
+    core.receive(b, message(MoveKind::held_by_you, seat_0, 1));
+    MoveEffects effects = core.take_effects();
+    ASSERT_TRUE(effects.persist.has_value());
+    EXPECT_TRUE(effects.takes_up);
+    EXPECT_EQ((*effects.persist)[0].state, SeatState::holding);
+    EXPECT_EQ((*effects.persist)[0].epoch, epoch_of(1));
+    EXPECT_TRUE(core.counts().empty());
+    core.persisted(false);
+    core.timer(seat_0, MoveTimer::retry);
+    EXPECT_TRUE(core.take_effects().takes_up) << "again";
+    core.persisted(true);
+    EXPECT_TRUE(core.counts().contains(seat_0));
+    effects = core.take_effects();
+    EXPECT_TRUE(says(effects, b, MoveKind::held));
+    core.receive(b, message(MoveKind::held_by_you, seat_0, 1));
+    EXPECT_FALSE(core.take_effects().persist.has_value());
+}
+
+TEST_F(MoveCoreTest, ASeatThatOnlyOthersRememberEndsTheFillThatTheDiskStillHas) {
+    MoveCore core = filling();
+    core.take_effects();
+    core.receive(b, message(MoveKind::held_by_you, seat_0, 1));
+    const MoveEffects effects = core.take_effects();
+    EXPECT_TRUE(effects.takes_up);
+    EXPECT_EQ(effects.cancelled_syncs.size(), 1u);
+    core.persisted(true);
+    EXPECT_TRUE(core.counts().contains(seat_0));
+}
+
+TEST_F(MoveCoreTest, ASeatThatWasGivenAwayIsNotHeldAgainForWhatOthersRemember) {
+    MoveCore core = fenced();
+    core.take_effects();
+    core.receive(b, message(MoveKind::held_by_you, seat_0, 0));
+    EXPECT_FALSE(core.take_effects().persist.has_value());
+    core.receive(d, message(MoveKind::held, seat_0, 1));
+    core.receive(d, message(MoveKind::compared, seat_0, 0));
+    EXPECT_FALSE(core.take_effects().takes_up);
+    core.persisted(true);
+    EXPECT_TRUE(core.take_effects().drop_groups_up_to.has_value());
+    core.dropped(true);
+    core.receive(b, message(MoveKind::held_by_you, seat_0, 0));
+    EXPECT_FALSE(core.take_effects().persist.has_value());
+}
+
+TEST_F(MoveCoreTest, ASeatIsNotTakenUpWhileItIsHeldLaterNorInWhatIsBeingDropped) {
+    MoveCore core = successor();
+    core.note_holder(seat_0, {.node = c, .epoch = epoch_of(2)});
+    core.receive(b, message(MoveKind::held_by_you, seat_0, 1));
+    EXPECT_FALSE(core.take_effects().persist.has_value());
+
+    MoveCore dropping = filling();
+    dropping.receive(a, message(MoveKind::withdrawn, seat_0, 0));
+    dropping.take_effects();
+    dropping.persisted(true);
+    EXPECT_TRUE(dropping.take_effects().drop_groups_up_to.has_value());
+    dropping.receive(b, message(MoveKind::held_by_you, seat_0, 1));
+    EXPECT_FALSE(dropping.take_effects().persist.has_value());
+    dropping.dropped(true);
+    dropping.receive(b, message(MoveKind::held_by_you, seat_0, 1));
+    EXPECT_TRUE(dropping.take_effects().takes_up);
+}
+
+TEST_F(MoveCoreTest, ASeatThatIsKnownToBeHeldLaterOnceItIsTakenUpIsFenced) {
+    MoveCore core = successor();
+    core.receive(b, message(MoveKind::held_by_you, seat_0, 1));
+    EXPECT_TRUE(core.take_effects().takes_up);
+    core.note_holder(seat_0, {.node = c, .epoch = epoch_of(2)});
+    core.persisted(true);
+    const MoveEffects effects = core.take_effects();
+    EXPECT_TRUE(core.counts().empty());
+    ASSERT_TRUE(effects.persist.has_value());
+    EXPECT_EQ((*effects.persist)[0].state, SeatState::fenced);
+}
+
+// The disk of the giver was set back to before its fence: it may have nothing to give.
+TEST_F(MoveCoreTest, AGiverThatSaysThatItHoldsTheSeatAgainIsNotTakenForFenced) {
+    MoveCore core = filling();
+    core.receive(a, message(MoveKind::fenced, seat_0, 0));
+    MoveEffects effects = core.take_effects();
+    ASSERT_EQ(effects.syncs.size(), 1u);
+    EXPECT_EQ(effects.syncs[0].kind, SyncKind::difference);
+    core.receive(a, message(MoveKind::held, seat_0, 0));
+    effects = core.take_effects();
+    EXPECT_EQ(effects.cancelled_syncs.size(), 1u);
+    core.receive(a, message(MoveKind::withdrawn, seat_0, 0));
+    effects = core.take_effects();
+    ASSERT_TRUE(effects.persist.has_value());
+    EXPECT_EQ((*effects.persist)[0].state, SeatState::none);
+}
+
+TEST_F(MoveCoreTest, AGiverTellsASuccessorThatHasForgottenThatItHeldTheSeat) {
+    MoveCore core = fenced();
+    EXPECT_TRUE(core.is_fenced_for(seat_0, d));
+    EXPECT_FALSE(core.is_fenced_for(seat_0, b));
+    EXPECT_FALSE(core.is_fenced_for(seat_1, d));
+    core.receive(d, message(MoveKind::held, seat_0, 1));
+    EXPECT_FALSE(core.is_fenced_for(seat_0, d));
+    core.take_effects();
+    core.receive(d, message(MoveKind::accept, seat_0, 0));
+    MoveEffects effects = core.take_effects();
+    EXPECT_TRUE(says(effects, d, MoveKind::held_by_you));
+    EXPECT_FALSE(says(effects, d, MoveKind::fenced));
+}
+
+TEST_F(MoveCoreTest, ASuccessorThatAcceptsWhatTheGiverHasForgottenShowsItThatItHeldTheSeat) {
+    MoveCore core({.self = a});
+    inform(core);
+    core.receive(d, message(MoveKind::accept, seat_0, 0));
+    EXPECT_TRUE(core.take_effects().takes_up);
+}
+
 TEST_F(MoveCoreTest, AGrantOfAnEarlierTryDoesNotFence) {
     MoveCore core = holder(a, 0);
     core.receive(d, message(MoveKind::nearly, seat_0, 0));

@@ -40,6 +40,15 @@ class TestNode final : public HandoverHost, public PlainEntropyHost {
     ~TestNode() { disk().groups = groups.groups; }
 
     void persist_seats(base::PartitionId partition, std::string value, Done done) override;
+    void take_up_seats(base::PartitionId partition, std::string value, Done done) override {
+        taken_up.insert(partition);
+        persist_seats(partition, std::move(value), std::move(done));
+    }
+    bool is_fenced_for(base::PartitionId partition,
+                       base::SeatIndex seat,
+                       base::NodeId successor) override {
+        return mover.is_fenced_for(partition, seat, successor);
+    }
     void send(base::NodeId to, peer::HandoverMessage message) override;
     void send(base::NodeId to, peer::EntropyMessage message) override;
     void seats_changed() override;
@@ -55,6 +64,8 @@ class TestNode final : public HandoverHost, public PlainEntropyHost {
     Mover mover;
     // Fails the next writes.
     int failing_writes = 0;
+    // As a disk that was set back before it held a seat there.
+    std::set<base::PartitionId> taken_up;
 
   private:
     Lifeline lifeline_;
@@ -110,12 +121,12 @@ class TestCluster {
     // Each node tells what it holds, as its record stands when the news arrives.
     void gossip_from(base::NodeId id) {
         for (auto& [other, node] : nodes) {
-            gossip_between(id, other);
+            if (other != id) gossip_between(id, other);
         }
     }
     void gossip_to(base::NodeId id) {
         for (auto& [other, node] : nodes) {
-            gossip_between(other, id);
+            if (other != id) gossip_between(other, id);
         }
     }
     void gossip_between(base::NodeId from, base::NodeId to) {
@@ -415,6 +426,9 @@ TEST(MoverTest, LossAndRestartsOnlyDelayAJoin) {
         }
         ASSERT_TRUE(test.loop.run_until([&] { return test.is_complete(); }, seconds(600)))
             << "seed " << seed << test.unfinished();
+        for (const auto& [id, node] : test.nodes) {
+            EXPECT_TRUE(node->taken_up.empty()) << "no disk has forgotten anything";
+        }
         for (const uint64_t id : {2u, 3u, 4u}) {
             for (uint32_t partition = 0; partition < 16; ++partition) {
                 EXPECT_EQ(
@@ -423,6 +437,33 @@ TEST(MoverTest, LossAndRestartsOnlyDelayAJoin) {
             }
         }
     }
+}
+
+TEST(MoverTest, ANodeWhoseDiskHasForgottenItsSeatsIsToldOfThem) {
+    TestCluster test(1);
+    for (const uint64_t id : {1u, 2u, 3u}) {
+        test.start(id);
+    }
+    test.set_members({1});
+    test.found(1);
+    test.set_members({1, 2, 3});
+    ASSERT_TRUE(test.loop.run_until([&] { return test.is_complete(); }, seconds(60)));
+    test.stop(3);
+    test.disks[base::NodeId(3)].seats.clear();
+    test.start(3);
+    test.gossip_from(base::NodeId(3));
+    TestNode& set_back = *test.nodes[base::NodeId(3)];
+    test.loop.run_for(seconds(1));
+    EXPECT_TRUE(set_back.mover.held().empty());
+    set_back.failing_writes = 5;
+    ASSERT_TRUE(test.loop.run_until([&] { return test.is_complete(); }, seconds(60)));
+    EXPECT_EQ(set_back.taken_up.size(), test.options.partition_count);
+    EXPECT_TRUE(test.nodes[base::NodeId(1)]->taken_up.empty());
+    EXPECT_TRUE(test.nodes[base::NodeId(2)]->taken_up.empty());
+    test.loop.run_for(seconds(1));
+    const uint64_t sent = test.network.messages_sent;
+    test.loop.run_for(seconds(60));
+    EXPECT_EQ(test.network.messages_sent, sent) << "there is nothing left to tell";
 }
 
 TEST(MoverTest, FillsAreGivenBackAndBegunAgain) {

@@ -2,9 +2,11 @@
 
 // A few nodes' move cores for one partition, with their disks, everything ever said between them,
 // one write and one later read. The environment is as bad as it can be: any message ever sent may
-// arrive now, again, or never; any announcement ever made may reach a node now; a read or write may
-// reach any node at any time (a coordinator with an arbitrarily stale view); a copy brings only
-// what its source had when it began.
+// arrive now, again, or never; any announcement ever made may reach a node now, or be said back to
+// who made it; a read or write may reach any node at any time (a coordinator with an arbitrarily
+// stale view); a copy brings only what its source had when it began. A disk may become an earlier
+// one of its own. Then the world does what a node does around its core: it counts for nothing and
+// moves nothing until it is refilled from the holders of other seats.
 
 #include <array>
 #include <cstdint>
@@ -43,6 +45,9 @@ struct Scenario {
     uint8_t write_failures = 0;
     uint8_t patience = 0;
     uint8_t declines = 0;
+    // How often a disk may be set back in time, and of which node, if not of any.
+    uint8_t set_backs = 0;
+    std::optional<NodeIndex> set_back_node{};
     // Whether there is a write and a read at all.
     bool has_write = true;
     // A replica that the write does not reach before it is acknowledged by the others, if any.
@@ -67,6 +72,8 @@ struct Action {
         crash,     // arg: whether the write under way reached the disk
         die,
         restart,
+        set_back,  // arg: to which of the earlier disks
+        refilled,
         change_targets,
         decline,
         write,
@@ -116,11 +123,23 @@ class World {
         // What the source had when it began; nullopt: the source was down.
         std::optional<bool> brings_write;
     };
+    struct EarlierDisk {
+        SeatRecords seats;
+        bool has_write = false;
+        friend bool operator==(const EarlierDisk&, const EarlierDisk&) = default;
+    };
     struct Node {
         // Null while down.
         std::shared_ptr<const MoveCore> core;
         SeatRecords disk;
         std::optional<SeatRecords> writing;
+        // With that write a seat is held again that the disk had forgotten.
+        bool takes_up = false;
+        // On the disk: it was set back, and counts for nothing before it is refilled.
+        bool is_marked = false;
+        bool was_set_back = false;
+        // What it may be set back to.
+        std::vector<EarlierDisk> earlier;
         std::vector<Job> jobs;
         std::optional<uint8_t> dropping;
         uint32_t generation = 1;
@@ -130,16 +149,30 @@ class World {
         uint64_t hash_low = 0;
         uint64_t hash_high = 0;
         void rehash();
+        void written();
+        void remember(const Node& before);
     };
 
     template <typename Event>
     void with_core(NodeIndex node, Event event);
     void apply_effects(NodeIndex node, Node& to, const MoveEffects& effects);
+    std::optional<bool> brought_by(const StartSync& sync, NodeIndex to) const;
     void announce(NodeIndex node, const MoveCore& core);
     void start_node(NodeIndex node, Node& to);
     void write_reaches(NodeIndex node);
     void read_reaches(NodeIndex node);
     void check_copies();
+    void check_counting();
+    void set_back(NodeIndex node, const EarlierDisk& to);
+    bool is_cut_off(NodeIndex node) const;
+    // What the others bring; nullopt while too few of them count.
+    std::optional<bool> refill_of(NodeIndex node) const;
+    void refill(NodeIndex node, bool brings_write);
+    bool may_be_set_back(NodeIndex node) const;
+    bool is_giver_of(NodeIndex giver, NodeIndex node, const SeatRecords& disk) const;
+    bool may_become(NodeIndex node, const EarlierDisk& disk) const;
+    bool may_crash(NodeIndex node) const;
+    std::vector<base::NodeId> targets_of(const Node& node) const;
     bool perform(const Action& action);
     bool perform_on_node(const Action& action);
     SeatSet counted(NodeIndex node) const;
@@ -153,12 +186,15 @@ class World {
     // Seats that acknowledged the write; that answered the read without it.
     uint16_t acknowledging_ = 0;
     uint16_t missing_ = 0;
+    // Of the former, those that did before a disk was set back.
+    uint16_t acknowledged_before_ = 0;
     bool is_acknowledged_ = false;
     uint8_t crashes_ = 0;
     uint8_t deaths_ = 0;
     uint8_t write_failures_ = 0;
     uint8_t patience_ = 0;
     uint8_t declines_ = 0;
+    uint8_t set_backs_ = 0;
     std::string violation_;
 };
 

@@ -33,6 +33,10 @@ class SetBackGuardTest : public testing::Test, private SetBackGuard::Host {
         std::exchange(step_, nullptr)(status);
     }
 
+    SetBackGuard guard_where_requests_last(base::Duration request_max) {
+        return SetBackGuard(static_cast<SetBackGuard::Host&>(*this), loop_, request_max);
+    }
+
     // The step that was under way when an epoch was begun.
     Done take_step_before_epoch() { return std::exchange(step_before_epoch_, nullptr); }
 
@@ -84,7 +88,7 @@ class SetBackGuardTest : public testing::Test, private SetBackGuard::Host {
     Done step_before_epoch_;
 
   protected:
-    SetBackGuard guard_{static_cast<SetBackGuard::Host&>(*this), loop_};
+    SetBackGuard guard_{static_cast<SetBackGuard::Host&>(*this), loop_, base::Duration::zero()};
 };
 
 TEST_F(SetBackGuardTest, WhatWasNotHeldAtTheStartCounts) {
@@ -203,6 +207,49 @@ TEST_F(SetBackGuardTest, WhatWasSetBackIsRefilledFromEnoughHoldersBeforeItCounts
     end_step();
     EXPECT_TRUE(guard_.counts(here));
     EXPECT_EQ(guard_.refilling_count(), 0u);
+}
+
+// The others may not have yet what this disk had acknowledged.
+TEST_F(SetBackGuardTest, NothingIsTakenOverWhileARequestMayHaveCountedAnEarlierLife) {
+    SetBackGuard guard = guard_where_requests_last(seconds(4));
+    guard.watch({here}, {});
+    guard.told(of_three, b, 4, false);
+    EXPECT_THAT(epochs_, ElementsAre(4u)) << "that does not wait";
+    end_step();
+    loop_.run_for(seconds(5) - milliseconds(1));
+    EXPECT_THAT(givers_, IsEmpty());
+    EXPECT_FALSE(guard.counts(here));
+    loop_.run_for(2 * SetBackGuard::interval);
+    EXPECT_THAT(givers_, ElementsAre(b));
+    end_step();
+    end_step();
+    end_step();
+    EXPECT_TRUE(guard.counts(here));
+}
+
+TEST_F(SetBackGuardTest, ASeatThatTheDiskHadForgottenIsRefilledBeforeItCounts) {
+    guard_.watch({}, {});
+    loop_.run_for(SetBackGuard::patience + seconds(1));
+    EXPECT_TRUE(guard_.take_up(here));
+    EXPECT_FALSE(guard_.counts(here));
+    EXPECT_THAT(epochs_, ElementsAre(0u));
+    EXPECT_THAT(marked_, ElementsAre(here));
+    end_step();
+    EXPECT_THAT(givers_, ElementsAre(b));
+    end_step();
+    end_step();
+    EXPECT_FALSE(guard_.counts(here));
+    end_step();
+    EXPECT_THAT(unmarked_, ElementsAre(here));
+    EXPECT_TRUE(guard_.counts(here));
+}
+
+TEST_F(SetBackGuardTest, NoSeatIsTakenUpBeforeItWatchesOrAfterTheStop) {
+    EXPECT_FALSE(guard_.take_up(here));
+    guard_.watch({}, {});
+    guard_.stop();
+    EXPECT_FALSE(guard_.take_up(here));
+    EXPECT_THAT(epochs_, IsEmpty());
 }
 
 TEST_F(SetBackGuardTest, ADiskIsSetBackWithAllPartitionsThatAreNotConfirmedYet) {

@@ -134,7 +134,7 @@ struct ShardHealingTest : ::testing::Test {
     Standings standings{rig.store, hints, horizon, owners};
     FakeRandom random{1};
     FakeShard shard;
-    SetBackGuard guard{shard, rig.loop};
+    SetBackGuard guard{shard, rig.loop, base::Duration::zero()};
     ShardHealing healing{{.shard = shard,
                           .store = rig.store,
                           .hints = hints,
