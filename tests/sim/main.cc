@@ -2,6 +2,7 @@
 //
 //   starling-sim --seed N [--nodes K] [--minutes M] [--trace | --frames]
 //   starling-sim --seeds A..B [--nodes K] [--minutes M] [--jobs J] [--twice] [--marks]
+//   starling-sim --only CLASS ...                   (of all faults this class alone)
 //   starling-sim --planted NAME --seeds A..B        (builds with STARLING_PLANTED_BUGS only)
 //
 // Exit code 0: all runs are clean (with --planted: a run caught the bug, and is clean without it).
@@ -48,6 +49,8 @@ struct Arguments {
     bool frames = false;
     bool quiet = false;
     bool marks = false;
+    // Null: all that the seed draws.
+    const FaultClass* only = nullptr;
     std::string planted;
 };
 
@@ -68,6 +71,7 @@ std::string replay_command(const Arguments& arguments, uint64_t seed) {
     std::string command = fmt::format(
         "starling-sim --seed {} --minutes {:g}", seed, in_seconds(arguments.duration) / 60);
     if (arguments.nodes) command += fmt::format(" --nodes {}", *arguments.nodes);
+    if (arguments.only != nullptr) command += fmt::format(" --only '{}'", arguments.only->name);
     if (!arguments.planted.empty()) command += fmt::format(" --planted {}", arguments.planted);
     return command;
 }
@@ -203,10 +207,20 @@ struct Tallies {
     FaultTally faults;
 };
 
+RunOptions options_of(const Arguments& arguments, uint64_t seed) {
+    if (arguments.only == nullptr) {
+        return draw_options(
+            {.seed = seed, .nodes = arguments.nodes, .duration = arguments.duration});
+    }
+    RunOptions options = only_fault(*arguments.only, seed);
+    options.nodes = options.nodes_at_start = arguments.nodes.value_or(options.nodes);
+    options.duration = arguments.duration;
+    return options;
+}
+
 // True when the run was clean.
 bool run_seed(const Arguments& arguments, uint64_t seed, bool verbose, Tallies& tallies) {
-    const RunOptions options =
-        draw_options({.seed = seed, .nodes = arguments.nodes, .duration = arguments.duration});
+    const RunOptions options = options_of(arguments, seed);
     if (verbose) fmt::print("{}", to_string(options));
     const double cpu_before = cpu_seconds();
     const Simulation::TraceOptions trace{.lines_max = arguments.trace ? size_t{1} : 0,
@@ -388,6 +402,10 @@ bool parse_arguments(int count, char** words, Arguments& arguments) {
             arguments.duration = base::Duration(static_cast<int64_t>(minutes * 60e9));
         } else if (word == "--jobs") {
             if (!parse(value, arguments.jobs) || arguments.jobs < 1) return false;
+        } else if (word == "--only") {
+            const auto found = std::ranges::find(fault_classes(), value, &FaultClass::name);
+            if (found == fault_classes().end()) return false;
+            arguments.only = &*found;
         } else if (word == "--planted") {
             arguments.planted = value;
         } else {
@@ -472,7 +490,7 @@ int main(int count, char** words) {
         fmt::print(stderr,
                    "usage: starling-sim (--seed N | --seeds A..B) [--nodes 1..9] [--minutes M] "
                    "[--jobs J] [--twice] "
-                   "[--marks] [--trace] [--frames] [--quiet] [--planted NAME]\n");
+                   "[--marks] [--trace] [--frames] [--quiet] [--only CLASS] [--planted NAME]\n");
         return 2;
     }
     if (!arguments.planted.empty() && !starling::sim::plant(arguments.planted)) return 2;

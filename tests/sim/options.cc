@@ -47,6 +47,15 @@ class Draw {
     env::SimRandom random_;
 };
 
+node::NodeOptions simulated_node() {
+    node::NodeOptions node;
+    node.cluster_name = "simulated";
+    node.cluster_secret = "a secret of the simulation only";
+    node.engine = "lsm";
+    node.deadline_limit = node.deadline_max;
+    return node;
+}
+
 void draw_cluster(RunOptions& options, const Asked& asked) {
     Draw draw(asked.seed, "options: cluster");
     constexpr std::array<uint32_t, 12> node_counts = {1, 2, 3, 3, 3, 4, 4, 5, 5, 6, 7, nodes_max};
@@ -56,10 +65,8 @@ void draw_cluster(RunOptions& options, const Asked& asked) {
     options.duration = asked.duration;
     options.worker_delay_mean = draw.chance(70) ? draw.between(microseconds(50), microseconds(500))
                                                 : draw.between(milliseconds(1), milliseconds(20));
+    options.node = simulated_node();
     node::NodeOptions& node = options.node;
-    node.cluster_name = "simulated";
-    node.cluster_secret = "a secret of the simulation only";
-    node.engine = "lsm";
     node.partition_count =
         draw.one_of(std::array<uint32_t, 10>{1, 1, 4, 8, 8, 16, 16, 32, 64, 256});
     if (options.nodes > 3) node.partition_count = std::min(node.partition_count, 64u);
@@ -78,7 +85,6 @@ void draw_cluster(RunOptions& options, const Asked& asked) {
     constexpr std::array<uint64_t, 5> memories = {
         256u << 10, 1u << 20, 2u << 20, 8u << 20, 64u << 20};
     node.memory_bytes_max = draw.one_of(memories) * options.shards;
-    node.deadline_limit = node.deadline_max;
     node.hint_after = draw.between(milliseconds(20), milliseconds(400));
     node.hint_interval = draw.between(milliseconds(100), seconds(2));
     node.entropy_interval = std::max<base::Duration>(
@@ -280,6 +286,9 @@ void draw_set_backs_alone(RunOptions& options) {
     alone.episodes_at_once = 1;
     options.faults = alone;
     options.node.hint_bytes_max = 0;
+    // A refill begins once no request can be left from before.
+    options.node.deadline_max = draw.between(seconds(4), seconds(10));
+    options.node.deadline_limit = options.node.deadline_max;
     // Pages wait for clients: a refill of many small ones lasts for the rest of the run.
     options.node.entropy_page_bytes = std::max<size_t>(options.node.entropy_page_bytes, 10'000);
 }
@@ -311,19 +320,19 @@ constexpr auto all_fault_classes = std::to_array<FaultClass>({
     {"long pause", &FaultOptions::long_pauses},
     {"crash", &FaultOptions::crashes},
     {"crash at I/O", &FaultOptions::crashes_at_io},
-    {"crash in recovery", &FaultOptions::crashes_in_recovery},
+    {"crash in recovery", &FaultOptions::crashes_in_recovery, &FaultOptions::crashes},
     {"crash of all", &FaultOptions::crashes_of_all},
     {"slow disk", &FaultOptions::slow_disks},
     {"slow syncs", &FaultOptions::slow_syncs},
     {"full disk", &FaultOptions::full_disks},
     {"failing sync", &FaultOptions::failing_syncs},
     {"failing I/O", &FaultOptions::failing_io},
-    {"damaged log", &FaultOptions::damaged_logs},
+    {"damaged log", &FaultOptions::damaged_logs, &FaultOptions::crashes},
     {"damaged table", &FaultOptions::damaged_tables},
     {"rotten table", &FaultOptions::rotten_tables},
     {"set-back disk", &FaultOptions::set_back_disks},
     {"stop", &FaultOptions::stops},
-    {"wrong configuration", &FaultOptions::wrong_configurations},
+    {"wrong configuration", &FaultOptions::wrong_configurations, &FaultOptions::stops},
     {"absence", &FaultOptions::absences},
 });
 
@@ -396,6 +405,29 @@ RunOptions draw_options(const Asked& asked) {
         options.node.entropy_page_bytes =
             std::max<size_t>(options.node.entropy_page_bytes, 256u << 10);
     }
+    return options;
+}
+
+RunOptions calm_options(uint64_t seed) {
+    RunOptions options;
+    options.seed = seed;
+    options.duration = minutes(1);
+    options.node = simulated_node();
+    options.node.partition_count = 8;
+    options.node.memory_bytes_max = 256u << 10;
+    options.node.entropy_interval = seconds(2);
+    options.node.scrub_period = seconds(20);
+    return options;
+}
+
+RunOptions only_fault(const FaultClass& fault_class, uint64_t seed) {
+    RunOptions options = calm_options(seed);
+    options.faults.*fault_class.is_on = true;
+    if (fault_class.needs != nullptr) options.faults.*fault_class.needs = true;
+    options.faults.gap_mean = seconds(3);
+    options.faults.length_mean = seconds(2);
+    // What one replica alone acknowledged may be lost with its disk.
+    if (options.faults.may_lose_a_disk()) options.workload.own_quorums = 0;
     return options;
 }
 

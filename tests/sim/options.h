@@ -78,6 +78,8 @@ bool is_bad(const env::SimLinkFaults& weather);
 struct FaultClass {
     std::string_view name;
     bool FaultOptions::* is_on;
+    // What takes nodes down, where this comes with starts only.
+    bool FaultOptions::* needs = nullptr;
 };
 std::span<const FaultClass> fault_classes();
 
@@ -177,6 +179,12 @@ struct Asked {
 };
 
 RunOptions draw_options(const Asked& asked);
+
+// Of a minute in which three nodes work and nothing goes wrong. What befalls disks soon finds
+// tables, and is soon noticed.
+RunOptions calm_options(uint64_t seed);
+// As that, but this class of faults is on, with what it needs.
+RunOptions only_fault(const FaultClass& fault_class, uint64_t seed);
 
 // One line per group, for people.
 std::string to_string(const RunOptions& options);
