@@ -404,6 +404,12 @@ RunOptions draw_options(const Asked& asked) {
         // A page names each key once: where hardly one fits, all that travels is keys.
         options.node.entropy_page_bytes =
             std::max<size_t>(options.node.entropy_page_bytes, 256u << 10);
+        // A page stores its key with each write, so it has four of a key of 64 KiB: who missed
+        // thousands of them is sent that key as often as a quarter of that.
+        if (options.node.entropy_bytes_per_second > 0) {
+            options.node.entropy_bytes_per_second = std::max<uint64_t>(
+                options.node.entropy_bytes_per_second, (2u << 20) * options.shards);
+        }
     }
     return options;
 }
