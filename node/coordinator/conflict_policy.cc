@@ -88,13 +88,16 @@ HybridTime time_over(const Record& held, base::WallTime now) {
 std::vector<const Sibling*> shown_values(const Record& record,
                                          ConflictPolicy policy,
                                          uint64_t now_ms) {
+    const bool is_by_time = policy == ConflictPolicy::last_write_wins;
     std::vector<const Sibling*> shown;
     for (const Sibling& sibling : record.siblings) {
-        if (!record.is_hidden(sibling)) {
+        // Where the latest counts, what an older request hides is earlier; or it is not, since that
+        // was sent again and has the time of its first copy.
+        if (is_by_time || !record.is_hidden(sibling)) {
             shown.push_back(&sibling);
         }
     }
-    if (policy == ConflictPolicy::last_write_wins && !shown.empty()) {
+    if (is_by_time && !shown.empty()) {
         shown = {*std::max_element(shown.begin(), shown.end(), is_shown_before)};
     }
     std::erase_if(shown, [&](const Sibling* sibling) {

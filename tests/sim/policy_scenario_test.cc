@@ -84,6 +84,45 @@ TEST_F(PolicyScenarioTest, ADeleteThatIsTheLatestHidesAnEarlierValueOfTheOtherSi
     finish();
 }
 
+// It is minted once more, with a later time; of its two dots the least stays, and that of the
+// first.
+TEST_F(PolicyScenarioTest, AWriteThatIsSentAgainAfterADeleteIsShownWhenTheDeleteIsForgotten) {
+    ASSERT_NO_FATAL_FAILURE(form_three());
+    use_key(last);
+    const auto is_lower = [this](uint32_t a, uint32_t b) {
+        return machine(a).node().id() < machine(b).node().id();
+    };
+    std::vector<uint32_t> nodes{1, 2, 3};
+    std::ranges::sort(nodes, is_lower);
+    isolate(nodes[0]);
+    const PutOutcome first = put_alone(nodes[0], "value");
+    ASSERT_TRUE(first.status.ok());
+    run_for(seconds(1));
+    ASSERT_TRUE(remove(nodes[1]).status.ok());
+    run_for(seconds(1));
+    const Oracle& oracle = simulation_->oracle();
+    node::PutRequest again{.options = {},
+                           .key = oracle.key(key()).key,
+                           .value = "value",
+                           .context = std::nullopt,
+                           .request = oracle.history(key()).get(first.id).request};
+    again.options.name_space = oracle.key(key()).name_space;
+    machine(nodes[2]).post([this, &again, node = nodes[2]] {
+        machine(node).node().put(again, [](const auto& result) { EXPECT_TRUE(result.ok()); });
+    });
+    run_for(seconds(1));
+    EXPECT_THAT(read(nodes[1]).values, ElementsAre("value"));
+    heal();
+    // And when the delete is forgotten.
+    for (const base::Duration later : {seconds(30), seconds(180)}) {
+        run_for(later);
+        for (const uint32_t node : nodes) {
+            EXPECT_THAT(read(node).values, IsEmpty());
+        }
+    }
+    finish();
+}
+
 // Within the bound, so that nobody is fenced.
 TEST_F(PolicyScenarioTest, ALaterWriteThroughANodeWhoseClockIsBehindReplacesWhatWasAcknowledged) {
     ASSERT_NO_FATAL_FAILURE(form_three());
