@@ -49,8 +49,10 @@ void HintCourier::run_round() {
         seat.has_wrapped = false;
     }
     give_up_unanswered();
+    absl::btree_set<base::NodeId> wanted;
     for (const HintStore::Owner& owner : owners) {
         const base::NodeId to = holder(owner);
+        wanted.insert(to);
         if (!to.is_none() && context_.view->is_alive(to)) {
             destinations_[to].waiting.insert(owner);
         }
@@ -59,8 +61,9 @@ void HintCourier::run_round() {
         destination.has_no_room = false;
         advance(node);
     }
-    std::erase_if(destinations_, [](const auto& entry) {
-        return entry.second.under_way == 0 && entry.second.waiting.empty();
+    // How much one takes is remembered as long as there is more for it.
+    std::erase_if(destinations_, [&](const auto& entry) {
+        return entry.second.under_way == 0 && !wanted.contains(entry.first);
     });
 }
 
@@ -77,7 +80,7 @@ void HintCourier::give_up_unanswered() {
         STARLING_MARK(hint_delivery_lost);
         const HintKey& hint = deliveries_.at(operation).hint;
         seats_.at({.group = hint.group, .seat = hint.seat}).held_back = window;
-        end(operation, Outcome::no_room);
+        end(operation, Outcome::lost);
     }
 }
 
@@ -275,8 +278,12 @@ void HintCourier::deliver_here(const HintKey& hint, Record record, std::optional
 }
 
 void HintCourier::send(base::NodeId to, Parcel parcel) {
-    note_sent(parcel.message.operation(), parcel.hint, to, parcel.message.ByteSizeLong());
-    context_.host.send(to, std::move(parcel.message));
+    const uint64_t operation = parcel.message.operation();
+    note_sent(operation, parcel.hint, to, parcel.message.ByteSizeLong());
+    if (!context_.host.send(to, std::move(parcel.message))) {
+        STARLING_MARK(hint_finds_no_room_on_the_way_out);
+        end(operation, Outcome::no_room);
+    }
 }
 
 void HintCourier::note_sent(uint64_t operation,
@@ -329,7 +336,9 @@ void HintCourier::end(uint64_t operation, Outcome outcome) {
     const bool is_gone = outcome == Outcome::taken && context_.hints.remove(delivery.hint);
     // One that cannot be removed would be the next again, at once. And what goes to this node
     // itself may end at once: all of its hints would be one turn of the loop.
-    leave(delivery.hint, delivery.to, is_gone && delivery.to != context_.host.self());
+    const bool brings_next = is_gone && delivery.to != context_.host.self();
+    // That is said of the node, and the others of the seat may have their turn.
+    leave(delivery.hint, delivery.to, brings_next || outcome == Outcome::no_room);
     advance(delivery.to);
 }
 
@@ -337,12 +346,12 @@ void HintCourier::adapt(Destination& destination, uint64_t number, Outcome outco
     if (outcome == Outcome::refused) {
         return;
     }
-    destination.has_no_room = outcome == Outcome::no_room;
+    destination.has_no_room = outcome != Outcome::taken;
     // One that was on its way when the window was halved says nothing of the new one.
     if (number <= destination.halved_at) {
         return;
     }
-    if (outcome == Outcome::no_room) {
+    if (outcome != Outcome::taken) {
         destination.window = std::max<size_t>(1, destination.window / 2);
         destination.taken = 0;
         destination.halved_at = last_number_;

@@ -12,10 +12,12 @@
 // that one that returns with many seats has room for other requests, too; its seats take turns, a
 // hint each. This window adapts as TCP's does (additive increase, multiplicative decrease). It is
 // halved, down to one hint, when the node refuses one because it has no room now
-// (resource_exhausted), or leaves one unanswered; what was on its way at that moment does not halve
-// it again. It grows by one hint for each full window that the node has taken since. Any other
-// refusal is about its hint or its seat, and leaves the window as it is. A node without room is
-// sent nothing before the next round, or before it has taken another that was on its way.
+// (resource_exhausted), or leaves one unanswered, or when this node has no room for one on its way
+// out; what was on its way at that moment does not halve it again. It grows by one hint for each
+// full window that the node has taken since. Any other refusal is about its hint or its seat, and
+// leaves the window as it is. Where there is no room nothing is sent before the next round, or
+// before another that was on its way is taken; that one brings the next of the seat that was
+// refused, too.
 //
 // Owned by the shard's loop.
 
@@ -109,7 +111,8 @@ class HintCourier {
     enum class Outcome {
         taken,
         refused,
-        no_room,  // Or no answer.
+        no_room,
+        lost,  // Not answered.
     };
 
     void arm_timer();

@@ -46,7 +46,8 @@ class ReplicaHost {
     virtual bool is_behind(GroupId) const { return false; }
     // A holder of the group lacks a write that is here, and no hint is kept of it.
     virtual void missed(GroupId, base::NodeId /*holder*/) {}
-    virtual void send(base::NodeId to, peer::ReplicaMessage message) = 0;
+    // False: this node had no room for it on its way out, and dropped it. True promises nothing.
+    virtual bool send(base::NodeId to, peer::ReplicaMessage message) = 0;
 
   protected:
     ~ReplicaHost() = default;

@@ -107,21 +107,21 @@ void Node::Impl::pass_on(uint32_t shard,
     });
 }
 
-void Node::Impl::send_frame(const env::Address& to, std::string frame) {
+bool Node::Impl::send_frame(const env::Address& to, std::string frame) {
     if (shard_count() == 1 || loop0().in_loop()) {
-        environment_.transport->send(to, std::move(frame)).IgnoreError();
-        return;
+        return environment_.transport->send(to, std::move(frame)).ok();
     }
     const uint64_t bytes = frame.size() + queued_frame_overhead_bytes;
     if (!frames_out_.take(bytes)) {
         STARLING_MARK(frame_dropped_on_the_way_out);
-        return;
+        return false;
     }
     loop0().post([this, to, bytes, frame = std::move(frame)]() mutable {
         // A peer's full queue loses the frame too.
         environment_.transport->send(to, std::move(frame)).IgnoreError();
         frames_out_.give_back(bytes);
     });
+    return true;
 }
 
 }  // namespace starling::node

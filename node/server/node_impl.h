@@ -63,7 +63,7 @@ class Node::Impl final : private ShardHost, private ClusterHost {
     enum class Phase { constructed, starting, seating, serving, stopping, stopped };
 
     // ShardHost, on the shards' loops
-    void send_frame(const env::Address& to, std::string frame) override;
+    bool send_frame(const env::Address& to, std::string frame) override;
     void seats_changed(uint32_t shard,
                        base::ClusterId cluster,
                        std::vector<HeldSeat> held) override;

@@ -455,10 +455,10 @@ uint64_t Shard::now_ms() const {
     return request_clock_.now_ms(environment_.loop.now(), environment_.wall_clock.wall_now());
 }
 
-void Shard::send(base::NodeId to, peer::ReplicaMessage message) {
+bool Shard::send(base::NodeId to, peer::ReplicaMessage message) {
     peer::Envelope envelope;
     *envelope.mutable_replica() = std::move(message);
-    send_envelope(to, std::move(envelope));
+    return send_envelope(to, std::move(envelope));
 }
 
 void Shard::send(base::NodeId to, peer::HandoverMessage message) {
@@ -473,17 +473,17 @@ void Shard::send(base::NodeId to, peer::EntropyMessage message) {
     send_envelope(to, std::move(envelope));
 }
 
-void Shard::send_envelope(base::NodeId to, peer::Envelope envelope) {
+bool Shard::send_envelope(base::NodeId to, peer::Envelope envelope) {
     const auto peer = view_->peers.find(to);
     if (peer == view_->peers.end()) {
-        return;
+        return true;
     }
     envelope.set_cluster(identity_.cluster.id.raw());
     envelope.set_from(identity_.node.raw());
     envelope.set_to(to.raw());
     envelope.set_from_generation(identity_.generation);
     envelope.set_to_generation(peer->second.generation);
-    host_.send_frame(peer->second.address, envelope.SerializeAsString());
+    return host_.send_frame(peer->second.address, envelope.SerializeAsString());
 }
 
 void Shard::persist_seats(base::PartitionId partition, std::string value, HandoverHost::Done done) {

@@ -41,7 +41,8 @@ namespace starling::node {
 // What a shard tells its node. From the shard's loop.
 class ShardHost {
   public:
-    virtual void send_frame(const env::Address& to, std::string frame) = 0;
+    // False: it found no room and was dropped.
+    virtual bool send_frame(const env::Address& to, std::string frame) = 0;
     // `held` in `cluster`: what was held in a former one is no news.
     virtual void seats_changed(uint32_t shard,
                                base::ClusterId cluster,
@@ -180,7 +181,7 @@ class Shard final : private ReplicaHost,
     bool is_behind(GroupId group) const override;
     bool is_of_an_earlier_life(base::NodeId from, const peer::Envelope& envelope) const;
     void missed(GroupId group, base::NodeId holder) override;
-    void send(base::NodeId to, peer::ReplicaMessage message) override;
+    bool send(base::NodeId to, peer::ReplicaMessage message) override;
     // HandoverHost
     void persist_seats(base::PartitionId partition,
                        std::string value,
@@ -286,7 +287,8 @@ class Shard final : private ReplicaHost,
 
     void make_parts();
     absl::Status load_seats();
-    void send_envelope(base::NodeId to, peer::Envelope envelope);
+    // As ShardHost::send_frame(); true for who is not known.
+    bool send_envelope(base::NodeId to, peer::Envelope envelope);
     void update_targets(base::PartitionId partition);
     void answer_counting(GroupId group, bool is_whole, CountingDone done);
     void update_entropy_peers();

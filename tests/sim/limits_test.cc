@@ -72,6 +72,36 @@ TEST_F(LimitsTest, AWriteThatADiskDoesNotTakeIsAcknowledgedByTheOtherReplicasAlo
     finish();
 }
 
+// Seed 903007: between its loops a node has room for one such hint.
+TEST_F(LimitsTest, HintsOfWhichOneFindsRoomOnTheWayOutAllArriveSoon) {
+    constexpr size_t keys = 3;
+    constexpr size_t puts = 120;
+    RunOptions options = plain(3, 3);
+    options.shards = 3;
+    options.workload.keys = keys;
+    options.audit_interval = 1'000'000;
+    options.node.partition_count = 8;
+    options.node.memory_bytes_max = 768u << 10;
+    // No comparison brings what hints are for.
+    options.node.entropy_interval = seconds(60);
+    form(options);
+    run_for(seconds(20));
+    isolate(3);
+    run_for(seconds(10));
+    for (size_t i = 0; i < puts; ++i) {
+        use_key(i % keys);
+        // Until the put before has its hint.
+        run_for(seconds(1));
+        const PutOutcome outcome = put(1, fmt::format("{:039000}", i));
+        ASSERT_TRUE(outcome.status.ok()) << i << ": " << outcome.status;
+    }
+    ASSERT_GE(hints_kept_by(1) + hints_kept_by(2), puts / 2);
+    heal();
+    run_for(seconds(15));
+    EXPECT_EQ(hints_kept_by(1) + hints_kept_by(2), 0u);
+    finish();
+}
+
 TEST_F(LimitsTest, DamageThatTheRebuildOfTheTreesMeetsIsShownInTheStatus) {
     form(3);
     ASSERT_TRUE(put(1, "value", {.w = 3}).status.ok());

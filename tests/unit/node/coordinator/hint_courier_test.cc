@@ -422,6 +422,35 @@ TEST_F(HintCourierOfManySeatsTest, DeliveriesThatAreLostHalveTheWindowOnceAndGoO
     EXPECT_EQ(rig.hints.count(), 0u);
 }
 
+TEST_F(HintCourierOfManySeatsTest, TheWindowIsRememberedWhileThereIsMoreForTheNode) {
+    keep_for(0, 10);
+    courier.kick();
+    for (size_t window = HintCourier::node_window; window > 4; window /= 2) {
+        EXPECT_EQ(rig.take_sent().size(), std::min<size_t>(window, 10));
+        rig.pass(std::chrono::milliseconds(3100));
+    }
+    EXPECT_EQ(under_way().size(), 4u);
+}
+
+TEST_F(HintCourierOfManySeatsTest, WhereOneAtATimeFindsRoomOnTheWayOutAllArriveInAFewRounds) {
+    rig.peers.room = 1;
+    keep_for_all(1);
+    size_t rounds = 0;
+    for (; rig.hints.count() > 0 && rounds < 10; ++rounds) {
+        courier.kick();
+        EXPECT_GE(take_all(), 1u);
+    }
+    EXPECT_LE(rounds, 8u) << "half of what is left, each time";
+}
+
+TEST_F(HintCourierOfManySeatsTest, OneThatFoundNoRoomHoldsUpNoOtherOfItsSeat) {
+    rig.peers.room = 1;
+    constexpr uint64_t count = 4 * HintCourier::window;
+    keep_for(0, count);
+    courier.kick();
+    EXPECT_GE(take_all(), count / 2);
+}
+
 TEST_F(HintCourierOfManySeatsTest, ALargeOneThatIsNeverAnsweredDoesNotTakeEveryTurn) {
     const std::string large = testing::key("large");
     const Dot by = testing::dot(9, 1);

@@ -43,9 +43,11 @@ class FakePeers final : public ReplicaHost {
     base::NodeId self() const override { return node; }
     bool is_behind(GroupId) const override { return behind; }
     void missed(GroupId group, base::NodeId holder) override { told.emplace_back(group, holder); }
-    void send(base::NodeId to, peer::ReplicaMessage message) override {
+    bool send(base::NodeId to, peer::ReplicaMessage message) override {
         EXPECT_NE(to, node) << "a message to itself";
+        if (sent.size() >= room) return false;
         sent.push_back({to, std::move(message)});
+        return true;
     }
 
     base::NodeId node;
@@ -53,6 +55,8 @@ class FakePeers final : public ReplicaHost {
     uint64_t requests_from = 0;
     bool behind = false;
     std::vector<std::pair<GroupId, base::NodeId>> told;
+    // For so many that were not taken from here.
+    size_t room = SIZE_MAX;
     std::vector<Sent> sent;
 
   private:

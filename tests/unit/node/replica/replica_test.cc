@@ -26,9 +26,10 @@ class FakeHost final : public ReplicaHost {
     bool stores(GroupId) const override { return is_storing; }
     uint64_t now_ms() const override { return clock_ms; }
     base::NodeId self() const override { return base::NodeId(1); }
-    void send(base::NodeId to, peer::ReplicaMessage message) override {
+    bool send(base::NodeId to, peer::ReplicaMessage message) override {
         EXPECT_EQ(to, peer_node);
         sent.push_back(std::move(message));
+        return true;
     }
 
     SeatSet held = SeatSet::of(base::SeatIndex(0));
