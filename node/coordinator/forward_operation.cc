@@ -14,10 +14,11 @@ namespace {
 enum SloppyChoice : uint32_t { as_namespace = 0, strict = 1, sloppy = 2 };
 
 // Whether another holder may do better: this one has no seat, or a wrong clock, or a disk that
-// takes no writes, or it stops. Nothing was written there.
+// takes no writes or has lost the record, or it stops. Nothing was written there.
 bool may_try_elsewhere(const absl::Status& status) {
     const std::string why = base::reason_of(status);
-    if (why == base::reason::disk_full || why == base::reason::read_only) {
+    if (why == base::reason::disk_full || why == base::reason::read_only ||
+        absl::IsDataLoss(status)) {
         return true;
     }
     return absl::IsUnavailable(status) && why != base::reason::quorum_not_reached;
@@ -226,6 +227,12 @@ void ForwardOperation::on_deadline() {
             absl::StatusCode::kUnavailable,
             base::reason::no_owner,
             "no node is known to hold a seat of the key's partition; nothing was written"));
+        return;
+    }
+    if (unanswered_.empty()) {
+        STARLING_MARK(forward_refused_by_all_until_deadline);
+        // Each has said that it wrote nothing.
+        end(last_refusal_);
         return;
     }
     STARLING_MARK(forward_outcome_unknown_at_deadline);

@@ -226,14 +226,16 @@ TEST_F(ForwardOperationTest, AWriteGoesToOneHolderWhoseAnswerIsTheResult) {
 }
 
 TEST_F(ForwardOperationTest, AHolderThatCannotWriteNowIsFollowedByTheNext) {
-    for (const auto& [why, code] :
-         {std::pair(base::reason::disk_full, absl::StatusCode::kResourceExhausted),
-          std::pair(base::reason::read_only, absl::StatusCode::kFailedPrecondition),
-          std::pair(base::reason::clock_drift, absl::StatusCode::kUnavailable)}) {
+    using base::make_error;
+    for (const absl::Status& why :
+         {make_error(absl::StatusCode::kResourceExhausted, base::reason::disk_full, "not here"),
+          make_error(absl::StatusCode::kFailedPrecondition, base::reason::read_only, "not here"),
+          make_error(absl::StatusCode::kUnavailable, base::reason::clock_drift, "not here"),
+          absl::DataLossError("a table is damaged")}) {
         const auto outcome = rig.put("k", "value");
         const auto first = rig.take_sent();
         ASSERT_EQ(first.size(), 1u);
-        answer(first[0].to, first[0].message, base::make_error(code, why, "not here"));
+        answer(first[0].to, first[0].message, why);
         const auto second = rig.take_sent();
         ASSERT_EQ(second.size(), 1u) << why;
         EXPECT_NE(second[0].to, first[0].to) << why;
@@ -292,6 +294,17 @@ TEST_F(ForwardOperationTest, HoldersThatAllRefuseAreNotAskedInARush) {
                base::make_error(absl::StatusCode::kUnavailable, base::reason::no_owner, "moved"));
     }
     EXPECT_EQ(asked, 3u);
+}
+
+TEST_F(ForwardOperationTest, WhatAllHaveRefusedUntilTheDeadlineWasNotWritten) {
+    const auto outcome = rig.put("k", "value");
+    while (!outcome->result.has_value()) {
+        for (const testing::Sent& question : rig.take_sent()) {
+            answer(question.to, question.message, absl::DataLossError("a table is damaged"));
+        }
+        rig.pass(std::chrono::milliseconds(100));
+    }
+    EXPECT_TRUE(absl::IsDataLoss(outcome->result->status())) << outcome->result->status();
 }
 
 TEST_F(ForwardOperationTest, SilenceUntilTheDeadlineLeavesTheOutcomeOpen) {
