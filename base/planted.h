@@ -56,6 +56,7 @@ namespace starling::base {
     BUG(last_bucket_not_compared)       \
     BUG(tombstone_dropped_early)        \
     BUG(fill_keeps_collected)           \
+    BUG(remains_not_listed)             \
     BUG(index_not_written)              \
     BUG(sealed_on_hearsay)              \
     BUG(placement_depends_on_order)     \

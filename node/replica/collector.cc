@@ -135,7 +135,8 @@ Collector::WaitingFor Collector::waiting() const {
         uint64_t latest_ms = 0;
         for (const uint64_t created_ms :
              {store_.next_tombstone_ms(group), left.oldest_unseen_ms, left.next_goes_ms}) {
-            if (!standings_.is_overdue(created_ms)) continue;
+            // 0: of remains that remember no request.
+            if (created_ms == 0 || !standings_.is_overdue(created_ms)) continue;
             here.since_ms = std::min(here.since_ms, created_ms);
             latest_ms = std::max(latest_ms, created_ms);
         }

@@ -30,7 +30,8 @@ std::string records_end();
 std::string indexed_dot(GroupId group, const Dot& dot);
 std::optional<Dot> parse_indexed_dot(std::string_view storage_key);
 std::string indexed_dots_prefix(GroupId group);
-// Of a tombstone that a record has, oldest request first: the value is its key.
+// Of a tombstone that a record has, or of the remains of one (forget_remains()), oldest request
+// first: the value is its key.
 std::string tombstone(GroupId group, uint64_t request_created_ms, const Dot& dot);
 struct TombstoneKey {
     GroupId group;

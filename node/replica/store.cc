@@ -35,11 +35,17 @@ uint64_t memory_bytes(const Record& record) {
     return bytes;
 }
 
-// Those of a record, by the age of their requests.
+// Those of a record, by the age of their requests; its remains, too, as one.
 using Tombstones = absl::InlinedVector<std::pair<uint64_t, Dot>, 2>;
 
 Tombstones tombstones_of(const Record& record) {
     Tombstones tombstones;
+    const bool is_remains = record.siblings.empty() && !record.context.empty();
+    if (is_remains && !STARLING_PLANTED(remains_not_listed)) {
+        const uint64_t created_ms = record.gone.empty() ? 0 : record.gone.back().created_ms;
+        const Context::Entry& entry = record.context.entries().back();
+        tombstones.emplace_back(created_ms, Dot{entry.actor, entry.sequence});
+    }
     for (const Sibling& sibling : record.siblings) {
         if (sibling.is_tombstone) {
             tombstones.emplace_back(sibling.request.created_ms, sibling.dot);
@@ -209,7 +215,7 @@ void ReplicaStore::with_record(GroupId group, const std::string& key, ReadCallba
     const auto loading = loading_.find(storage_key);
     if (loading != loading_.end()) {
         STARLING_MARK(store_waits_for_load_of_another);
-        loading->second.push_back(std::move(use));
+        loading->second.waiters.push_back(std::move(use));
         return;
     }
     absl::StatusOr<std::optional<std::string>> stored = engine_.get_from_memory(storage_key);
@@ -224,55 +230,51 @@ void ReplicaStore::with_record(GroupId group, const std::string& key, ReadCallba
         use(std::move(stored).status());
         return;
     }
-    loading_[storage_key].push_back(std::move(use));
-    load_record(storage_key);
+    loading_[storage_key].waiters.push_back(std::move(use));
+    load_record(group, storage_key);
 }
 
-void ReplicaStore::load_record(const std::string& storage_key) {
+void ReplicaStore::load_record(GroupId group, const std::string& storage_key) {
+    Loading& loading = loading_.at(storage_key);
+    loading.drops = drop_count(group);
+    loading.began_in_drop = dropping_.contains(group);
     jobs_.run<absl::StatusOr<std::optional<std::string>>>(
         [this, storage_key] { return engine_.get(storage_key); },
-        [this, storage_key](const absl::StatusOr<std::optional<std::string>>& loaded) {
-            finish_load(storage_key, loaded);
+        [this, group, storage_key](const absl::StatusOr<std::optional<std::string>>& loaded) {
+            finish_load(group, storage_key, loaded);
         });
 }
 
-void ReplicaStore::finish_load(const std::string& storage_key,
+void ReplicaStore::finish_load(GroupId group,
+                               const std::string& storage_key,
                                const absl::StatusOr<std::optional<std::string>>& loaded) {
-    const auto loading = loading_.find(storage_key);
-    STARLING_CHECK(loading != loading_.end());
-    std::deque<ReadCallback> waiters = std::move(loading->second);
-    loading_.erase(loading);
     const uint64_t applied_before = commits_.applied();
-    while (!waiters.empty()) {
-        // What an earlier waiter changed is in memory now; what none changed is as it was loaded.
+    // Whoever comes meanwhile, called by a waiter, waits behind the others.
+    for (auto loading = loading_.find(storage_key); !loading->second.waiters.empty();
+         loading = loading_.find(storage_key)) {
+        // What an earlier waiter changed is in memory now; what none changed is as it was loaded,
+        // since all that changes a record waits here for it, but a drop.
         absl::StatusOr<std::optional<std::string>> current = engine_.get_from_memory(storage_key);
-        if (!current.ok() && absl::IsUnavailable(current.status())) {
-            if (commits_.applied() != applied_before) {
+        if (absl::IsUnavailable(current.status())) {
+            const Loading& load = loading->second;
+            const bool met_drop =
+                load.drops != drop_count(group) || load.began_in_drop != dropping_.contains(group);
+            if (met_drop || commits_.applied() != applied_before) {
                 STARLING_MARK(store_loads_again);
                 // Changed, perhaps, and flushed to the disk since.
-                load_again(storage_key, std::move(waiters));
+                load_record(group, storage_key);
                 return;
             }
             current = loaded;
         }
-        ReadCallback use = std::move(waiters.front());
-        waiters.pop_front();
+        ReadCallback use = std::move(loading->second.waiters.front());
+        loading->second.waiters.pop_front();
         absl::StatusOr<Record> record =
             current.ok() ? group_reader::decode_stored(*current) : current.status();
-        note_damage(storage_keys::parse_record(storage_key)->group, record.status());
+        note_damage(group, record.status());
         use(std::move(record));
     }
-}
-
-void ReplicaStore::load_again(const std::string& storage_key, std::deque<ReadCallback> waiters) {
-    const auto [place, is_new] = loading_.try_emplace(storage_key);
-    std::deque<ReadCallback>& queue = place->second;
-    queue.insert(queue.begin(),
-                 std::make_move_iterator(waiters.begin()),
-                 std::make_move_iterator(waiters.end()));
-    if (is_new) {
-        load_record(storage_key);
-    }
+    loading_.erase(storage_key);
 }
 
 void ReplicaStore::read(GroupId group, const std::string& key, ReadCallback done) {
@@ -387,9 +389,8 @@ absl::Status ReplicaStore::apply_change(GroupId id,
     strip_context(record, group.stable);
     STARLING_RETURN_IF_ERROR(change(record, frontier));
     strip_context(record, group.stable);
-    if (record.siblings.empty()) {
-        // Of what was collected here nothing is left to come back to.
-        forget_requests_before(record, group.forget_before_ms);
+    if (forget_remains(record, group.stable, group.forget_before_ms)) {
+        STARLING_MARK(store_forgets_remains);
     }
     if (STARLING_PLANTED(tombstone_dropped_early)) {
         std::erase_if(record.siblings, [](const Sibling& sibling) { return sibling.is_tombstone; });

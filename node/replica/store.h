@@ -247,10 +247,9 @@ class ReplicaStore final : public GroupAccess {
     absl::Status load_trees();
     Group& group_at(GroupId group);
     void with_record(GroupId group, const std::string& key, ReadCallback use);
-    void load_record(const std::string& storage_key);
-    // In front of those that came meanwhile.
-    void load_again(const std::string& storage_key, std::deque<ReadCallback> waiters);
-    void finish_load(const std::string& storage_key,
+    void load_record(GroupId group, const std::string& storage_key);
+    void finish_load(GroupId group,
+                     const std::string& storage_key,
                      const absl::StatusOr<std::optional<std::string>>& loaded);
     void note_unsynced(const std::string& storage_key);
     // The commit that a read of the key has to wait for; 0 for none.
@@ -303,7 +302,13 @@ class ReplicaStore final : public GroupAccess {
 
     absl::btree_map<GroupId, std::unique_ptr<Group>> groups_;
     // Keys whose record is on its way from the disk, and who waits for it, in order.
-    absl::btree_map<std::string, std::deque<ReadCallback>> loading_;
+    struct Loading {
+        std::deque<ReadCallback> waiters;
+        // Of its group, when the load began.
+        uint64_t drops = 0;
+        bool began_in_drop = false;
+    };
+    absl::btree_map<std::string, Loading> loading_;
     // Outlives its group: a sequence is never used again in this life, not after a drop either.
     absl::btree_map<GroupId, uint64_t> sequences_;
     // The last commit of each key that may not be durable yet, and the order in which they become

@@ -140,6 +140,20 @@ void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombst
             std::move(key),
             [this, collection, note_unseen, tombstone = std::move(tombstone)](
                 Record& record, Frontier& /*frontier*/) {
+                const auto note_unseen_of = [&](const Context& context) {
+                    for (const Context::Entry& entry : context.entries()) {
+                        const Dot seen{entry.actor, entry.sequence};
+                        if (!seen_by_all(collection->group).is_past(seen)) {
+                            note_unseen(tombstone.request_created_ms, seen);
+                        }
+                    }
+                };
+                if (record.siblings.empty()) {
+                    STARLING_MARK(collect_meets_remains);
+                    // What can go goes with any change.
+                    note_unseen_of(record.context);
+                    return absl::OkStatus();
+                }
                 forget_requests_before(record, collection->forget_before_ms);
                 const auto count = [&record] {
                     return std::count_if(
@@ -178,13 +192,7 @@ void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombst
                     record.siblings.begin(), record.siblings.end(), [&](const Sibling& sibling) {
                         return sibling.dot == tombstone.dot;
                     });
-                if (!is_left) return absl::OkStatus();
-                for (const Context::Entry& entry : record.context.entries()) {
-                    const Dot seen{entry.actor, entry.sequence};
-                    if (!seen_by_all(collection->group).is_past(seen)) {
-                        note_unseen(tombstone.request_created_ms, seen);
-                    }
-                }
+                if (is_left) note_unseen_of(record.context);
                 return absl::OkStatus();
             },
             nullptr,

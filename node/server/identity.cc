@@ -14,7 +14,7 @@ namespace starling::node {
 namespace {
 
 // Of all that a shard keeps (docs/formats/shard.md).
-constexpr uint8_t shard_format = 4;
+constexpr uint8_t shard_format = 5;
 
 std::string identity_key() {
     return storage_keys::meta("identity");

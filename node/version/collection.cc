@@ -21,7 +21,7 @@ bool all_seen(const Record& record, const Frontier& stable) {
 }  // namespace
 
 bool strip_context(Record& record, const Frontier& stable) {
-    if (!all_seen(record, stable)) return false;
+    if (record.siblings.empty() || !all_seen(record, stable)) return false;
     Context needed;
     for (const Sibling& sibling : record.siblings) {
         needed.add({sibling.dot.actor, record.context.sequence_of(sibling.dot.actor)});
@@ -69,6 +69,16 @@ bool collect_tombstones(Record& record,
         });
     }
     return latest_collected.has_value();
+}
+
+bool forget_remains(Record& record, const Frontier& stable, uint64_t forget_before_ms) {
+    const bool is_young = !record.gone.empty() && record.gone.back().created_ms >= forget_before_ms;
+    if (record == Record{} || !record.siblings.empty() || is_young ||
+        !stable.is_past(record.context)) {
+        return false;
+    }
+    record = {};
+    return true;
 }
 
 }  // namespace starling::node

@@ -17,7 +17,8 @@ namespace starling::node {
 // R8: removes the context entries that no owner needs any more. An entry (a: n) makes an owner drop
 // the siblings that it covers, and refuse them when they come late. Once every owner has seen this
 // record's siblings, their own frontier and records do the first; once every owner has seen the
-// dots of `a` up to n, their frontiers do the second. True when the record changed.
+// dots of `a` up to n, their frontiers do the second. What is left of a record without siblings
+// goes as a whole: see forget_remains(). True when the record changed.
 bool strip_context(Record& record, const Frontier& stable);
 
 // R5: removes the tombstones that no owner needs any more: every owner has seen them and all that
@@ -32,5 +33,10 @@ bool collect_tombstones(Record& record,
                         const Frontier& stable,
                         uint64_t forget_before_ms,
                         bool latest_only = false);
+
+// The remains of a record, which have no sibling, are those of a tombstone that one owner has
+// collected and another has not: a read repair leaves them at either, and nothing shows them. They
+// go as the tombstone does (R5). True when they went.
+bool forget_remains(Record& record, const Frontier& stable, uint64_t forget_before_ms);
 
 }  // namespace starling::node

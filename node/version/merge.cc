@@ -237,6 +237,8 @@ bool account_for_known(Record& local, const Record& late, const Frontier& fronti
             seen.add(dot);
         }
     }
+    // Requests alone would be beside nothing that says when they go.
+    if (local == Record{} && seen.empty()) return false;
     return account_for(local, seen, std::move(gone));
 }
 

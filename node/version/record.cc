@@ -208,7 +208,9 @@ Record mint_over(const Record& local, NewWrite write) {
 
 void forget_requests_before(Record& record, uint64_t created_ms) {
     const base::RequestId oldest_kept{.created_ms = created_ms};
-    const auto kept = std::lower_bound(record.gone.begin(), record.gone.end(), oldest_kept);
+    auto kept = std::lower_bound(record.gone.begin(), record.gone.end(), oldest_kept);
+    const bool is_remains = record.siblings.empty() && !record.context.empty();
+    if (is_remains && kept == record.gone.end() && kept != record.gone.begin()) --kept;
     record.gone.erase(record.gone.begin(), kept);
 }
 

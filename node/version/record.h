@@ -135,7 +135,8 @@ bool accounts_for(const Record& local, const Record& incoming, const Frontier& f
 bool join(Record& local, const Record& incoming);
 bool join(Record& local, Record&& incoming);
 
-// Forgets superseded request ids that were created before `created_ms`.
+// Forgets superseded request ids that were created before `created_ms`. Of what is left of a record
+// without siblings the youngest stays, as its age, until all of it goes (forget_remains).
 void forget_requests_before(Record& record, uint64_t created_ms);
 
 // Layout: docs/formats/record.md. Ends with a checksum over all of it, so that one made where a

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include <fmt/format.h>
 
 #include "node/replica/group_access.h"
@@ -97,6 +98,10 @@ std::string difference(const std::vector<node::KeyRecord>& a,
 std::string what_stays(const std::vector<node::KeyRecord>& records,
                        const node::Frontier& frontier) {
     for (const node::KeyRecord& record : records) {
+        if (record.record.siblings.empty()) {
+            return fmt::format("a collected tombstone has left something of {} behind",
+                               absl::CHexEscape(record.key));
+        }
         for (const node::Sibling& sibling : record.record.siblings) {
             if (node::hides_another(record.record, sibling.request)) continue;
             if (sibling.is_tombstone) {
@@ -118,8 +123,8 @@ std::string name_of(node::GroupId group) {
     return fmt::format("partition {} (N={})", group.partition.raw(), group.replicas);
 }
 
-// What only remembers requests goes in each replica's own time.
-void forget_requests(node::GroupInspection& group) {
+// What is left of a collected tombstone stays while an owner is away.
+void forget_remains(node::GroupInspection& group) {
     std::erase_if(group.records,
                   [](const node::KeyRecord& record) { return record.record.siblings.empty(); });
 }
@@ -355,7 +360,6 @@ std::string Convergence::check_replicas(const Reports& reports) {
         for (node::GroupInspection& found : inside.groups) {
             const node::GroupId group = found.group;
             record_count += found.records.size();
-            forget_requests(found);
             if (found.records.empty() && found.summary.frontier.empty()) continue;
             if (!owners_of(ring_.at(group.partition.raw()), group.replicas)
                      .contains(machine->node().id())) {
@@ -449,7 +453,7 @@ std::string Convergence::check_core(const std::vector<Machine*>& core,
         for (const node::HeldSeat& seat : inside.held)
             held[seat.partition][seat.seat] = machine;
         for (node::GroupInspection& found : inside.groups) {
-            forget_requests(found);
+            forget_remains(found);
             if (found.records.empty() && found.summary.frontier.empty()) continue;
             const bool is_held = std::ranges::any_of(inside.held, [&](const node::HeldSeat& seat) {
                 return seat.partition == found.group.partition &&

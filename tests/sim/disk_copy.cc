@@ -163,6 +163,7 @@ absl::StatusOr<DiskCopy::Counts> DiskCopy::counts() {
             STARLING_ASSIGN_OR_RETURN(const node::Record record, node::decode_record(value));
             counts.tombstones += static_cast<uint64_t>(std::ranges::count_if(
                 record.siblings, [](const node::Sibling& each) { return each.is_tombstone; }));
+            counts.tombstones += uint64_t{record.siblings.empty() && !record.context.empty()};
             return absl::OkStatus();
         }));
     return counts;

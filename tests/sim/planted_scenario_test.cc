@@ -76,6 +76,7 @@ constexpr auto all_scripts = std::to_array<Scripted>({
     {PlantedBug::tree_not_updated_on_delete, "I13", &Script::a_value_is_deleted},
     {PlantedBug::last_bucket_not_compared, "I13", &Script::a_disk_is_set_back_to_before_a_put},
     {PlantedBug::fill_keeps_collected, "I13", &Script::a_disk_is_set_back_to_before_a_delete},
+    {PlantedBug::remains_not_listed, "I13", &Script::a_read_repairs_who_has_collected_a_delete},
     {PlantedBug::trees_kept_for_ever,
      "I13",
      &Script::a_node_stops_in_order_and_dies_in_its_next_life},

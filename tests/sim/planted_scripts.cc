@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "node/replica/group_access.h"
+#include "node/server/inspect.h"
 #include "tests/sim/table_damage.h"
 
 namespace starling::sim {
@@ -231,6 +232,38 @@ void Script::a_node_that_missed_a_delete_is_asked() {
     remove(1);
     only_isolated(1);
     read(2, 2);
+    heal();
+}
+
+// Who has collected it has forgotten in a restart that all had seen it.
+void Script::a_read_repairs_who_has_collected_a_delete() {
+    settle(unaudited(slow_repair(3)));
+    put(1, "v", {.w = 3});
+    remove(1, {.w = 3});
+    const auto keeps_it = [this](uint32_t number) {
+        node::ShardInspection inside;
+        machine(number).node().inspect(inside);
+        return std::ranges::any_of(inside.groups, [](const node::GroupInspection& group) {
+            return !group.records.empty();
+        });
+    };
+    // What each has to hear of that life it hears in its own time.
+    crash(3, env::CrashMode::process, seconds(1));
+    uint32_t first = 0;
+    uint32_t other = 0;
+    for (int i = 0; i < 100'000 && first == 0; ++i) {
+        run_for(milliseconds(5));
+        for (uint32_t number = 1; number <= 3; ++number)
+            if (machine(number).is_up()) (keeps_it(number) ? other : first) = number;
+    }
+    ASSERT_TRUE(first != 0 && keeps_it(other));
+    isolate(other);
+    crash(first, env::CrashMode::kept, seconds(1));
+    run_for(seconds(30));
+    only_isolated(1 + 2 + 3 - first - other);
+    for (int i = 0; i < 40 && !keeps_it(first); ++i)
+        read(other, 2);
+    EXPECT_TRUE(keeps_it(first)) << "no read has repaired it";
     heal();
 }
 

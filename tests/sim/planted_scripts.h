@@ -82,6 +82,7 @@ class Script : public Scenario {
     void a_disk_is_set_back_to_before_its_node_held_a_seat();
     void a_disk_is_set_back_to_before_a_put();
     void a_disk_is_set_back_to_before_a_delete();
+    void a_read_repairs_who_has_collected_a_delete();
     void a_table_rots_and_nobody_looks();
     void a_table_rots_and_is_compacted();
     void a_power_cut_tears_a_log();

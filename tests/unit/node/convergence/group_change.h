@@ -2,6 +2,7 @@
 
 // ReplicaStore::update() of the group model, for its parts.
 
+#include "node/version/collection.h"
 #include "tests/unit/node/convergence/group_model.h"
 
 namespace starling::node::group_model {
@@ -16,8 +17,8 @@ void Group::change(size_t node, size_t key, const Change& change) {
     strip_record(record, self.stable);
     change(record, frontier);
     strip_record(record, self.stable);
-    if (record.siblings.empty()) forget_requests_before(record, self.forget_before);
     if (!rules_.requests_remembered) record.gone.clear();
+    forget_remains(record, self.stable, self.forget_before);
     for (const Frontier::Range& range : frontier.minus(before)) {
         for (uint64_t sequence = range.first; sequence <= range.last; ++sequence)
             self.now.index[{range.actor, sequence}] = key;

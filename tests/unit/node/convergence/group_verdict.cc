@@ -92,6 +92,9 @@ std::optional<std::string> Group::difference() const {
                 if (sibling.is_tombstone) return "a tombstone stays for ever";
                 if (has_expired(sibling, now_)) return "an expired value stays";
             }
+            if (record.siblings.empty() && !record.context.empty()) {
+                return "what was collected left something behind";
+            }
             if (!record.gone.empty() && rules_.requests_remembered) return "ids stay for ever";
         }
     }

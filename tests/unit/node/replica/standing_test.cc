@@ -153,6 +153,35 @@ TEST_F(StandingTest, AReportOfSeatsThatTheSenderHoldsNoMoreIsVoid) {
     EXPECT_EQ(rig.store.stable(here), frontier({dot(1, 1), dot(1, 2)}));
 }
 
+// As a read repair leaves it at an owner that has collected the tombstone.
+TEST_F(StandingTest, WhatIsLeftOfATombstoneGoesAsItDoes) {
+    rig.write(here, key("k"), 1, "value");
+    const Dot removal = remove("k", 10);
+    rig.store.update(
+        here,
+        key("k"),
+        [](Record& record, Frontier&) {
+            for (const Sibling& sibling : std::exchange(record.siblings, {}))
+                record.gone.push_back(sibling.request);
+            std::sort(record.gone.begin(), record.gone.end());
+            return absl::OkStatus();
+        },
+        nullptr,
+        [](const absl::Status&) {});
+    rig.settle();
+    EXPECT_EQ(rig.store.tombstone_count(here), 1u);
+    EXPECT_TRUE(has(storage_keys::tombstone(here, 10, removal)));
+    collect(11);
+    EXPECT_EQ(rig.store.tombstone_count(here), 1u) << "the others have not seen it";
+    all_report();
+    collect(10);
+    EXPECT_EQ(rig.store.tombstone_count(here), 1u) << "its request may be minted again";
+    collect(11);
+    EXPECT_EQ(rig.store.tombstone_count(here), 0u);
+    EXPECT_FALSE(has(storage_keys::tombstone(here, 10, removal)));
+    EXPECT_FALSE(has(storage_keys::record(here, key("k"))));
+}
+
 TEST_F(StandingTest, ATombstoneIsCollectedOnceAllHaveSeenItAndItsRequestIsOld) {
     rig.write(here, key("k"), 1, "value");
     const Dot removal = remove("k", 10);

@@ -4,6 +4,7 @@
 // decides.
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -64,7 +65,11 @@ class ScriptedEngine : public storage::Engine {
     absl::StatusOr<std::optional<std::string>> get(std::string_view key,
                                                    const storage::Snapshot* snapshot) override {
         ++gets;
-        return engine_->get(key, snapshot);
+        absl::StatusOr<std::optional<std::string>> found = engine_->get(key, snapshot);
+        if (after_get != nullptr) {
+            std::exchange(after_get, nullptr)();
+        }
+        return found;
     }
     absl::StatusOr<std::optional<std::string>> get_from_memory(std::string_view key) override {
         if (is_cold) {
@@ -135,6 +140,8 @@ class ScriptedEngine : public storage::Engine {
     std::vector<storage::KeyRange> damaged;
     absl::Status write_error;
     absl::Status sync_error;
+    // Once, between what a read found and its answer.
+    std::function<void()> after_get;
     size_t gets = 0;
     size_t syncs = 0;
     std::vector<storage::WriteBatch> batches;

@@ -278,6 +278,49 @@ TEST_F(ReplicaStoreTest, AChangeThatWaitedForTheDiskDuringADropDoesNotBringTheGr
     EXPECT_EQ(scan_buckets(rig.engine, group(1)), BucketDigests{});
 }
 
+TEST_F(ReplicaStoreTest, WhatWasReadBeforeOrDuringADropIsNotTakenForWhatTheGroupHoldsAfterwards) {
+    for (const bool is_read_first : {true, false}) {
+        rig.write(group(1), key("k"), 1, "old");
+        rig.settle();
+        bool is_dropped = false;
+        const auto drop = [&] {
+            rig.store.drop(group(1), [&](const absl::Status& status) { is_dropped = status.ok(); });
+        };
+        if (!is_read_first) drop();
+        rig.engine.is_cold = true;
+        rig.engine.after_get = [&] {
+            if (is_read_first) drop();
+            do {
+                rig.run_tasks();
+            } while (!is_dropped && rig.workers.run_last());
+            ASSERT_TRUE(is_dropped);
+            update("new", 9);
+            rig.engine.is_cold = true;
+        };
+        EXPECT_EQ(*rig.read(group(1), key("k")), Record{}) << is_read_first;
+        EXPECT_EQ(log.back(), "new durable");
+        EXPECT_THAT(values(*rig.read(group(1), key("k"))), ElementsAre("new"));
+    }
+}
+
+TEST_F(ReplicaStoreTest, WhoReadsAgainWhenItIsAnsweredWaitsBehindTheOthersAndNotForTheDisk) {
+    rig.write(group(1), key("k"), 1, "old");
+    rig.settle();
+    rig.engine.is_cold = true;
+    const size_t gets = rig.engine.gets;
+    std::vector<std::string> found;
+    rig.store.read(group(1), key("k"), [&](const absl::StatusOr<Record>& record) {
+        found = values(*record);
+        rig.store.read(group(1), key("k"), [&](const absl::StatusOr<Record>& again) {
+            found = values(*again);
+        });
+    });
+    update("new", 2);
+    rig.settle();
+    EXPECT_THAT(found, ElementsAre("old", "new"));
+    EXPECT_EQ(rig.engine.gets, gets + 1);
+}
+
 // It would have the frontier of before, and none of its writes.
 TEST_F(ReplicaStoreTest, APageOfMissingWritesThatADropOvertookIsNotAnswered) {
     rig.write(group(1), key("k"), 1, "value");

@@ -34,7 +34,7 @@ TEST(IdentityTest, WhatIsCutOffOrLengthenedIsDataLossAndAnotherFormatIsNamed) {
     other_format[0] = 1;
     const absl::Status refused = decode_identity(other_format).status();
     EXPECT_TRUE(absl::IsFailedPrecondition(refused));
-    EXPECT_EQ(refused.message(), "the node's data has shard format 1; this program knows format 4");
+    EXPECT_EQ(refused.message(), "the node's data has shard format 1; this program knows format 5");
     Identity nobody = some_identity();
     nobody.node = base::NodeId();
     EXPECT_TRUE(absl::IsDataLoss(decode_identity(encode_identity(nobody)).status()));

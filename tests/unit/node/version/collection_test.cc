@@ -67,6 +67,22 @@ TEST(CollectionTest, ATombstoneStaysWhileItsRequestMayBeMintedAgain) {
     EXPECT_FALSE(is_collected(deleted(), all, 30));
 }
 
+TEST(CollectionTest, RemainsGoAsAWholeWhenAllHaveSeenThemAndNothingCanBeMintedAgain) {
+    const Frontier all = frontier({dot(1, 1), dot(2, 1), dot(2, 2)});
+    Record remains = deleted();
+    remains.siblings.clear();
+    remains.gone.push_back(testing::request(30));
+    EXPECT_FALSE(strip_context(remains, all));
+    const Record before = remains;
+    EXPECT_FALSE(forget_remains(remains, all, 30)) << "its request is young";
+    EXPECT_FALSE(forget_remains(remains, frontier({dot(2, 1), dot(2, 2)}), 31));
+    EXPECT_EQ(remains, before);
+    EXPECT_TRUE(forget_remains(remains, all, 31));
+    EXPECT_EQ(remains, Record{});
+    Record whole = deleted();
+    EXPECT_FALSE(forget_remains(whole, all, 31)) << "it has a sibling";
+}
+
 TEST(CollectionTest, ATombstoneBesideAValueGoesAlone) {
     const Record value = mint({}, {}, write(dot(1, 1), 10, "kept"));
     Record both = mint(value, {}, removal(dot(2, 1), 20));

@@ -182,6 +182,14 @@ TEST(RecordTest, ForgetsRequestsOlderThanTheWindow) {
     EXPECT_TRUE(record.is_gone(request(9)));
 }
 
+TEST(RecordTest, RemainsKeepTheirYoungestRequest) {
+    Record record;
+    record.context = testing::context({dot(1, 1)});
+    record.gone = {request(1), request(5)};
+    forget_requests_before(record, 9);
+    EXPECT_THAT(record.gone, ElementsAre(request(5)));
+}
+
 TEST(RecordTest, FindsASiblingByItsRequest) {
     const Record record = mint({}, nothing, write(dot(1, 1), 4, "a"));
     ASSERT_NE(record.find(request(4)), nullptr);
