@@ -10,8 +10,7 @@ namespace starling::node {
 PutCore::PutCore(PutCoreOptions options)
     : options_(options),
       nodes_wanted_(std::min(options.acks_wanted, options.holder_count)),
-      holders_(options.replicas),
-      all_(options.replicas) {
+      holders_(options.replicas) {
     STARLING_CHECK(options.acks_wanted >= 1 && options.acks_wanted <= options.replicas);
 }
 
@@ -21,11 +20,20 @@ void PutCore::acknowledged(base::NodeId node, SeatSet seats) {
         seats = SeatSet::of(holders_.missing().list().front());
     }
     holders_.add(node, seats);
-    all_.add(node, seats);
 }
 
-void PutCore::hinted(base::NodeId stand_in, base::SeatIndex seat) {
-    all_.add(stand_in, SeatSet::of(seat));
+void PutCore::hinted(base::NodeId stand_in, base::SeatIndex seat, base::NodeId holder) {
+    const auto is_of_seat = [&](const Hint& hint) { return hint.seat == seat; };
+    if (seat.raw() < options_.replicas && std::ranges::none_of(hints_, is_of_seat)) {
+        hints_.push_back({.seat = seat, .stand_in = stand_in, .holder = holder});
+    }
+}
+
+SeatSet PutCore::hinted_seats() const {
+    SeatSet seats;
+    for (const Hint& hint : hints_)
+        seats.add(hint.seat);
+    return seats.without(holders_.answered());
 }
 
 bool PutCore::is_reached() const {
@@ -39,20 +47,29 @@ bool PutCore::is_reached() const {
            (nodes_counted() >= nodes_wanted_ || STARLING_PLANTED(duplicate_ack_counts));
 }
 
-SeatSet PutCore::missing() const {
-    return all_.missing();
-}
-
 uint32_t PutCore::seats_counted() const {
-    return (options_.count_hints ? all_ : holders_).seats();
+    return holders_.seats() + seats_hinted();
 }
 
+// A hint that is delivered goes, and is no copy beside its holder's: two of one holder are one.
 uint32_t PutCore::nodes_counted() const {
-    return (options_.count_hints ? all_ : holders_).nodes();
+    if (hints_.empty() || !options_.count_hints) return holders_.nodes();
+    std::vector<base::NodeId> now = holders_.on();
+    std::vector<base::NodeId> delivered = now;
+    const auto add = [](std::vector<base::NodeId>& nodes, base::NodeId node) {
+        if (std::ranges::find(nodes, node) == nodes.end()) nodes.push_back(node);
+    };
+    const SeatSet hinted = hinted_seats();
+    for (const Hint& hint : hints_) {
+        if (!hinted.contains(hint.seat)) continue;
+        add(now, hint.stand_in);
+        add(delivered, hint.holder);
+    }
+    return static_cast<uint32_t>(std::min(now.size(), delivered.size()));
 }
 
 uint32_t PutCore::seats_hinted() const {
-    return seats_counted() - holders_.seats();
+    return options_.count_hints ? static_cast<uint32_t>(hinted_seats().size()) : 0;
 }
 
 }  // namespace starling::node

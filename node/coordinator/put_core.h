@@ -4,10 +4,12 @@
 // that.
 //
 // States: collecting -> acknowledged. A write is acknowledged when W distinct seats have it
-// durably, on min(W, distinct holders) distinct nodes. A stand-in's hint counts for its seat where
-// that is allowed (sloppy quorum), once, and not beside the holder's own answer.
+// durably, on min(W, distinct holders) distinct nodes, now and when hints have been delivered. A
+// stand-in's hint counts for its seat where that is allowed (sloppy quorum), once, and not beside
+// the holder's own answer.
 
 #include <cstdint>
+#include <vector>
 
 #include "base/ids.h"
 #include "node/coordinator/seat_tally.h"
@@ -29,11 +31,11 @@ class PutCore {
     // `node` has the write on its disk and speaks for `seats`.
     void acknowledged(base::NodeId node, SeatSet seats);
     // `stand_in` keeps the write for the holder of `seat`, on its disk.
-    void hinted(base::NodeId stand_in, base::SeatIndex seat);
+    void hinted(base::NodeId stand_in, base::SeatIndex seat, base::NodeId holder);
 
     bool is_reached() const;
     // Seats that neither their holder nor a stand-in has answered for.
-    SeatSet missing() const;
+    SeatSet missing() const { return holders_.missing().without(hinted_seats()); }
     // Seats whose holder has not answered, hinted or not.
     SeatSet missing_holders() const { return holders_.missing(); }
     uint32_t seats_counted() const;
@@ -41,11 +43,20 @@ class PutCore {
     uint32_t seats_hinted() const;
 
   private:
+    struct Hint {
+        base::SeatIndex seat;
+        base::NodeId stand_in;
+        base::NodeId holder;
+    };
+
+    // Those that no holder has answered for.
+    SeatSet hinted_seats() const;
+
     const PutCoreOptions options_;
     const uint32_t nodes_wanted_;
     SeatTally holders_;
-    // Holders and stand-ins together.
-    SeatTally all_;
+    // The first of each seat.
+    std::vector<Hint> hints_;
 };
 
 }  // namespace starling::node

@@ -421,7 +421,7 @@ void PutOperation::on_hint_reply(base::NodeId from, const peer::HintReply& reply
     outcomes_.set(
         from, ReplicaState::hinted, SeatSet::of(seat), elapsed(), "for " + base::to_string(holder));
     STARLING_MARK(put_hint_counted);
-    core_.hinted(from, seat);
+    core_.hinted(from, seat, holder);
     after_answer();
 }
 

@@ -17,8 +17,7 @@ class SeatTally {
     explicit SeatTally(uint32_t replicas) : all_(SeatSet::first(replicas)), replicas_(replicas) {}
 
     // Seats beyond N do not count. A node counts only when it answers for a seat that nobody has
-    // answered for: a holder and the stand-in that took its write are one copy for the quorum,
-    // whichever came first.
+    // answered for: where a seat moves in between, both answers are one copy.
     void add(base::NodeId node, SeatSet seats) {
         const SeatSet fresh = seats.below(replicas_).without(answered_);
         if (fresh.empty()) {
@@ -32,6 +31,8 @@ class SeatTally {
 
     uint32_t seats() const { return static_cast<uint32_t>(answered_.size()); }
     uint32_t nodes() const { return static_cast<uint32_t>(nodes_.size()); }
+    // Of these seats.
+    const std::vector<base::NodeId>& on() const { return nodes_; }
     SeatSet answered() const { return answered_; }
     SeatSet missing() const { return all_.without(answered_); }
 

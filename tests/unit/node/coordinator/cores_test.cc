@@ -89,8 +89,8 @@ TEST(PutCoreTest, ALoneNodeWithAllSeatsReachesAnyQuorum) {
 
 TEST(PutCoreTest, AHintCountsForItsSeatOnceAndNotBesideTheHolder) {
     PutCore core({});
-    core.hinted(d, base::SeatIndex(2));
-    core.hinted(d, base::SeatIndex(2));
+    core.hinted(d, base::SeatIndex(2), c);
+    core.hinted(d, base::SeatIndex(2), c);
     EXPECT_EQ(core.seats_counted(), 1u);
     EXPECT_EQ(core.seats_hinted(), 1u);
     core.acknowledged(c, seats({2}));
@@ -101,10 +101,36 @@ TEST(PutCoreTest, AHintCountsForItsSeatOnceAndNotBesideTheHolder) {
     EXPECT_TRUE(core.is_reached());
 }
 
+TEST(PutCoreTest, AStandInAndTheHolderThatAnswersAfterItAreOneNode) {
+    PutCore core({.replicas = 3, .acks_wanted = 2, .holder_count = 2, .count_hints = true});
+    core.hinted(d, base::SeatIndex(0), a);
+    core.acknowledged(a, seats({0, 1}));
+    EXPECT_EQ(core.seats_counted(), 2u);
+    EXPECT_EQ(core.nodes_counted(), 1u) << "the hint is delivered and goes";
+    EXPECT_FALSE(core.is_reached());
+    core.acknowledged(b, seats({2}));
+    EXPECT_TRUE(core.is_reached());
+}
+
+TEST(PutCoreTest, HintsForTwoSeatsOfOneHolderAreOneNode) {
+    constexpr base::NodeId e{5};
+    PutCore core({.replicas = 3, .acks_wanted = 2, .holder_count = 2, .count_hints = true});
+    core.hinted(d, base::SeatIndex(0), a);
+    core.hinted(e, base::SeatIndex(1), a);
+    EXPECT_EQ(core.seats_hinted(), 2u);
+    EXPECT_EQ(core.nodes_counted(), 1u);
+    EXPECT_FALSE(core.is_reached());
+    core.hinted(d, base::SeatIndex(2), b);
+    EXPECT_EQ(core.nodes_counted(), 2u);
+    EXPECT_TRUE(core.is_reached());
+    core.acknowledged(b, seats({2}));
+    EXPECT_EQ(core.nodes_counted(), 2u);
+}
+
 TEST(PutCoreTest, HintsDoNotCountInAStrictQuorum) {
     PutCore core({.replicas = 3, .acks_wanted = 2, .holder_count = 3, .count_hints = false});
     core.acknowledged(a, seats({0}));
-    core.hinted(d, base::SeatIndex(1));
+    core.hinted(d, base::SeatIndex(1), b);
     EXPECT_FALSE(core.is_reached());
     EXPECT_EQ(core.seats_counted(), 1u);
     EXPECT_EQ(core.seats_hinted(), 0u);
@@ -115,7 +141,7 @@ TEST(PutCoreTest, HintsDoNotCountInAStrictQuorum) {
 TEST(PutCoreTest, AHolderThatNeverAnsweredIsMissingAlsoWhenHinted) {
     PutCore core({});
     core.acknowledged(a, seats({0}));
-    core.hinted(d, base::SeatIndex(2));
+    core.hinted(d, base::SeatIndex(2), c);
     EXPECT_EQ(core.missing(), seats({1}));
     EXPECT_EQ(core.missing_holders(), seats({1, 2}));
 }
