@@ -104,7 +104,7 @@ bool SetBackGuard::is_confirmed(base::PartitionId partition, const Watched& watc
         const auto& [group, holders] = entry;
         const auto confirmed = watched.confirmed.find(group);
         const size_t count = confirmed == watched.confirmed.end() ? 0 : confirmed->second.size();
-        return count >= wanted_of(group, holders.size());
+        return host_.are_holders_known(group) && count >= wanted_of(group, holders.size());
     });
 }
 
@@ -113,6 +113,7 @@ bool SetBackGuard::is_confirmed_by_all(base::PartitionId partition, const Watche
     if (groups.empty()) return !is_patient();
     return std::all_of(groups.begin(), groups.end(), [&](const auto& entry) {
         const auto& [group, holders] = entry;
+        if (!host_.are_holders_known(group)) return false;
         const auto confirmed = watched.confirmed.find(group);
         return std::all_of(holders.begin(), holders.end(), [&](base::NodeId holder) {
             return confirmed != watched.confirmed.end() && confirmed->second.contains(holder);

@@ -55,6 +55,8 @@ class SetBackGuard {
         virtual std::map<GroupId, std::vector<base::NodeId>> other_holders(
             base::PartitionId partition) const = 0;
         virtual bool has_groups(base::PartitionId partition) const = 0;
+        // False while some seat of the group has no holder that this node knows of.
+        virtual bool are_holders_known(GroupId group) const = 0;
         // Asks for what leads to told(). May be lost.
         virtual void ask_remembered(GroupId group, base::NodeId holder) = 0;
         // Of this node's data, as of its latest start or refill.

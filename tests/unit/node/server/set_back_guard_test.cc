@@ -10,6 +10,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
@@ -42,6 +43,7 @@ class SetBackGuardTest : public testing::Test, private SetBackGuard::Host {
 
     FakeLoop loop_;
     std::map<GroupId, std::vector<base::NodeId>> holders_{{of_three, {b, c}}};
+    bool are_holders_known_ = true;
     std::vector<base::NodeId> givers_;
     std::vector<uint64_t> epochs_;
     uint64_t epoch_ = 0;
@@ -59,6 +61,7 @@ class SetBackGuardTest : public testing::Test, private SetBackGuard::Host {
     bool has_groups(base::PartitionId partition) const override {
         return !other_holders(partition).empty();
     }
+    bool are_holders_known(GroupId) const override { return are_holders_known_; }
     void ask_remembered(GroupId, base::NodeId holder) override { asked_.push_back(holder); }
     void verdict_changed(base::PartitionId partition) override { changed_.insert(partition); }
     uint64_t epoch() const override { return epoch_; }
@@ -109,6 +112,42 @@ TEST_F(SetBackGuardTest, APartitionCountsOnceEnoughHoldersHaveConfirmedEachGroup
     EXPECT_TRUE(guard_.counts(here));
     EXPECT_EQ(guard_.waiting_count(), 0u);
     EXPECT_THAT(take_asked(), IsEmpty());
+}
+
+// What a disk that was set back knows of the members may be as old.
+TEST_F(SetBackGuardTest, HoldersThatAreNotKnownYetHaveNotConfirmed) {
+    for (const bool is_one_known : {false, true}) {
+        SetBackGuard guard = guard_where_requests_last(base::Duration::zero());
+        holders_[of_three] = is_one_known ? std::vector{b} : std::vector<base::NodeId>();
+        are_holders_known_ = false;
+        guard.watch({here}, {});
+        guard.told(of_three, b, 0, true);
+        EXPECT_FALSE(guard.counts(here));
+        take_asked();
+        holders_[of_three] = {b, c};
+        are_holders_known_ = true;
+        guard.holders_changed();
+        EXPECT_THAT(take_asked(), Contains(c));
+        EXPECT_FALSE(guard.counts(here));
+        guard.told(of_three, b, 0, true);
+        guard.told(of_three, c, 0, true);
+        EXPECT_TRUE(guard.counts(here));
+        guard.stop();
+    }
+}
+
+TEST_F(SetBackGuardTest, WhereHoldersStayUnknownPatienceEndsAndTheyAreAskedWhenTheyAreKnown) {
+    holders_[of_three] = {};
+    are_holders_known_ = false;
+    guard_.watch({here}, {});
+    loop_.run_for(SetBackGuard::patience);
+    EXPECT_TRUE(guard_.counts(here));
+    EXPECT_FALSE(guard_.may_compare(of_three, c));
+    take_asked();
+    holders_[of_three] = {b, c};
+    are_holders_known_ = true;
+    guard_.holders_changed();
+    EXPECT_THAT(take_asked(), UnorderedElementsAre(b, c));
 }
 
 // A disk that was set back may not know of a namespace of which the others remember what it had.
