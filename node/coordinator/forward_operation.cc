@@ -24,6 +24,12 @@ bool may_try_elsewhere(const absl::Status& status) {
     return absl::IsUnavailable(status) && why != base::reason::quorum_not_reached;
 }
 
+// A holder that stopped in the middle of it, or met its deadline.
+bool may_have_written(const absl::Status& status) {
+    return absl::IsDeadlineExceeded(status) ||
+           base::reason_of(status) == base::reason::quorum_not_reached;
+}
+
 }  // namespace
 
 peer::ForwardRequest to_message(const PutRequest& request, base::Duration time_left) {
@@ -202,11 +208,17 @@ void ForwardOperation::on_reply(base::NodeId from, const peer::ReplicaMessage& m
         try_next();
         return;
     }
+    if (!result.ok() && may_have_written(result.status())) {
+        open_outcome_ = result.status();
+    }
     if (!result.ok() && !absl::IsDeadlineExceeded(result.status()) && !unanswered_.empty()) {
         STARLING_MARK(forward_refused_waits_for_another);
         // A refusal says that nothing was written; another holder may have done so.
         last_refusal_ = result.status();
         return;
+    }
+    if (!result.ok() && !open_outcome_.ok()) {
+        result = open_outcome_;
     }
     if (result.ok()) {
         result->receipt.forwarded_by = self();
@@ -229,7 +241,7 @@ void ForwardOperation::on_deadline() {
             "no node is known to hold a seat of the key's partition; nothing was written"));
         return;
     }
-    if (unanswered_.empty()) {
+    if (unanswered_.empty() && open_outcome_.ok()) {
         STARLING_MARK(forward_refused_by_all_until_deadline);
         // Each has said that it wrote nothing.
         end(last_refusal_);

@@ -40,6 +40,8 @@ class ForwardOperation final : public Operation {
     // Holders that were asked and have not answered, once for each time: they may have written.
     std::vector<base::NodeId> unanswered_;
     absl::Status last_refusal_;
+    // One holder has said that it may have written.
+    absl::Status open_outcome_;
 };
 
 // The request as a peer sends it, and its answer.

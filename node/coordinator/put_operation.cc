@@ -64,7 +64,8 @@ void PutOperation::begin_exchange() {
     context_.replica.read(group_,
                           plan_.group_key,
                           [op = shared_as<PutOperation>()](absl::StatusOr<Replica::Answer> local) {
-                              if (op->is_finished()) {
+                              // It waits for a sync; the others may have been enough meanwhile.
+                              if (op->is_finished() || op->phase_ != Phase::exchanging) {
                                   return;
                               }
                               if (!local.ok()) {

@@ -296,6 +296,27 @@ TEST_F(ForwardOperationTest, HoldersThatAllRefuseAreNotAskedInARush) {
     EXPECT_EQ(asked, 3u);
 }
 
+TEST_F(ForwardOperationTest, WhereOneMayHaveWrittenARefusalOfAnotherLeavesTheOutcomeOpen) {
+    const auto outcome = rig.put("k", "value");
+    const auto first = rig.take_sent();
+    ASSERT_EQ(first.size(), 1u);
+    rig.pass(std::chrono::milliseconds(300));
+    const auto second = rig.take_sent();
+    ASSERT_EQ(second.size(), 1u);
+    answer(first[0].to,
+           first[0].message,
+           base::make_error(absl::StatusCode::kUnavailable,
+                            base::reason::quorum_not_reached,
+                            "stopping; the outcome is unknown"));
+    EXPECT_FALSE(outcome->result.has_value()) << "the other may know it";
+    answer(second[0].to,
+           second[0].message,
+           base::make_error(
+               absl::StatusCode::kResourceExhausted, base::reason::too_many_siblings, "full"));
+    ASSERT_TRUE(outcome->result.has_value());
+    EXPECT_EQ(base::reason_of(outcome->result->status()), base::reason::quorum_not_reached);
+}
+
 TEST_F(ForwardOperationTest, WhatAllHaveRefusedUntilTheDeadlineWasNotWritten) {
     const auto outcome = rig.put("k", "value");
     while (!outcome->result.has_value()) {

@@ -85,6 +85,32 @@ TEST_F(PutOperationTest, ADiskThatFailsHereDoesNotFailAPutThatEnoughOthersHave) 
     EXPECT_TRUE(outcome->result->ok());
 }
 
+// Its own read waits for a sync that the mint does not wait for.
+TEST_F(PutOperationTest, AnOwnReadThatFailsAfterTheMintDoesNotFailThePut) {
+    rig.put_blind("k", "first");
+    rig.take_sent();
+    const auto outcome = rig.put("k", "second");
+    rig.store_rig.scheduler.run_for(std::chrono::milliseconds(300));
+    const auto asked = rig.take_sent();
+    for (const testing::Sent& one : asked) {
+        if (one.to == rig.holder(1) && one.message.has_read()) {
+            rig.answer_read(one.to, one.message, rig.seat(1), {});
+            break;
+        }
+    }
+    const auto sent = rig.take_sent();
+    ASSERT_EQ(rig.count(sent, Kind::kWrite), 2u) << "it is minted";
+    rig.store_rig.engine.sync_error = absl::DataLossError("the disk failed");
+    rig.settle();
+    EXPECT_FALSE(outcome->result.has_value()) << outcome->result->status();
+    for (const uint8_t index : {uint8_t{1}, uint8_t{2}}) {
+        rig.acknowledge(
+            rig.holder(index), rig.only(sent, rig.holder(index), Kind::kWrite), rig.seat(index));
+    }
+    ASSERT_TRUE(outcome->result.has_value());
+    EXPECT_TRUE(outcome->result->ok());
+}
+
 TEST_F(PutOperationTest, WhoLacksWritesOfItsOwnMintsNoneUntilTheyAreHere) {
     const auto first = rig.put_blind("k", "value");
     rig.settle();
