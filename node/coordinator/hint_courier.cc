@@ -221,7 +221,7 @@ void HintCourier::load_record(const HintKey& hint, base::NodeId to) {
                     if (record.ok() && *record == Record{}) {
                         STARLING_MARK(hint_refers_to_nothing);
                         // What it refers to is gone from here, with the seat.
-                        context_.hints.remove(hint);
+                        context_.hints.remove_reference(hint);
                     }
                     on_loaded(
                         hint, to, std::move(record).value_or(Record{}), /*is_whole_write=*/false);

@@ -127,6 +127,16 @@ bool HintStore::remove(const HintKey& key) {
     return true;
 }
 
+void HintStore::remove_reference(const HintKey& key) {
+    const auto found = hints_.find(key);
+    if (found == hints_.end()) return;
+    if (found->second > bytes_of(key, storage_keys::hint(key).size())) {
+        STARLING_MARK(hint_took_place_of_a_vain_reference);
+        return;
+    }
+    remove(key);
+}
+
 void HintStore::count(const HintKey& key, int64_t change) {
     const Life life{.group = key.group, .node = key.dot.actor.node, .start = key.dot.actor.start};
     int64_t& hints = lives_[life];

@@ -112,6 +112,17 @@ TEST_F(HintStoreTest, AWholeWriteTakesThePlaceOfAReferenceToItAndNotTheOtherWayR
     EXPECT_EQ(hints.count(), 1u);
 }
 
+TEST_F(HintStoreTest, AReferenceIsRemovedAsOneAndNoWholeWriteInItsPlace) {
+    HintStore hints(rig.store.commits(), rig.engine, plenty);
+    ASSERT_TRUE(keep(hints, hint(1, 0, 1), "").ok());
+    ASSERT_TRUE(keep(hints, hint(1, 0, 2), "").ok());
+    ASSERT_TRUE(keep(hints, hint(1, 0, 1), "record").ok());
+    hints.remove_reference(hint(1, 0, 1));
+    hints.remove_reference(hint(1, 0, 2));
+    EXPECT_TRUE(hints.contains(hint(1, 0, 1)));
+    EXPECT_FALSE(hints.contains(hint(1, 0, 2)));
+}
+
 TEST_F(HintStoreTest, TheBudgetCountsWhatAKeyTakesInMemoryToo) {
     HintStore hints(rig.store.commits(), rig.engine, plenty);
     const std::string stored = storage_keys::hint(hint(1, 0, 1));
