@@ -177,11 +177,13 @@ void ReplicaStore::collect_all(std::vector<group_reader::StoredTombstone> tombst
                                               *latest_only)) {
                     }
                     for (const Sibling& sibling : record.siblings) {
-                        const uint64_t created_ms = sibling.request.created_ms;
-                        if (!*latest_only || created_ms < collection->forget_before_ms) continue;
+                        uint64_t waits_for_ms = sibling.request.created_ms;
+                        if (sibling.is_tombstone)
+                            waits_for_ms = std::max(waits_for_ms, sibling.time.wall_ms);
+                        if (!*latest_only || waits_for_ms < collection->forget_before_ms) continue;
                         STARLING_MARK(collect_waits_for_a_young_request);
                         uint64_t& next = collection->result.left.next_goes_ms;
-                        next = std::min(next, created_ms);
+                        next = std::min(next, waits_for_ms);
                     }
                 }
                 if (STARLING_PLANTED(tombstone_collected_by_age) && record.siblings.empty()) {

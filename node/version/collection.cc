@@ -48,11 +48,17 @@ bool collect_tombstones(Record& record,
                           is_earlier(other, tombstone);
                });
     };
+    // A write that is minted over what is left of it would be earlier than it, and go with it where
+    // it is still there.
+    const auto may_be_later_than_a_new_one = [&](const Sibling& tombstone) {
+        return latest_only && tombstone.time.wall_ms >= forget_before_ms;
+    };
     std::vector<Dot> going;
     std::optional<Sibling> latest_collected;
     for (const Sibling& sibling : record.siblings) {
         if (!sibling.is_tombstone || sibling.request.created_ms >= forget_before_ms ||
-            hides_another(record, sibling.request) || takes_a_young_one(sibling)) {
+            hides_another(record, sibling.request) || takes_a_young_one(sibling) ||
+            may_be_later_than_a_new_one(sibling)) {
             continue;
         }
         going.push_back(sibling.dot);

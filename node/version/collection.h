@@ -28,7 +28,8 @@ bool strip_context(Record& record, const Frontier& stable);
 //
 // `latest_only`: readers are shown the latest version alone (last_write_wins). Then what is earlier
 // than a tombstone goes with it, for the same reason; every owner has seen both, and no request of
-// these can be minted again either.
+// these can be minted again either. Nor is a write minted any more that is earlier than the
+// tombstone and has not met it.
 bool collect_tombstones(Record& record,
                         const Frontier& stable,
                         uint64_t forget_before_ms,

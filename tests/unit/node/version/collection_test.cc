@@ -109,6 +109,18 @@ TEST(CollectionTest,
     EXPECT_TRUE(record.siblings.empty());
 }
 
+// What is written where it is gone already must not be earlier than it where it is still there.
+TEST(CollectionTest, WhereTheLatestIsShownAloneATombstoneOfALaterTimeThanItsRequestWaitsForThat) {
+    NewWrite tombstone = removal(dot(3, 1), 30);
+    tombstone.time = {.wall_ms = 100};
+    Record record = mint({}, {}, std::move(tombstone));
+    const Frontier all = frontier({dot(3, 1)});
+    EXPECT_FALSE(collect_tombstones(record, all, 100, /*latest_only=*/true));
+    Record other = record;
+    EXPECT_TRUE(collect_tombstones(other, all, 31, /*latest_only=*/false));
+    EXPECT_TRUE(collect_tombstones(record, all, 101, /*latest_only=*/true));
+}
+
 TEST(CollectionTest, WhereTheLatestIsShownAloneEarlierVersionsGoWithTheirTombstone) {
     NewWrite early = write(dot(1, 1), 10, "early");
     NewWrite late = write(dot(2, 1), 20, "late");

@@ -145,7 +145,7 @@ TEST(ExpiryTest, ACollectedRemovalTakesWhatItHidAndNoWriteOfItsTime) {
     record = mint_removal(record, tied.expired, dot(4, 1));
     record.gone.clear();
     const Frontier all = frontier({dot(1, 1), dot(2, 1), dot(3, 1), dot(4, 1)});
-    ASSERT_TRUE(collect_tombstones(record, all, 100, /*latest_only=*/true));
+    ASSERT_TRUE(collect_tombstones(record, all, 10'000, /*latest_only=*/true));
     EXPECT_THAT(values(record), ElementsAre("other"));
 }
 
