@@ -48,7 +48,7 @@ void DamageHealer::tick() {
             if (!waits_for_givers()) find();
             return;
         case Phase::waiting:
-            if (!std::ranges::all_of(suspended_, [this](auto p) { return has_enough_givers(p); })) {
+            if (!have_all_enough_givers()) {
                 STARLING_MARK(damage_healing_loses_givers);
                 return back_off("too few of the other holders are left");
             }
@@ -58,6 +58,7 @@ void DamageHealer::tick() {
             return;
         case Phase::asking:
         case Phase::asking_again:
+        case Phase::asking_last:
             if (loop_.now() >= asking_since_ + patience) {
                 STARLING_MARK(damage_healing_waits_for_holders);
                 return back_off("too few of the other holders answer, or they lag");
@@ -126,7 +127,7 @@ void DamageHealer::on_found(Damage damage) {
         STARLING_MARK(damage_met_while_refilling);
         marked_.insert(partition);
     }
-    if (phase_ == Phase::finding_again) return give_up_all();
+    if (phase_ == Phase::finding_again) return ask_once_more();
     std::erase_if(damage_.partitions,
                   [this](auto partition) { return marked_.contains(partition); });
     if (reported_at_ == base::MonotonicTime{}) {
@@ -195,6 +196,21 @@ void DamageHealer::suspend_all() {
     suspended_at_ = loop_.now();
 }
 
+// To read a disk may take hours, here and at the others: what they said may be true no more.
+void DamageHealer::ask_once_more() {
+    if (suspended_.empty()) return give_up_all();
+    if (!have_all_enough_givers()) {
+        STARLING_MARK(damage_healing_loses_givers_while_reading);
+        return back_off("too few of the other holders are left");
+    }
+    begin_asking(Phase::asking_last);
+}
+
+bool DamageHealer::have_all_enough_givers() const {
+    return std::ranges::all_of(suspended_,
+                               [this](auto partition) { return has_enough_givers(partition); });
+}
+
 // Each time anew: what was answered before may be true no more.
 void DamageHealer::begin_asking(Phase phase) {
     phase_ = phase;
@@ -219,7 +235,8 @@ void DamageHealer::ask() {
 
 void DamageHealer::told_counting(
     GroupId group, base::NodeId holder, uint64_t question, bool counts, Frontier frontier) {
-    const bool is_asking = phase_ == Phase::asking || phase_ == Phase::asking_again;
+    const bool is_asking =
+        phase_ == Phase::asking || phase_ == Phase::asking_again || phase_ == Phase::asking_last;
     if (!is_asking || is_busy_ || question != question_ || !suspended_.contains(group.partition)) {
         return;
     }
@@ -283,6 +300,7 @@ void DamageHealer::hand_over() {
                     STARLING_MARK(damage_healing_hands_over_first);
                     return hand_over_later();
                 }
+                if (phase_ == Phase::asking_last) return give_up_all();
                 phase_ = Phase::finding_again;
                 find();
             }));

@@ -11,7 +11,9 @@
 //    must say that they count: of two that are damaged one gives way.
 // 3. It waits until no request can be under way any more that has counted an answer of this node.
 // 4. They are asked again, and read all that they have before they answer. What this node has seen
-//    and none of them has, as far as it can be read, is handed to them first.
+//    and none of them has, as far as it can be read, is handed to them first. Then this node reads
+//    what is damaged once more, and they must say once more, at once, that they count and lack
+//    nothing.
 // 5. The partitions are marked, durably. Only now what cannot be read is given up, and they are
 //    emptied; then this node's data has a new epoch, durably, and the guard refills them. A restart
 //    goes on here.
@@ -149,6 +151,7 @@ class DamageHealer {
         waiting,
         asking_again,
         finding_again,
+        asking_last,
         giving_up,
     };
     using Answers = std::map<GroupId, std::map<base::NodeId, Frontier>>;
@@ -164,6 +167,8 @@ class DamageHealer {
     // Step 2.
     void suspend_all();
     void begin_asking(Phase phase);
+    void ask_once_more();
+    bool have_all_enough_givers() const;
     void ask();
     bool is_answered() const;
     void hand_over();

@@ -76,9 +76,14 @@ class DamageHealerTest : public testing::Test, private DamageHealer::Host {
     int searches_ = 0;
     bool was_to_check_ = false;
 
+    // When they are asked for the last time: as at once as may be.
+    bool answers_last_ = true;
+    bool was_last_asked_ = false;
+
     uint64_t question_ = 0;
     Frontier handed_over_to_;
     std::vector<std::string> steps_;
+    bool has_checked_ = false;
 
   private:
     void step(std::string_view name, base::PartitionId partition) {
@@ -119,14 +124,25 @@ class DamageHealerTest : public testing::Test, private DamageHealer::Host {
     void let_go(base::PartitionId partition) override {
         if (held_elsewhere_.erase(partition) > 0) found_->partitions.erase(partition);
     }
-    void suspend(base::PartitionId partition) override { step("suspend", partition); }
+    void suspend(base::PartitionId partition) override {
+        step("suspend", partition);
+        has_checked_ = false;
+    }
     void resume(base::PartitionId partition) override { step("resume", partition); }
     bool is_refilling(base::PartitionId partition) const override {
         return refilling_.contains(partition);
     }
-    void ask_counting(GroupId, base::NodeId holder, uint64_t question, bool checks) override {
-        ++asked_[holder];
+    void ask_counting(GroupId group, base::NodeId holder, uint64_t question, bool checks) override {
         question_ = question;
+        has_checked_ = has_checked_ || checks;
+        was_last_asked_ = has_checked_ && !checks;
+        if (was_last_asked_ && answers_last_) {
+            loop_.post([this, group, holder, question] {
+                healer_.told_counting(group, holder, question, true, {});
+            });
+            return;
+        }
+        ++asked_[holder];
         was_to_check_ = checks;
     }
     void begin_epoch(Done done) override {
@@ -510,6 +526,37 @@ TEST_F(DamageHealerTest, WhenAHolderDiesWhileItWaitsThePartitionCountsAgain) {
     answer_both(here);
     dead_ = {c};
     loop_.run_for(seconds(1));
+    EXPECT_THAT(steps_, ElementsAre("suspend 7", "resume 7"));
+}
+
+// It may take hours to read the disk again.
+TEST_F(DamageHealerTest, WhoDiesWhileTheDiskIsReadAgainStopsIt) {
+    damage({here});
+    start();
+    loop_.run_for(seconds(1));
+    answer_both(here);
+    wait_for_requests();
+    ASSERT_TRUE(was_to_check_);
+    dead_.insert(b);
+    answer_both(here);
+    loop_.run_for(milliseconds(1));
+    EXPECT_FALSE(was_last_asked_);
+    EXPECT_THAT(steps_, ElementsAre("suspend 7", "resume 7"));
+}
+
+TEST_F(DamageHealerTest, WhoCountsNoMoreWhenTheDiskWasReadAgainStopsIt) {
+    answers_last_ = false;
+    damage({here});
+    start();
+    loop_.run_for(seconds(1));
+    answer_both(here);
+    wait_for_requests();
+    answer_both(here);
+    loop_.run_for(milliseconds(1));
+    ASSERT_TRUE(was_last_asked_);
+    answer(here, b);
+    EXPECT_THAT(steps_, ElementsAre("suspend 7"));
+    answer(here, c, /*counts=*/false);
     EXPECT_THAT(steps_, ElementsAre("suspend 7", "resume 7"));
 }
 

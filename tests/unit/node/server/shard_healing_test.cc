@@ -1,5 +1,7 @@
 #include "node/server/shard_healing.h"
 
+#include <functional>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -31,6 +33,8 @@ class FakeShard final : public ShardHealing::Surroundings, public SetBackGuard::
     std::set<base::PartitionId> changed;
     // Of the questions of the healer.
     uint64_t question = 0;
+    bool has_checked = false;
+    std::function<void()> asked_last;
     bool is_resting = true;
     ShardHealing* healing = nullptr;
     Standings* standings = nullptr;
@@ -40,8 +44,13 @@ class FakeShard final : public ShardHealing::Surroundings, public SetBackGuard::
     }
     std::vector<base::NodeId> seats_of_others(GroupId) const override { return {}; }
     bool are_holders_known(GroupId) const override { return true; }
+    bool has_other_members() const override { return false; }
     bool is_dead(base::NodeId) const override { return false; }
-    void ask_counting(GroupId, base::NodeId, uint64_t asked, bool) override { question = asked; }
+    void ask_counting(GroupId, base::NodeId, uint64_t asked, bool checks) override {
+        question = asked;
+        has_checked = has_checked || checks;
+        if (has_checked && !checks) asked_last();
+    }
     void end_syncs(base::PartitionId) override {}
     void put_facts(storage::WriteBatch&) const override {}
     bool needs_data(GroupId) const override { return true; }
@@ -83,6 +92,7 @@ struct ShardHealingTest : ::testing::Test {
         EXPECT_TRUE(hints.load().ok());
         EXPECT_TRUE(standings.load().ok());
         EXPECT_TRUE(healing.load().ok());
+        shard.asked_last = [this] { rig.loop.post([this] { answer_that_it_counts(); }); };
     }
     ~ShardHealingTest() override {
         healing.stop();
