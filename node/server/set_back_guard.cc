@@ -96,6 +96,12 @@ bool SetBackGuard::counts(base::PartitionId partition) const {
     return !is_patient() || is_confirmed(partition, watched->second);
 }
 
+bool SetBackGuard::knows_holders(GroupId group, const std::vector<base::NodeId>& holders) const {
+    const bool holds_all = holders.empty() && group.replicas > 1;
+    if (holds_all && is_patient() && host_.has_other_members()) return false;
+    return host_.are_holders_known(group);
+}
+
 bool SetBackGuard::is_confirmed(base::PartitionId partition, const Watched& watched) const {
     const auto groups = host_.other_holders(partition);
     // Given away meanwhile, or the holders are not known yet.
@@ -104,7 +110,7 @@ bool SetBackGuard::is_confirmed(base::PartitionId partition, const Watched& watc
         const auto& [group, holders] = entry;
         const auto confirmed = watched.confirmed.find(group);
         const size_t count = confirmed == watched.confirmed.end() ? 0 : confirmed->second.size();
-        return host_.are_holders_known(group) && count >= wanted_of(group, holders.size());
+        return knows_holders(group, holders) && count >= wanted_of(group, holders.size());
     });
 }
 
@@ -113,7 +119,7 @@ bool SetBackGuard::is_confirmed_by_all(base::PartitionId partition, const Watche
     if (groups.empty()) return !is_patient();
     return std::all_of(groups.begin(), groups.end(), [&](const auto& entry) {
         const auto& [group, holders] = entry;
-        if (!host_.are_holders_known(group)) return false;
+        if (!knows_holders(group, holders)) return false;
         const auto confirmed = watched.confirmed.find(group);
         return std::all_of(holders.begin(), holders.end(), [&](base::NodeId holder) {
             return confirmed != watched.confirmed.end() && confirmed->second.contains(holder);

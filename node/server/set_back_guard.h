@@ -57,6 +57,7 @@ class SetBackGuard {
         virtual bool has_groups(base::PartitionId partition) const = 0;
         // False while some seat of the group has no holder that this node knows of.
         virtual bool are_holders_known(GroupId group) const = 0;
+        virtual bool has_other_members() const = 0;
         // Asks for what leads to told(). May be lost.
         virtual void ask_remembered(GroupId group, base::NodeId holder) = 0;
         // Of this node's data, as of its latest start or refill.
@@ -148,6 +149,10 @@ class SetBackGuard {
     bool is_patient() const { return loop_.now() < patient_until_; }
     // All that waited for more to confirm counts now.
     void end_patience();
+    // All other holders of the group are known, as far as can be said. Not for a while where this
+    // node holds all seats, and there are others: they may have taken some since its disk was
+    // copied.
+    bool knows_holders(GroupId group, const std::vector<base::NodeId>& holders) const;
     // Enough have confirmed.
     bool is_confirmed(base::PartitionId partition, const Watched& watched) const;
     // All have: nothing is to be done any more.

@@ -248,7 +248,8 @@ class Shard final : private ReplicaHost,
     }
     // ShardHealing::Surroundings
     std::vector<base::NodeId> seats_of_others(GroupId group) const override;
-    bool are_holders_known(GroupId group) const override { return other_owners(group).has_value(); }
+    bool are_holders_known(GroupId group) const override;
+    bool has_other_members() const override { return !other_members().empty(); }
     bool is_dead(base::NodeId holder) const override {
         const auto peer = view_->peers.find(holder);
         return peer == view_->peers.end() || peer->second.health == PeerHealth::dead;

@@ -179,6 +179,16 @@ std::map<GroupId, std::vector<base::NodeId>> Shard::other_holders(
     return found;
 }
 
+// Who the others are is taken from the view, which may lag behind what is known of seats.
+bool Shard::are_holders_known(GroupId group) const {
+    if (!other_owners(group).has_value()) return false;
+    const SeatSet own = mover_->counts(group.partition);
+    for (const base::SeatIndex seat : SeatSet::first(group.replicas).without(own).list()) {
+        if (view_->holder(group.partition, seat).is_none()) return false;
+    }
+    return true;
+}
+
 bool Shard::has_groups(base::PartitionId partition) const {
     const auto first = entropy_peers_.lower_bound({.partition = partition, .replicas = 0});
     return first != entropy_peers_.end() && first->first.partition == partition;

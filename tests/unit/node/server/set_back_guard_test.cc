@@ -44,6 +44,7 @@ class SetBackGuardTest : public testing::Test, private SetBackGuard::Host {
     FakeLoop loop_;
     std::map<GroupId, std::vector<base::NodeId>> holders_{{of_three, {b, c}}};
     bool are_holders_known_ = true;
+    bool has_other_members_ = true;
     std::vector<base::NodeId> givers_;
     std::vector<uint64_t> epochs_;
     uint64_t epoch_ = 0;
@@ -62,6 +63,7 @@ class SetBackGuardTest : public testing::Test, private SetBackGuard::Host {
         return !other_holders(partition).empty();
     }
     bool are_holders_known(GroupId) const override { return are_holders_known_; }
+    bool has_other_members() const override { return has_other_members_; }
     void ask_remembered(GroupId, base::NodeId holder) override { asked_.push_back(holder); }
     void verdict_changed(base::PartitionId partition) override { changed_.insert(partition); }
     uint64_t epoch() const override { return epoch_; }
@@ -136,6 +138,24 @@ TEST_F(SetBackGuardTest, HoldersThatAreNotKnownYetHaveNotConfirmed) {
     }
 }
 
+// Others may hold some of them by now.
+TEST_F(SetBackGuardTest, WhoHoldsAllSeatsWaitsWhereThereAreOtherMembers) {
+    holders_ = {{of_three, {}}};
+    guard_.watch({here}, {});
+    EXPECT_FALSE(guard_.counts(here));
+    holders_ = {{of_three, {b, c}}};
+    guard_.holders_changed();
+    EXPECT_THAT(take_asked(), UnorderedElementsAre(b, c));
+    holders_ = {{of_three, {}}};
+    loop_.run_for(SetBackGuard::patience);
+    EXPECT_TRUE(guard_.counts(here));
+    SetBackGuard alone = guard_where_requests_last(base::Duration::zero());
+    has_other_members_ = false;
+    alone.watch({here}, {});
+    EXPECT_TRUE(alone.counts(here));
+    alone.stop();
+}
+
 TEST_F(SetBackGuardTest, WhereHoldersStayUnknownPatienceEndsAndTheyAreAskedWhenTheyAreKnown) {
     holders_[of_three] = {};
     are_holders_known_ = false;
@@ -204,6 +224,7 @@ TEST_F(SetBackGuardTest, WhatNoHolderOfTheGroupSaysIsNothing) {
 
 TEST_F(SetBackGuardTest, TheOnlyHolderAsksNobody) {
     holders_[of_three] = {};
+    has_other_members_ = false;
     guard_.watch({here}, {});
     EXPECT_TRUE(guard_.counts(here));
 }
