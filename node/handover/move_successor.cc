@@ -97,6 +97,11 @@ void MoveCore::on_fenced(base::NodeId from, const MoveMessage& message) {
             return continue_fill(seat);
         }
     }
+    if (now.state == SeatState::holding && now.epoch < message.epoch) {
+        STARLING_MARK(move_fenced_at_a_later_epoch);
+        // Its disk was set back to before it gave the seat to this giver.
+        return note_holder(seat, {.node = from, .epoch = message.epoch});
+    }
     if (now.state == SeatState::holding) {
         STARLING_MARK(move_fenced_told_again_after_hold);
         return send(from, MoveKind::held, seat, now.epoch);

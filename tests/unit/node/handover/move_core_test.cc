@@ -590,6 +590,26 @@ TEST_F(MoveCoreTest, AHolderThatSeesItsSeatHeldLaterNeverCountsAgain) {
     EXPECT_TRUE(says(core.take_effects(), c, MoveKind::compare));
 }
 
+// Its disk was set back to its first tenure; nobody lists the later one of who is bound to it.
+TEST_F(MoveCoreTest, AFormerHolderThatIsToldOfALaterFenceCountsNoMoreAndFillsFromThere) {
+    MoveCore core = holder(a, 0);
+    core.set_targets({a, b, c});
+    core.take_effects();
+    core.receive(d, message(MoveKind::fenced, seat_0, 1));
+    EXPECT_TRUE(core.counts().empty());
+    MoveEffects effects = core.take_effects();
+    EXPECT_FALSE(says(effects, d, MoveKind::held));
+    ASSERT_TRUE(effects.persist.has_value());
+    EXPECT_EQ((*effects.persist)[0].state, SeatState::fenced);
+    core.persisted(true);
+    core.take_effects();
+    core.receive(d, message(MoveKind::fenced, seat_0, 1));
+    effects = core.take_effects();
+    ASSERT_TRUE(effects.persist.has_value());
+    EXPECT_EQ((*effects.persist)[0].state, SeatState::filling);
+    EXPECT_EQ((*effects.persist)[0].peer, d);
+}
+
 TEST_F(MoveCoreTest, AGrowingFounderKeepsOneSeatAndOpensOneGapAtATime) {
     MoveCore core({.self = a});
     core.found();
