@@ -137,6 +137,12 @@ void Entropy::end_syncs(base::PartitionId partition, const absl::Status& status)
     }
 }
 
+void Entropy::end_refills(base::PartitionId partition, const absl::Status& status) {
+    for (const auto& [id, sync] : syncs_) {
+        if (sync->partition() == partition && sync->is_refill()) sync->end_soon(status);
+    }
+}
+
 void Entropy::stop() {
     is_stopped_ = true;
     scheduler_.stop();

@@ -67,6 +67,8 @@ class Entropy {
     void cancel(uint64_t sync);
     // All of the partition end with this error.
     void end_syncs(base::PartitionId partition, const absl::Status& status);
+    // Those that refill it, after this returns.
+    void end_refills(base::PartitionId partition, const absl::Status& status);
 
     const EntropyCounters& counters() const { return runtime_.counters; }
     // Ends everything under way; no callback runs afterwards, and messages are ignored.

@@ -46,6 +46,11 @@ class PartitionSync {
     void start();
     // Ends it with an error.
     void end(const absl::Status& status) { finish(status); }
+    // The same, later in this turn of the loop or in the next.
+    void end_soon(const absl::Status& status) {
+        runtime_.loop.post(lifeline_.guard([this, status] { finish(status); }));
+    }
+    bool is_refill() const { return request_.tells_epoch; }
     base::PartitionId partition() const { return request_.partition; }
 
   private:

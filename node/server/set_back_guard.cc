@@ -297,8 +297,9 @@ void SetBackGuard::refill(base::PartitionId partition) {
         if (taken < wanted_of(group, others.size())) holders.insert(others.begin(), others.end());
     }
     // It may hold a seat that no namespace uses, or have given it away.
+    const bool may_end_without = !watched.is_emptied || !host_.holds_seat(partition);
     const bool has_nothing_to_refill =
-        groups.empty() && !watched.is_emptied && !is_patient() && !host_.has_groups(partition);
+        groups.empty() && may_end_without && !is_patient() && !host_.has_groups(partition);
     if ((!groups.empty() && holders.empty()) || has_nothing_to_refill) {
         end_refill(partition);
         return;

@@ -58,6 +58,8 @@ class SetBackGuard {
         // False while some seat of the group has no holder that this node knows of.
         virtual bool are_holders_known(GroupId group) const = 0;
         virtual bool has_other_members() const = 0;
+        // Of any group, or of none.
+        virtual bool holds_seat(base::PartitionId partition) const = 0;
         // Asks for what leads to told(). May be lost.
         virtual void ask_remembered(GroupId group, base::NodeId holder) = 0;
         // Of this node's data, as of its latest start or refill.

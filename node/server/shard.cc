@@ -551,6 +551,8 @@ void Shard::seats_changed() {
 void Shard::drop(base::PartitionId partition, uint8_t replicas_max, HandoverHost::Done done) {
     std::vector<GroupId> groups = store_->groups_of(partition);
     std::erase_if(groups, [&](GroupId group) { return group.replicas > replicas_max; });
+    // What it brings would belong to nobody.
+    entropy_->end_refills(partition, absl::UnavailableError("the seat was given away"));
     drop_groups(std::move(groups), std::move(done));
 }
 

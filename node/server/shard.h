@@ -249,6 +249,9 @@ class Shard final : private ReplicaHost,
     // ShardHealing::Surroundings
     std::vector<base::NodeId> seats_of_others(GroupId group) const override;
     bool are_holders_known(GroupId group) const override;
+    bool holds_seat(base::PartitionId partition) const override {
+        return !mover_->counts(partition).empty();
+    }
     bool has_other_members() const override { return !other_members().empty(); }
     bool is_dead(base::NodeId holder) const override {
         const auto peer = view_->peers.find(holder);

@@ -109,6 +109,28 @@ TEST_F(PartitionSyncTest, ACancelledCopyReportsNothing) {
     EXPECT_FALSE(is_called);
 }
 
+TEST_F(PartitionSyncTest, RefillsOfWhatIsDroppedEndAfterTheCallAndOthersGoOn) {
+    make(2, 6);
+    absl::Status refilled;
+    bool is_copied = false;
+    replicas_[0]->entropy.start_partition_sync(
+        {.partition = group_a.partition,
+         .from = replicas_[1]->self,
+         .is_fill = true,
+         .tells_epoch = true},
+        [&](absl::Status status) { refilled = std::move(status); });
+    replicas_[0]->entropy.start_partition_sync(
+        {.partition = group_a.partition, .from = replicas_[1]->self},
+        [&](absl::Status) { is_copied = true; });
+    replicas_[0]->entropy.end_refills(group_a.partition, absl::UnavailableError("given away"));
+    EXPECT_TRUE(refilled.ok());
+    loop_.run_for(milliseconds(0));
+    EXPECT_EQ(refilled.message(), "given away");
+    EXPECT_FALSE(is_copied);
+    loop_.run_for(seconds(10));
+    EXPECT_TRUE(is_copied);
+}
+
 // A node was refilled from such a one for ever, in vain.
 TEST_F(PartitionSyncTest, WhoTellsItsEpochTakesOverFromOneThatOnceDroppedTheGroup) {
     make(2, 5);

@@ -45,6 +45,7 @@ class SetBackGuardTest : public testing::Test, private SetBackGuard::Host {
     std::map<GroupId, std::vector<base::NodeId>> holders_{{of_three, {b, c}}};
     bool are_holders_known_ = true;
     bool has_other_members_ = true;
+    bool holds_seat_ = true;
     std::vector<base::NodeId> givers_;
     std::vector<uint64_t> epochs_;
     uint64_t epoch_ = 0;
@@ -64,6 +65,7 @@ class SetBackGuardTest : public testing::Test, private SetBackGuard::Host {
     }
     bool are_holders_known(GroupId) const override { return are_holders_known_; }
     bool has_other_members() const override { return has_other_members_; }
+    bool holds_seat(base::PartitionId) const override { return holds_seat_; }
     void ask_remembered(GroupId, base::NodeId holder) override { asked_.push_back(holder); }
     void verdict_changed(base::PartitionId partition) override { changed_.insert(partition); }
     uint64_t epoch() const override { return epoch_; }
@@ -609,6 +611,18 @@ TEST_F(SetBackGuardTest, WhatWasEmptiedIsRefilledAndUnmarkedBeforeItCounts) {
     EXPECT_TRUE(guard_.counts(here));
     EXPECT_EQ(guard_.refilling_count(), 0u);
     EXPECT_THAT(epochs_, IsEmpty()) << "that began with its mark";
+}
+
+TEST_F(SetBackGuardTest, WhatWasEmptiedAndWhoseSeatIsGoneIsMarkedNoMore) {
+    holders_ = {};
+    guard_.watch({}, {});
+    guard_.suspend(here);
+    guard_.refill_emptied(here);
+    loop_.run_for(2 * SetBackGuard::patience);
+    EXPECT_THAT(unmarked_, IsEmpty()) << "its groups may be known later";
+    holds_seat_ = false;
+    loop_.run_for(SetBackGuard::interval + milliseconds(1));
+    EXPECT_THAT(unmarked_, ElementsAre(here));
 }
 
 TEST_F(SetBackGuardTest, WhatIsEmptiedWhileItIsRefilledTakesEverythingAnew) {

@@ -45,6 +45,7 @@ class FakeShard final : public ShardHealing::Surroundings, public SetBackGuard::
     std::vector<base::NodeId> seats_of_others(GroupId) const override { return {}; }
     bool are_holders_known(GroupId) const override { return true; }
     bool has_other_members() const override { return false; }
+    bool holds_seat(base::PartitionId) const override { return true; }
     bool is_dead(base::NodeId) const override { return false; }
     void ask_counting(GroupId, base::NodeId, uint64_t asked, bool checks) override {
         question = asked;
