@@ -67,21 +67,28 @@ void HintCourier::run_round() {
     });
 }
 
-// Their seats wait for the next round with all that they have: one hint that is never answered, and
-// leaves no room for others, would take every turn.
+// Where it took long to notice, their seats wait for the next round with all that they have: one
+// hint that is never answered, and leaves no room for others, would take every turn.
 void HintCourier::give_up_unanswered() {
     std::vector<uint64_t> lost;
     for (const auto& [operation, delivery] : deliveries_) {
-        if (context_.loop.now() - delivery.sent > 4 * interval_) {
-            lost.push_back(operation);
-        }
+        const base::Duration waited = context_.loop.now() - delivery.sent;
+        if (waited > patience(destinations_.at(delivery.to))) lost.push_back(operation);
     }
     for (const uint64_t operation : lost) {
         STARLING_MARK(hint_delivery_lost);
-        const HintKey& hint = deliveries_.at(operation).hint;
-        seats_.at({.group = hint.group, .seat = hint.seat}).held_back = window;
+        const Delivery& delivery = deliveries_.at(operation);
+        if (context_.loop.now() - delivery.sent > patience_max * interval_) {
+            const HintKey& hint = delivery.hint;
+            seats_.at({.group = hint.group, .seat = hint.seat}).held_back = window;
+        }
         end(operation, Outcome::lost);
     }
+}
+
+base::Duration HintCourier::patience(const Destination& destination) const {
+    return std::clamp<base::Duration>(
+        8 * destination.answers_within, interval_, patience_max * interval_);
 }
 
 base::NodeId HintCourier::holder(const HintStore::Owner& owner) const {
@@ -332,6 +339,9 @@ void HintCourier::end(uint64_t operation, Outcome outcome) {
     deliveries_.erase(found);
     Destination& destination = destinations_.at(delivery.to);
     destination.bytes -= delivery.bytes;
+    destination.answers_within = std::max(
+        context_.loop.now() - delivery.sent,
+        outcome == Outcome::lost ? destination.answers_within : destination.answers_within / 2);
     adapt(destination, delivery.number, outcome);
     const bool is_gone = outcome == Outcome::taken && context_.hints.remove(delivery.hint);
     // One that cannot be removed would be the next again, at once. And what goes to this node

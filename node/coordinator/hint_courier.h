@@ -6,7 +6,8 @@
 // The hints of a seat take turns: one that was refused, or not answered, waits until all others of
 // its seat have been tried, and for the next round. So does its place in the seat's window: a
 // holder that refuses everything is asked for a window of each seat's hints in each interval and no
-// more. A seat of which a hint was left unanswered sends nothing in the round that notices.
+// more. A seat of which a hint was left unanswered for long sends nothing in the round that
+// notices.
 //
 // The receiver sets the pace. All that is on its way to one node stays within a second window, so
 // that one that returns with many seats has room for other requests, too; its seats take turns, a
@@ -44,6 +45,8 @@ class HintCourier {
     // How many for one node are read from the disk at once. So many at most wait in memory for room
     // in its window, since their size is not known before.
     static constexpr size_t loads_max = 4;
+    // Intervals until what is not answered counts as lost.
+    static constexpr int patience_max = 4;
 
     HintCourier(const CoordinatorContext& context, env::Workers& workers, base::Duration interval);
 
@@ -89,6 +92,8 @@ class HintCourier {
         // The last number that was given when the window was halved.
         uint64_t halved_at = 0;
         bool has_no_room = false;
+        // Lately. Nothing is known of one that has not answered yet.
+        base::Duration answers_within = std::chrono::minutes(1);
 
         // As those of its seats.
         size_t under_way = 0;
@@ -118,6 +123,9 @@ class HintCourier {
     void arm_timer();
     void run_round();
     void give_up_unanswered();
+    // Until a delivery counts as lost: eight times as long as the node has taken to answer lately,
+    // between one interval and patience_max of them.
+    base::Duration patience(const Destination& destination) const;
     base::NodeId holder(const HintStore::Owner& owner) const;
     // Sends what there is room for.
     void advance(base::NodeId to);

@@ -94,6 +94,23 @@ TEST_F(HintCourierTest, WhatIsNotAnsweredIsSentAgain) {
     EXPECT_EQ(rig.take_sent().size(), 1u);
 }
 
+TEST_F(HintCourierTest, OfANodeThatAnswersFastWhatIsNotAnsweredIsSentAgainSoon) {
+    for (uint64_t sequence = 1; sequence <= 12; ++sequence)
+        keep(sequence, false);
+    courier.kick();
+    auto sent = rig.take_sent();
+    ASSERT_EQ(sent.size(), 12u);
+    for (size_t i = 0; i < 11; ++i)
+        answer(sent[i], rig.seat(2));
+    rig.pass(std::chrono::milliseconds(1100));
+    sent = rig.take_sent();
+    ASSERT_EQ(sent.size(), 1u) << "one interval is enough";
+    rig.pass(std::chrono::milliseconds(1100));
+    EXPECT_THAT(rig.take_sent(), IsEmpty()) << "it may be slow now";
+    rig.pass(std::chrono::milliseconds(2000));
+    EXPECT_EQ(rig.take_sent().size(), 1u);
+}
+
 TEST_F(HintCourierTest, NoMoreThanAWindowIsOnItsWayAndAnswersBringTheNext) {
     for (uint64_t sequence = 1; sequence <= 40; ++sequence) {
         keep(sequence, false);
