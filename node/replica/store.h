@@ -176,9 +176,10 @@ class ReplicaStore final : public GroupAccess {
     // Reads all that is stored of the group, one group at a time: on a worker, which writes wait
     // for, too. data_loss: it is damaged, which is noted.
     void check(GroupId group, Done done);
-    // Up to `count_max` of the writes that were seen here and not by `others`, and are still in the
+    // Up to `count_max` of the writes that are in `own` and not in `others`, and are still in the
     // record of their key, as far as that can be read.
     void unshared(GroupId group,
+                  const Frontier& own,
                   const Frontier& others,
                   size_t count_max,
                   Callback<std::vector<IndexedDot>> done);

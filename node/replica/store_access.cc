@@ -175,11 +175,12 @@ void ReplicaStore::check_next() {
 }
 
 void ReplicaStore::unshared(GroupId group,
+                            const Frontier& own,
                             const Frontier& others,
                             size_t count_max,
                             Callback<std::vector<IndexedDot>> done) {
     jobs_.run<absl::StatusOr<std::vector<IndexedDot>>>(
-        [this, group, count_max, ranges = frontier(group).minus(others)] {
+        [this, group, count_max, ranges = own.minus(others)] {
             return group_reader::readable_writes(engine_, group, ranges, count_max);
         },
         std::move(done));

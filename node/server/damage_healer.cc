@@ -300,6 +300,7 @@ void DamageHealer::hand_over() {
                     STARLING_MARK(damage_healing_hands_over_first);
                     return hand_over_later();
                 }
+                handing_over_since_ = {};
                 if (phase_ == Phase::asking_last) return give_up_all();
                 phase_ = Phase::finding_again;
                 find();

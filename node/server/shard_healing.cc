@@ -270,10 +270,22 @@ void ShardHealing::resume(base::PartitionId partition) {
 }
 
 // As references, which the courier sends with the records that they refer to.
+// What comes after the question counts nowhere here, and the others may have said that they lack
+// it.
+void ShardHealing::ask_counting(GroupId group,
+                                base::NodeId holder,
+                                uint64_t question,
+                                bool checks) {
+    if (std::exchange(question_, question) != question) asked_with_.clear();
+    if (!asked_with_.contains(group)) asked_with_[group] = parts_.store.frontier(group);
+    parts_.shard.ask_counting(group, holder, question, checks);
+}
+
 void ShardHealing::hand_over_unshared(GroupId group,
                                       const Frontier& others,
                                       absl::AnyInvocable<void(absl::StatusOr<size_t>)> done) {
     parts_.store.unshared(group,
+                          asked_with_[group],
                           others,
                           unshared_max,
                           [this, group, done = std::move(done)](

@@ -153,9 +153,7 @@ class ShardHealing final : private DamageHealer::Host {
         return parts_.shard.is_filling(partition);
     }
     bool is_refilling(base::PartitionId partition) const override { return is_marked(partition); }
-    void ask_counting(GroupId group, base::NodeId holder, uint64_t question, bool checks) override {
-        parts_.shard.ask_counting(group, holder, question, checks);
-    }
+    void ask_counting(GroupId group, base::NodeId holder, uint64_t question, bool checks) override;
     void hand_over_unshared(GroupId group,
                             const Frontier& others,
                             absl::AnyInvocable<void(absl::StatusOr<size_t>)> done) override;
@@ -193,6 +191,9 @@ class ShardHealing final : private DamageHealer::Host {
     // Until the damage is gone.
     std::set<base::PartitionId> gave_way_;
     std::set<base::PartitionId> suspended_;
+    // What had been seen of each group when the others were asked the last question.
+    uint64_t question_ = 0;
+    std::map<GroupId, Frontier> asked_with_;
     // Until the damage is gone: what follows from giving it up may have to be tried again.
     Unsettled unsettled_;
     // Where hints may lie that neither the start nor a look since has read.

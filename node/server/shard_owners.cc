@@ -184,7 +184,8 @@ bool Shard::are_holders_known(GroupId group) const {
     if (!other_owners(group).has_value()) return false;
     const SeatSet own = mover_->counts(group.partition);
     for (const base::SeatIndex seat : SeatSet::first(group.replicas).without(own).list()) {
-        if (view_->holder(group.partition, seat).is_none()) return false;
+        const base::NodeId holder = view_->holder(group.partition, seat);
+        if (holder.is_none() || holder == identity_.node) return false;
     }
     return true;
 }

@@ -1012,7 +1012,7 @@ TEST_F(ReplicaStoreLoadTest, AWriteIsUnsharedWhileItIsInItsRecordAndTheOthersHav
     rig.settle();
     const auto unshared = [&](const Frontier& others) {
         std::vector<Dot> dots;
-        store.unshared(group(1), others, 10, [&](const auto& found) {
+        store.unshared(group(1), store.frontier(group(1)), others, 10, [&](const auto& found) {
             ASSERT_TRUE(found.ok()) << found.status();
             for (const IndexedDot& indexed : *found)
                 dots.push_back(indexed.dot);
