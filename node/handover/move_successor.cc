@@ -117,6 +117,8 @@ void MoveCore::on_fenced(base::NodeId from, const MoveMessage& message) {
     // Forgotten here, by a late word that there was no such offer; but the giver is bound to this
     // node.
     if (is_drop_under_way_ || is_drop_wanted_) return;
+    // What it has may be nowhere else, and it stands still for a while only. The giver repeats it.
+    if (now.state == SeatState::fenced && targets_.empty()) return;
     if (may_fill(seat)) {
         stage(seat,
               {.state = SeatState::filling,

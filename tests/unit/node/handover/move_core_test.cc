@@ -602,7 +602,11 @@ TEST_F(MoveCoreTest, AFormerHolderThatIsToldOfALaterFenceCountsNoMoreAndFillsFro
     ASSERT_TRUE(effects.persist.has_value());
     EXPECT_EQ((*effects.persist)[0].state, SeatState::fenced);
     core.persisted(true);
+    core.set_targets({});
     core.take_effects();
+    core.receive(d, message(MoveKind::fenced, seat_0, 1));
+    EXPECT_FALSE(core.take_effects().persist.has_value()) << "it would drop what it has";
+    core.set_targets({a, b, c});
     core.receive(d, message(MoveKind::fenced, seat_0, 1));
     effects = core.take_effects();
     ASSERT_TRUE(effects.persist.has_value());
