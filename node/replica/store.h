@@ -302,13 +302,14 @@ class ReplicaStore final : public GroupAccess {
     ExpiryIndex expiries_;
 
     absl::btree_map<GroupId, std::unique_ptr<Group>> groups_;
-    // Keys whose record is on its way from the disk, and who waits for it, in order.
     struct Loading {
+        // In order.
         std::deque<ReadCallback> waiters;
         // Of its group, when the load began.
         uint64_t drops = 0;
         bool began_in_drop = false;
     };
+    // Keys whose record is on its way from the disk.
     absl::btree_map<std::string, Loading> loading_;
     // Outlives its group: a sequence is never used again in this life, not after a drop either.
     absl::btree_map<GroupId, uint64_t> sequences_;

@@ -269,7 +269,6 @@ void ShardHealing::resume(base::PartitionId partition) {
     parts_.shard.healing_changed(partition);
 }
 
-// As references, which the courier sends with the records that they refer to.
 // What comes after the question counts nowhere here, and the others may have said that they lack
 // it.
 void ShardHealing::ask_counting(GroupId group,
@@ -281,6 +280,7 @@ void ShardHealing::ask_counting(GroupId group,
     parts_.shard.ask_counting(group, holder, question, checks);
 }
 
+// As references, which the courier sends with the records that they refer to.
 void ShardHealing::hand_over_unshared(GroupId group,
                                       const Frontier& others,
                                       absl::AnyInvocable<void(absl::StatusOr<size_t>)> done) {

@@ -124,7 +124,7 @@ std::string name_of(node::GroupId group) {
 }
 
 // What is left of a collected tombstone stays while an owner is away.
-void forget_remains(node::GroupInspection& group) {
+void leave_out_remains(node::GroupInspection& group) {
     std::erase_if(group.records,
                   [](const node::KeyRecord& record) { return record.record.siblings.empty(); });
 }
@@ -453,7 +453,7 @@ std::string Convergence::check_core(const std::vector<Machine*>& core,
         for (const node::HeldSeat& seat : inside.held)
             held[seat.partition][seat.seat] = machine;
         for (node::GroupInspection& found : inside.groups) {
-            forget_remains(found);
+            leave_out_remains(found);
             if (found.records.empty() && found.summary.frontier.empty()) continue;
             const bool is_held = std::ranges::any_of(inside.held, [&](const node::HeldSeat& seat) {
                 return seat.partition == found.group.partition &&
