@@ -95,7 +95,7 @@ void Scheduler::on_checked_by(
         arm();
     } else if (verdict == Verdict::in_step) {
         pair.failures = 0;
-        plan(found->first, pair, jittered(runtime_.options.active_interval));
+        plan_next_look(found->first, pair);
     }
 }
 
@@ -154,6 +154,16 @@ void Scheduler::plan(const Key& key, Pair& pair, base::Duration delay) {
     queue_.insert({pair.due, key});
 }
 
+void Scheduler::plan_next_look(const Key& key, Pair& pair) {
+    constexpr int turns = 32;
+    const base::MonotonicTime now = runtime_.loop.now();
+    const base::MonotonicTime due = now + jittered(runtime_.options.active_interval);
+    const base::Duration turn =
+        std::max(runtime_.options.active_interval / turns, base::Duration(1));
+    const base::Duration until_turn = turn - due.time_since_epoch() % turn;
+    plan(key, pair, due + until_turn - now);
+}
+
 void Scheduler::arm() {
     if (queue_.empty() || !has_room()) return;
     const base::MonotonicTime due = queue_.begin()->first;
@@ -190,7 +200,7 @@ void Scheduler::compare(const Key& key) {
     if (!pair.is_dirty && is_as_it_was &&
         runtime_.loop.now() - pair.equal_at < runtime_.options.interval &&
         !runtime_.host.awaits_report(key.first, key.second)) {
-        return plan(key, pair, jittered(runtime_.options.active_interval));
+        return plan_next_look(key, pair);
     }
     running_.insert(key.second);
     pair.running = std::make_unique<Comparison>();
@@ -374,7 +384,7 @@ void Scheduler::finish(const Key& key, bool is_equal) {
         pull_soon(key, pair);
     } else if (is_in_step) {
         pair.failures = 0;
-        plan(key, pair, jittered(runtime_.options.active_interval));
+        plan_next_look(key, pair);
     } else {
         plan(key, pair, backoff(pair));
         ++pair.failures;

@@ -84,6 +84,8 @@ class Scheduler {
     enum class Verdict : uint8_t { in_step, peer_is_behind, lacking, trees_differ, unknown };
 
     void plan(const Key& key, Pair& pair, base::Duration delay);
+    // They are in step: it is time again together with others' time, in one turn of the loop.
+    void plan_next_look(const Key& key, Pair& pair);
     base::Duration jittered(base::Duration delay);
     base::Duration backoff(const Pair& pair);
     void run_due();

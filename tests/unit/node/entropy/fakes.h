@@ -83,7 +83,10 @@ class PlainEntropyHost : public EntropyHost {
     bool do_clients_wait() override { return clients_wait; }
     void report(GroupId, base::NodeId, ReportDone done) override { done(peer::EntropyReport()); }
     void reported(GroupId, base::NodeId, const Frontier&, const peer::EntropyReport&) override {}
-    bool awaits_report(GroupId, base::NodeId) override { return are_reports_awaited; }
+    bool awaits_report(GroupId, base::NodeId) override {
+        if (on_look) on_look();
+        return are_reports_awaited;
+    }
     void hints_gone(GroupId, HintsGoneDone done) override { done(peer::EntropyHintsGone()); }
     void told_hints_gone(GroupId, base::NodeId, const peer::EntropyHintsGone&) override {}
     bool is_owner(GroupId) override { return owns_groups; }
@@ -104,6 +107,7 @@ class PlainEntropyHost : public EntropyHost {
     std::function<void()> on_loss;
     bool clients_wait = false;
     bool are_reports_awaited = false;
+    std::function<void()> on_look;
 
   protected:
     ~PlainEntropyHost() = default;

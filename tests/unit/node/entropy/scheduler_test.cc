@@ -1,6 +1,7 @@
 #include "node/entropy/scheduler.h"
 
 #include <algorithm>
+#include <set>
 #include <span>
 #include <utility>
 #include <vector>
@@ -257,6 +258,28 @@ TEST_F(SchedulerTest, ReplicasInStepAreComparedOftenWhileAReportIsAwaited) {
     EXPECT_GE(checks_in_a_minute(), 14u);
     replicas_[0]->are_reports_awaited = false;
     EXPECT_LE(checks_in_a_minute(), 2u);
+}
+
+TEST_F(SchedulerTest, ManyGroupsInStepAreLookedAtInFewTurnsOfTheLoop) {
+    options_.interval = seconds(600);
+    make(2, 8);
+    constexpr uint16_t groups = 1000;
+    for (uint16_t partition = 0; partition < groups; ++partition) {
+        const GroupId group{.partition = base::PartitionId(partition), .replicas = 3};
+        replicas_[0]->entropy.set_peers(group, {replicas_[1]->self});
+        replicas_[1]->entropy.set_peers(group, {replicas_[0]->self});
+    }
+    loop_.run_for(seconds(60));
+    std::set<base::MonotonicTime> turns;
+    uint64_t looks = 0;
+    replicas_[0]->on_look = [&] {
+        turns.insert(loop_.now());
+        ++looks;
+    };
+    loop_.run_for(seconds(30));
+    EXPECT_GE(looks, 8 * groups);
+    EXPECT_LE(turns.size(), 330u);
+    EXPECT_GE(turns.size(), 300u) << "nor all at once";
 }
 
 }  // namespace
