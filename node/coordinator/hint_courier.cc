@@ -272,7 +272,8 @@ void HintCourier::on_loaded(const HintKey& hint,
 
 void HintCourier::deliver_here(const HintKey& hint, Record record, std::optional<Dot> dot) {
     const uint64_t operation = context_.random.next_id();
-    note_sent(operation, hint, context_.host.self(), 0);
+    note_sent({.hint = hint, .to = context_.host.self(), .is_whole_write = dot.has_value()},
+              operation);
     context_.replica.write(
         hint.group,
         hint.key,
@@ -286,26 +287,25 @@ void HintCourier::deliver_here(const HintKey& hint, Record record, std::optional
 
 void HintCourier::send(base::NodeId to, Parcel parcel) {
     const uint64_t operation = parcel.message.operation();
-    note_sent(operation, parcel.hint, to, parcel.message.ByteSizeLong());
+    note_sent({.hint = parcel.hint,
+               .to = to,
+               .bytes = parcel.message.ByteSizeLong(),
+               .is_whole_write = parcel.message.write().has_dot()},
+              operation);
     if (!context_.host.send(to, std::move(parcel.message))) {
         STARLING_MARK(hint_finds_no_room_on_the_way_out);
         end(operation, Outcome::no_room);
     }
 }
 
-void HintCourier::note_sent(uint64_t operation,
-                            const HintKey& hint,
-                            base::NodeId to,
-                            uint64_t bytes) {
-    destinations_.at(to).bytes += bytes;
-    deliveries_[operation] = {.hint = hint,
-                              .to = to,
-                              .sent = context_.loop.now(),
-                              .number = ++last_number_,
-                              .bytes = bytes};
+void HintCourier::note_sent(Delivery delivery, uint64_t operation) {
+    delivery.sent = context_.loop.now();
+    delivery.number = ++last_number_;
+    destinations_.at(delivery.to).bytes += delivery.bytes;
     if (STARLING_PLANTED(hint_deleted_before_durable)) {
-        context_.hints.remove(hint);
+        context_.hints.remove(delivery.hint);
     }
+    deliveries_[operation] = std::move(delivery);
 }
 
 bool HintCourier::on_reply(base::NodeId from, const peer::ReplicaMessage& message) {
@@ -343,13 +343,19 @@ void HintCourier::end(uint64_t operation, Outcome outcome) {
         context_.loop.now() - delivery.sent,
         outcome == Outcome::lost ? destination.answers_within : destination.answers_within / 2);
     adapt(destination, delivery.number, outcome);
-    const bool is_gone = outcome == Outcome::taken && context_.hints.remove(delivery.hint);
+    const bool is_gone = outcome == Outcome::taken && remove(delivery);
     // One that cannot be removed would be the next again, at once. And what goes to this node
     // itself may end at once: all of its hints would be one turn of the loop.
     const bool brings_next = is_gone && delivery.to != context_.host.self();
     // That is said of the node, and the others of the seat may have their turn.
     leave(delivery.hint, delivery.to, brings_next || outcome == Outcome::no_room);
     advance(delivery.to);
+}
+
+// A whole write that took the place of a reference meanwhile is still to be delivered.
+bool HintCourier::remove(const Delivery& delivery) {
+    return delivery.is_whole_write ? context_.hints.remove(delivery.hint)
+                                   : context_.hints.remove_reference(delivery.hint);
 }
 
 void HintCourier::adapt(Destination& destination, uint64_t number, Outcome outcome) {

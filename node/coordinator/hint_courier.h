@@ -61,11 +61,12 @@ class HintCourier {
     struct Delivery {
         HintKey hint;
         base::NodeId to;
-        base::MonotonicTime sent;
+        base::MonotonicTime sent{};
         // All deliveries are numbered.
         uint64_t number = 0;
         // None of one to this node itself.
         uint64_t bytes = 0;
+        bool is_whole_write = false;
     };
 
     struct Seat {
@@ -141,8 +142,9 @@ class HintCourier {
 
     void deliver_here(const HintKey& hint, Record record, std::optional<Dot> dot);
     void send(base::NodeId to, Parcel parcel);
-    void note_sent(uint64_t operation, const HintKey& hint, base::NodeId to, uint64_t bytes);
+    void note_sent(Delivery delivery, uint64_t operation);
     void end(uint64_t operation, Outcome outcome);
+    bool remove(const Delivery& delivery);
     void adapt(Destination& destination, uint64_t number, Outcome outcome);
     // `brings_next`: its place is free at once.
     void leave(const HintKey& hint, base::NodeId to, bool brings_next);

@@ -127,14 +127,13 @@ bool HintStore::remove(const HintKey& key) {
     return true;
 }
 
-void HintStore::remove_reference(const HintKey& key) {
+bool HintStore::remove_reference(const HintKey& key) {
     const auto found = hints_.find(key);
-    if (found == hints_.end()) return;
-    if (found->second > bytes_of(key, storage_keys::hint(key).size())) {
-        STARLING_MARK(hint_took_place_of_a_vain_reference);
-        return;
+    if (found != hints_.end() && found->second > bytes_of(key, storage_keys::hint(key).size())) {
+        STARLING_MARK(hint_took_place_of_its_reference);
+        return true;
     }
-    remove(key);
+    return remove(key);
 }
 
 void HintStore::count(const HintKey& key, int64_t change) {

@@ -55,8 +55,8 @@ class HintStore {
     }
     // False: it could not be removed now.
     bool remove(const HintKey& key);
-    // Not where a whole write has taken its place.
-    void remove_reference(const HintKey& key);
+    // Not where a whole write has taken its place. False: it could not be removed now.
+    bool remove_reference(const HintKey& key);
 
     // Whether one for the group is of a write by a life of `node` before `start`, or may be.
     bool has_of_life_before(GroupId group, base::NodeId node, uint32_t start) const;

@@ -177,6 +177,8 @@ TEST_F(AccidentTest, WhatAnEarlierLifeOfADiskThatWasSetBackHadSentCountsForNothi
     env::SimNetwork& network = simulation_->network();
     network.clog(machine(forgetful).address(), machine(coordinator).address());
     cut(coordinator, other);
+    // Nobody is to remember what the disk had seen.
+    cut(forgetful, other);
     // Shared with the callback, which never comes once a violation ends the run.
     const auto outcome = std::make_shared<std::optional<PutOutcome>>();
     simulation_->operations().put({.key = key(),
@@ -190,6 +192,8 @@ TEST_F(AccidentTest, WhatAnEarlierLifeOfADiskThatWasSetBackHadSentCountsForNothi
                                   [outcome](PutOutcome what) { *outcome = std::move(what); });
     run_for(milliseconds(200));
     EXPECT_EQ(status_of(forgetful).records, 1u);
+    network.restore(machine(forgetful).address(), machine(other).address());
+    network.restore(machine(other).address(), machine(forgetful).address());
     restart_from(forgetful, *old);
     // The fourth node, which holds no seat, tells of the new life.
     for (int i = 0; i < 60 && generation_of(forgetful, coordinator) == earlier_life; ++i)

@@ -230,6 +230,25 @@ TEST_F(HintCourierTest, AReferenceBringsTheRecordAsItIsNow) {
                 ::testing::ElementsAre("value"));
 }
 
+TEST_F(HintCourierTest, AWholeWriteThatTakesTheReferencesPlaceOnItsWayIsDeliveredToo) {
+    rig.put_everywhere("k1", "value");
+    rig.pass(std::chrono::milliseconds(300));
+    const HintKey hint = keep(1, true);
+    courier.kick();
+    rig.settle();
+    auto sent = rig.take_sent();
+    ASSERT_EQ(sent.size(), 1u);
+    keep(1, false);
+    answer(sent[0], rig.seat(2));
+    ASSERT_TRUE(rig.hints.contains(hint));
+    courier.kick();
+    sent = rig.take_sent();
+    ASSERT_EQ(sent.size(), 1u);
+    EXPECT_EQ(wire::get_dot(sent[0].message.write().dot()), hint.dot);
+    answer(sent[0], rig.seat(2));
+    EXPECT_FALSE(rig.hints.contains(hint));
+}
+
 TEST_F(HintCourierTest, AReferenceToWhatIsGoneFromHereIsForgotten) {
     const HintKey hint = keep(1, true);
     courier.kick();
