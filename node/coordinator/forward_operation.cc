@@ -186,8 +186,10 @@ void ForwardOperation::try_next() {
     }
     tried_.push_back(chosen);
     may_have_begun_ = true;
-    unanswered_.push_back(chosen);
-    peer::ReplicaMessage message = new_message();
+    // What goes beyond the last number stays unanswered.
+    if (attempts_ < UINT8_MAX) ++attempts_;
+    unanswered_.push_back({.to = chosen, .attempt = attempts_});
+    peer::ReplicaMessage message = new_message(attempts_);
     *message.mutable_forward() = to_message(request_, time_left());
     send(chosen, std::move(message));
 }
@@ -198,9 +200,14 @@ void ForwardOperation::on_reply(base::NodeId from, const peer::ReplicaMessage& m
     }
     absl::StatusOr<PutResult> result =
         from_message(message.forward_reply(), from, group_.partition);
-    if (const auto at = std::find(unanswered_.begin(), unanswered_.end(), from);
-        at != unanswered_.end()) {
-        unanswered_.erase(at);
+    const auto asked = std::ranges::find_if(unanswered_, [&](const Question& question) {
+        return question.to == from && message.operation() == (id() | question.attempt);
+    });
+    if (asked != unanswered_.end()) {
+        if (asked->attempt < UINT8_MAX) unanswered_.erase(asked);
+    } else if (!result.ok() && !may_have_written(result.status())) {
+        STARLING_MARK(forward_refused_again);
+        return;
     }
     if (!result.ok() && may_try_elsewhere(result.status())) {
         STARLING_MARK(forward_refused_tries_elsewhere);

@@ -4,6 +4,7 @@
 // goes to one holder after another, live ones first, until one answers. Trying the next while the
 // last is still silent is safe: both work under one request id.
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,11 @@ class ForwardOperation final : public Operation {
     void abandon(const absl::Status& why) override;
 
   private:
+    struct Question {
+        base::NodeId to;
+        uint8_t attempt = 0;
+    };
+
     void on_tick() override;
     void on_deadline() override;
 
@@ -37,8 +43,10 @@ class ForwardOperation final : public Operation {
     // Holders that have been asked in this round, and those of all rounds that never answered.
     std::vector<base::NodeId> tried_;
     bool may_have_begun_ = false;
-    // Holders that were asked and have not answered, once for each time: they may have written.
-    std::vector<base::NodeId> unanswered_;
+    // Who was asked may have written. A frame may be repeated, and its refusal then answers no
+    // later question.
+    std::vector<Question> unanswered_;
+    uint8_t attempts_ = 0;
     absl::Status last_refusal_;
     // One holder has said that it may have written.
     absl::Status open_outcome_;

@@ -492,10 +492,18 @@ void PutOperation::on_tick() {
             hints_placed_ = hints_placed_.without(core_.missing());
             place_hints(/*only_dead=*/false);
             return;
-        case Phase::lingering:
+        case Phase::lingering: {
+            const size_t asked = stand_ins_used_.size();
+            hints_placed_ = hints_placed_.without(core_.missing());
             place_hints(/*only_dead=*/false);
-            finish();
+            // A stand-in that was asked only now may refuse.
+            if (stand_ins_used_.size() == asked) {
+                finish();
+            } else {
+                STARLING_MARK(put_lingers_for_a_stand_in);
+            }
             return;
+        }
     }
 }
 
@@ -534,8 +542,20 @@ void PutOperation::place_hint(base::SeatIndex seat) {
             return;
         }
     }
+    keep_reference(seat);
+}
+
+void PutOperation::keep_references() {
+    if (!dot_.has_value()) return;
+    for (const base::SeatIndex seat : core_.missing().list()) {
+        const base::NodeId holder = context_.view->holder(group_.partition, seat);
+        if (!holder.is_none() && holder != self()) keep_reference(seat);
+    }
+}
+
+void PutOperation::keep_reference(base::SeatIndex seat) {
     STARLING_MARK(put_keeps_reference_as_hint);
-    // Nobody else can keep it. For what a spent budget refuses here the holder has to ask.
+    // For what a spent budget refuses here the holder has to ask.
     context_.hints.keep(
         {.group = group_, .seat = seat, .dot = *dot_, .key = plan_.group_key},
         {},
@@ -581,7 +601,7 @@ Receipt PutOperation::make_receipt() const {
 void PutOperation::on_deadline() {
     if (phase_ == Phase::lingering) {
         STARLING_MARK(put_lingers_to_its_deadline);
-        place_hints(/*only_dead=*/false);
+        keep_references();
         finish();
         return;
     }
@@ -597,7 +617,7 @@ void PutOperation::on_deadline() {
         return;
     }
     STARLING_MARK(put_outcome_unknown_at_deadline);
-    place_hints(/*only_dead=*/false);
+    keep_references();
     fail(base::make_error(
         absl::StatusCode::kDeadlineExceeded,
         base::reason::quorum_not_reached,
@@ -610,7 +630,7 @@ void PutOperation::on_deadline() {
 void PutOperation::abandon(const absl::Status& why) {
     if (phase_ == Phase::lingering) {
         STARLING_MARK(put_abandoned_while_lingering);
-        place_hints(/*only_dead=*/false);
+        keep_references();
         finish();
     } else {
         STARLING_MARK(put_abandoned);

@@ -10,7 +10,9 @@
 // minting     the namespace's conflict policy has its say (conflict_policy.h); the new dot is made
 //             from the local record, serially per key; the record goes to all holders
 // collecting  PutCore counts answers until the write is acknowledged
-// lingering   acknowledged; waits for the other holders a little longer, then leaves hints for them
+// lingering   acknowledged; waits for the other holders a little longer, then leaves hints for
+// them,
+//             and waits for the stand-ins that it asks
 //
 // A retry of a request that the local record knows mints nothing: the record as it is goes out
 // again and the answers are counted as for a first try.
@@ -82,6 +84,9 @@ class PutOperation final : public Operation {
     // answered. `only_dead`: for holders that are known to be down.
     void place_hints(bool only_dead);
     void place_hint(base::SeatIndex seat);
+    // The last of it: no answer of a stand-in is waited for any more.
+    void keep_references();
+    void keep_reference(base::SeatIndex seat);
 
     void acknowledge();
     void fail(absl::Status status);

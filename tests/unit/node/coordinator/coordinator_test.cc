@@ -328,6 +328,40 @@ TEST_F(ForwardOperationTest, WhatAllHaveRefusedUntilTheDeadlineWasNotWritten) {
     EXPECT_TRUE(absl::IsDataLoss(outcome->result->status())) << outcome->result->status();
 }
 
+TEST_F(ForwardOperationTest, ARefusalThatComesAgainAnswersNoLaterQuestion) {
+    const auto outcome = rig.put("k", "value");
+    const auto first = rig.take_sent();
+    ASSERT_EQ(first.size(), 1u);
+    const absl::Status refusal =
+        base::make_error(absl::StatusCode::kUnavailable, base::reason::no_owner, "moved");
+    answer(first[0].to, first[0].message, refusal);
+    bool is_asked_again = false;
+    while (!outcome->result.has_value()) {
+        for (const testing::Sent& question : rig.take_sent()) {
+            const bool is_first = question.to == first[0].to;
+            is_asked_again = is_asked_again || is_first;
+            answer(question.to, is_first ? first[0].message : question.message, refusal);
+        }
+        rig.pass(std::chrono::milliseconds(100));
+    }
+    EXPECT_TRUE(is_asked_again);
+    EXPECT_TRUE(absl::IsDeadlineExceeded(outcome->result->status())) << outcome->result->status();
+}
+
+TEST_F(ForwardOperationTest, WhatWasWrittenCountsThoughItsQuestionWasRefusedBefore) {
+    const auto outcome = rig.put("k", "value");
+    const auto first = rig.take_sent();
+    ASSERT_EQ(first.size(), 1u);
+    answer(first[0].to,
+           first[0].message,
+           base::make_error(absl::StatusCode::kUnavailable, base::reason::no_owner, "moved"));
+    peer::ReplicaMessage reply = rig.answer_to(first[0].message);
+    *reply.mutable_forward_reply() = to_message(absl::StatusOr<PutResult>(PutResult{}));
+    rig.coordinator.on_message(first[0].to, reply);
+    ASSERT_TRUE(outcome->result.has_value());
+    EXPECT_TRUE(outcome->result->ok()) << outcome->result->status();
+}
+
 TEST_F(ForwardOperationTest, SilenceUntilTheDeadlineLeavesTheOutcomeOpen) {
     const auto outcome = rig.put("k", "value");
     rig.pass(std::chrono::seconds(3));

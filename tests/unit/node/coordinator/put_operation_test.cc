@@ -606,6 +606,45 @@ TEST_F(PutOperationHintTest, AStandInThatStaysSilentIsReplacedByTheNext) {
     EXPECT_FALSE(outcome->result.has_value());
 }
 
+TEST_F(PutOperationHintTest, AnAcknowledgedPutWaitsForTheStandInsThatItAsksLast) {
+    const auto outcome = rig.put_blind("k", "value");
+    rig.settle();
+    rig.acknowledge(
+        rig.holder(1), rig.only(rig.take_sent(), rig.holder(1), Kind::kWrite), rig.seat(1));
+    ASSERT_TRUE(outcome->result.has_value() && outcome->result->ok());
+    rig.pass(std::chrono::milliseconds(300));
+    const std::vector<base::NodeId> stand_ins = rig.stand_ins();
+    const auto first = rig.only(rig.take_sent(), stand_ins[0], Kind::kHint);
+    rig.answer_hint(stand_ins[0], first, absl::ResourceExhaustedError("full"));
+    const auto second = rig.only(rig.take_sent(), stand_ins[1], Kind::kHint);
+    rig.answer_hint(stand_ins[1], second, absl::ResourceExhaustedError("full"));
+    EXPECT_EQ(rig.hints.count(), 1u);
+    rig.pass(std::chrono::seconds(1));
+    EXPECT_EQ(rig.coordinator.operation_count(), 0u);
+}
+
+TEST_F(PutOperationHintTest, WhatEndsBeforeAStandInAnswersIsNotedHere) {
+    for (const bool is_stopped : {false, true}) {
+        PutRequest request = rig.put_request(is_stopped ? "stopped" : "late", "value");
+        request.blind = true;
+        rig.put(request);
+        rig.settle();
+        rig.acknowledge(
+            rig.holder(1), rig.only(rig.take_sent(), rig.holder(1), Kind::kWrite), rig.seat(1));
+        rig.pass(std::chrono::milliseconds(300));
+        ASSERT_EQ(rig.count(rig.take_sent(), Kind::kHint), 1u);
+        const uint64_t before = rig.hints.count();
+        if (is_stopped) {
+            rig.coordinator.abandon_all(
+                base::make_error(absl::StatusCode::kUnavailable, base::reason::stopping, "stop"));
+        } else {
+            rig.pass(std::chrono::seconds(5));
+        }
+        EXPECT_EQ(rig.hints.count(), before + 1);
+        rig.take_sent();
+    }
+}
+
 TEST_F(PutOperationHintTest, AnAnswerForAHintThatWasNotGivenCountsForNothing) {
     const auto outcome = rig.put_blind("k", "value");
     rig.settle();
