@@ -2,39 +2,13 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/write_outcome.h"
 
 namespace starling::node {
 
 namespace {
 
 namespace reason = base::reason;
-
-// A status without a reason comes from a fault of ours, so nothing is known of how far the write
-// came, unless its code says that it was refused before it began.
-bool may_have_begun(absl::StatusCode code) {
-    switch (code) {
-        case absl::StatusCode::kInvalidArgument:
-        case absl::StatusCode::kNotFound:
-        case absl::StatusCode::kAlreadyExists:
-        case absl::StatusCode::kPermissionDenied:
-        case absl::StatusCode::kUnauthenticated:
-        case absl::StatusCode::kFailedPrecondition:
-        case absl::StatusCode::kOutOfRange:
-        case absl::StatusCode::kUnimplemented:
-        case absl::StatusCode::kResourceExhausted:
-            return false;
-        default:
-            return true;
-    }
-}
-
-bool leaves_outcome_unknown(absl::StatusCode code, const std::string& why) {
-    if (why.empty()) {
-        return may_have_begun(code);
-    }
-    return why == reason::deadline || why == reason::quorum_not_reached ||
-           why == reason::request_too_old;
-}
 
 uint32_t advice_ms(const std::string& why) {
     if (why == reason::overloaded) {
@@ -57,7 +31,7 @@ uint32_t advice_ms(const std::string& why) {
 ErrorDetail to_detail(const absl::Status& status, bool is_write) {
     STARLING_CHECK(!status.ok());
     std::string why = base::reason_of(status);
-    const bool unknown = is_write && leaves_outcome_unknown(status.code(), why);
+    const bool unknown = is_write && base::leaves_outcome_unknown(status);
     const uint32_t retry_after_ms = advice_ms(why);
     return {.code = status.code(),
             .reason = std::move(why),

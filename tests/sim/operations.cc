@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/write_outcome.h"
 
 namespace starling::sim {
 
@@ -34,13 +35,11 @@ base::Duration linger_of(const RunOptions& options) {
     return linger;
 }
 
-// Errors that leave nothing behind, whatever happened on the way: each copy of the request is
-// refused, wherever and whenever it arrives.
+// What is invalid is so wherever and whenever a copy of the request arrives. Of other refusals a
+// copy may be taken that the network has made: of a forwarded request.
 bool promises_no_effect(const absl::Status& status, const FaultOptions& faults) {
-    // A forwarded request that the network repeats may be current by then.
-    const bool is_stale = base::reason_of(status) == base::reason::stale_context;
-    return absl::IsInvalidArgument(status) ||
-           (is_stale && faults.weather.duplicate_per_million == 0);
+    return !base::leaves_outcome_unknown(status) &&
+           (absl::IsInvalidArgument(status) || faults.weather.duplicate_per_million == 0);
 }
 
 // What a node may say to a request that is well formed.
