@@ -85,9 +85,9 @@ void Entropy::ask_hints(GroupId group, base::NodeId member) {
     ask(group, member, std::move(question));
 }
 
-void Entropy::ask_remembered(GroupId group, base::NodeId holder) {
+void Entropy::ask_remembered(GroupId group, base::NodeId holder, peer::EntropyRememberedAsk known) {
     peer::EntropyMessage question;
-    question.mutable_remembered_ask();
+    *question.mutable_remembered_ask() = std::move(known);
     ask(group, holder, std::move(question));
 }
 

@@ -50,7 +50,7 @@ class Entropy {
     // Asks a member for what EntropyHost::told_hints_gone() is told. May be lost.
     void ask_hints(GroupId group, base::NodeId member);
     // Asks a holder for what EntropyHost::told_remembered() is told. May be lost.
-    void ask_remembered(GroupId group, base::NodeId holder);
+    void ask_remembered(GroupId group, base::NodeId holder, peer::EntropyRememberedAsk known);
     // Asks a holder for what EntropyHost::told_counting() is told, with the question's number. May
     // be lost.
     void ask_counting(GroupId group, base::NodeId holder, uint64_t number, bool checks);

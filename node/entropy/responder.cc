@@ -49,7 +49,7 @@ void Responder::on_question(base::NodeId from, const peer::EntropyMessage& quest
         case peer::EntropyMessage::kHintsAsk:
             return on_hints_ask(std::move(asker));
         case peer::EntropyMessage::kRememberedAsk:
-            return on_remembered_ask(std::move(asker));
+            return on_remembered_ask(std::move(asker), question.remembered_ask());
         case peer::EntropyMessage::kCountingAsk:
             return on_counting_ask(std::move(asker), question.counting_ask().checks());
         case peer::EntropyMessage::kSummaryAsk:
@@ -67,9 +67,9 @@ void Responder::on_question(base::NodeId from, const peer::EntropyMessage& quest
     }
 }
 
-void Responder::on_remembered_ask(Asker asker) {
+void Responder::on_remembered_ask(Asker asker, const peer::EntropyRememberedAsk& ask) {
     std::optional<peer::EntropyRemembered> remembered =
-        runtime_.host.remembered(asker.group, asker.node);
+        runtime_.host.remembered(asker.group, asker.node, ask);
     if (!remembered.has_value()) {
         return fail(asker, absl::UnavailableError("it is not known here who holds the group"));
     }

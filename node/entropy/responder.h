@@ -42,7 +42,7 @@ class Responder {
     };
     struct Fetching;
 
-    void on_remembered_ask(Asker asker);
+    void on_remembered_ask(Asker asker, const peer::EntropyRememberedAsk& ask);
     void on_check(Asker asker, const peer::EntropyCheck& check);
     void on_missing(Asker asker, const peer::EntropyMissingAsk& ask);
     void on_hints_ask(Asker asker);

@@ -59,8 +59,8 @@ class EntropyHost {
     virtual void lacks_what_all_had_seen(GroupId group) = 0;
     // The answer to EntropyRememberedAsk; and what another holder answered. None: it cannot be
     // said, and the holder is to ask again.
-    virtual std::optional<peer::EntropyRemembered> remembered(GroupId group,
-                                                              base::NodeId holder) = 0;
+    virtual std::optional<peer::EntropyRemembered> remembered(
+        GroupId group, base::NodeId holder, const peer::EntropyRememberedAsk& ask) = 0;
     virtual void told_remembered(GroupId group,
                                  base::NodeId holder,
                                  const peer::EntropyRemembered& remembered) = 0;

@@ -11,14 +11,23 @@ static_assert(static_cast<int>(MoveKind::offer) == peer::HandoverMessage::OFFER)
 static_assert(static_cast<int>(MoveKind::permit_ask) == peer::HandoverMessage::PERMIT_ASK);
 static_assert(static_cast<int>(MoveKind::held_by_you) == peer::HandoverMessage::HELD_BY_YOU);
 
+void to_proto(const Epoch& epoch, peer::SeatEpoch& out) {
+    out.set_claim_counter(epoch.claim.counter);
+    out.set_claim_node(epoch.claim.node.raw());
+    out.set_moves(epoch.moves);
+}
+
+Epoch from_proto(const peer::SeatEpoch& in) {
+    return {.claim = {.counter = in.claim_counter(), .node = base::NodeId(in.claim_node())},
+            .moves = in.moves()};
+}
+
 void to_proto(const AddressedMove& move, peer::HandoverMessage& out) {
     const MoveMessage& message = move.message;
     out.set_kind(static_cast<peer::HandoverMessage::Kind>(message.kind));
     out.set_partition(move.partition.raw());
     out.set_seat(message.seat.raw());
-    out.mutable_epoch()->set_claim_counter(message.epoch.claim.counter);
-    out.mutable_epoch()->set_claim_node(message.epoch.claim.node.raw());
-    out.mutable_epoch()->set_moves(message.epoch.moves);
+    to_proto(message.epoch, *out.mutable_epoch());
     out.set_granting_seat(message.granting_seat.raw());
     out.set_attempt(message.attempt);
     out.set_from_generation(move.from_generation);
@@ -45,9 +54,7 @@ absl::StatusOr<AddressedMove> from_proto(const peer::HandoverMessage& in,
     move.to_generation = in.to_generation();
     move.message.kind = static_cast<MoveKind>(in.kind());
     move.message.seat = base::SeatIndex(static_cast<uint8_t>(in.seat()));
-    move.message.epoch.claim.counter = in.epoch().claim_counter();
-    move.message.epoch.claim.node = base::NodeId(in.epoch().claim_node());
-    move.message.epoch.moves = in.epoch().moves();
+    move.message.epoch = from_proto(in.epoch());
     move.message.granting_seat = base::SeatIndex(static_cast<uint8_t>(in.granting_seat()));
     move.message.attempt = in.attempt();
     return move;

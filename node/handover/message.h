@@ -13,7 +13,8 @@
 
 namespace starling::peer {
 class HandoverMessage;
-}
+class SeatEpoch;
+}  // namespace starling::peer
 
 namespace starling::node {
 
@@ -56,6 +57,8 @@ struct AddressedMove {
     MoveMessage message;
 };
 
+void to_proto(const Epoch& epoch, peer::SeatEpoch& out);
+Epoch from_proto(const peer::SeatEpoch& in);
 void to_proto(const AddressedMove& move, peer::HandoverMessage& out);
 // invalid_argument for an unknown kind or a partition or seat out of range.
 absl::StatusOr<AddressedMove> from_proto(const peer::HandoverMessage& in,

@@ -177,14 +177,35 @@ void Mover::tell_last_holder(base::PartitionId partition, base::SeatIndex seat) 
          any_generation);
 }
 
-bool Mover::tell_forgotten(base::PartitionId partition, base::NodeId node) {
+Mover::SeatEpochs Mover::highest_epochs(base::PartitionId partition) const {
+    SeatEpochs found;
+    const Shell* shell = find(partition);
+    if (shell == nullptr) return found;
+    const SeatRecords& records = shell->core->durable();
+    for (uint8_t seat = 0; seat < records.size(); ++seat) {
+        if (records[seat].highest) found.emplace(base::SeatIndex(seat), *records[seat].highest);
+    }
+    return found;
+}
+
+bool Mover::tell_forgotten(base::PartitionId partition,
+                           base::NodeId node,
+                           const SeatEpochs& there) {
     bool has_forgotten = false;
     for (auto vacant = vacant_.lower_bound({partition, base::SeatIndex(0)});
          vacant != vacant_.end() && vacant->first == partition;
          ++vacant) {
-        if (find(partition)->core->known(vacant->second).node != node) continue;
+        const base::SeatIndex seat = vacant->second;
+        const SeatView::Holder& last = find(partition)->core->known(seat);
+        if (last.node != node) continue;
+        const auto known = there.find(seat);
+        // It may have fenced the seat for a successor that is silent.
+        if (known != there.end() && known->second >= last.epoch) {
+            STARLING_MARK(mover_last_holder_knows_its_seat);
+            continue;
+        }
         has_forgotten = true;
-        tell_last_holder(partition, vacant->second);
+        tell_last_holder(partition, seat);
     }
     return has_forgotten;
 }

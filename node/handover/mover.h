@@ -105,9 +105,13 @@ class Mover {
     // The holders of these partitions changed in `view`.
     void view_changed(const SeatView& view, std::span<const base::PartitionId> partitions);
     void on_message(base::NodeId from, const peer::HandoverMessage& message);
-    // Whether `node` was known to hold a seat of the partition, and lists it no more, or at an
-    // earlier epoch. Then it is told so.
-    bool tell_forgotten(base::PartitionId partition, base::NodeId node);
+    // Of each seat of the partition that this node has ever held, granted or declined, the highest
+    // epoch at which it did.
+    using SeatEpochs = std::map<base::SeatIndex, Epoch>;
+    SeatEpochs highest_epochs(base::PartitionId partition) const;
+    // Whether `node`, whose highest_epochs() are `there`, was known to hold a seat of the partition
+    // at a later epoch, and lists it no more, or at an earlier one. Then it is told so.
+    bool tell_forgotten(base::PartitionId partition, base::NodeId node, const SeatEpochs& there);
     // See MoveCore.
     void end_moves(base::PartitionId partition);
     void let_go(base::PartitionId partition);

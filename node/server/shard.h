@@ -220,7 +220,8 @@ class Shard final : private ReplicaHost,
         return !mover_->counts(group.partition).below(group.replicas).empty();
     }
     void lacks_what_all_had_seen(GroupId group) override;
-    std::optional<peer::EntropyRemembered> remembered(GroupId group, base::NodeId holder) override;
+    std::optional<peer::EntropyRemembered> remembered(
+        GroupId group, base::NodeId holder, const peer::EntropyRememberedAsk& ask) override;
     void told_remembered(GroupId group,
                          base::NodeId holder,
                          const peer::EntropyRemembered& remembered) override;

@@ -131,9 +131,16 @@ void Shard::told_hints_gone(GroupId group,
     standings_->note_hints_gone(group, member, read_starts(gone.before()));
 }
 
-std::optional<peer::EntropyRemembered> Shard::remembered(GroupId group, base::NodeId holder) {
+std::optional<peer::EntropyRemembered> Shard::remembered(GroupId group,
+                                                         base::NodeId holder,
+                                                         const peer::EntropyRememberedAsk& ask) {
+    Mover::SeatEpochs there;
+    for (const peer::EntropyKnownSeat& known : ask.seats()) {
+        if (known.seat() >= identity_.cluster.seats) continue;
+        there.emplace(static_cast<uint8_t>(known.seat()), from_proto(known.epoch()));
+    }
     // What it said of the seat that it has forgotten does not count for the one that it lists.
-    if (mover_->tell_forgotten(group.partition, holder)) {
+    if (mover_->tell_forgotten(group.partition, holder, there)) {
         STARLING_MARK(remembers_a_seat_that_is_forgotten);
         return std::nullopt;
     }
@@ -196,7 +203,13 @@ bool Shard::has_groups(base::PartitionId partition) const {
 }
 
 void Shard::ask_remembered(GroupId group, base::NodeId holder) {
-    entropy_->ask_remembered(group, holder);
+    peer::EntropyRememberedAsk ask;
+    for (const auto& [seat, epoch] : mover_->highest_epochs(group.partition)) {
+        peer::EntropyKnownSeat& known = *ask.add_seats();
+        known.set_seat(seat.raw());
+        to_proto(epoch, *known.mutable_epoch());
+    }
+    entropy_->ask_remembered(group, holder, std::move(ask));
 }
 
 void Shard::begin_epoch_after(uint64_t told,

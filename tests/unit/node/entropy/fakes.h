@@ -95,7 +95,9 @@ class PlainEntropyHost : public EntropyHost {
         ++losses_noticed;
         if (on_loss) on_loss();
     }
-    std::optional<peer::EntropyRemembered> remembered(GroupId, base::NodeId) override {
+    std::optional<peer::EntropyRemembered> remembered(GroupId,
+                                                      base::NodeId,
+                                                      const peer::EntropyRememberedAsk&) override {
         return peer::EntropyRemembered();
     }
     void told_remembered(GroupId, base::NodeId, const peer::EntropyRemembered&) override {}
@@ -137,8 +139,12 @@ class FakeGroups final : public GroupAccess {
     void drop(base::PartitionId partition, uint8_t replicas_max);
 
     uint64_t drop_count(GroupId group) const override {
-        const auto found = drops.find(group);
-        return found == drops.end() ? 0 : found->second;
+        uint64_t count = 0;
+        for (const auto& [dropped, times] : drops) {
+            const bool is_any = group.replicas == 0 && dropped.partition == group.partition;
+            if (is_any || dropped == group) count += times;
+        }
+        return count;
     }
     std::vector<GroupId> groups_of(base::PartitionId partition) override;
     absl::StatusOr<GroupSummary> summary(GroupId group) override;

@@ -439,6 +439,42 @@ TEST(MoverTest, LossAndRestartsOnlyDelayAJoin) {
     }
 }
 
+TEST(MoverTest, WhoHasFencedASeatForOneThatIsSilentHasForgottenNothing) {
+    TestCluster test(1);
+    for (const uint64_t id : {1u, 2u, 3u}) {
+        test.start(id);
+    }
+    test.set_members({1});
+    test.found(1);
+    test.set_members({1, 2});
+    ASSERT_TRUE(test.loop.run_until([&] { return test.is_complete(); }, seconds(60)));
+    test.set_members({1, 2, 3});
+    constexpr base::NodeId joiner(3);
+    base::PartitionId partition;
+    base::NodeId giver;
+    const auto is_fenced = [&] {
+        for (uint16_t each = 0; each < 16; ++each) {
+            partition = base::PartitionId(each);
+            for (const uint64_t id : {1u, 2u}) {
+                giver = base::NodeId(id);
+                const Mover& mover = test.nodes[giver]->mover;
+                if (mover.held(partition).empty()) continue;
+                for (uint8_t seat = 0; seat < 3; ++seat) {
+                    if (mover.is_fenced_for(partition, base::SeatIndex(seat), joiner)) return true;
+                }
+            }
+        }
+        return false;
+    };
+    ASSERT_TRUE(test.loop.run_until(is_fenced, seconds(60)));
+    test.stop(joiner.raw());
+    test.loop.run_for(seconds(1));
+    Mover& other = test.nodes[base::NodeId(3 - giver.raw())]->mover;
+    EXPECT_TRUE(other.tell_forgotten(partition, giver, {})) << "as one that knows of no seat";
+    const auto known = test.nodes[giver]->mover.highest_epochs(partition);
+    EXPECT_FALSE(other.tell_forgotten(partition, giver, known));
+}
+
 TEST(MoverTest, ANodeWhoseDiskHasForgottenItsSeatsIsToldOfThem) {
     TestCluster test(1);
     for (const uint64_t id : {1u, 2u, 3u}) {
