@@ -52,9 +52,11 @@ void PartitionSync::on_groups(const peer::EntropyGroups& groups) {
 }
 
 void PartitionSync::next_group() {
-    if (groups_.empty() && request_.wants_fence && !was_fenced_to_the_end_) {
-        was_fenced_to_the_end_ = true;
-        // By the same life: another one may have a disk that was set back to before the fence.
+    const bool is_asked_again = request_.wants_fence || request_.tells_epoch;
+    if (groups_.empty() && is_asked_again && !gave_to_the_end_) {
+        gave_to_the_end_ = true;
+        // By the same life: another one may have a disk that was set back to before the fence. Of
+        // one that has given its seat away meanwhile nothing comes any more.
         return ask_groups([this](const peer::EntropyGroups&) { next_group(); });
     }
     if (groups_.empty()) return finish(absl::OkStatus());

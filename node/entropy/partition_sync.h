@@ -72,7 +72,8 @@ class PartitionSync {
     Done done_;
     // Still to do, last first.
     std::vector<GroupId> groups_;
-    bool was_fenced_to_the_end_ = false;
+    // Its giver has said at the end, too, that it gives.
+    bool gave_to_the_end_ = false;
     // Of one group: what the peer says of the partition, and of another group, is of another
     // instance.
     std::unique_ptr<Exchange> telling_;

@@ -339,7 +339,7 @@ void MoveCore::timer(base::SeatIndex seat, MoveTimer timer) {
         has_write_failed_ = false;
         volatile_part.is_resting = false;
         ++volatile_part.repetition;
-        if (is_drop_wanted_) {
+        if (is_drop_wanted_ && !is_drop_put_off()) {
             drop_unneeded();
         }
         wants_to_speak(seat);
@@ -558,7 +558,7 @@ bool MoveCore::needs_data(const SeatRecord& record) {
 }
 
 bool MoveCore::is_at_rest() const {
-    if (is_drop_under_way_ || is_drop_wanted_) return false;
+    if (is_drop_under_way_ || (is_drop_wanted_ && !is_drop_put_off())) return false;
     for (size_t seat = 0; seat < seats_.size(); ++seat) {
         const SeatState state = durable_[seat].state;
         if (state == SeatState::filling || state == SeatState::fenced || !is_settled(index(seat)) ||

@@ -148,7 +148,8 @@ class MoveCore {
     bool needs_data() const { return needs_data_of(seat_count_max); }
     // The same of a seat below `replicas`: of the groups with so many.
     bool needs_data_of(uint32_t replicas) const { return lowest_active_seat() < replicas; }
-    // No seat is on its way from here or to here, and none is offered.
+    // No seat is on its way from here or to here, and none is offered; and nothing is being
+    // dropped, or about to be.
     bool is_at_rest() const;
 
     // Equal for two cores that react alike to all that can come.
@@ -226,6 +227,11 @@ class MoveCore {
     void drop_unneeded();
     bool may_have_leftovers() const;
     static bool needs_data(const SeatRecord& record);
+    // It has failed, and waits as long as there are no targets: the damage that it met may be given
+    // up only where nothing comes or goes.
+    bool is_drop_put_off() const {
+        return is_drop_wanted_ && !is_drop_under_way_ && targets_.empty();
+    }
     // seat_count_max when no seat is active.
     uint8_t lowest_active_seat() const;
     // The seat is known held at a later epoch.

@@ -139,7 +139,8 @@ class GroupAccess {
     using Callback = absl::AnyInvocable<void(absl::StatusOr<T>)>;
     using Done = absl::AnyInvocable<void(absl::Status)>;
 
-    // How often the group's data was dropped in this life of the node.
+    // How often the group's data was dropped in this life of the node; with 0 replicas, that of any
+    // group of the partition, where trying again what has failed is no other time.
     virtual uint64_t drop_count(GroupId group) const = 0;
     // The groups of a partition that this node keeps anything of.
     virtual std::vector<GroupId> groups_of(base::PartitionId partition) = 0;

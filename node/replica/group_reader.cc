@@ -40,8 +40,8 @@ class MissingReader {
         page_.sent = std::move(sent);
     }
 
-    // Of `ranges`, before the first add(). Those of the least dots, where there are too many.
-    absl::Status find_tombstones(const std::vector<Frontier::Range>& ranges) {
+    // Before the first add(). Those of the least dots, where there are too many.
+    absl::Status find_tombstones(const IsDotWanted& is_wanted, const std::optional<Dot>& after) {
         const auto iterator = engine_.new_iterator(
             {.lower = storage_keys::tombstones_prefix(group_),
              .upper = storage_keys::prefix_end(storage_keys::tombstones_prefix(group_)),
@@ -52,7 +52,7 @@ class MissingReader {
             if (!key.has_value()) {
                 return absl::DataLossError("an entry of the tombstones has a key of none");
             }
-            if (!contains(ranges, key->dot)) continue;
+            if ((after.has_value() && key->dot <= *after) || !is_wanted(key->dot)) continue;
             tombstones_.emplace(key->dot, iterator->value());
             bytes += iterator->value().size();
             while (tombstones_.size() > tombstones_max ||
@@ -76,14 +76,27 @@ class MissingReader {
         iterator->seek(storage_keys::indexed_dot(group_, {range.actor, range.first}));
         for (; iterator->valid(); iterator->next()) {
             STARLING_ASSIGN_OR_RETURN(const Dot dot, dot_of_entry(iterator->key()));
-            STARLING_ASSIGN_OR_RETURN(const bool has_room, add_tombstones(dot));
+            STARLING_ASSIGN_OR_RETURN(const bool has_room, add_tombstones_before(dot));
             if (!has_room || is_full()) return false;
             // It is of the same key.
             tombstones_.erase(dot);
             STARLING_RETURN_IF_ERROR(add(dot, iterator->value()));
         }
         STARLING_RETURN_IF_ERROR(iterator->status());
-        return add_tombstones({range.actor, range.last + 1});
+        return add_tombstones_before(Dot{range.actor, range.last + 1});
+    }
+
+    // Those before `end`, or all. False once the page is full, or what was found is at its end.
+    absl::StatusOr<bool> add_tombstones_before(std::optional<Dot> end) {
+        while (!tombstones_.empty() && (!end.has_value() || tombstones_.begin()->first < *end)) {
+            if (is_full()) return false;
+            const auto next = tombstones_.extract(tombstones_.begin());
+            STARLING_MARK(missing_tombstone_of_no_index);
+            STARLING_RETURN_IF_ERROR(add(next.key(), next.mapped()));
+        }
+        if (!tombstones_.empty() || !are_tombstones_cut_off_) return true;
+        page_.has_more = true;
+        return false;
     }
 
     MissingPage take() { return std::move(page_); }
@@ -96,30 +109,10 @@ class MissingReader {
         Context context;
     };
 
-    static bool contains(const std::vector<Frontier::Range>& ranges, const Dot& dot) {
-        return std::ranges::any_of(ranges, [&](const Frontier::Range& range) {
-            return range.actor == dot.actor && range.first <= dot.sequence &&
-                   dot.sequence <= range.last;
-        });
-    }
-
     bool is_full() {
         const bool full = bytes_ >= bytes_max_ || indexed_bytes_ >= indexed_bytes_max;
         page_.has_more = page_.has_more || full;
         return full;
-    }
-
-    // Those before `end`. False once the page is full, or what was found is at its end.
-    absl::StatusOr<bool> add_tombstones(const Dot& end) {
-        while (!tombstones_.empty() && tombstones_.begin()->first < end) {
-            if (is_full()) return false;
-            const auto next = tombstones_.extract(tombstones_.begin());
-            STARLING_MARK(missing_tombstone_of_no_index);
-            STARLING_RETURN_IF_ERROR(add(next.key(), next.mapped()));
-        }
-        if (!tombstones_.empty() || !are_tombstones_cut_off_) return true;
-        page_.has_more = true;
-        return false;
     }
 
     absl::Status add(const Dot& dot, std::string_view key) {
@@ -270,7 +263,7 @@ absl::StatusOr<MissingPage> missing_page(storage::Engine& engine,
                                          const std::optional<Dot>& after,
                                          size_t bytes_max,
                                          RecordFingerprints sent,
-                                         KnownDots known) {
+                                         const IsDotWanted& is_tombstone_wanted) {
     std::vector<Frontier::Range> left;
     for (Frontier::Range range : ranges) {
         if (after.has_value()) {
@@ -281,13 +274,14 @@ absl::StatusOr<MissingPage> missing_page(storage::Engine& engine,
         left.push_back(range);
     }
     MissingReader reader(engine, group, bytes_max, std::move(sent));
-    if (known == KnownDots::and_tombstones) {
-        STARLING_RETURN_IF_ERROR(reader.find_tombstones(left));
+    if (is_tombstone_wanted) {
+        STARLING_RETURN_IF_ERROR(reader.find_tombstones(is_tombstone_wanted, after));
     }
     for (const Frontier::Range& range : left) {
         STARLING_ASSIGN_OR_RETURN(const bool has_room, reader.add(range));
-        if (!has_room) break;
+        if (!has_room) return reader.take();
     }
+    STARLING_RETURN_IF_ERROR(reader.add_tombstones_before(std::nullopt).status());
     return reader.take();
 }
 

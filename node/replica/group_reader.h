@@ -3,6 +3,7 @@
 // Reads one group's data from the engine, page by page. Blocks on disk: for workers.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -44,17 +45,19 @@ absl::StatusOr<ScanPage> scan_page(storage::Engine& engine,
                                    const KeyRange& range,
                                    size_t bytes_max);
 
-// The known dots of `ranges` (ascending) after `after` (none: from the first) and the records of
-// their keys but those in `sent`, up to about `bytes_max` bytes. data_loss when a record does not
-// account for its dot: it was lost here, and this replica cannot say what became of the write (R4
-// of docs/causality.md).
+using IsDotWanted = std::function<bool(const Dot&)>;
+
+// The indexed dots of `ranges` (ascending), and of the tombstones those that `is_tombstone_wanted`
+// (none: of none), after `after` (none: from the first); and the records of their keys but those in
+// `sent`; up to about `bytes_max` bytes. data_loss when a record does not account for its dot: it
+// was lost here, and this replica cannot say what became of the write (R4 of docs/causality.md).
 absl::StatusOr<MissingPage> missing_page(storage::Engine& engine,
                                          GroupId group,
                                          const std::vector<Frontier::Range>& ranges,
                                          const std::optional<Dot>& after,
                                          size_t bytes_max,
                                          RecordFingerprints sent,
-                                         KnownDots known = KnownDots::indexed);
+                                         const IsDotWanted& is_tombstone_wanted = nullptr);
 
 // Reads all that is stored of the group, and what missing_page() would of `ranges`. data_loss: it
 // cannot be read, or a record does not account for its dot.

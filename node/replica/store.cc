@@ -183,7 +183,10 @@ bool ReplicaStore::has_data(GroupId group) const {
 
 void ReplicaStore::put_frontier(storage::WriteBatch& batch, GroupId group) const {
     const Frontier& frontier = groups_.at(group)->frontier;
-    if (frontier.empty()) return;
+    if (frontier.empty()) {
+        batch.remove(storage_keys::frontier(group));
+        return;
+    }
     std::string encoded;
     frontier.encode(encoded);
     batch.put(storage_keys::frontier(group), encoded);
@@ -516,7 +519,7 @@ void ReplicaStore::expired(GroupId group,
 void ReplicaStore::drop(GroupId group, Done done) {
     groups_.erase(group);
     expiries_.forget(group);
-    dropping_.insert(group);
+    if (dropping_.insert(group).second) ++partition_drops_[group.partition];
     ++drops_[group];
     Done end = [this, group, done = std::move(done)](absl::Status status) mutable {
         // After an error the disk may have records of it still, so that it stays closed.

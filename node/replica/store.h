@@ -323,6 +323,8 @@ class ReplicaStore final : public GroupAccess {
     // How often each group was dropped: a change that was waiting for the disk meanwhile is for a
     // group that is no more.
     absl::btree_map<GroupId, uint64_t> drops_;
+    // Of any of its groups; one that has failed and is tried again is the same.
+    absl::btree_map<base::PartitionId, uint64_t> partition_drops_;
     base::ByteLimit* waiting_reads_ = nullptr;
     std::atomic<bool> has_records_ = false;
     bool rebuilding_ = false;

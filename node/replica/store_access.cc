@@ -35,6 +35,10 @@ std::vector<Frontier::Range> newly_sealed(const Frontier& before,
 }  // namespace
 
 uint64_t ReplicaStore::drop_count(GroupId group) const {
+    if (group.replicas == 0) {
+        const auto of_any = partition_drops_.find(group.partition);
+        return of_any == partition_drops_.end() ? 0 : of_any->second;
+    }
     const auto found = drops_.find(group);
     return found == drops_.end() ? 0 : found->second;
 }
@@ -92,10 +96,23 @@ void ReplicaStore::missing(GroupId group,
                            Callback<MissingPage> done) {
     Frontier frontier = this->frontier(group);
     std::vector<Frontier::Range> ranges = frontier.minus(seen);
+    group_reader::IsDotWanted is_tombstone_wanted;
+    if (known == KnownDots::and_tombstones) {
+        // Not of the ranges alone: where its life is sealed, none has it.
+        is_tombstone_wanted = [frontier, seen](const Dot& dot) {
+            return frontier.contains(dot) && !seen.contains(dot);
+        };
+    }
     jobs_.run<absl::StatusOr<MissingPage>>(
-        [this, group, ranges, after, bytes_max, known, sent = std::move(sent)]() mutable {
+        [this,
+         group,
+         ranges,
+         after,
+         bytes_max,
+         sent = std::move(sent),
+         is_tombstone_wanted = std::move(is_tombstone_wanted)]() mutable {
             return group_reader::missing_page(
-                engine_, group, ranges, after, bytes_max, std::move(sent), known);
+                engine_, group, ranges, after, bytes_max, std::move(sent), is_tombstone_wanted);
         },
         [this,
          group,

@@ -79,7 +79,7 @@ class DamageHealer {
         virtual void find_damage(absl::AnyInvocable<void(absl::StatusOr<Damage>)> done) = 0;
         virtual void damage_is_gone() = 0;
 
-        // As SetBackGuard::Host's. Nothing: this node holds no seat of the partition, or keeps a
+        // As SetBackGuard::Host's. Nothing: this node holds no seat of the partition, or needs a
         // group of it whose other holders are not known.
         virtual std::map<GroupId, std::vector<base::NodeId>> givers(
             base::PartitionId partition) const = 0;

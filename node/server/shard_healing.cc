@@ -234,7 +234,9 @@ std::map<GroupId, std::vector<base::NodeId>> ShardHealing::givers(
     base::PartitionId partition) const {
     auto holders = parts_.shard.other_holders(partition);
     for (const GroupId group : parts_.store.groups_of(partition)) {
-        if (parts_.store.has_data(group) && !holders.contains(group)) return {};
+        // What is not needed is dropped, or cannot be before it is healed.
+        const bool matters = parts_.store.has_data(group) && parts_.shard.needs_data(group);
+        if (matters && !holders.contains(group)) return {};
     }
     for (const auto& [group, others] : holders) {
         if (!parts_.shard.are_holders_known(group)) return {};
@@ -454,10 +456,9 @@ void ShardHealing::settle(const Left& left, Done done) {
     std::vector<GroupId> groups;
     const std::vector<GroupId> known = parts_.store.groups();
     for (const GroupId group : left.groups) {
-        if (std::binary_search(known.begin(), known.end(), group) ||
-            parts_.store.is_dropping(group)) {
-            continue;
-        }
+        // A question about it is enough to make it known again.
+        const bool is_known = std::binary_search(known.begin(), known.end(), group);
+        if ((is_known && parts_.store.has_data(group)) || parts_.store.is_dropping(group)) continue;
         STARLING_MARK(dropped_group_shows_again);
         groups.push_back(group);
     }

@@ -287,6 +287,51 @@ TEST_F(HandoverTest, ANodeThatJoinsKnowsWhatWasDeletedBefore) {
     }
 }
 
+// The life of a node that deleted it is sealed: no difference of frontiers names its writes.
+TEST_F(HandoverTest, ANodeThatJoinsKnowsWhatALifeHadDeletedThatIsSealed) {
+    RunOptions options = plain(4, 3);
+    options.node.request_window = seconds(300);
+    form(options);
+    run_for(seconds(10));
+    const PutOutcome deleted = put(1, "deleted", {.replaces = with_context, .w = 3});
+    ASSERT_TRUE(deleted.status.ok());
+    ASSERT_TRUE(remove(1, {.w = 3}).status.ok());
+    run_for(seconds(8));
+    const base::NodeId deleter = machine(1).node().id();
+    crash(1, env::CrashMode::process, seconds(1));
+    wait_until([&] {
+        node::ShardInspection inside;
+        machine(2).node().inspect(inside);
+        return std::ranges::any_of(inside.groups, [&](const node::GroupInspection& group) {
+            return group.summary.frontier.sealed_before(deleter) > 0;
+        });
+    });
+    const node::PutRequest again{
+        .options = {},
+        .key = simulation_->oracle().key(key()).key,
+        .value = "deleted",
+        .context = "",
+        .request = simulation_->oracle().history(key()).get(deleted.id).request};
+    simulation_->cluster().bring_up(4);
+    wait_until([this] {
+        if (!simulation_->cluster().is_member(machine(4))) return false;
+        node::ShardInspection inside;
+        machine(4).node().inspect(inside);
+        return inside.seats_filling > 0;
+    });
+    cut(1, 4);
+    use_key(1);
+    put(2, "meanwhile", {.w = 3});
+    heal();
+    wait_until([this] { return seats_held_by(4) > 0; });
+    run_for(seconds(6));
+    use_key(0);
+    machine(4).post([this, again] { machine(4).node().put(again, [](const auto&) {}); });
+    run_for(milliseconds(100));
+    EXPECT_THAT(read(4, 1).values, IsEmpty());
+    finish();
+}
+
 TEST_F(HandoverTest, AClusterGrowsFromOneNodeToThreeWhileItServes) {
     form(plain(3, 1));
     ASSERT_TRUE(put(1, "v0").status.ok());

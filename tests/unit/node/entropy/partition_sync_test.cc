@@ -147,6 +147,22 @@ TEST_F(PartitionSyncTest, WhoTellsItsEpochTakesOverFromOneThatOnceDroppedTheGrou
         << "it may know of a later epoch";
 }
 
+TEST_F(PartitionSyncTest, ARefillFromOneThatDropsTheGroupMeanwhileHasTakenNothing) {
+    make(2, 5);
+    replicas_[1]->groups.write(
+        group_a, group_key(base::default_namespace_id, "k"), replicas_[1]->actor(), "v", false);
+    bool is_dropped = false;
+    replicas_[0]->filter = [&](const peer::EntropyMessage& message) {
+        if (message.has_groups() && !std::exchange(is_dropped, true)) {
+            replicas_[1]->groups.drop(group_a.partition, group_a.replicas);
+        }
+        return true;
+    };
+    const absl::Status outcome = outcome_of_refill(seconds(20));
+    EXPECT_TRUE(is_dropped);
+    EXPECT_EQ(outcome.code(), absl::StatusCode::kAborted) << outcome;
+}
+
 // A late message brings what the giver had deleted and forgotten, when its keys have been compared.
 TEST_F(PartitionSyncTest, WhatComesBehindTheComparisonOfARefillGoesByTheGiversWord) {
     make(2, 5);

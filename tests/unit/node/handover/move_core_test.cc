@@ -561,6 +561,26 @@ TEST_F(MoveCoreTest, NothingIsFilledWhileTheOldDataIsBeingDropped) {
     EXPECT_TRUE(core.take_effects().persist.has_value());
 }
 
+// Damage is given up only where nothing comes or goes, and a drop may meet it each time.
+TEST_F(MoveCoreTest, ADropThatHasFailedHoldsUpNoHealing) {
+    MoveCore core = fenced();
+    core.note_holder(seat_0, {.node = d, .epoch = epoch_of(1)});
+    core.receive(d, message(MoveKind::compared, seat_0, 0));
+    core.take_effects();
+    core.persisted(true);
+    ASSERT_TRUE(core.take_effects().drop_groups_up_to.has_value());
+    core.set_targets({});
+    EXPECT_FALSE(core.is_at_rest()) << "it is under way";
+    core.dropped(false);
+    EXPECT_TRUE(core.is_at_rest());
+    core.timer(seat_0, MoveTimer::retry);
+    EXPECT_FALSE(core.take_effects().drop_groups_up_to.has_value());
+    core.set_targets({a, b, c});
+    EXPECT_FALSE(core.is_at_rest());
+    core.timer(seat_0, MoveTimer::retry);
+    EXPECT_TRUE(core.take_effects().drop_groups_up_to.has_value());
+}
+
 TEST_F(MoveCoreTest, AHolderConfirmsAComparisonOnlyIfItStillHolds) {
     for (const bool is_still_holding : {true, false}) {
         MoveCore core({.self = d});

@@ -317,6 +317,49 @@ TEST_F(SealTest, ALifeIsSealedWhenNoMemberHasAHintAndThenAllOwnersHaveSeenTheSam
     EXPECT_EQ(rig.store.frontier(here).gap_count(), 0u);
 }
 
+// Else a late retry of what was deleted would be new to it.
+TEST_F(SealTest, WhoFillsASeatIsToldOfTombstonesOfASealedLifeToo) {
+    const Dot own = remove("own", 10);
+    const Dot removal = dot(9, 4);
+    rig.store.update(
+        here,
+        key("k"),
+        [removal](Record& record, Frontier& seen) {
+            record = mint({}, {}, testing::removal(removal, 10));
+            seen.add(removal);
+            return absl::OkStatus();
+        },
+        nullptr,
+        [](const absl::Status&) {});
+    rig.settle();
+    standings.note_hints_gone(here, peer, {{ended, 2}});
+    standings.note_hints_gone(here, third, {{ended, 2}});
+    both_report(tell(peer).asks);
+    both_report(tell(peer).asks);
+    ASSERT_EQ(sealed(), 2u);
+    const auto told = [this](const Frontier& seen) {
+        std::vector<Dot> dots;
+        std::optional<Dot> after;
+        for (bool has_more = true; has_more;) {
+            const auto page = missing(seen, after, {}, KnownDots::and_tombstones);
+            EXPECT_TRUE(page.ok()) << page.status();
+            if (!page.ok()) break;
+            for (const IndexedDots::Entry& entry : page->dots.entries)
+                dots.push_back(entry.dot);
+            has_more = page->has_more;
+            if (!dots.empty()) after = dots.back();
+        }
+        return dots;
+    };
+    EXPECT_THAT(told({}), ElementsAre(own, removal));
+    bytes_max = 1;
+    EXPECT_THAT(told({}), ElementsAre(own, removal)) << "a page each";
+    Frontier knows;
+    knows.seal(ended, 2);
+    EXPECT_THAT(told(knows), ElementsAre(own));
+    EXPECT_THAT(told(frontier({own})), ElementsAre(removal)) << "nothing else lacks";
+}
+
 TEST_F(SealTest, AnOnlyOwnerWhoseDiskRefusesTheSealTriesAgain) {
     owners.owners = std::vector<Owner>();
     standings.look_at_own(here);

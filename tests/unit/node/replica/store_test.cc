@@ -344,6 +344,8 @@ TEST_F(ReplicaStoreTest, ADropThatTheEngineRefusedIsRepeated) {
     rig.settle();
     EXPECT_FALSE(dropped.ok());
     EXPECT_THAT(rig.store.groups_of(group(1).partition), ElementsAre(group(1)));
+    const GroupId any{.partition = group(1).partition, .replicas = 0};
+    EXPECT_EQ(rig.store.drop_count(any), 1u);
     rig.engine.write_error = absl::OkStatus();
     update("meanwhile", 2);
     rig.settle();
@@ -351,6 +353,7 @@ TEST_F(ReplicaStoreTest, ADropThatTheEngineRefusedIsRepeated) {
     rig.store.drop(group(1), [&](absl::Status status) { dropped = std::move(status); });
     rig.settle();
     EXPECT_TRUE(dropped.ok());
+    EXPECT_EQ(rig.store.drop_count(any), 1u) << "who takes over from here would begin anew";
     EXPECT_EQ(scan_buckets(rig.engine, group(1)), BucketDigests{});
     EXPECT_THAT(rig.store.groups(), IsEmpty());
 }
@@ -500,6 +503,14 @@ TEST_F(ReplicaStoreTest, APageThatMetADropClaimsNothing) {
     EXPECT_TRUE(absl::IsUnavailable(merged)) << merged;
     EXPECT_TRUE(rig.store.frontier(group(1)).empty());
     EXPECT_FALSE(rig.engine.get(storage_keys::frontier(group(1)), nullptr)->has_value());
+}
+
+// The removal of an old one may be in what damage took (shard_healing.h).
+TEST_F(ReplicaStoreTest, AFrontierThatIsWrittenAnewWhileItIsEmptyTakesAnOldOneAway) {
+    EXPECT_TRUE(rig.store.frontier(group(1)).empty());
+    storage::WriteBatch batch;
+    rig.store.put_frontier(batch, group(1));
+    EXPECT_THAT(changes_of(batch), ElementsAre("-" + storage_keys::frontier(group(1))));
 }
 
 TEST_F(ReplicaStoreTest, AScanReturnsAllRecordsInOrderPageByPage) {

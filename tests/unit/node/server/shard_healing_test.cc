@@ -30,6 +30,7 @@ class FakeShard final : public ShardHealing::Surroundings, public SetBackGuard::
     absl::Status drop_status;
     std::vector<GroupId> dropped;
     std::map<GroupId, std::vector<base::NodeId>> others;
+    std::set<GroupId> unneeded;
     std::set<base::PartitionId> changed;
     // Of the questions of the healer.
     uint64_t question = 0;
@@ -54,7 +55,7 @@ class FakeShard final : public ShardHealing::Surroundings, public SetBackGuard::
     }
     void end_syncs(base::PartitionId) override {}
     void put_facts(storage::WriteBatch&) const override {}
-    bool needs_data(GroupId) const override { return true; }
+    bool needs_data(GroupId group) const override { return !unneeded.contains(group); }
     bool is_filling(base::PartitionId) const override { return false; }
     void end_moves(base::PartitionId) override {}
     void let_go(base::PartitionId) override {}
@@ -242,6 +243,22 @@ TEST_F(ShardHealingTest, APartitionThatIsRefilledBecauseTheDiskWasSetBackIsHeale
     run_for(seconds(1));
     EXPECT_TRUE(rig.engine.damaged.empty()) << "not given up";
     EXPECT_TRUE(guard.is_refilling(here));
+}
+
+// Its drop meets the damage, and nobody else holds it.
+TEST_F(ShardHealingTest, WhatIsLeftOfASeatThatWasGivenAwayHoldsUpNoHealing) {
+    const GroupId given_away{.partition = here, .replicas = 1};
+    rig.write(given_away, key("old"), 2, "value");
+    shard.unneeded = {given_away};
+    damage_records();
+    healing.start();
+    run_for(seconds(2));
+    EXPECT_TRUE(healing.stands_still(here));
+    answer_that_it_counts();
+    run_for(seconds(12));
+    answer_that_it_counts();
+    run_for(seconds(1));
+    EXPECT_TRUE(rig.engine.damaged.empty()) << "not given up";
 }
 
 TEST_F(ShardHealingTest, WhatMayBeMarkedOnTheDiskCountsNoMore) {
