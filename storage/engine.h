@@ -250,6 +250,11 @@ class Engine {
     // Runs on the caller's thread, for as long as reading and writing everything takes.
     // data_loss: it met damage, or damage() is not OK.
     virtual absl::Status compact() = 0;
+    // To be called now and then, once a minute, say. Where nothing was flushed since the last call,
+    // begins to merge away what was removed, as far as it makes up half of a table or of what is
+    // in memory: in the background, within the rate limit, until there is none or somebody writes.
+    // Else that goes with the merges which further writes bring.
+    virtual void reclaim_while_quiet() = 0;
     // Where keys cannot be read any more, ascending and without overlap; empty: nowhere. Reads all
     // that is on the disk, past the engine's caches, but not the log; changes nothing. A range may
     // hold keys that can be read, and keys that were never there. Errors of the disk that are no

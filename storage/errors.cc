@@ -18,7 +18,9 @@ absl::Status disk_full_error(std::string_view what) {
 }
 
 absl::Status stalled_error(std::string_view what) {
-    return absl::UnavailableError(fmt::format("stalled: {}", what));
+    return base::make_error(absl::StatusCode::kUnavailable,
+                            base::reason::stalled,
+                            fmt::format("the storage engine is stalled: {}", what));
 }
 
 absl::Status read_only_since(const absl::Status& error) {

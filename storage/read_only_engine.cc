@@ -41,6 +41,7 @@ class ReadOnlyEngine final : public Engine {
     std::unique_ptr<Snapshot> snapshot() override { return engine_->snapshot(); }
     absl::Status checkpoint(const std::string&) override { return refused(); }
     absl::Status compact() override { return refused(); }
+    void reclaim_while_quiet() override {}
     absl::StatusOr<std::vector<KeyRange>> find_damage() override { return engine_->find_damage(); }
     absl::StatusOr<ScrubStep> scrub(uint64_t bytes) override { return engine_->scrub(bytes); }
     absl::Status give_up(std::span<const KeyRange>) override { return refused(); }

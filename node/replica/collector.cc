@@ -12,6 +12,7 @@ namespace {
 constexpr base::Duration interval = std::chrono::seconds(1);
 // Under load what owners tell changes with each comparison.
 constexpr base::Duration save_interval = std::chrono::seconds(10);
+constexpr base::Duration reclaim_interval = std::chrono::seconds(30);
 // When so many more requests have become too old to be minted again, all that was left is looked at
 // once more, for whatever reason it was left.
 constexpr uint64_t whole_progress_ms = 60'000;
@@ -32,6 +33,10 @@ void Collector::start() {
         if (loop_.now() >= save_at_) {
             standings_.save_memory();
             save_at_ = loop_.now() + save_interval;
+        }
+        if (loop_.now() >= reclaim_at_) {
+            store_.engine().reclaim_while_quiet();
+            reclaim_at_ = loop_.now() + reclaim_interval;
         }
         run();
         start();

@@ -3,8 +3,8 @@
 // Collects the tombstones of a shard (rule R5 of docs/causality.md), group after group, where there
 // are some that may have become collectable: in a whole pass where those that were left before may
 // be among them, else in one over those that were too young before. Each second, when it looks, it
-// has the standings draw their own conclusions and keep what they were told, too. Owned by the
-// shard's loop.
+// has the standings draw their own conclusions and keep what they were told, too. Each minute the
+// engine may merge away what was removed, where nobody writes. Owned by the shard's loop.
 
 #include <algorithm>
 #include <cstdint>
@@ -87,6 +87,7 @@ class Collector {
     const ReplicaStore::LatestOnly latest_only_;
     env::TimerId timer_ = 0;
     base::MonotonicTime save_at_{};
+    base::MonotonicTime reclaim_at_{};
     bool is_running_ = false;
     bool is_stopped_ = false;
     absl::btree_map<GroupId, Passes> passes_;

@@ -180,6 +180,7 @@ class InMemoryEngine final : public Engine {
                              "copy its entries with an iterator");
     }
 
+    void reclaim_while_quiet() override {}
     absl::Status compact() override {
         if (closed_) {
             return closed_error();

@@ -53,7 +53,8 @@ void Background::schedule() {
         flush_under_way_ = flush_under_way_ || flush;
         const bool urgent = is_urgent(version);
         const bool is_due = compaction_state_ == CompactionState::idle
-                                ? picker_.pick(version).has_value() || can_reclaim(version)
+                                ? picker_.pick(version).has_value() || can_reclaim(version) ||
+                                      pick_removed(version).has_value()
                                 : compaction_state_ == CompactionState::waiting && urgent;
         compaction = is_due && damage_.ok();
         if (compaction) {
@@ -113,6 +114,7 @@ void Background::flush_job() {
     {
         absl::MutexLock lock(&mutex_);
         flush_under_way_ = false;
+        reclaims_removed_ = false;
     }
     conclude(status);
 }
@@ -199,8 +201,28 @@ std::optional<Background::Picked> Background::pick() {
     if (!rewrite.has_value()) {
         rewrite = pick_value_compaction(*version);
     }
+    if (!rewrite.has_value()) {
+        absl::MutexLock lock(&mutex_);
+        rewrite = pick_removed(*version);
+        if (rewrite.has_value()) STARLING_MARK(compaction_of_removals_while_quiet);
+    }
     return rewrite.has_value() ? std::optional(Picked{.compaction = *std::move(rewrite)})
                                : std::nullopt;
+}
+
+void Background::reclaim_removed() {
+    {
+        absl::MutexLock lock(&mutex_);
+        reclaims_removed_ = true;
+    }
+    schedule();
+}
+
+std::optional<Compaction> Background::pick_removed(const Version& version) {
+    if (!reclaims_removed_) return std::nullopt;
+    auto picked = pick_removal_compaction(version, reclaim_state());
+    reclaims_removed_ = picked.has_value();
+    return picked;
 }
 
 void Background::note_turn(const Compaction& compaction) {

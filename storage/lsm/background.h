@@ -55,6 +55,9 @@ class Background {
     // Flushes and merges everything into one level, on this thread and without the rate limit.
     // cancelled: stop() was called. data_loss: it met damage, or damage() is not OK.
     absl::Status compact_everything();
+    // As Engine::reclaim_while_quiet(): until there is nothing to reclaim, or something was
+    // flushed.
+    void reclaim_removed();
     // As Engine's, on this thread. What fails but for want of room, once the damage is known, is
     // error() too.
     absl::StatusOr<std::vector<KeyRange>> find_damage();
@@ -93,6 +96,8 @@ class Background {
     void note_turn(const Compaction& compaction);
     void abandon() ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
     bool can_reclaim(const Version& version) const;
+    std::optional<Compaction> pick_removed(const Version& version)
+        ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
     ReclaimState reclaim_state() const;
     absl::Status compact_all_levels() ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
     absl::Status compact(Compaction compaction) ABSL_EXCLUSIVE_LOCKS_REQUIRED(compaction_mutex_);
@@ -140,6 +145,7 @@ class Background {
     // Until then the rate limit lets no compaction begin.
     base::MonotonicTime paid_at_ ABSL_GUARDED_BY(mutex_){};
     CompactionPicker picker_ ABSL_GUARDED_BY(mutex_);
+    bool reclaims_removed_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace starling::storage::lsm

@@ -12,8 +12,8 @@ namespace starling::storage::lsm {
 
 namespace {
 
-// A manifest is begun anew when it is longer than this; a description of 500 tables takes about 50
-// KiB.
+// A manifest is begun anew when it is longer than this and twice what it began with; a description
+// of 500 tables takes about 50 KiB.
 constexpr uint64_t manifest_bytes_long = 4u << 20;
 
 }  // namespace
@@ -54,7 +54,8 @@ absl::Status Catalog::settle() {
 }
 
 absl::Status Catalog::settle_locked() {
-    if (manifest_.usable() && manifest_.file_bytes() <= manifest_bytes_long) {
+    if (manifest_.usable() &&
+        manifest_.file_bytes() <= manifest_bytes_long + 2 * manifest_bytes_first_) {
         return absl::OkStatus();
     }
     const uint64_t number = next_file_number();
@@ -67,6 +68,7 @@ absl::Status Catalog::settle_locked() {
     whole.log = log_;
     whole.next_file_number = next_file_number_.load();
     STARLING_RETURN_IF_ERROR(manifest_.begin(number, whole));
+    manifest_bytes_first_ = manifest_.file_bytes();
     manifest_bytes_.store(manifest_.file_bytes(), std::memory_order_relaxed);
     return absl::OkStatus();
 }
@@ -81,7 +83,9 @@ absl::Status Catalog::commit(VersionEdit edit) {
     manifest_bytes_.store(manifest_.file_bytes(), std::memory_order_relaxed);
     log_ = edit.log.value_or(log_);
     for (const VersionEdit::Removed& removed : edit.removed) {
-        removed_files_.push_back({.kind = FileKind::table, .number = removed.number});
+        if (!(*next)->names_file(FileKind::table, removed.number)) {
+            removed_files_.push_back({.kind = FileKind::table, .number = removed.number});
+        }
     }
     for (const Version::ValueFile& file : version()->value_files()) {
         if (!(*next)->names_file(FileKind::value_file, file.number)) {

@@ -90,6 +90,7 @@ class Catalog {
 
     absl::Mutex commit_mutex_;
     Manifest manifest_ ABSL_GUARDED_BY(commit_mutex_);
+    uint64_t manifest_bytes_first_ ABSL_GUARDED_BY(commit_mutex_) = 0;
     LogStart log_ ABSL_GUARDED_BY(commit_mutex_);
     int file_holds_ ABSL_GUARDED_BY(commit_mutex_) = 0;
     std::vector<std::string> retired_ ABSL_GUARDED_BY(commit_mutex_);

@@ -60,6 +60,7 @@ class LsmEngine final : public Engine {
     std::unique_ptr<Snapshot> snapshot() noexcept override;
     absl::Status checkpoint(const std::string& directory) noexcept override;
     absl::Status compact() noexcept override;
+    void reclaim_while_quiet() noexcept override;
     absl::StatusOr<std::vector<KeyRange>> find_damage() noexcept override;
     absl::StatusOr<ScrubStep> scrub(uint64_t bytes) noexcept override;
     absl::Status give_up(std::span<const KeyRange> ranges) noexcept override;
@@ -144,6 +145,7 @@ class LsmEngine final : public Engine {
     absl::Mutex write_mutex_;
     // The view's active memtable.
     Memtable* active_ ABSL_GUARDED_BY(write_mutex_);
+    uint64_t flushes_when_last_quiet_ ABSL_GUARDED_BY(write_mutex_) = 0;
 };
 
 LsmEngine::LsmEngine(const std::string& directory,
@@ -560,6 +562,22 @@ absl::Status LsmEngine::compact() noexcept {
         return refused();
     }
     return status;
+}
+
+void LsmEngine::reclaim_while_quiet() noexcept {
+    if (closed_.load(std::memory_order_acquire) || background_.has_error()) return;
+    const uint64_t flushes = background_.jobs().flush_count();
+    {
+        absl::MutexLock lock(&write_mutex_);
+        if (std::exchange(flushes_when_last_quiet_, flushes) != flushes) return;
+        if (active_->is_mostly_removals()) {
+            STARLING_MARK(engine_flushes_removals_while_quiet);
+            rotate();
+            // That is nobody's writing.
+            ++flushes_when_last_quiet_;
+        }
+    }
+    background_.reclaim_removed();
 }
 
 absl::StatusOr<std::vector<KeyRange>> LsmEngine::find_damage() noexcept {

@@ -33,6 +33,8 @@ void Memtable::add(Sequence sequence,
                    std::string_view value) {
     entries_.insert(key, make_tag(sequence, kind), value);
     last_sequence_ = sequence;
+    ++entry_count_;
+    removal_count_ += kind == ChangeKind::remove ? 1 : 0;
 }
 
 void Memtable::remove_range(Sequence sequence, std::string_view begin, std::string_view end) {

@@ -45,6 +45,10 @@ class Memtable {
     uint64_t log_number() const { return log_number_; }
     bool has_entries() const { return entries_.first() != nullptr; }
     // Of the thread that adds, or when none does any more.
+    bool is_mostly_removals() const {
+        return removal_count_ > 0 && removal_count_ >= entry_count_ / 2;
+    }
+    // Of the thread that adds, or when none does any more.
     bool empty() const { return entries_.first() == nullptr && range_removals_.empty(); }
     // Of the thread that adds, or when none does any more.
     const std::vector<RangeRemoval>& range_removals() const { return range_removals_; }
@@ -59,6 +63,8 @@ class Memtable {
     Arena arena_;
     SkipList entries_{arena_};
     Sequence last_sequence_ = 0;
+    uint64_t entry_count_ = 0;
+    uint64_t removal_count_ = 0;
     std::vector<RangeRemoval> range_removals_;
     // Of all range removals, also of empty ranges: they fill the log.
     uint64_t range_bytes_ = 0;

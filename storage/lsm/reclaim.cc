@@ -38,6 +38,16 @@ bool older_tables_overlap(const Version& version, uint32_t level, const TableMet
     return false;
 }
 
+bool has_older_below(const Version& version, uint32_t level, const TableMetadata& table) {
+    for (uint32_t below = level + 1; below < level_count; ++below) {
+        if (!version.overlapping(below, table.smallest_user_key(), table.largest_user_key())
+                 .empty()) {
+            return true;
+        }
+    }
+    return false;
+}
+
 }  // namespace
 
 std::vector<VersionEdit::Removed> find_dead_tables(const Version& version,
@@ -131,6 +141,24 @@ std::optional<Compaction> pick_value_compaction(const Version& version) {
             compaction.value_files_to_leave = {file.number};
             return compaction;
         }
+    }
+    return std::nullopt;
+}
+
+std::optional<Compaction> pick_removal_compaction(const Version& version,
+                                                  const ReclaimState& state) {
+    for (uint32_t level = 0; level < level_count; ++level) {
+        const TableList& tables = version.level(level);
+        const auto found = std::find_if(tables.begin(), tables.end(), [&](const TablePtr& table) {
+            const bool is_seen_by_all =
+                state.snapshots.empty() || state.snapshots.front() >= table->largest_sequence;
+            return is_seen_by_all && table->removal_count > 0 &&
+                   table->removal_count >= table->entry_count / 2;
+        });
+        if (found == tables.end()) continue;
+        if (level == 0) return compaction_of(version, 0, tables);
+        return has_older_below(version, level, **found) ? compaction_of(version, level, {*found})
+                                                        : compaction_in_place(level, *found);
     }
     return std::nullopt;
 }

@@ -1,7 +1,8 @@
 #pragma once
 
 // What can be given back although no level is too large: tables whose every entry has expired or
-// was removed with its range, and tables that hold both such entries and others. Pure functions.
+// was removed with its range, tables that hold both such entries and others, and, while nobody
+// writes, tables of removals. Pure functions.
 //
 // 1. A table goes as a whole only if that shows no older entry: what a range removal hides is
 // hidden
@@ -38,6 +39,11 @@ std::optional<Compaction> pick_range_compaction(const Version& version, const Re
 std::vector<std::string> find_bounds(const Version& version, const Compaction& inputs);
 // A compaction that moves values out of a value file of which half or more is garbage.
 std::optional<Compaction> pick_value_compaction(const Version& version);
+// A compaction of a table that is half removals or more, towards what they remove, or without them
+// where nothing of it lies below. While a snapshot from before the last of them lives there is
+// none.
+std::optional<Compaction> pick_removal_compaction(const Version& version,
+                                                  const ReclaimState& state);
 // The range removals that no table holds older entries of.
 std::vector<Sequence> find_finished_removals(const Version& version);
 

@@ -270,8 +270,8 @@ int main(int argc, char** argv) {
         write_all(cluster.addresses, keys, value_bytes, /*is_delete=*/true);
         wait_for_tombstones(base_port);
         fmt::print("on the disks: {:.0f} MiB", mebibytes());
-        std::this_thread::sleep_for(std::chrono::seconds(60));
-        fmt::print(", a minute later: {:.0f} MiB\n", mebibytes());
+        std::this_thread::sleep_for(std::chrono::seconds(180));
+        fmt::print(", three minutes later: {:.0f} MiB\n", mebibytes());
     }
     std::filesystem::remove_all(folder);
     return 0;

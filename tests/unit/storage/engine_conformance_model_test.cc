@@ -120,6 +120,7 @@ class ModelRun {
             snapshots_.erase(snapshots_.begin() + static_cast<std::ptrdiff_t>(which));
         } else if (action == 19) {
             RC_ASSERT(engine_->sync().ok());
+            engine_->reclaim_while_quiet();
         } else if (action == 20) {
             reopen();
         } else if (action == 21) {

@@ -46,6 +46,7 @@ class InterceptedEngine final : public Engine {
         return engine_->checkpoint(directory);
     }
     absl::Status compact() override { return engine_->compact(); }
+    void reclaim_while_quiet() override { engine_->reclaim_while_quiet(); }
     absl::StatusOr<std::vector<KeyRange>> find_damage() override { return engine_->find_damage(); }
     absl::StatusOr<ScrubStep> scrub(uint64_t bytes) override { return engine_->scrub(bytes); }
     absl::Status give_up(std::span<const KeyRange> ranges) override {

@@ -9,9 +9,11 @@
 #include <rapidcheck/gtest.h>
 
 #include "base/hash.h"
+#include "base/mark.h"
 #include "storage/lsm/block.h"
 #include "storage/lsm/block_builder.h"
 #include "storage/lsm/bloom_filter.h"
+#include "storage/lsm/catalog.h"
 #include "storage/lsm/compaction_picker.h"
 #include "storage/lsm/file_names.h"
 #include "storage/lsm/garbage.h"
@@ -27,6 +29,68 @@ namespace {
 
 std::string internal(std::string_view key, Sequence sequence, ChangeKind kind = ChangeKind::put) {
     return make_internal_key(key, make_tag(sequence, kind));
+}
+
+// ---- the catalog ----
+
+struct CatalogTest : ::testing::Test {
+    CatalogTest() {
+        EXPECT_TRUE(files.create_directory("/data").ok());
+        ManifestState empty;
+        empty.next_file_number = 1;
+        empty.version = std::make_shared<Version>();
+        EXPECT_TRUE(catalog.begin(empty).ok());
+    }
+    TableMetadata table(const std::string& key) {
+        TableMetadata made;
+        made.number = catalog.next_file_number();
+        made.smallest = internal(key, 1);
+        made.largest = internal(key + "z", 1);
+        return made;
+    }
+    // How often a file that a version names was thought of as one to remove.
+    static uint64_t vain_looks() {
+        for (const base::Mark* mark : base::Mark::all()) {
+            if (mark->name() == "removed_file_still_read") return mark->hits();
+        }
+        return 0;
+    }
+
+    env::SimFileSystem files;
+    Catalog catalog{files, "/data"};
+};
+
+// With keys of 64 KiB a few dozen tables are enough.
+TEST_F(CatalogTest, AManifestThatBeginsLongIsNotBegunAnewWithEachEdit) {
+    VersionEdit many;
+    for (int i = 0; i < 200; ++i) {
+        many.added.push_back(
+            {.level = 1, .table = table(fmt::format("{:03}", i) + std::string(32 << 10, 'k'))});
+    }
+    ASSERT_TRUE(catalog.commit(std::move(many)).ok());
+    ASSERT_TRUE(catalog.settle().ok());
+    const uint64_t number = catalog.next_file_number();
+    for (int i = 0; i < 10; ++i) {
+        ASSERT_TRUE(catalog.settle().ok());
+        ASSERT_TRUE(catalog.commit({}).ok());
+    }
+    EXPECT_EQ(catalog.next_file_number(), number + 1) << "no manifest has taken one";
+}
+
+TEST_F(CatalogTest, ATableThatMovesIsNotLookedAtForRemovalUntilItIsGone) {
+    const TableMetadata moving = table("a");
+    VersionEdit first;
+    first.added.push_back({.level = 1, .table = moving});
+    ASSERT_TRUE(catalog.commit(std::move(first)).ok());
+    const uint64_t before = vain_looks();
+    for (uint32_t level = 1; level < 4; ++level) {
+        VersionEdit move;
+        move.removed.push_back({.level = level, .number = moving.number});
+        move.added.push_back({.level = level + 1, .table = moving});
+        ASSERT_TRUE(catalog.commit(std::move(move)).ok());
+        catalog.remove_unused_files();
+    }
+    EXPECT_EQ(vain_looks(), before);
 }
 
 // ---- batches ----

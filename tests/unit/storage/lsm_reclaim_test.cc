@@ -93,6 +93,21 @@ class LsmReclaimTest : public testing::Test {
         }
         workers.run_all();
     }
+    void remove_keys(int first, int count) {
+        for (int i = first; i < first + count; ++i) {
+            WriteBatch batch;
+            batch.remove(fmt::format("key{:06}", i));
+            write(batch);
+        }
+        workers.run_all();
+    }
+    // So many minutes.
+    void while_quiet(int calls) {
+        for (int i = 0; i < calls; ++i) {
+            engine->reclaim_while_quiet();
+            workers.run_all();
+        }
+    }
     void remove_range(std::string_view begin, std::string_view end) {
         WriteBatch batch;
         batch.remove_range(begin, end);
@@ -232,6 +247,49 @@ TEST_F(LsmReclaimTest, EmptyRangesFillTheLogAndSoTheMemtable) {
     }
     EXPECT_GT(engine->statistics().flushes, 2u);
     EXPECT_LT(engine->statistics().log_bytes, 4u * 4096);
+}
+
+// ---- removals
+
+TEST_F(LsmReclaimTest, WhatWasRemovedIsMergedAwayWhileNobodyWrites) {
+    fill(0, 400);
+    ASSERT_TRUE(engine->compact().ok());
+    remove_keys(0, 400);
+    const uint64_t before = table_bytes();
+    while_quiet(4);
+    EXPECT_LT(table_bytes(), before / 20);
+    EXPECT_THAT(*contents(*engine), IsEmpty());
+    reopen();
+    EXPECT_THAT(*contents(*engine), IsEmpty());
+}
+
+TEST_F(LsmReclaimTest, WhatASnapshotSeesIsNotMergedAgainAndAgain) {
+    fill(0, 400);
+    ASSERT_TRUE(engine->compact().ok());
+    auto snapshot = engine->snapshot();
+    remove_keys(0, 400);
+    while_quiet(4);
+    EXPECT_EQ(contents(*engine, at(snapshot.get()))->size(), 400u);
+    const uint64_t compactions = engine->statistics().compactions;
+    while_quiet(4);
+    EXPECT_EQ(engine->statistics().compactions, compactions);
+    snapshot.reset();
+    while_quiet(4);
+    EXPECT_GT(engine->statistics().compactions, compactions);
+    EXPECT_LT(table_bytes(), 4096u);
+}
+
+TEST_F(LsmReclaimTest, WhereSomebodyWritesRemovalsWaitForOtherMerges) {
+    fill(0, 400);
+    ASSERT_TRUE(engine->compact().ok());
+    remove_keys(0, 20);
+    while_quiet(1);
+    const uint64_t compactions = engine->statistics().compactions;
+    const uint64_t flushes = engine->statistics().flushes;
+    fill(1000, 40);
+    ASSERT_GT(engine->statistics().flushes, flushes);
+    while_quiet(1);
+    EXPECT_EQ(engine->statistics().compactions, compactions);
 }
 
 // ---- expiry

@@ -90,6 +90,7 @@ class ScriptedEngine : public storage::Engine {
         return engine_->checkpoint(directory);
     }
     absl::Status compact() override { return engine_->compact(); }
+    void reclaim_while_quiet() override { engine_->reclaim_while_quiet(); }
     absl::StatusOr<std::vector<storage::KeyRange>> find_damage() override {
         if (!damaged.empty()) return damaged;
         return engine_->find_damage();
