@@ -49,6 +49,20 @@ absl::Status check_has_own_writes(const CoordinatorContext& context,
     return absl::OkStatus();
 }
 
+absl::Status check_room_for_own_life(const CoordinatorContext& context, const Frontier& frontier) {
+    const size_t lives = frontier.seen().size();
+    if (lives < context.options.lives_max || frontier.seen_of(context.actor).base > 0) {
+        return absl::OkStatus();
+    }
+    STARLING_MARK(put_finds_no_room_for_its_life);
+    return base::make_error(
+        absl::StatusCode::kResourceExhausted,
+        base::reason::too_many_lives,
+        fmt::format("{} lives of nodes have written to this partition, and cannot be forgotten "
+                    "while a member is away",
+                    lives));
+}
+
 void OutcomeList::asked(base::NodeId node) {
     const bool known =
         std::any_of(outcomes_.begin(), outcomes_.end(), [&](const ReplicaOutcome& outcome) {

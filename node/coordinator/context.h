@@ -58,6 +58,9 @@ absl::Status check_request_age(const CoordinatorContext& context, const base::Re
 absl::Status check_has_own_writes(const CoordinatorContext& context,
                                   GroupId group,
                                   const Frontier& frontier);
+// Likewise: too_many_lives where it would be the first write of this life, and the frontier keeps
+// as many lives apart as it may.
+absl::Status check_room_for_own_life(const CoordinatorContext& context, const Frontier& frontier);
 
 // The fate of each node an operation asked, for the receipt.
 class OutcomeList {

@@ -194,6 +194,7 @@ absl::Status ExpirySweep::mint(GroupId group,
         return absl::FailedPreconditionError("its removal is known already");
     }
     STARLING_RETURN_IF_ERROR(check_has_own_writes(context_, group, frontier));
+    STARLING_RETURN_IF_ERROR(check_room_for_own_life(context_, frontier));
     context_.replica.forget_old_requests(group, local);
     if (local.gone.size() >= context_.options.gone_max) {
         STARLING_MARK(expiry_of_key_written_too_often);

@@ -17,6 +17,8 @@ struct CoordinatorOptions {
     uint64_t record_bytes_max = env::frame_bytes_max / 4 * 3;
     // Requests superseded within the window, remembered by one record.
     uint32_t gone_max = 4096;
+    // Lives of nodes that a group's frontier keeps apart, since they are not sealed.
+    uint32_t lives_max = 1024;
     base::Duration deadline_default = std::chrono::seconds(2);
     base::Duration deadline_max = std::chrono::seconds(60);
     // How long a replica may be silent before its message is repeated and a stand-in takes the

@@ -70,7 +70,7 @@ void PutOperation::begin_exchange() {
                               }
                               if (!local.ok()) {
                                   STARLING_MARK(put_own_record_unreadable);
-                                  op->fail(local.status());
+                                  op->fail_unwritten(local.status());
                                   return;
                               }
                               const bool absent = local->record == Record{};
@@ -174,6 +174,15 @@ void PutOperation::on_local_failure(absl::Status status) {
         return;
     }
     STARLING_MARK(put_not_minted);
+    fail_unwritten(std::move(status));
+}
+
+// Another node may have the record that is damaged here.
+void PutOperation::fail_unwritten(absl::Status status) {
+    if (absl::IsDataLoss(status) && base::reason_of(status).empty()) {
+        status =
+            base::make_error(status.code(), base::reason::data_loss, std::string(status.message()));
+    }
     fail(std::move(status));
 }
 
@@ -211,6 +220,7 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
                                     "the context of the request has seen the request itself");
         }
         STARLING_RETURN_IF_ERROR(check_has_own_writes(context_, group_, frontier));
+        STARLING_RETURN_IF_ERROR(check_room_for_own_life(context_, frontier));
         // It has aged since it was admitted, and what would know it may be forgotten meanwhile.
         if (absl::Status status = check_request_age(context_, request); !status.ok()) {
             STARLING_MARK(put_aged_before_mint);

@@ -90,6 +90,7 @@ class PutOperation final : public Operation {
 
     void acknowledge();
     void fail(absl::Status status);
+    void fail_unwritten(absl::Status status);
     Receipt make_receipt() const;
 
     PutPlan plan_;

@@ -11,7 +11,7 @@ namespace {
 namespace reason = base::reason;
 
 uint32_t advice_ms(const std::string& why) {
-    if (why == reason::overloaded) {
+    if (why == reason::overloaded || why == reason::stalled) {
         return 100;
     }
     if (why == reason::written_too_often) {

@@ -369,7 +369,9 @@ void ReplicaStore::update(
 }
 
 absl::Status ReplicaStore::being_dropped() {
-    return absl::UnavailableError("the data of the group is being removed here");
+    return base::make_error(absl::StatusCode::kUnavailable,
+                            base::reason::no_owner,
+                            "the data of the group is being removed here");
 }
 
 absl::Status ReplicaStore::check_not_dropping(GroupId group) const {

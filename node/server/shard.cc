@@ -51,7 +51,6 @@ Shard::Shard(uint32_t index,
       random_(random_seed),
       sealer_(options.cluster_secret),
       session_sealer_(options.cluster_secret),
-      hybrid_clock_(options.clock_drift_max),
       clock_fence_(options.clock_drift_max),
       latency_(options.entropy_pause_latency),
       horizon_(in_ms(options.request_window + options.clock_drift_max),
@@ -598,6 +597,8 @@ ShardStatus Shard::status() const {
     out.tombstones_collected = collector_->collected();
     out.expired_removed = expiry_sweep_->removed();
     out.tombstones_waiting = collector_->waiting();
+    for (const GroupId group : store_->groups())
+        out.lives += store_->frontier(group).seen().size();
     out.operations = coordinator_->operation_count();
     out.inflight_bytes = coordinator_->inflight_bytes();
     out.peer_bytes = replica_->peer_bytes();

@@ -78,6 +78,8 @@ struct ShardStatus {
     uint64_t tombstones_collected = 0;
     uint64_t expired_removed = 0;
     Collector::WaitingFor tombstones_waiting;
+    // That the frontiers of all groups keep apart.
+    uint64_t lives = 0;
     uint64_t operations = 0;
     uint64_t inflight_bytes = 0;
     // Of peers' requests in progress, and how many were refused for lack of room.

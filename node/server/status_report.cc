@@ -66,6 +66,7 @@ void add_shard(StatusReport& report, const ShardStatus& shard) {
     add("starling_tombstones", shard.tombstones);
     add("starling_tombstones_collected_total", shard.tombstones_collected);
     add("starling_expired_values_removed_total", shard.expired_removed);
+    add("starling_frontier_lives", shard.lives);
     add("starling_engine_memory_bytes", shard.engine.memory_bytes);
     add("starling_engine_disk_bytes", shard.engine.disk_bytes);
     add("starling_engine_log_bytes", shard.engine.log_bytes);

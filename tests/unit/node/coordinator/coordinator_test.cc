@@ -144,6 +144,26 @@ TEST_F(CoordinatorTest, AKeyThatRemembersAsManyRequestsAsItMayTakesNoMoreWrites)
     small.put_everywhere("another", "value");
 }
 
+TEST_F(CoordinatorTest, AGroupThatKeepsAsManyLivesApartAsItMayTakesNoWriteOfAnotherLife) {
+    CoordinatorOptions options;
+    options.lives_max = 2;
+    CoordinatorRig small(3, true, options);
+    const Frontier others = testing::frontier({testing::dot(77, 1), testing::dot(78, 1)});
+    small.store_rig.store.unite_frontier(testing::the_group, others, [](const absl::Status&) {});
+    small.settle();
+    const auto refused = small.put_blind("k", "value");
+    small.settle();
+    ASSERT_TRUE(refused->result.has_value());
+    EXPECT_EQ(base::reason_of(refused->result->status()), base::reason::too_many_lives);
+    EXPECT_TRUE(small.stored("k")->siblings.empty());
+
+    CoordinatorRig known(3, true, options);
+    known.put_everywhere("k", "value");
+    known.store_rig.store.unite_frontier(testing::the_group, others, [](const absl::Status&) {});
+    known.settle();
+    known.put_everywhere("k", "another");
+}
+
 TEST_F(CoordinatorTest, ANodeThatStopsTakesNoNewRequest) {
     rig.coordinator.stop_accepting();
     const auto outcome = rig.get("k");

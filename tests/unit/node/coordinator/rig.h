@@ -292,7 +292,7 @@ class CoordinatorRig {
     FakeOwners owners;
     Standings standings{store_rig.store, hints, horizon, owners};
     Replica replica{store_rig.store, hints, standings, peers};
-    HybridClock hybrid_clock{std::chrono::seconds(10)};
+    HybridClock hybrid_clock;
     ClockFence clock_fence{std::chrono::seconds(10)};
     LatencyWatch latency{std::chrono::milliseconds(100)};
     ContextSealer sealer{"a secret of the cluster"};
