@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/mark.h"
 #include "node/coordinator/conflict_policy.h"
 #include "node/server/shard.h"
 
@@ -84,12 +85,22 @@ void ConflictScan::search(Shard& shard) {
         go_on();
         return;
     }
-    shard.data().scan({partition, replicas},
-                      {.from = group_key(info_.id, key_), .end = group_keys_end(info_.id)},
-                      std::min(scan_bytes, bytes_left_),
-                      [self = shared_from_this()](absl::StatusOr<ScanPage> page) {
-                          self->take(std::move(page));
-                      });
+    const GroupId group{partition, replicas};
+    shard.data().scan(
+        group,
+        {.from = group_key(info_.id, key_), .end = group_keys_end(info_.id)},
+        std::min(scan_bytes, bytes_left_),
+        [self = shared_from_this(), &shard, group, drops = shard.data().drop_count(group)](
+            absl::StatusOr<ScanPage> page) {
+            const SeatSet seats = shard.counted_seats(group.partition).below(group.replicas);
+            if (seats.empty() || shard.data().drop_count(group) != drops) {
+                STARLING_MARK(conflict_scan_lost_its_seat);
+                self->next_partition();
+                self->go_on();
+                return;
+            }
+            self->take(std::move(page));
+        });
 }
 
 void ConflictScan::take(absl::StatusOr<ScanPage> page) {

@@ -144,6 +144,44 @@ TEST(CollectionScenarioTest, S26WhoIsFilledTakesItsGiversWord) {
     EXPECT_EQ(seat_being_filled(bare({.fill_takes_givers_word = false})), "records differ");
 }
 
+// Who takes the seat has been written to before it could copy anything.
+std::string late_retry_at_who_fills_a_seat(Rules rules, bool is_sealed) {
+    Stage stage(rules);
+    stage.spread(A, k, 1);
+    stage.spread(A, k, 2, true);
+    stage.tell_all();
+    if (is_sealed) {
+        stage.crash(A);
+        stage.learn_all(A);
+        for (int round = 0; round < 2; ++round) {
+            for (const size_t to : {A, B, C, D})
+                stage.tell_hints_to(to);
+            stage.tell_all();
+        }
+        EXPECT_GT(stage.sealed_count(), 0u);
+    }
+    stage.begin_move(2, D);
+    stage.finish_move();
+    stage.learn_seats();
+    stage.put({.owner = D,
+               .key = k,
+               .request = request(1),
+               .replaces = Replaces::seen_by_reader,
+               .reading = {}});
+    stage.sync(D);
+    return stage.read(D, k).seen.requests == std::vector{request(1)} ? "deleted and back"
+                                                                     : stage.outcome();
+}
+
+TEST(CollectionScenarioTest, S38WhoFillsASeatIsToldOfTombstones) {
+    for (const bool is_sealed : {false, true}) {
+        EXPECT_EQ(late_retry_at_who_fills_a_seat({}, is_sealed), as_it_should_be);
+        EXPECT_EQ(late_retry_at_who_fills_a_seat(as_in_the_node(), is_sealed), as_it_should_be);
+        EXPECT_EQ(late_retry_at_who_fills_a_seat(bare({.fill_names_tombstones = false}), is_sealed),
+                  "deleted and back");
+    }
+}
+
 std::string retry_of_an_ended_life(Rules rules) {
     Stage stage(with_early_hints(rules));
     stage.write_durably(B, k, 1);

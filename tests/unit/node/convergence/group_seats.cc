@@ -103,7 +103,15 @@ void Group::take_from_giver(size_t dots_max) {
     const size_t to = move_->to;
     const State theirs = members_[move_->giver].now;
     State& state = members_[to].now;
+    const Frontier seen = state.frontier;
     if (!merge_missing(to, theirs, dots_max)) return;
+    for (size_t key = 0; key < key_count && rules_.fill_names_tombstones; ++key) {
+        const Record& record = theirs.records[key];
+        const bool is_new = std::ranges::any_of(record.siblings, [&](const Sibling& sibling) {
+            return sibling.is_tombstone && !seen.contains(sibling.dot);
+        });
+        if (is_new) merge_into(to, key, record, reflected_of(theirs, key));
+    }
     for (size_t key = 0; key < key_count; ++key) {
         if (leaf_digest("", state.records[key]) == leaf_digest("", theirs.records[key])) continue;
         const Frontier before = state.frontier;

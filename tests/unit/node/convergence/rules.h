@@ -45,6 +45,8 @@ struct Rules {
     bool tenures = true;
     // Who fills a seat takes its giver's word for what that has no more.
     bool fill_takes_givers_word = true;
+    // R4: and is told of tombstones that are in no index any more.
+    bool fill_names_tombstones = true;
     // A copy is of what is durable at the giver.
     bool copies_are_durable = true;
     // R4: who hands over a frontier answers for each dot that not all have seen.

@@ -237,6 +237,38 @@ TEST_F(StandingTest, ATombstoneOfANamespaceThatIsNotKnownStays) {
     EXPECT_EQ(collect(11), 0u);
 }
 
+// What is minted over what is left of it would be earlier, and go with it elsewhere.
+TEST_F(StandingTest, WhereTheLatestWinsATombstoneOfALaterTimeIsLookedAtAgainThen) {
+    latest_only = true;
+    NewWrite removal = testing::removal(rig.next_dot(here, 1), 10);
+    removal.time = {.wall_ms = 500, .logical = 0};
+    rig.store.update(
+        here,
+        key("k"),
+        [removal](Record& record, Frontier& seen) {
+            record = mint(record, Superseded::by_reading(record), removal);
+            seen.add(removal.dot);
+            return absl::OkStatus();
+        },
+        nullptr,
+        [](const absl::Status&) {});
+    rig.settle();
+    all_report();
+    uint64_t next_goes_ms = 0;
+    rig.store.collect(
+        here,
+        0,
+        11,
+        [](base::NamespaceId) { return true; },
+        [&](const absl::StatusOr<ReplicaStore::Collected>& collected) {
+            next_goes_ms = collected->left.next_goes_ms;
+        });
+    rig.settle();
+    EXPECT_EQ(next_goes_ms, 500u);
+    EXPECT_EQ(collect(500), 0u);
+    EXPECT_EQ(collect(501), 1u);
+}
+
 TEST_F(StandingTest, ATombstoneThatWasReplacedIsNoLongerListed) {
     const Dot removal = remove("k", 10);
     rig.write(here, key("k"), 1, "again");
