@@ -26,6 +26,20 @@ constexpr size_t operations_limit = 1u << 16;
 // How exactly pauses and deadlines are kept.
 constexpr base::Duration tick_interval = std::chrono::milliseconds(10);
 
+void cancel(const std::weak_ptr<Cancellable>& request) {
+    if (const auto running = request.lock()) {
+        running->cancel();
+    }
+}
+
+void fill(BatchAnswer& answer, v1::WriteResponse&& response) {
+    answer.write = std::move(response);
+}
+
+void fill(BatchAnswer& answer, v1::GetResponse&& response) {
+    answer.get = std::move(response);
+}
+
 }  // namespace
 
 absl::Status check_options(const BatchOptions& options) {
@@ -65,8 +79,11 @@ class Batch::Impl final : public std::enable_shared_from_this<Impl> {
     struct Step {
         StreamPtr open;
         StreamPtr write;
+        std::optional<BatchCore::Alone> alone = std::nullopt;
         bool arms_timer = false;
-        bool is_none() const { return open == nullptr && write == nullptr && !arms_timer; }
+        bool is_none() const {
+            return open == nullptr && write == nullptr && !alone.has_value() && !arms_timer;
+        }
     };
 
     void act();
@@ -76,6 +93,8 @@ class Batch::Impl final : public std::enable_shared_from_this<Impl> {
     void release(Stream& stream);
     void arm_timer();
     void on_timer();
+    void send_alone(BatchCore::Alone alone);
+    void on_alone(uint64_t index, BatchAnswer answer);
     // From the stream, on gRPC's threads.
     bool on_read(Stream& stream, bool ok);
     void on_written(Stream& stream, bool ok);
@@ -97,7 +116,9 @@ class Batch::Impl final : public std::enable_shared_from_this<Impl> {
     base::MonotonicTime open_at_ ABSL_GUARDED_BY(mutex_) = base::MonotonicTime::min();
     bool is_timer_armed_ ABSL_GUARDED_BY(mutex_) = false;
     std::unique_ptr<grpc::Alarm> alarm_ ABSL_GUARDED_BY(mutex_);
-    // Streams and timers that gRPC may still call back for.
+    // Those that have ended are gone.
+    std::vector<std::weak_ptr<Cancellable>> alone_ ABSL_GUARDED_BY(mutex_);
+    // Streams, timers and requests that gRPC may still call back for.
     size_t pending_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
@@ -173,11 +194,13 @@ void Batch::Impl::wait() {
 
 void Batch::Impl::stop() {
     StreamPtr stream;
+    std::vector<std::weak_ptr<Cancellable>> alone;
     {
         absl::MutexLock lock(&mutex_);
         is_stopped_ = true;
         core_.cancel_all();
         stream = stream_;
+        alone.swap(alone_);
         if (alarm_ != nullptr) {
             alarm_->Cancel();
         }
@@ -185,6 +208,9 @@ void Batch::Impl::stop() {
     if (stream != nullptr) {
         stream->context.TryCancel();
         stream.reset();
+    }
+    for (const auto& request : alone) {
+        cancel(request);
     }
     deliver();
     wait();
@@ -216,6 +242,8 @@ Batch::Impl::Step Batch::Impl::choose() {
             step.write = stream_;
         }
     }
+    step.alone = core_.take_alone(now);
+    pending_ += step.alone.has_value() ? 1u : 0u;
     if (!is_timer_armed_ && core_.under_way() > 0) {
         is_timer_armed_ = true;
         ++pending_;
@@ -245,6 +273,9 @@ void Batch::Impl::act() {
             step.write->StartWrite(&step.write->request);
             release(*step.write);
         }
+        if (step.alone.has_value()) {
+            send_alone(*std::move(step.alone));
+        }
     }
     deliver();
 }
@@ -263,6 +294,7 @@ void Batch::Impl::deliver() {
             }
             is_delivering_ = true;
         }
+        answers.back().is_last_of_group = true;
         for (const BatchAnswer& answer : answers) {
             on_answer_(answer);
         }
@@ -315,6 +347,46 @@ void Batch::Impl::on_timer() {
     --pending_;
 }
 
+void Batch::Impl::send_alone(BatchCore::Alone alone) {
+    const StartOptions options{.deadline = alone.deadline};
+    const auto done = [self = shared_from_this(), index = alone.index](auto answer) {
+        BatchAnswer end{.status = answer.status()};
+        if (answer.ok()) {
+            fill(end, *std::move(answer));
+        }
+        self->on_alone(index, std::move(end));
+    };
+    std::weak_ptr<Cancellable> request;
+    v1::BatchOperation& operation = alone.operation;
+    if (operation.has_put()) {
+        request = start_put(client_, std::move(*operation.mutable_put()), options, done);
+    } else if (operation.has_get()) {
+        request = start_get(client_, std::move(*operation.mutable_get()), options, done);
+    } else {
+        request = start_delete(client_, std::move(*operation.mutable_delete_()), options, done);
+    }
+    bool is_stopped = false;
+    {
+        absl::MutexLock lock(&mutex_);
+        std::erase_if(alone_, [](const auto& other) { return other.expired(); });
+        alone_.push_back(request);
+        is_stopped = is_stopped_;
+    }
+    if (is_stopped) {
+        cancel(request);
+    }
+}
+
+void Batch::Impl::on_alone(uint64_t index, BatchAnswer answer) {
+    {
+        absl::MutexLock lock(&mutex_);
+        core_.on_alone_end(index, std::move(answer));
+    }
+    deliver();
+    absl::MutexLock lock(&mutex_);
+    --pending_;
+}
+
 bool Batch::Impl::on_read(Stream& stream, bool ok) {
     bool is_first = false;
     {
@@ -360,7 +432,7 @@ void Batch::Impl::on_done(StreamPtr stream, const grpc::Status& status) {
                                               fmt::format("{}: no answer in time", *to.address)),
                    .is_endpoint_down = true};
     } else if (!status.ok()) {
-        failure = to_failure(stream->context, status, *to.address);
+        failure = to_stream_failure(stream->context, status, *to.address);
     }
     if (failure.is_endpoint_down) {
         client_.endpoints.failed(to.endpoint);

@@ -14,7 +14,9 @@
 // answers come in the order in which they finish. Each has the deadline and the request id that a
 // single request has, and is tried again by the same rules (client/retry.h): on the stream while it
 // holds, through the next node when it breaks. So a write whose outcome is unknown, because its
-// node stopped or fell silent, is repeated as the same write until its deadline.
+// node stopped or fell silent, is repeated as the same write until its deadline. One of more than
+// 192 KiB goes beside the stream, as a single request: the stream's messages are no larger, which
+// each node takes.
 //
 // Thread-safe. A batch must end before its client.
 
@@ -48,6 +50,9 @@ struct BatchAnswer {
     // When OK, the answer to what was asked.
     v1::WriteResponse write = {};
     v1::GetResponse get = {};
+    // No other answer is there to follow at once: who buffers what it makes of answers passes it on
+    // now.
+    bool is_last_of_group = false;
 };
 
 class Batch {

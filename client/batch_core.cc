@@ -18,7 +18,9 @@ namespace {
 // One message: a quarter of what a node takes of a stream at once, so that its work and its reading
 // overlap.
 constexpr int message_operations_max = 256;
-constexpr size_t message_bytes_target = 1u << 20;
+// What a node takes in one message is 256 KiB more than its limits on keys and values, so more than
+// this whatever they are. The rest is for the one session token of an operation that fills it.
+constexpr size_t message_bytes_max = size_t{192} << 10;
 
 bool is_read(const v1::BatchOperation& operation) {
     return operation.has_get();
@@ -69,6 +71,7 @@ uint64_t BatchCore::add(v1::BatchOperation operation,
                         base::MonotonicTime now) {
     const uint64_t index = next_index_++;
     const size_t bytes = payload_bytes(operation);
+    const bool is_alone = bytes > message_bytes_max;
     const Repeat repeat = is_read(operation) ? Repeat::harmless : Repeat::same_write;
     entries_.emplace(
         index,
@@ -77,35 +80,58 @@ uint64_t BatchCore::add(v1::BatchOperation operation,
               .give_up_at = now + deadline,
               .retry =
                   RetryCore(parameters_.retry, repeat, parameters_.endpoint_count, now + deadline),
+              .is_read = repeat == Repeat::harmless,
+              .is_alone = is_alone,
               .number = 0,
               .try_until = {}});
     bytes_ += bytes;
-    queued_.push_back(index);
+    (is_alone ? alone_ : queued_).push_back(index);
     return index;
 }
 
 void BatchCore::fill(v1::BatchRequest& message, base::MonotonicTime now) {
     size_t bytes = 0;
-    while (!queued_.empty() && message.operations_size() < message_operations_max &&
-           bytes < message_bytes_target) {
+    while (!queued_.empty() && message.operations_size() < message_operations_max) {
         const uint64_t index = queued_.front();
-        queued_.pop_front();
         const auto found = entries_.find(index);
         if (found == entries_.end()) {
+            queued_.pop_front();
             continue;
         }
         Entry& entry = found->second;
         const base::Duration time = entry.retry.try_time(now);
-        entry.number = next_number_++;
-        entry.try_until = now + time;
-        entry.operation.set_number(entry.number);
+        entry.operation.set_number(next_number_);
         options_of(entry.operation).set_deadline_ms(node_deadline_ms(time));
         if (session_ != nullptr) {
             entry.session = attach(*session_, entry.operation);
         }
+        bytes += entry.operation.ByteSizeLong();
+        if (message.operations_size() > 0 && bytes > message_bytes_max) {
+            return;
+        }
+        queued_.pop_front();
+        entry.number = next_number_++;
+        entry.try_until = now + time;
         sent_.emplace(entry.number, index);
         *message.add_operations() = entry.operation;
-        bytes += entry.bytes;
+    }
+}
+
+std::optional<BatchCore::Alone> BatchCore::take_alone(base::MonotonicTime now) {
+    if (alone_.empty()) {
+        return std::nullopt;
+    }
+    const uint64_t index = alone_.front();
+    alone_.pop_front();
+    Entry& entry = entries_.at(index);
+    // Zero would be the client's own.
+    const base::Duration left = std::max(entry.give_up_at - now, base::Duration(1));
+    return Alone{.index = index, .operation = std::move(entry.operation), .deadline = left};
+}
+
+void BatchCore::on_alone_end(uint64_t index, BatchAnswer answer) {
+    if (entries_.contains(index)) {
+        this->answer(index, std::move(answer));
     }
 }
 
@@ -118,16 +144,14 @@ void BatchCore::on_results(v1::BatchResponse& response, base::MonotonicTime now)
         const uint64_t index = sent->second;
         sent_.erase(sent);
         const Entry& entry = entries_.at(index);
-        const bool is_read_result = is_read(entry.operation);
         if (entry.session.has_value()) {
-            entry.session->learn(is_read_result ? result.get().session()
-                                                : result.write().session());
+            entry.session->learn(entry.is_read ? result.get().session() : result.write().session());
         }
         if (result.has_error() && result.error().code() != 0) {
             fail(index, to_failure(result.error()), now);
-        } else if (result.has_write() && !is_read_result) {
+        } else if (result.has_write() && !entry.is_read) {
             answer(index, {.write = std::move(*result.mutable_write())});
-        } else if (result.has_get() && is_read_result) {
+        } else if (result.has_get() && entry.is_read) {
             answer(index, {.get = std::move(*result.mutable_get())});
         } else {
             fail(index,
@@ -157,6 +181,9 @@ bool BatchCore::on_tick(base::MonotonicTime now) {
     bool is_silent = false;
     std::vector<std::pair<uint64_t, bool>> ended;
     for (const auto& [index, entry] : entries_) {
+        if (entry.is_alone) {
+            continue;
+        }
         const bool is_sent = entry.number != 0;
         if (now >= (is_sent ? entry.try_until : entry.give_up_at)) {
             ended.emplace_back(index, is_sent);
@@ -182,13 +209,14 @@ void BatchCore::cancel_all() {
     while (!entries_.empty()) {
         const auto& [index, entry] = *entries_.begin();
         absl::Status status = absl::CancelledError("the batch has ended");
-        const bool may_exist = entry.number != 0 || entry.retry.tries() > 0;
-        if (may_exist && !is_read(entry.operation)) {
+        const bool may_exist = entry.number != 0 || entry.retry.tries() > 0 || entry.is_alone;
+        if (may_exist && !entry.is_read) {
             status = with_outcome_unknown(std::move(status));
         }
         answer(index, {.status = std::move(status)});
     }
     queued_.clear();
+    alone_.clear();
     waiting_.clear();
     sent_.clear();
 }

@@ -9,6 +9,10 @@
 //   waiting -> queued  when its pause is over
 //   any -> answered    at its deadline
 //
+// An operation that is larger than a message may be is never queued. It is handed out, to be made a
+// request of its own, and answered as that ends: where it is beyond what a node takes, gRPC would
+// end the stream of all others with it.
+//
 // Each try has a number of its own, so that a late result of an earlier try is nobody's.
 // For one thread at a time.
 
@@ -50,6 +54,17 @@ class BatchCore {
     // Puts into `message` what is to be sent next. REQUIRES: `message` is empty, has_queued().
     void fill(v1::BatchRequest& message, base::MonotonicTime now);
 
+    struct Alone {
+        uint64_t index = 0;
+        v1::BatchOperation operation;
+        base::Duration deadline = {};
+    };
+    // The next operation that is too large for a message. Its tries and its session are the
+    // request's that it becomes.
+    std::optional<Alone> take_alone(base::MonotonicTime now);
+    // How that request ended; nothing is done for one that was cancelled here before.
+    void on_alone_end(uint64_t index, BatchAnswer answer);
+
     void on_results(v1::BatchResponse& response, base::MonotonicTime now);
     // All that was sent on it and has no answer has failed so.
     void on_stream_end(const Failure& failure, base::MonotonicTime now);
@@ -69,6 +84,8 @@ class BatchCore {
         size_t bytes = 0;
         base::MonotonicTime give_up_at;
         RetryCore retry;
+        bool is_read = false;
+        bool is_alone = false;
         // Of the present try; 0: not sent.
         uint64_t number = 0;
         base::MonotonicTime try_until;
@@ -90,6 +107,8 @@ class BatchCore {
     uint64_t next_number_ = 1;
     // May name operations that have ended meanwhile.
     std::deque<uint64_t> queued_;
+    // Not handed out yet.
+    std::deque<uint64_t> alone_;
     std::multimap<base::MonotonicTime, uint64_t> waiting_;
     // Index by number of the try.
     absl::flat_hash_map<uint64_t, uint64_t> sent_;

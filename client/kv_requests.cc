@@ -46,12 +46,12 @@ uint64_t expires_ms(uint64_t named_ms, base::Duration ttl) {
 }
 
 template <typename Request, typename Response>
-void start(Core& core,
-           typename UnaryRequest<Request, Response>::Method method,
-           Repeat repeat,
-           Request request,
-           const StartOptions& options,
-           Callback<Response> done) {
+std::weak_ptr<Cancellable> start(Core& core,
+                                 typename UnaryRequest<Request, Response>::Method method,
+                                 Repeat repeat,
+                                 Request request,
+                                 const StartOptions& options,
+                                 Callback<Response> done) {
     using Running = UnaryRequest<Request, Response>;
     const base::Duration deadline =
         options.deadline > base::Duration::zero() ? options.deadline : core.options.deadline;
@@ -70,7 +70,10 @@ void start(Core& core,
                                                   .repeat = repeat,
                                                   .deadline = deadline,
                                                   .may_exist_already = options.may_exist_already};
-    std::make_shared<Running>(core, parameters, std::move(request), std::move(done))->start();
+    const auto running =
+        std::make_shared<Running>(core, parameters, std::move(request), std::move(done));
+    running->start();
+    return running;
 }
 
 }  // namespace
@@ -108,11 +111,11 @@ v1::GetRequest make_get(std::string key, const RequestOptions& options) {
     return message;
 }
 
-void start_put(Core& core,
-               v1::PutRequest request,
-               const StartOptions& options,
-               Client::WriteCallback done) {
-    start<v1::PutRequest, v1::WriteResponse>(
+std::weak_ptr<Cancellable> start_put(Core& core,
+                                     v1::PutRequest request,
+                                     const StartOptions& options,
+                                     Client::WriteCallback done) {
+    return start<v1::PutRequest, v1::WriteResponse>(
         core,
         [](const Endpoints::Connection& to, auto* context, auto* message, auto* answer, auto end) {
             to.kv->async()->Put(context, message, answer, std::move(end));
@@ -123,11 +126,11 @@ void start_put(Core& core,
         std::move(done));
 }
 
-void start_delete(Core& core,
-                  v1::DeleteRequest request,
-                  const StartOptions& options,
-                  Client::WriteCallback done) {
-    start<v1::DeleteRequest, v1::WriteResponse>(
+std::weak_ptr<Cancellable> start_delete(Core& core,
+                                        v1::DeleteRequest request,
+                                        const StartOptions& options,
+                                        Client::WriteCallback done) {
+    return start<v1::DeleteRequest, v1::WriteResponse>(
         core,
         [](const Endpoints::Connection& to, auto* context, auto* message, auto* answer, auto end) {
             to.kv->async()->Delete(context, message, answer, std::move(end));
@@ -138,11 +141,11 @@ void start_delete(Core& core,
         std::move(done));
 }
 
-void start_get(Core& core,
-               v1::GetRequest request,
-               const StartOptions& options,
-               Client::GetCallback done) {
-    start<v1::GetRequest, v1::GetResponse>(
+std::weak_ptr<Cancellable> start_get(Core& core,
+                                     v1::GetRequest request,
+                                     const StartOptions& options,
+                                     Client::GetCallback done) {
+    return start<v1::GetRequest, v1::GetResponse>(
         core,
         [](const Endpoints::Connection& to, auto* context, auto* message, auto* answer, auto end) {
             to.kv->async()->Get(context, message, answer, std::move(end));

@@ -2,10 +2,12 @@
 
 // Puts, deletes and gets as messages, and their start through the unary calls of the API.
 
+#include <memory>
 #include <string>
 
 #include "client/client.h"
 #include "client/core.h"
+#include "client/in_flight.h"
 
 namespace starling::client {
 
@@ -51,17 +53,18 @@ struct StartOptions {
     bool may_exist_already = false;
 };
 
-void start_put(Core& core,
-               v1::PutRequest request,
-               const StartOptions& options,
-               Client::WriteCallback done);
-void start_delete(Core& core,
-                  v1::DeleteRequest request,
-                  const StartOptions& options,
-                  Client::WriteCallback done);
-void start_get(Core& core,
-               v1::GetRequest request,
-               const StartOptions& options,
-               Client::GetCallback done);
+// What is returned cancels the request, and is gone when that has ended.
+std::weak_ptr<Cancellable> start_put(Core& core,
+                                     v1::PutRequest request,
+                                     const StartOptions& options,
+                                     Client::WriteCallback done);
+std::weak_ptr<Cancellable> start_delete(Core& core,
+                                        v1::DeleteRequest request,
+                                        const StartOptions& options,
+                                        Client::WriteCallback done);
+std::weak_ptr<Cancellable> start_get(Core& core,
+                                     v1::GetRequest request,
+                                     const StartOptions& options,
+                                     Client::GetCallback done);
 
 }  // namespace starling::client

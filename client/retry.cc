@@ -19,7 +19,7 @@ namespace reason = base::reason;
 // Another node's clock may be right, and its disk take writes.
 bool is_of_this_node(std::string_view why) {
     return why == reason::clock_drift || why == reason::clock_fenced || why == reason::disk_full ||
-           why == reason::read_only;
+           why == reason::read_only || why == reason::data_loss;
 }
 
 bool is_passing(const absl::Status& status) {
@@ -31,7 +31,7 @@ bool is_passing(const absl::Status& status) {
     }
     return why == reason::quorum_not_reached || why == reason::no_owner ||
            why == reason::stopping || why == reason::deadline || why == reason::overloaded ||
-           why == reason::written_too_often ||
+           why == reason::stalled || why == reason::written_too_often ||
            // Another node may reach a replica that has it all, or this one a little later.
            why == reason::session_not_satisfied;
 }
@@ -58,7 +58,8 @@ bool RetryCore::may_repeat(const Failure& failure) const {
         return false;
     }
     const bool is_safe = repeat_ != Repeat::another_action || !failure.may_have_begun;
-    return is_safe && (is_passing(failure.status) || may_pass_elsewhere(failure));
+    return is_safe &&
+           (failure.may_pass || is_passing(failure.status) || may_pass_elsewhere(failure));
 }
 
 bool RetryCore::may_pass_elsewhere(const Failure& failure) const {

@@ -39,6 +39,8 @@ struct Failure {
     bool is_endpoint_down = false;
     // The node's advice; zero = none.
     base::Duration retry_after = {};
+    // Another try may succeed, although the status does not sound so.
+    bool may_pass = false;
 };
 
 class RetryCore {

@@ -70,6 +70,17 @@ Failure to_failure(const grpc::ClientContext& context,
             .retry_after = advice(retry_after_ms)};
 }
 
+Failure to_stream_failure(const grpc::ClientContext& context,
+                          const grpc::Status& status,
+                          const std::string& address) {
+    Failure failure = to_failure(context, status, address);
+    if (absl::IsResourceExhausted(failure.status) && base::reason_of(failure.status).empty()) {
+        failure.may_have_begun = true;
+        failure.may_pass = true;
+    }
+    return failure;
+}
+
 Failure to_failure(const v1::Error& error) {
     const bool is_known =
         error.code() > 0 && error.code() <= static_cast<int>(absl::StatusCode::kUnauthenticated);

@@ -17,6 +17,12 @@ Failure to_failure(const grpc::ClientContext& context,
                    const grpc::Status& status,
                    const std::string& address);
 
+// Of a stream. What gRPC refuses of one is a single message, which need not be one with the request
+// that asks, and other messages may have been carried out.
+Failure to_stream_failure(const grpc::ClientContext& context,
+                          const grpc::Status& status,
+                          const std::string& address);
+
 // Of a sub-request of a batch.
 Failure to_failure(const v1::Error& error);
 

@@ -15,6 +15,7 @@
 #include "client/batch.h"
 #include "client/cli/commands.h"
 #include "client/cli/exit_codes.h"
+#include "client/cli/input.h"
 #include "client/cli/request_options.h"
 #include "client/cli/show.h"
 #include "client/cli/time_arguments.h"
@@ -147,11 +148,15 @@ class Answers {
                 terminal_.out << asked->second.key << '\t' << value.value() << '\n';
             }
         }
+        if (answer.is_last_of_group) {
+            terminal_.out.flush();
+        }
         asked_.erase(asked);
     }
     void fail(uint64_t number, const absl::Status& status) {
         const absl::MutexLock lock(&mutex_);
         show_error(number, status);
+        terminal_.out.flush();
     }
     int exit_code() {
         const absl::MutexLock lock(&mutex_);
@@ -173,16 +178,26 @@ class Answers {
                 json["values"].push_back(to_json(value));
             }
         }
-        // On one line, unlike dump().
+        write(json);
+    }
+    // On one line, unlike dump().
+    void write(const nlohmann::ordered_json& json) {
         terminal_.out << json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
                       << '\n';
     }
     void show_error(uint64_t number, const absl::Status& status)
         ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-        absl::Status named =
-            base::make_error(status.code(),
-                             base::reason_of(status),
-                             fmt::format("line {}: {}", number, std::string(status.message())));
+        const std::string message(status.message());
+        if (output_ == Output::json) {
+            write({{"line", number},
+                   {"error",
+                    {{"code", absl::StatusCodeToString(status.code())},
+                     {"reason", base::reason_of(status)},
+                     {"message", message},
+                     {"outcome_unknown", outcome_unknown(status)}}}});
+        }
+        absl::Status named = base::make_error(
+            status.code(), base::reason_of(status), fmt::format("line {}: {}", number, message));
         const int code = report(
             terminal_, outcome_unknown(status) ? with_outcome_unknown(std::move(named)) : named);
         exit_code_ = exit_code_ == exit_ok ? code : exit_code_;
@@ -195,23 +210,6 @@ class Answers {
     std::map<uint64_t, Asked> asked_ ABSL_GUARDED_BY(mutex_);
     int exit_code_ ABSL_GUARDED_BY(mutex_) = exit_ok;
 };
-
-// False at the end of `in`. What is longer than a line may be is read over, and `text` is cut.
-bool read_line(std::istream& in, std::string& text) {
-    text.clear();
-    std::streambuf& bytes = *in.rdbuf();
-    constexpr int end = std::char_traits<char>::eof();
-    int next = bytes.sbumpc();
-    if (next == end) {
-        return false;
-    }
-    for (; next != end && next != '\n'; next = bytes.sbumpc()) {
-        if (text.size() <= line_bytes_max) {
-            text.push_back(static_cast<char>(next));
-        }
-    }
-    return true;
-}
 
 struct Options {
     RequestOptions read;
@@ -239,18 +237,49 @@ void begin(Batch& batch, Line line, const Options& options) {
     }
 }
 
+// Until the end of `input`, or what cannot be read of it.
+void begin_all(Input& input, Batch& batch, const Options& options, Answers& answers) {
+    std::string text;
+    uint64_t index = 0;
+    for (uint64_t number = 1;; ++number) {
+        const auto has_line = input.read_line(text, line_bytes_max);
+        if (!has_line.ok()) {
+            answers.fail(number,
+                         base::make_error(has_line.status().code(),
+                                          base::reason_of(has_line.status()),
+                                          fmt::format("from here on nothing was read: {}",
+                                                      std::string(has_line.status().message()))));
+            return;
+        }
+        if (!*has_line) {
+            return;
+        }
+        if (text.empty()) {
+            continue;
+        }
+        auto line = parse(text);
+        if (!line.ok()) {
+            answers.fail(number, line.status());
+            continue;
+        }
+        answers.note(index++, number, *line);
+        begin(batch, *std::move(line), options);
+    }
+}
+
 }  // namespace
 
 int run_batch(Terminal& terminal, const Arguments& arguments, Session& session) {
+    const bool is_file = arguments.batch_file != "-";
     std::ifstream file;
-    if (arguments.batch_file != "-") {
+    if (is_file) {
         file.open(arguments.batch_file, std::ios::binary);
         if (!file) {
             return report_usage(terminal,
                                 mistake(fmt::format("cannot read {}", arguments.batch_file)));
         }
     }
-    std::istream& in = arguments.batch_file == "-" ? terminal.in : file;
+    Input input(is_file ? file : terminal.in, is_file ? arguments.batch_file : "standard input");
     const auto client = session.client();
     if (!client.ok()) {
         return report_usage(terminal, client.status());
@@ -265,25 +294,9 @@ int run_batch(Terminal& terminal, const Arguments& arguments, Session& session) 
     if (!batch.ok()) {
         return report(terminal, batch.status());
     }
-    std::string text;
-    uint64_t index = 0;
-    for (uint64_t number = 1; read_line(in, text); ++number) {
-        if (text.empty()) {
-            continue;
-        }
-        auto line = parse(text);
-        if (!line.ok()) {
-            answers.fail(number, line.status());
-            continue;
-        }
-        answers.note(index++, number, *line);
-        begin(**batch, *std::move(line), *options);
-    }
+    begin_all(input, **batch, *options, answers);
     (*batch)->wait();
-    if (absl::Status kept = session.keep(**client); !kept.ok()) {
-        return report(terminal, kept);
-    }
-    return answers.exit_code();
+    return session.keep(**client, answers.exit_code());
 }
 
 }  // namespace starling::client

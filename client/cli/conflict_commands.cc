@@ -29,7 +29,9 @@ constexpr uint32_t page_tries = 2;
 // Of a value that is shown to people; --output json shows all of it.
 constexpr size_t shown_bytes_max = 1024;
 
-absl::StatusOr<ConflictList> list(const Arguments& arguments, Session& session) {
+absl::StatusOr<ConflictList> list(const Arguments& arguments,
+                                  Session& session,
+                                  AdminClient& admin) {
     ConflictListOptions options{.name_space = arguments.name_space,
                                 .from = {},
                                 .limit = arguments.limit,
@@ -37,8 +39,7 @@ absl::StatusOr<ConflictList> list(const Arguments& arguments, Session& session) 
     if (!arguments.from.empty()) {
         STARLING_ASSIGN_OR_RETURN(options.from, parse_position(arguments.from));
     }
-    STARLING_ASSIGN_OR_RETURN(const auto admin, session.admin());
-    STARLING_ASSIGN_OR_RETURN(const v1::StatusResponse status, admin->status());
+    STARLING_ASSIGN_OR_RETURN(const v1::StatusResponse status, admin.status());
     options.partition_count = status.partition_count();
     if (options.from.partition >= options.partition_count) {
         return base::make_error(absl::StatusCode::kInvalidArgument,
@@ -182,13 +183,21 @@ absl::StatusOr<v1::Value> picked_value(const Arguments& arguments,
                                         *arguments.pick));
 }
 
-absl::Status resolve(Terminal& terminal, const Arguments& arguments, Session& session) {
+absl::Status resolve(Terminal& terminal,
+                     const Arguments& arguments,
+                     Session& session,
+                     Client& client) {
     WriteOptions options;
     STARLING_ASSIGN_OR_RETURN(options.context, parse_context(*arguments.context));
-    STARLING_ASSIGN_OR_RETURN(const auto client, session.client());
+    if (options.context->empty()) {
+        return base::make_error(absl::StatusCode::kInvalidArgument,
+                                base::reason::malformed_context,
+                                "context: empty, which has seen no sibling and would resolve none: "
+                                "'conflicts show' prints the one to use");
+    }
     std::string value;
     if (arguments.pick.has_value()) {
-        STARLING_ASSIGN_OR_RETURN(v1::Value picked, picked_value(arguments, session, *client));
+        STARLING_ASSIGN_OR_RETURN(v1::Value picked, picked_value(arguments, session, client));
         value = std::move(*picked.mutable_value());
         // Picked as it is: what would expire does so still.
         options.expires_ms = picked.expires_ms();
@@ -197,13 +206,17 @@ absl::Status resolve(Terminal& terminal, const Arguments& arguments, Session& se
     }
     STARLING_ASSIGN_OR_RETURN(options.request,
                               request_options(arguments, arguments.write_quorum, session));
-    return client->put(arguments.key, std::move(value), options).status();
+    return client.put(arguments.key, std::move(value), options).status();
 }
 
 }  // namespace
 
 int run_conflicts_list(Terminal& terminal, const Arguments& arguments, Session& session) {
-    const absl::StatusOr<ConflictList> found = list(arguments, session);
+    const auto admin = session.admin();
+    if (!admin.ok()) {
+        return report_usage(terminal, admin.status());
+    }
+    const absl::StatusOr<ConflictList> found = list(arguments, session, **admin);
     if (!found.ok()) {
         return report(terminal, found.status());
     }
@@ -246,7 +259,11 @@ int run_conflicts_show(Terminal& terminal, const Arguments& arguments, Session& 
 }
 
 int run_conflicts_resolve(Terminal& terminal, const Arguments& arguments, Session& session) {
-    const absl::Status status = resolve(terminal, arguments, session);
+    const auto client = session.client();
+    if (!client.ok()) {
+        return report_usage(terminal, client.status());
+    }
+    const absl::Status status = resolve(terminal, arguments, session, **client);
     return status.ok() ? exit_ok : report(terminal, status);
 }
 

@@ -61,6 +61,16 @@ std::string draw_secret(env::Random& random) {
     return text + "\n";
 }
 
+// None: it is no port and no count of nodes.
+std::optional<uint32_t> number_of(const nlohmann::json& json, const char* name) {
+    if (!json.is_object() || !json.contains(name) || !json[name].is_number_unsigned()) {
+        return std::nullopt;
+    }
+    const auto number = json[name].get<uint64_t>();
+    return number >= 1 && number <= 65535 ? std::optional(static_cast<uint32_t>(number))
+                                          : std::nullopt;
+}
+
 }  // namespace
 
 std::string DevCluster::node_folder(uint32_t node) const {
@@ -88,13 +98,12 @@ absl::StatusOr<DevCluster> read_dev_cluster(const std::string& folder) {
     STARLING_ASSIGN_OR_RETURN(const std::string text,
                               env::read_file(files, path, description_bytes_max));
     const auto json = nlohmann::json::parse(text, nullptr, false);
-    if (!json.is_object() || !json.contains("base_port") || !json.contains("node_count") ||
-        !json["base_port"].is_number_unsigned() || !json["node_count"].is_number_unsigned()) {
+    const auto base_port = number_of(json, "base_port");
+    const auto node_count = number_of(json, "node_count");
+    if (!base_port.has_value() || !node_count.has_value()) {
         return absl::DataLossError(fmt::format("{}: not as `starling dev up` wrote it", path));
     }
-    return DevCluster{.folder = folder,
-                      .base_port = json["base_port"].get<uint32_t>(),
-                      .node_count = json["node_count"].get<uint32_t>()};
+    return DevCluster{.folder = folder, .base_port = *base_port, .node_count = *node_count};
 }
 
 absl::Status write_dev_cluster(env::FileSystem& files,

@@ -21,6 +21,12 @@ int exit_code_of(const absl::Status& status) {
         why == base::reason::disk_full) {
         return exit_try_later;
     }
+    if (why == reason_input_unreadable) {
+        return exit_no_input;
+    }
+    if (why == reason_session_not_saved) {
+        return exit_session_not_saved;
+    }
     switch (status.code()) {
         case absl::StatusCode::kDeadlineExceeded:
             return exit_quorum_missed;

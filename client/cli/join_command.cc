@@ -75,13 +75,17 @@ int run_join_cluster(Terminal& terminal, const Arguments& arguments, Session& se
             << "starling: join-cluster: which node? -p PORT or --addr IP:PORT, its peer address\n";
         return exit_usage;
     }
+    const auto addresses = session.addresses();
+    if (!addresses.ok()) {
+        return report_usage(terminal, addresses.status());
+    }
     env::PosixFileSystem files;
-    auto secret = find_secret(files, terminal, arguments, session.addresses().front());
+    auto secret = find_secret(files, terminal, arguments, addresses->front());
     if (!secret.ok()) {
         return report(terminal, secret.status());
     }
     const auto answer =
-        order_join({.node = session.addresses().front(),
+        order_join({.node = addresses->front(),
                     .known = arguments.known_node,
                     .secret = *std::move(secret),
                     .timeout = arguments.is_timeout_given ? arguments.timeout : join_timeout},

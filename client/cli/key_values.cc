@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "client/cli/input.h"
 
 namespace starling::client {
 
@@ -17,18 +18,7 @@ absl::StatusOr<std::string> read_value(Terminal& terminal, const std::string& gi
     if (given != "-") {
         return given;
     }
-    std::string value;
-    char block[64 << 10];
-    while (terminal.in.read(block, sizeof block) || terminal.in.gcount() > 0) {
-        value.append(block, static_cast<size_t>(terminal.in.gcount()));
-        if (value.size() > value_bytes_max) {
-            return base::make_error(
-                absl::StatusCode::kInvalidArgument,
-                base::reason::value_too_large,
-                fmt::format("standard input: more than {} bytes", value_bytes_max));
-        }
-    }
-    return value;
+    return Input(terminal.in, "standard input").read_all(value_bytes_max);
 }
 
 absl::StatusOr<std::string> parse_context(const std::string& hex) {

@@ -13,7 +13,7 @@
 
 namespace starling::client {
 
-// `given`; "-": all of standard input. invalid_argument: more than 64 MiB.
+// `given`; "-": all of standard input. invalid_argument: more than 64 MiB. input_unreadable.
 absl::StatusOr<std::string> read_value(Terminal& terminal, const std::string& given);
 
 // invalid_argument, malformed_context: not hexadecimal.

@@ -121,10 +121,7 @@ int run_put(Terminal& terminal, const Arguments& arguments, Session& session) {
         return report(terminal, options.status());
     }
     const auto answer = (*client)->put(arguments.key, *std::move(value), *options);
-    if (absl::Status kept = session.keep(**client); !kept.ok()) {
-        return report(terminal, kept);
-    }
-    return show_write(terminal, arguments, session, answer);
+    return session.keep(**client, show_write(terminal, arguments, session, answer));
 }
 
 int run_delete(Terminal& terminal, const Arguments& arguments, Session& session) {
@@ -137,10 +134,7 @@ int run_delete(Terminal& terminal, const Arguments& arguments, Session& session)
         return report(terminal, options.status());
     }
     const auto answer = (*client)->del(arguments.key, *options);
-    if (absl::Status kept = session.keep(**client); !kept.ok()) {
-        return report(terminal, kept);
-    }
-    return show_write(terminal, arguments, session, answer);
+    return session.keep(**client, show_write(terminal, arguments, session, answer));
 }
 
 int run_get(Terminal& terminal, const Arguments& arguments, Session& session) {
@@ -156,10 +150,7 @@ int run_get(Terminal& terminal, const Arguments& arguments, Session& session) {
     if (!answer.ok()) {
         return report(terminal, answer.status());
     }
-    if (absl::Status kept = session.keep(**client); !kept.ok()) {
-        return report(terminal, kept);
-    }
-    return show_read(terminal, arguments, session, *answer);
+    return session.keep(**client, show_read(terminal, arguments, session, *answer));
 }
 
 }  // namespace starling::client

@@ -5,42 +5,49 @@
 
 #include <fmt/format.h>
 
+#include "base/error.h"
 #include "base/status_macros.h"
 #include "client/cli/dev_folder.h"
+#include "client/cli/exit_codes.h"
 
 namespace starling::client {
 
-std::vector<std::string> Session::addresses() {
+absl::StatusOr<std::vector<std::string>> Session::addresses() {
     if (!arguments_.addresses.empty()) {
         return arguments_.addresses;
     }
     if (arguments_.port.has_value()) {
-        return {fmt::format("127.0.0.1:{}", *arguments_.port)};
+        return std::vector{fmt::format("127.0.0.1:{}", *arguments_.port)};
     }
     const auto cluster = read_dev_cluster(dev_folder_path(terminal_, arguments_));
-    if (cluster.ok()) {
-        std::vector<std::string> all;
-        for (uint32_t node = 1; node <= cluster->node_count; ++node) {
-            all.push_back(cluster->client_address(node));
-        }
-        return all;
+    if (absl::IsNotFound(cluster.status())) {
+        return std::vector{std::string(default_address)};
     }
-    return {std::string(default_address)};
+    STARLING_RETURN_IF_ERROR(cluster.status());
+    std::vector<std::string> all;
+    for (uint32_t node = 1; node <= cluster->node_count; ++node) {
+        all.push_back(cluster->client_address(node));
+    }
+    return all;
 }
 
-ClientOptions Session::options() {
+absl::StatusOr<ClientOptions> Session::options() {
     ClientOptions options;
-    options.endpoints = addresses();
+    STARLING_ASSIGN_OR_RETURN(options.endpoints, addresses());
     options.deadline = arguments_.timeout;
-    // Who types a command rather reads soon what is wrong.
-    options.retry.tries_max =
-        std::max<uint32_t>(4, 2 * static_cast<uint32_t>(options.endpoints.size()));
+    if (arguments_.is_timeout_given) {
+        options.retry.try_timeout = std::max(options.retry.try_timeout, arguments_.timeout / 3);
+    } else {
+        // Who types a command rather reads soon what is wrong.
+        options.retry.tries_max =
+            std::max<uint32_t>(4, 2 * static_cast<uint32_t>(options.endpoints.size()));
+    }
     return options;
 }
 
 absl::StatusOr<std::unique_ptr<Client>> Session::client() {
     const std::string& file = arguments_.session_file;
-    ClientOptions wanted = options();
+    STARLING_ASSIGN_OR_RETURN(ClientOptions wanted, options());
     wanted.read_your_writes = !file.empty();
     STARLING_ASSIGN_OR_RETURN(std::unique_ptr<Client> client,
                               Client::make(std::move(wanted), environment()));
@@ -51,22 +58,31 @@ absl::StatusOr<std::unique_ptr<Client>> Session::client() {
     return client;
 }
 
-absl::Status Session::keep(const Client& client) {
+int Session::keep(const Client& client, int code) {
     if (!session_file_.has_value()) {
-        return absl::OkStatus();
+        return code;
     }
-    STARLING_RETURN_IF_ERROR(session_file_->save(client));
+    if (const absl::Status saved = session_file_->save(client); !saved.ok()) {
+        terminal_.out.flush();
+        const int not_saved = report(terminal_,
+                                     base::make_error(saved.code(),
+                                                      reason_session_not_saved,
+                                                      fmt::format("the session was not saved: {}",
+                                                                  std::string(saved.message()))));
+        return code == exit_ok ? not_saved : code;
+    }
     if (session_file_->has_forgotten()) {
         terminal_.err << fmt::format(
             "starling: {} has no room for more keys: what it knew of the keys that were not used "
             "for the longest is forgotten, and reads of them may be older than before\n",
             arguments_.session_file);
     }
-    return absl::OkStatus();
+    return code;
 }
 
 absl::StatusOr<std::unique_ptr<AdminClient>> Session::admin() {
-    return AdminClient::make(options(), environment());
+    STARLING_ASSIGN_OR_RETURN(ClientOptions wanted, options());
+    return AdminClient::make(std::move(wanted), environment());
 }
 
 absl::StatusOr<std::unique_ptr<AdminClient>> Session::admin_of(const std::string& address,

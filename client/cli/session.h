@@ -27,13 +27,15 @@ class Session {
     Session(Terminal& terminal, const Arguments& arguments)
         : terminal_(terminal), arguments_(arguments) {}
 
-    // --addr, -p; else those of the folder's dev cluster; else the default.
-    std::vector<std::string> addresses();
+    // --addr, -p; else those of the folder's dev cluster; else the default. An error names the
+    // description of a dev cluster that is there and cannot be used.
+    absl::StatusOr<std::vector<std::string>> addresses();
 
     // With --session it goes on with that file's session.
     absl::StatusOr<std::unique_ptr<Client>> client();
-    // Where the session of `client` has got to, for the next command; OK without --session.
-    absl::Status keep(const Client& client);
+    // Keeps for the next command where the session of `client` has got to. Comes after all that the
+    // command has to say, with its exit code; returns that, or that the session was not saved.
+    int keep(const Client& client, int code);
     absl::StatusOr<std::unique_ptr<AdminClient>> admin();
     // For one node, which may be down: a request to it has so many tries, each with its time.
     absl::StatusOr<std::unique_ptr<AdminClient>> admin_of(const std::string& address,
@@ -45,7 +47,7 @@ class Session {
     env::Random& random() { return random_; }
 
   private:
-    ClientOptions options();
+    absl::StatusOr<ClientOptions> options();
     ClientEnvironment environment() { return {clock_, wall_clock_, random_}; }
 
     Terminal& terminal_;

@@ -62,8 +62,7 @@ absl::StatusOr<std::unique_ptr<env::FileLock>> SessionFile::lock() const {
             return lock;
         }
         if (waited >= lock_wait_) {
-            return absl::UnavailableError(
-                fmt::format("the session is not saved: other commands keep {} locked", path));
+            return absl::UnavailableError(fmt::format("other commands keep {} locked", path));
         }
         pause(lock_pause);
     }

@@ -1,6 +1,7 @@
 #include "client/cli/verifier.h"
 
 #include <algorithm>
+#include <functional>
 #include <tuple>
 
 #include <fmt/format.h>
@@ -466,9 +467,13 @@ const v1::Namespace* Verifier::namespace_of(const std::string& group_key) const 
     return found == options_.namespaces.end() ? nullptr : &*found;
 }
 
-void Verifier::note_unchecked(std::string line) {
-    if (report_.unchecked.size() < unchecked_max && unchecked_.insert(line).second) {
-        report_.unchecked.push_back(std::move(line));
+void Verifier::note_unchecked(const std::string& line) {
+    if (!unchecked_.insert(std::hash<std::string>()(line)).second) {
+        return;
+    }
+    ++report_.unchecked_count;
+    if (report_.unchecked.size() < unchecked_max) {
+        report_.unchecked.push_back(line);
     }
 }
 

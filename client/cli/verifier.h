@@ -89,11 +89,13 @@ struct VerifyReport {
     uint64_t groups_short = 0;
     uint32_t copies_min = 0;
     uint64_t keys_looked_at = 0;
+    // The first of `difference_count`.
     std::vector<Difference> differences;
     uint64_t difference_count = 0;
     std::vector<BehindReplica> behind;
-    // What could not be checked, one line each.
+    // What could not be checked, one line each: the first 1000 of `unchecked_count`.
     std::vector<std::string> unchecked;
+    uint64_t unchecked_count = 0;
 
     bool is_different() const { return difference_count > 0 || !behind.empty(); }
     bool is_equal() const { return !is_different() && unchecked.empty() && groups_short == 0; }
@@ -152,7 +154,7 @@ class Verifier {
                                                    const v1::InspectReplicaRequest& request);
     const v1::Namespace* namespace_of(const std::string& group_key) const;
     void note_unanswered(Group group, uint64_t node, const absl::Status& status);
-    void note_unchecked(std::string line);
+    void note_unchecked(const std::string& line);
 
     const VerifyOptions options_;
     ReplicaSource& source_;
@@ -163,7 +165,8 @@ class Verifier {
     std::map<Group, Frontiers> frontiers_;
     size_t suspect_count_ = 0;
     std::set<uint64_t> silent_;
-    std::set<std::string> unchecked_;
+    // Hashes of the lines, so that each counts once.
+    std::set<size_t> unchecked_;
     VerifyReport report_;
 };
 

@@ -196,11 +196,20 @@ std::string show(const VerifyReport& found,
             text += copy_text(copy, names);
         }
     }
+    if (found.difference_count > found.differences.size()) {
+        text += fmt::format("the first {} of {} keys that differ are listed\n",
+                            found.differences.size(),
+                            found.difference_count);
+    }
     for (const BehindReplica& behind : found.behind) {
         text += behind_text(behind, names);
     }
     for (const std::string& line : found.unchecked) {
         text += fmt::format("not checked: {}\n", line);
+    }
+    if (found.unchecked_count > found.unchecked.size()) {
+        text += fmt::format("not checked: and {} more\n",
+                            found.unchecked_count - found.unchecked.size());
     }
     if (found.is_equal()) {
         return text + fmt::format("every key has {} identical copies as of {}\n",
@@ -254,6 +263,7 @@ std::string show_json(const VerifyReport& found, const std::string& as_of, const
                  {"difference_count", found.difference_count},
                  {"differences", std::move(differences)},
                  {"replicas_behind", std::move(behind)},
+                 {"unchecked_count", found.unchecked_count},
                  {"unchecked", found.unchecked}});
 }
 

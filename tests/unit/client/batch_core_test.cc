@@ -216,5 +216,95 @@ TEST_F(BatchCoreTest, AMessageIsCutAtItsCount) {
     EXPECT_TRUE(large.has_queued());
 }
 
+// A node whose limits on keys and values are the least that can be set takes no more.
+constexpr size_t least_message_bytes_max = size_t{256} << 10;
+
+TEST_F(BatchCoreTest, AMessageIsCutAtItsBytesWithValuesContextsAndTokens) {
+    SessionMarks session(100);
+    BatchCore large({.retry = {}, .limits = {}, .endpoint_count = 1}, random, &session);
+    for (int i = 0; i < 20; ++i) {
+        const std::string key = "key " + std::to_string(i);
+        session.learn("", key, 0, std::string(size_t{30} << 10, 't'));
+        large.add(put(key, std::string(size_t{10} << 10, 'v')), seconds(5), now);
+        v1::BatchOperation removal;
+        removal.mutable_delete_()->set_key("other " + std::to_string(i));
+        removal.mutable_delete_()->set_context(std::string(size_t{60} << 10, 'c'));
+        large.add(removal, seconds(5), now);
+        large.add(get(key), seconds(5), now);
+    }
+    std::vector<std::string> keys;
+    int messages = 0;
+    while (large.has_queued()) {
+        v1::BatchRequest message;
+        large.fill(message, now);
+        ASSERT_GT(message.operations_size(), 0);
+        EXPECT_LE(message.ByteSizeLong(), least_message_bytes_max);
+        for (const v1::BatchOperation& operation : message.operations()) {
+            keys.push_back(operation.has_put()   ? operation.put().key()
+                           : operation.has_get() ? operation.get().key()
+                                                 : operation.delete_().key());
+        }
+        ++messages;
+    }
+    EXPECT_LT(messages, 20) << "several operations in one";
+    ASSERT_EQ(keys.size(), 60u);
+    for (size_t i = 0; i < 20; ++i) {
+        EXPECT_EQ(keys[3 * i], "key " + std::to_string(i));
+        EXPECT_EQ(keys[3 * i + 1], "other " + std::to_string(i));
+        EXPECT_EQ(keys[3 * i + 2], "key " + std::to_string(i));
+    }
+}
+
+TEST_F(BatchCoreTest, TheLargestOperationOfAMessageFitsWithItsTokenIntoAnyNodes) {
+    SessionMarks session(1);
+    session.learn("", "k", 0, std::string(SessionMarks::bytes_per_key_max, 't'));
+    BatchCore large({.retry = {}, .limits = {}, .endpoint_count = 1}, random, &session);
+    large.add(put("k", std::string((size_t{192} << 10) - 1, 'v')), seconds(5), now);
+    EXPECT_FALSE(large.take_alone(now).has_value());
+    v1::BatchRequest message;
+    large.fill(message, now);
+    ASSERT_EQ(message.operations_size(), 1);
+    EXPECT_LE(message.ByteSizeLong(), least_message_bytes_max);
+}
+
+TEST_F(BatchCoreTest, AnOperationLargerThanAMessageIsHandedOutAndAnsweredAsItEnds) {
+    core.add(put("large", std::string(size_t{192} << 10, 'v')), seconds(5), now);
+    core.add(put("small"), seconds(5), now);
+    EXPECT_FALSE(core.has_room(0)) << "it counts";
+    now += milliseconds(500);
+    const auto alone = core.take_alone(now);
+    ASSERT_TRUE(alone.has_value());
+    EXPECT_EQ(alone->index, 0u);
+    EXPECT_EQ(alone->operation.put().key(), "large");
+    EXPECT_EQ(alone->deadline, milliseconds(4500));
+    EXPECT_FALSE(core.take_alone(now).has_value());
+    const v1::BatchRequest message = fill();
+    ASSERT_EQ(message.operations_size(), 1);
+    EXPECT_EQ(message.operations(0).put().key(), "small");
+    write_done(message.operations(0).number());
+    EXPECT_THAT(answered(), ElementsAre(1));
+    // Its time is its own request's affair.
+    now += seconds(60);
+    EXPECT_FALSE(core.on_tick(now));
+    EXPECT_EQ(core.under_way(), 1u);
+    core.on_alone_end(0, {.status = absl::ResourceExhaustedError("too large")});
+    EXPECT_TRUE(absl::IsResourceExhausted(only_answer().status));
+    EXPECT_TRUE(core.has_room(1));
+}
+
+TEST_F(BatchCoreTest, AnEndAnswersWhatWasHandedOutToo) {
+    core.add(put("k", std::string(size_t{192} << 10, 'v')), seconds(5), now);
+    core.add(get(std::string((size_t{192} << 10) + 1, 'k')), seconds(5), now);
+    ASSERT_TRUE(core.take_alone(now).has_value());
+    ASSERT_TRUE(core.take_alone(now).has_value());
+    core.cancel_all();
+    const auto answers = core.take_answers();
+    ASSERT_EQ(answers.size(), 2u);
+    EXPECT_TRUE(outcome_unknown(answers[0].status));
+    EXPECT_FALSE(outcome_unknown(answers[1].status));
+    core.on_alone_end(0, {});
+    EXPECT_THAT(answered(), IsEmpty());
+}
+
 }  // namespace
 }  // namespace starling::client

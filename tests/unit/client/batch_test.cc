@@ -206,6 +206,130 @@ TEST_F(BatchTest, ANodeThatFallsSilentIsLeft) {
     EXPECT_EQ(second.service.operations().size(), 50u);
 }
 
+TEST_F(BatchTest, AStreamOfManyBytesFitsANodeThatTakesSmallMessages) {
+    FakeServer server(256 << 10);
+    open({server.address()});
+    for (int i = 0; i < 400; ++i) {
+        batch_->put(std::to_string(i), std::string(size_t{10} << 10, 'v'));
+    }
+    batch_->put("large", std::string(size_t{190} << 10, 'v'));
+    batch_->wait();
+    EXPECT_EQ(ok_count(), 401u);
+    EXPECT_EQ(server.service.operations().size(), 401u) << "each once";
+}
+
+TEST_F(BatchTest, AnOperationLargerThanAMessageIsARequestOfItsOwn) {
+    FakeServer server;
+    server.service.on_put = [](auto*, const auto&, v1::WriteResponse& answer) {
+        answer.set_context("written");
+        return grpc::Status::OK;
+    };
+    open({server.address()});
+    const std::string value(size_t{1} << 20, 'v');
+    const uint64_t large = batch_->put("large", value, {.request = {.quorum = 2}});
+    const uint64_t small = batch_->put("small", "v");
+    const uint64_t removed = batch_->del("k", {.context = value});
+    const uint64_t read = batch_->get(value);
+    batch_->wait();
+    EXPECT_EQ(ok_count(), 4u);
+    EXPECT_EQ(answers().at(large).write.context(), "written");
+    EXPECT_TRUE(answers().contains(small));
+    EXPECT_TRUE(answers().contains(removed));
+    EXPECT_TRUE(answers().contains(read));
+    EXPECT_EQ(server.service.operations().size(), 1u);
+    ASSERT_EQ(server.service.puts().size(), 1u);
+    const v1::PutRequest put = server.service.puts()[0];
+    EXPECT_EQ(put.value(), value);
+    EXPECT_EQ(put.options().quorum(), 2u);
+    EXPECT_NE(put.request_id().random_high(), 0u);
+    EXPECT_EQ(server.service.deletes().size(), 1u);
+    EXPECT_EQ(server.service.gets().size(), 1u);
+}
+
+TEST_F(BatchTest, AnOperationBeyondWhatTheNodeTakesIsRefusedAndTheOthersAreCarriedOut) {
+    FakeServer server(256 << 10);
+    open({server.address()});
+    uint64_t large = 0;
+    for (int i = 0; i < 100; ++i) {
+        if (i == 50) {
+            large = batch_->put("large", std::string(size_t{300} << 10, 'v'));
+        }
+        batch_->put(std::to_string(i), "v");
+    }
+    batch_->wait();
+    EXPECT_EQ(ok_count(), 100u);
+    EXPECT_EQ(server.service.operations().size(), 100u) << "each once";
+    const absl::Status status = answers().at(large).status;
+    EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+    EXPECT_FALSE(outcome_unknown(status)) << status;
+}
+
+TEST_F(BatchTest, AMessageThatGrpcRefusesEndsNoWriteThatAnEarlierOneMayHaveBegun) {
+    FakeServer server;
+    std::atomic<int> streams = 0;
+    server.service.on_batch = [&](grpc::ServerContext* call, FakeService::BatchCall& stream) {
+        if (++streams > 1) {
+            return server.service.serve_batch(call, stream);
+        }
+        v1::BatchRequest request;
+        stream.Read(&request);
+        return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "message larger than max");
+    };
+    open({server.address()});
+    for (int i = 0; i < 50; ++i) {
+        batch_->put(std::to_string(i), "v");
+    }
+    batch_->wait();
+    EXPECT_EQ(ok_count(), 50u);
+
+    server.service.on_batch = [](grpc::ServerContext*, FakeService::BatchCall& stream) {
+        v1::BatchRequest request;
+        stream.Read(&request);
+        return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "message larger than max");
+    };
+    batch_.reset();
+    answers_.clear();
+    open({server.address()}, {}, seconds(10), {.tries_max = 2});
+    const uint64_t write = batch_->put("k", "v");
+    batch_->wait();
+    const uint64_t read = batch_->get("k");
+    batch_->wait();
+    EXPECT_TRUE(absl::IsResourceExhausted(answers().at(write).status));
+    EXPECT_TRUE(outcome_unknown(answers().at(write).status));
+    EXPECT_THAT(std::string(answers().at(write).status.message()), testing::HasSubstr("2 tries"));
+    EXPECT_FALSE(outcome_unknown(answers().at(read).status));
+}
+
+TEST_F(BatchTest, AnEndDoesNotWaitForAnOperationThatIsARequestOfItsOwn) {
+    FakeServer server;
+    absl::Notification has_begun;
+    server.service.on_put = [&has_begun](grpc::ServerContext* call, const auto&, auto&) {
+        has_begun.Notify();
+        while (!call->IsCancelled()) {
+            std::this_thread::yield();
+        }
+        return grpc::Status::CANCELLED;
+    };
+    open({server.address()}, {}, seconds(600), {.try_timeout = seconds(600)});
+    batch_->put("large", std::string(size_t{1} << 20, 'v'));
+    has_begun.WaitForNotification();
+    const auto begun = clock_.now();
+    batch_.reset();
+    EXPECT_LT(clock_.now() - begun, seconds(300));
+    EXPECT_TRUE(absl::IsCancelled(answers().at(0).status));
+    EXPECT_TRUE(outcome_unknown(answers().at(0).status));
+}
+
+TEST_F(BatchTest, TheLastOfTheAnswersThatAreThereIsMarked) {
+    FakeServer server;
+    open({server.address()});
+    for (int i = 0; i < 10; ++i) {
+        batch_->put("k", "v");
+        batch_->wait();
+        EXPECT_TRUE(answers().at(static_cast<uint64_t>(i)).is_last_of_group);
+    }
+}
+
 TEST_F(BatchTest, EachOperationEndsAtItsOwnDeadline) {
     FakeServer server;
     server.service.on_operation =

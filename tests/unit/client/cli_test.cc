@@ -1,8 +1,13 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <map>
+#include <sstream>
 #include <thread>
 
+#include "absl/synchronization/notification.h"
+#include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include <nlohmann/json.hpp>
@@ -72,6 +77,21 @@ TEST_F(CliTest, AValueMayComeFromStandardInputWithAnyBytes) {
     EXPECT_EQ(ask({"put", "k", "-"}, bytes), exit_ok);
     ASSERT_EQ(server_.service.puts().size(), 1u);
     EXPECT_EQ(server_.service.puts()[0].value(), bytes);
+}
+
+TEST_F(CliTest, AValueThatCannotBeReadToItsEndIsNotWritten) {
+    for (const char* text : {"", "half a value"}) {
+        BreakingBuffer buffer(text);
+        std::istream in(&buffer);
+        EXPECT_EQ(ask_from(in, {"put", "k", "-"}), exit_no_input);
+        EXPECT_EQ(err_,
+                  "starling: standard input cannot be read: Input/output error "
+                  "[input_unreadable]\n");
+    }
+    std::ifstream directory(folder_);
+    EXPECT_EQ(ask_from(directory, {"put", "k", "-"}), exit_no_input);
+    EXPECT_THAT(err_, HasSubstr("Is a directory"));
+    EXPECT_TRUE(server_.service.puts().empty());
 }
 
 TEST_F(CliTest, AValueMayBeEmptyOrLookLikeJson) {
@@ -249,11 +269,36 @@ TEST_F(CliTest, EachRefusalHasItsExitCodeAndOneLine) {
     EXPECT_EQ(put_refused_with(StatusCode::UNAVAILABLE, reason::no_owner, false), exit_unavailable);
 }
 
+TEST_F(CliTest, ATimeThatIsGivenIsUsedUpAndElseTheTriesAreFew) {
+    std::atomic<int> refusals = 0;
+    server_.service.on_put = [&refusals](grpc::ServerContext* call, const auto&, auto&) {
+        return refusals-- > 0 ? refuse(call, grpc::StatusCode::UNAVAILABLE, "no_owner")
+                              : grpc::Status::OK;
+    };
+    refusals = 5;
+    EXPECT_EQ(ask({"put", "k", "v"}), exit_unavailable);
+    EXPECT_EQ(server_.service.puts().size(), 4u);
+    refusals = 5;
+    EXPECT_EQ(ask({"put", "k", "v", "--request-timeout", "1m"}), exit_ok) << err_;
+    EXPECT_EQ(server_.service.puts().size(), 10u);
+}
+
+TEST_F(CliTest, ATryMayTakeAThirdOfALongTimeThatIsGiven) {
+    const auto try_ms = [this](std::vector<std::string> words) {
+        EXPECT_EQ(ask(std::move(words)), exit_ok) << err_;
+        return server_.service.puts().back().options().deadline_ms();
+    };
+    // Nodes are told nine tenths.
+    EXPECT_EQ(try_ms({"put", "k", "v"}), 2250u);
+    EXPECT_EQ(try_ms({"put", "k", "v", "--request-timeout", "4s"}), 2250u);
+    EXPECT_EQ(try_ms({"put", "k", "v", "--request-timeout", "30s"}), 9000u);
+}
+
 TEST_F(CliTest, WhereNothingListensItIsUnavailable) {
     server_.stop();
-    EXPECT_EQ(ask({"--request-timeout", "2s", "put", "k", "v"}), exit_unavailable);
+    EXPECT_EQ(ask({"--request-timeout", "500ms", "put", "k", "v"}), exit_unavailable);
     EXPECT_THAT(err_, HasSubstr(server_.address()));
-    EXPECT_EQ(ask({"--request-timeout", "2s", "ping"}), exit_unavailable);
+    EXPECT_EQ(ask({"--request-timeout", "500ms", "ping"}), exit_unavailable);
 }
 
 TEST_F(CliTest, MistakesOnTheCommandLineAreUsageErrors) {
@@ -271,6 +316,9 @@ TEST_F(CliTest, MistakesOnTheCommandLineAreUsageErrors) {
         {"get", "k", "--request-timeout", "soon"},
         {"get", "k", "--request-timeout", "0"},
         {"get", "k", "--addr", "nonsense"},
+        {"conflicts", "list", "--addr", "nonsense"},
+        {"conflicts", "show", "k", "--addr", "nonsense"},
+        {"conflicts", "resolve", "k", "-c", "01", "--value", "v", "--addr", "nonsense"},
         {"get", "k", "-p", "65536"},
         {"get", "k", "-p", "4000", "--addr", "127.0.0.1:4000"},
         {"put", "k", "v", "-c", "00", "--blind"},
@@ -397,6 +445,31 @@ TEST_F(CliTest, CommandsUseTheNodesOfTheFoldersDevCluster) {
     EXPECT_THAT(out_, HasSubstr("node 2  " + server_.address() + "  does not run"));
 }
 
+TEST_F(CliTest, ADamagedDescriptionOfADevClusterIsNamedAndNoOtherClusterIsAsked) {
+    std::filesystem::create_directory(folder_ + "/starling-dev");
+    const std::string file = "starling-dev/cluster.json";
+    for (const char* text : {"",
+                             "{\"base_port\": 50",
+                             "[]",
+                             R"({"base_port": 5000})",
+                             R"({"base_port": 5000, "node_count": 0})",
+                             R"({"base_port": 4294967296, "node_count": 1})"}) {
+        std::ofstream(folder_ + "/" + file) << text;
+        for (const std::vector<std::string>& words :
+             {std::vector<std::string>{"put", "k", "v"},
+              {"status"},
+              {"verify"},
+              {"conflicts", "list"},
+              {"conflicts", "resolve", "k", "-c", "01", "--value", "v"}}) {
+            EXPECT_EQ(run(words), exit_usage) << words[0];
+            EXPECT_THAT(err_, HasSubstr(file + ": not as `starling dev up` wrote it")) << words[0];
+        }
+        EXPECT_NE(run({"dev", "status"}), exit_ok);
+        EXPECT_THAT(err_, HasSubstr(file));
+    }
+    EXPECT_EQ(ask({"put", "k", "v"}), exit_ok) << err_;
+}
+
 TEST_F(CliTest, AProcessCountsAsANodeOnlyWithTheNodesConfiguration) {
     EXPECT_FALSE(runs_as_node(::getpid(), "/nowhere/config.toml"));
     std::filesystem::create_directories(folder_ + "/starling-dev/node_1");
@@ -470,6 +543,165 @@ TEST_F(CliTest, AnErrorOfABatchGivesItsExitCode) {
     };
     EXPECT_EQ(ask({"batch", "-"}, "get a\nput b c\n"), exit_refused);
     EXPECT_THAT(err_, HasSubstr("line 2: the key is too large [key_too_large]"));
+}
+
+TEST_F(CliTest, AnErrorOfABatchInJsonIsAnObjectWithItsLine) {
+    server_.service.on_operation = [](const v1::BatchOperation& operation) {
+        v1::BatchResult result = FakeService::done(operation);
+        if (operation.has_put()) {
+            result.mutable_error()->set_code(grpc::StatusCode::FAILED_PRECONDITION);
+            result.mutable_error()->set_reason("request_too_old");
+            result.mutable_error()->set_message("too old");
+            result.mutable_error()->set_outcome_unknown(true);
+        }
+        return result;
+    };
+    EXPECT_EQ(ask({"batch", "-", "--output", "json"}, "frob\nput b c\n"), exit_refused);
+    std::map<int, nlohmann::json> errors;
+    std::istringstream lines(out_);
+    for (std::string line; std::getline(lines, line);) {
+        const auto json = nlohmann::json::parse(line);
+        errors[json["line"]] = json["error"];
+    }
+    EXPECT_EQ(errors,
+              (std::map<int, nlohmann::json>{{1,
+                                              {{"code", "INVALID_ARGUMENT"},
+                                               {"reason", "invalid_request"},
+                                               {"message", "'frob' is none of put, get and delete"},
+                                               {"outcome_unknown", false}}},
+                                             {2,
+                                              {{"code", "FAILED_PRECONDITION"},
+                                               {"reason", "request_too_old"},
+                                               {"message", "too old"},
+                                               {"outcome_unknown", true}}}}));
+    EXPECT_THAT(err_, HasSubstr("line 2: too old [request_too_old]"));
+    EXPECT_EQ(ask({"batch", "-"}, "put b c\n"), exit_quorum_missed);
+    EXPECT_EQ(out_, "");
+}
+
+TEST_F(CliTest, ABatchWhoseInputBreaksOffFinishesWhatItHasReadAndSaysFromWhichLineOn) {
+    BreakingBuffer buffer("put a 1\n\nput b 2\nput c hal");
+    std::istream in(&buffer);
+    EXPECT_EQ(ask_from(in, {"batch", "-"}), exit_no_input);
+    EXPECT_EQ(err_,
+              "starling: line 4: from here on nothing was read: standard input cannot be read: "
+              "Input/output error [input_unreadable]\n");
+    const auto operations = server_.service.operations();
+    ASSERT_EQ(operations.size(), 2u);
+    EXPECT_EQ(operations[0].put().key(), "a");
+    EXPECT_EQ(operations[1].put().key(), "b");
+    EXPECT_EQ(ask({"batch", folder_, "--output", "json"}), exit_no_input);
+    EXPECT_THAT(err_, HasSubstr("line 1: "));
+    EXPECT_THAT(err_, HasSubstr(folder_ + " cannot be read: Is a directory"));
+    EXPECT_EQ(nlohmann::json::parse(out_)["error"]["reason"], "input_unreadable");
+}
+
+// A line, then nothing until told, then the end.
+class WaitingBuffer final : public std::streambuf {
+  public:
+    explicit WaitingBuffer(std::string line) : line_(std::move(line)) {}
+    void end() { ended_.Notify(); }
+    bool has_waited_in_vain() const { return has_waited_in_vain_; }
+
+  protected:
+    int_type underflow() override {
+        if (eback() == nullptr) {
+            setg(line_.data(), line_.data(), line_.data() + line_.size());
+            return traits_type::to_int_type(line_.front());
+        }
+        has_waited_in_vain_ = !ended_.WaitForNotificationWithTimeout(absl::Seconds(20));
+        return traits_type::eof();
+    }
+
+  private:
+    std::string line_;
+    absl::Notification ended_;
+    bool has_waited_in_vain_ = false;
+};
+
+class FlushedBuffer final : public std::stringbuf {
+  public:
+    explicit FlushedBuffer(std::function<void(const std::string&)> on_flush)
+        : on_flush_(std::move(on_flush)) {}
+
+  protected:
+    int sync() override {
+        on_flush_(str());
+        return 0;
+    }
+
+  private:
+    std::function<void(const std::string&)> on_flush_;
+};
+
+TEST_F(CliTest, ABatchShowsItsAnswersBeforeItsInputEnds) {
+    server_.service.on_operation = [](const v1::BatchOperation& operation) {
+        v1::BatchResult result = FakeService::done(operation);
+        result.mutable_get()->add_values()->set_value("found");
+        return result;
+    };
+    WaitingBuffer input("get b\n");
+    FlushedBuffer output([&input](const std::string& shown) {
+        if (shown == "b\tfound\n") {
+            input.end();
+        }
+    });
+    std::istream in(&input);
+    std::ostream out(&output);
+    std::ostringstream err;
+    Terminal terminal{.in = in,
+                      .out = out,
+                      .err = err,
+                      .variable = [](const char*) { return ""; },
+                      .working_directory = folder_,
+                      .executable = ""};
+    EXPECT_EQ(run_starling({"--addr", server_.address(), "batch", "-"}, terminal), exit_ok);
+    EXPECT_EQ(err.str(), "");
+    EXPECT_FALSE(input.has_waited_in_vain());
+}
+
+TEST_F(CliTest, VerifySaysHowMuchOfWhatItFoundIsNotListed) {
+    FakeServer second;
+    v1::Namespace& space = *server_.service.namespaces_answer.add_namespaces();
+    space.set_name("default");
+    space.set_replicas(3);
+    for (uint32_t number = 0; number < 1002; ++number) {
+        v1::RingPartition& partition = *server_.service.ring_answer.add_partitions();
+        partition.set_partition(number);
+        for (const uint64_t holder : {1u, 2u, 0u}) {
+            partition.add_holders(holder);
+        }
+    }
+    const auto add_node = [&](uint64_t id, FakeServer& node) {
+        v1::Member& member = *server_.service.status_answer.add_members();
+        member.set_node_id(id);
+        member.set_client_address(node.address());
+        node.service.on_inspect = [id](auto*, const auto& asked, auto& answer) {
+            const auto tell = [&](const std::string& key) {
+                answer.add_keys()->set_key(key);
+                answer.mutable_keys(answer.keys_size() - 1)->set_digest(id);
+            };
+            for (const auto& key : asked.keys()) {
+                tell(key.key());
+            }
+            for (int key = 1000; key < 2003 && !asked.buckets().empty(); ++key) {
+                tell(std::string(8, '\0') + std::to_string(key));
+            }
+            answer.add_buckets(asked.partition() == 0 ? id : 0);
+            return grpc::Status::OK;
+        };
+    };
+    add_node(1, server_);
+    add_node(2, second);
+    EXPECT_EQ(ask({"verify", "--settle", "1ms"}), 1) << err_;
+    EXPECT_THAT(out_, HasSubstr("the first 1000 of 1003 keys that differ are listed\n"));
+    EXPECT_THAT(out_, HasSubstr("not checked: and 2 more\n"));
+    EXPECT_EQ(ask({"verify", "--settle", "1ms", "--output", "json"}), 1) << err_;
+    const auto told = nlohmann::json::parse(out_);
+    EXPECT_EQ(told["difference_count"], 1003);
+    EXPECT_EQ(told["differences"].size(), 1000u);
+    EXPECT_EQ(told["unchecked_count"], 1002);
+    EXPECT_EQ(told["unchecked"].size(), 1000u);
 }
 
 TEST_F(CliTest, VerifyTellsAReplicaThatLacksWritesFromAnIdenticalOne) {

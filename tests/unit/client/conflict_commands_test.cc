@@ -225,6 +225,27 @@ TEST_F(ConflictCommandsTest, AResolutionNeedsAContextAndOneOfPickAndValue) {
     EXPECT_TRUE(server_.service.puts().empty());
 }
 
+TEST_F(ConflictCommandsTest, AContextThatHasSeenNothingResolvesNothing) {
+    for (const std::vector<std::string>& by :
+         {std::vector<std::string>{"--value", "v"}, {"--pick", first}}) {
+        std::vector<std::string> words = {"conflicts", "resolve", "k", "-c", ""};
+        words.insert(words.end(), by.begin(), by.end());
+        EXPECT_EQ(ask(words), exit_refused);
+        EXPECT_THAT(err_, HasSubstr("context: empty"));
+        EXPECT_THAT(err_, HasSubstr("malformed_context"));
+    }
+    EXPECT_TRUE(server_.service.puts().empty());
+    EXPECT_TRUE(server_.service.gets().empty());
+}
+
+TEST_F(ConflictCommandsTest, AValueThatCannotBeReadResolvesNothing) {
+    BreakingBuffer buffer("half");
+    std::istream in(&buffer);
+    EXPECT_EQ(ask_from(in, {"conflicts", "resolve", "k", "-c", "01ab", "-v", "-"}), exit_no_input);
+    EXPECT_THAT(err_, HasSubstr("standard input cannot be read"));
+    EXPECT_TRUE(server_.service.puts().empty());
+}
+
 TEST_F(ConflictCommandsTest, ARefusedResolutionTellsWhy) {
     server_.service.on_put = [](grpc::ServerContext* call, const auto&, auto&) {
         return refuse(call, grpc::StatusCode::ABORTED, "stale_context");

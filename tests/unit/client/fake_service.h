@@ -190,11 +190,17 @@ class FakeService final : public v1::KV::Service, public v1::Admin::Service {
 
 class FakeServer {
   public:
-    FakeServer() { start(); }
+    // `message_bytes_max`: the largest request that gRPC takes; 0: what is usual.
+    explicit FakeServer(int message_bytes_max = 0) : message_bytes_max_(message_bytes_max) {
+        start();
+    }
     ~FakeServer() { stop(); }
 
     void start() {
         grpc::ServerBuilder builder;
+        if (message_bytes_max_ != 0) {
+            builder.SetMaxReceiveMessageSize(message_bytes_max_);
+        }
         builder.AddListeningPort(
             "127.0.0.1:" + std::to_string(port_), grpc::InsecureServerCredentials(), &port_);
         builder.RegisterService(static_cast<v1::KV::Service*>(&service));
@@ -215,6 +221,7 @@ class FakeServer {
     FakeService service;
 
   private:
+    const int message_bytes_max_;
     int port_ = 0;
     std::unique_ptr<grpc::Server> server_;
 };

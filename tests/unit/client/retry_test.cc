@@ -77,6 +77,18 @@ TEST_F(RetryCoreTest, WhatOneNodeCannotDoIsTriedAtTheNextAtOnce) {
     EXPECT_FALSE(wait_after(base::reason::too_many_siblings, Code::kResourceExhausted).has_value());
 }
 
+TEST_F(RetryCoreTest, WhatMayPassIsTriedAgainWithinTheTriesWhateverItsStatus) {
+    Failure failure = refusal("", absl::StatusCode::kResourceExhausted, true);
+    failure.may_pass = true;
+    RetryCore core({.tries_max = 2}, Repeat::same_write, 1, give_up);
+    EXPECT_TRUE(core.fail(failure, start, random_).has_value());
+    EXPECT_FALSE(core.fail(failure, start, random_).has_value());
+    EXPECT_TRUE(absl::IsResourceExhausted(core.result()));
+    EXPECT_TRUE(outcome_unknown(core.result()));
+    RetryCore action({}, Repeat::another_action, 1, give_up);
+    EXPECT_FALSE(action.fail(failure, start, random_).has_value());
+}
+
 TEST_F(RetryCoreTest, AnActionThatMayHaveBegunIsNotRepeated) {
     RetryCore begun({}, Repeat::another_action, 1, give_up);
     EXPECT_FALSE(begun.fail(broken_connection(true), start, random_).has_value());

@@ -133,6 +133,56 @@ TEST_F(SessionFileTest, AFileThatIsNeverFreeIsAnErrorAndKept) {
     EXPECT_EQ(lines(), std::vector{line_of("k", "[k]")});
 }
 
+// Of a file that cannot be made: a folder is missing.
+class UnsavedSessionTest : public SessionFileTest {
+  protected:
+    int ask_unsaved(std::vector<std::string> words, const std::string& input = "") {
+        words.insert(words.end(), {"--session", folder_ + "/nowhere/session"});
+        return ask(std::move(words), input);
+    }
+    void expect_said() {
+        EXPECT_THAT(err_, HasSubstr("the session was not saved: "));
+        EXPECT_THAT(err_, HasSubstr(folder_ + "/nowhere/session"));
+        EXPECT_THAT(err_, HasSubstr("[session_not_saved]"));
+    }
+};
+
+TEST_F(UnsavedSessionTest, AWriteThatWasDoneIsToldAndThenThatTheSessionWasNotSaved) {
+    EXPECT_EQ(ask_unsaved({"put", "k", "v", "--output", "json"}), exit_session_not_saved);
+    EXPECT_THAT(out_, HasSubstr("\"message\": \"Ok\""));
+    expect_said();
+    EXPECT_EQ(ask_unsaved({"put", "k", "v", "--explain"}), exit_session_not_saved);
+    EXPECT_LT(err_.find("write "), err_.find("the session was not saved"));
+    EXPECT_EQ(ask_unsaved({"delete", "k"}), exit_session_not_saved);
+    expect_said();
+    EXPECT_EQ(server_.service.puts().size(), 2u);
+    EXPECT_EQ(server_.service.deletes().size(), 1u);
+}
+
+TEST_F(UnsavedSessionTest, AnOutcomeThatIsUnknownStaysSo) {
+    server_.service.on_put = [](grpc::ServerContext* call, const auto&, auto&) {
+        return refuse(call, grpc::StatusCode::UNAVAILABLE, "quorum_not_reached", true);
+    };
+    EXPECT_EQ(ask_unsaved({"put", "k", "v", "--request-timeout", "100ms"}), exit_quorum_missed);
+    EXPECT_LT(err_.find("outcome unknown"), err_.find("the session was not saved"));
+    expect_said();
+}
+
+TEST_F(UnsavedSessionTest, WhatWasReadIsShown) {
+    EXPECT_EQ(ask_unsaved({"get", "k"}), exit_session_not_saved);
+    EXPECT_EQ(out_, "v\n");
+    expect_said();
+    server_.service.on_get = [](auto*, const auto&, auto&) { return grpc::Status::OK; };
+    EXPECT_EQ(ask_unsaved({"get", "k"}), exit_not_found);
+}
+
+TEST_F(UnsavedSessionTest, ABatchKeepsItsOwnExitCode) {
+    EXPECT_EQ(ask_unsaved({"batch", "-"}, "put k v\n"), exit_session_not_saved);
+    expect_said();
+    EXPECT_EQ(ask_unsaved({"batch", "-"}, "put k v\nfrob\n"), exit_refused);
+    expect_said();
+}
+
 TEST_F(SessionFileTest, WhatASessionForgetsForLackOfRoomIsSaid) {
     const size_t keys_max = ClientOptions().session_keys_max;
     std::vector<std::string> wanted;

@@ -451,6 +451,31 @@ TEST_F(VerifierTest, ANodeThatDoesNotAnswerIsNamedOnceAndTheOthersAreCompared) {
                 ElementsAre("node 000000000000000d cannot be checked: cannot be reached"));
 }
 
+TEST_F(VerifierTest, WhatIsNotListedIsCounted) {
+    replicas.partition_count = 1003;
+    replicas.holders = {11, 0, 13};
+    for (const char* key : {"a", "b", "c"}) {
+        replicas.put(key, 5);
+    }
+    for (auto& [key, sequence] : replicas.replicas[13]) {
+        sequence = 4;
+    }
+    const VerifyReport report = verify({.differences_max = 1000});
+    EXPECT_THAT(report.differences, SizeIs(1000));
+    EXPECT_EQ(report.difference_count, 3u * 1003u);
+    EXPECT_THAT(report.unchecked, SizeIs(1000));
+    EXPECT_EQ(report.unchecked_count, 1003u);
+}
+
+TEST_F(VerifierTest, WhatIsMetTwiceAndNotCheckedCountsOnce) {
+    replicas.put("k", 5);
+    replicas.replicas[12][group_key("k")] = 4;
+    replicas.errors[13] = absl::InternalError("no");
+    const VerifyReport report = verify();
+    EXPECT_THAT(report.unchecked, SizeIs(1));
+    EXPECT_EQ(report.unchecked_count, 1u);
+}
+
 TEST_F(VerifierTest, AReplicaThatLacksADeleteWhichNoDigestShowsIsNamed) {
     replicas.put("k", 5);
     replicas.seen = {{11, {'a', 'b'}}, {12, {'a', 'b'}}, {13, {'a'}}};
