@@ -140,14 +140,21 @@ double sum_of_metric(const std::string& name, int base_port) {
     return sum;
 }
 
-uint64_t bytes_on_disk(const std::string& folder) {
-    uint64_t bytes = 0;
+struct DiskBytes {
+    uint64_t all = 0;
+    // Files that are used again and again, of a memtable's size.
+    uint64_t logs = 0;
+};
+
+DiskBytes bytes_on_disk(const std::string& folder) {
+    DiskBytes bytes;
     std::error_code gone;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
         if (entry.is_regular_file(gone) &&
             entry.path().string().find("/data") != std::string::npos) {
             const uint64_t size = entry.file_size(gone);
-            bytes += gone ? 0 : size;
+            bytes.all += gone ? 0 : size;
+            bytes.logs += gone || entry.path().extension() != ".log" ? 0 : size;
         }
     }
     return bytes;
@@ -261,17 +268,20 @@ int main(int argc, char** argv) {
             start_starling(starlingd, folder, base_port, /*nodes=*/3, "hint_bytes_max = \"1B\"\n");
         write_all(cluster.addresses, keys, value_bytes, /*is_delete=*/false);
         std::this_thread::sleep_for(std::chrono::seconds(60));
-        const auto mebibytes = [&] {
-            return static_cast<double>(bytes_on_disk(folder)) / (1 << 20);
+        const auto on_disks = [&] {
+            const DiskBytes bytes = bytes_on_disk(folder);
+            return fmt::format("{:.1f} MiB, {:.1f} MiB of it logs",
+                               static_cast<double>(bytes.all) / (1 << 20),
+                               static_cast<double>(bytes.logs) / (1 << 20));
         };
-        fmt::print("on the disks: {:.0f} MiB\n", mebibytes());
+        fmt::print("on the disks: {}\n", on_disks());
         measure_rest(cluster, base_port, std::chrono::seconds(seconds));
         measure_differences(cluster, base_port, keys, value_bytes);
         write_all(cluster.addresses, keys, value_bytes, /*is_delete=*/true);
         wait_for_tombstones(base_port);
-        fmt::print("on the disks: {:.0f} MiB", mebibytes());
+        fmt::print("on the disks: {}", on_disks());
         std::this_thread::sleep_for(std::chrono::seconds(180));
-        fmt::print(", three minutes later: {:.0f} MiB\n", mebibytes());
+        fmt::print("; three minutes later {}\n", on_disks());
     }
     std::filesystem::remove_all(folder);
     return 0;
