@@ -31,7 +31,9 @@ void Responder::on_question(base::NodeId from, const peer::EntropyMessage& quest
         .node = from,
         .answer = {},
         .group = {.partition = base::PartitionId(static_cast<uint16_t>(question.partition())),
-                  .replicas = static_cast<uint8_t>(question.replicas())}};
+                  .replicas = static_cast<uint8_t>(question.replicas())},
+        .drops = 0};
+    asker.drops = runtime_.groups.drop_count(asker.group);
     asker.answer.set_session(question.session());
     asker.answer.set_request(question.request());
     asker.answer.set_partition(question.partition());
@@ -269,8 +271,14 @@ void Responder::on_groups(Asker asker, const peer::EntropyGroupsAsk& ask) {
 
 void Responder::reply(Asker& asker) {
     --serving_;
-    // Now, after all that the answer says was read.
-    asker.answer.set_instance(life_ + runtime_.groups.drop_count(asker.group));
+    const uint64_t drops = runtime_.groups.drop_count(asker.group);
+    if (drops != asker.drops) {
+        STARLING_MARK(entropy_answer_met_a_drop);
+        // A frontier of before, say, would claim what is not there any more.
+        asker.answer.mutable_failed()->set_code(static_cast<uint32_t>(absl::StatusCode::kAborted));
+        asker.answer.mutable_failed()->set_message("the data of the group was removed meanwhile");
+    }
+    asker.answer.set_instance(life_ + drops);
     runtime_.send(asker.node, std::move(asker.answer));
 }
 

@@ -39,6 +39,8 @@ class Responder {
         base::NodeId node;
         peer::EntropyMessage answer;
         GroupId group;
+        // Of the group when it asked.
+        uint64_t drops = 0;
     };
     struct Fetching;
 

@@ -163,6 +163,26 @@ TEST_F(PartitionSyncTest, ARefillFromOneThatDropsTheGroupMeanwhileHasTakenNothin
     EXPECT_EQ(outcome.code(), absl::StatusCode::kAborted) << outcome;
 }
 
+// Its frontier would be of before, and what it has of afterwards: nothing.
+TEST_F(PartitionSyncTest, WhatAGiverDropsWhileItAnswersIsNotClaimed) {
+    make(2, 5);
+    replicas_[1]->groups.write(
+        group_a, group_key(base::default_namespace_id, "k"), replicas_[1]->actor(), "v", false);
+    bool is_dropped = false;
+    replicas_[1]->filter = [&](const peer::EntropyMessage& message) {
+        if (message.has_missing_ask() && !std::exchange(is_dropped, true)) {
+            loop_.schedule_after(base::Duration(1), [this] {
+                replicas_[1]->groups.drop(group_a.partition, group_a.replicas);
+            });
+        }
+        return true;
+    };
+    const absl::Status outcome = outcome_of_refill(seconds(20));
+    EXPECT_TRUE(is_dropped);
+    EXPECT_FALSE(outcome.ok());
+    EXPECT_TRUE(replicas_[0]->groups.groups[group_a].frontier.empty());
+}
+
 // A late message brings what the giver had deleted and forgotten, when its keys have been compared.
 TEST_F(PartitionSyncTest, WhatComesBehindTheComparisonOfARefillGoesByTheGiversWord) {
     make(2, 5);
