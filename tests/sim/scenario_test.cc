@@ -19,9 +19,32 @@ using ::testing::UnorderedElementsAre;
 
 using ClusterTest = Scenario;
 using CausalityTest = Scenario;
-using HandoverTest = Scenario;
 using CrashTest = Scenario;
 using SessionTest = Scenario;
+
+struct HandoverTest : Scenario {
+    void await_filling(uint32_t number) {
+        wait_until([this, number] {
+            if (!simulation_->cluster().is_member(machine(number))) return false;
+            node::ShardInspection inside;
+            machine(number).node().inspect(inside);
+            return inside.seats_filling > 0;
+        });
+    }
+    // The put of "deleted" once more, as its client would send it that has read nothing.
+    node::PutRequest retry_of(const PutOutcome& deleted) {
+        return {.options = {},
+                .key = simulation_->oracle().key(key()).key,
+                .value = "deleted",
+                .context = "",
+                .request = simulation_->oracle().history(key()).get(deleted.id).request};
+    }
+    void send_to(uint32_t number, const node::PutRequest& request) {
+        machine(number).post(
+            [this, number, request] { machine(number).node().put(request, [](const auto&) {}); });
+        run_for(milliseconds(100));
+    }
+};
 
 constexpr Replaces with_context = Replaces::seen;
 
@@ -260,19 +283,9 @@ TEST_F(HandoverTest, ANodeThatJoinsKnowsWhatWasDeletedBefore) {
         ASSERT_TRUE(deleted.status.ok());
         ASSERT_TRUE(remove(1, {.w = 3}).status.ok());
         run_for(seconds(8));
-        const node::PutRequest again{
-            .options = {},
-            .key = simulation_->oracle().key(key()).key,
-            .value = "deleted",
-            .context = "",
-            .request = simulation_->oracle().history(key()).get(deleted.id).request};
+        const node::PutRequest again = retry_of(deleted);
         simulation_->cluster().bring_up(4);
-        wait_until([this] {
-            if (!simulation_->cluster().is_member(machine(4))) return false;
-            node::ShardInspection inside;
-            machine(4).node().inspect(inside);
-            return inside.seats_filling > 0;
-        });
+        await_filling(4);
         cut(cut_off, 4);
         use_key(1);
         put(1 + cut_off % 3, "meanwhile", {.w = 3});
@@ -280,8 +293,7 @@ TEST_F(HandoverTest, ANodeThatJoinsKnowsWhatWasDeletedBefore) {
         wait_until([this] { return seats_held_by(4) > 0; });
         run_for(seconds(6));
         use_key(0);
-        machine(4).post([this, again] { machine(4).node().put(again, [](const auto&) {}); });
-        run_for(milliseconds(100));
+        send_to(4, again);
         EXPECT_THAT(read(4, 1).values, IsEmpty()) << "node " << cut_off << " cut off";
         finish();
     }
@@ -306,19 +318,9 @@ TEST_F(HandoverTest, ANodeThatJoinsKnowsWhatALifeHadDeletedThatIsSealed) {
             return group.summary.frontier.sealed_before(deleter) > 0;
         });
     });
-    const node::PutRequest again{
-        .options = {},
-        .key = simulation_->oracle().key(key()).key,
-        .value = "deleted",
-        .context = "",
-        .request = simulation_->oracle().history(key()).get(deleted.id).request};
+    const node::PutRequest again = retry_of(deleted);
     simulation_->cluster().bring_up(4);
-    wait_until([this] {
-        if (!simulation_->cluster().is_member(machine(4))) return false;
-        node::ShardInspection inside;
-        machine(4).node().inspect(inside);
-        return inside.seats_filling > 0;
-    });
+    await_filling(4);
     cut(1, 4);
     use_key(1);
     put(2, "meanwhile", {.w = 3});
@@ -326,8 +328,7 @@ TEST_F(HandoverTest, ANodeThatJoinsKnowsWhatALifeHadDeletedThatIsSealed) {
     wait_until([this] { return seats_held_by(4) > 0; });
     run_for(seconds(6));
     use_key(0);
-    machine(4).post([this, again] { machine(4).node().put(again, [](const auto&) {}); });
-    run_for(milliseconds(100));
+    send_to(4, again);
     EXPECT_THAT(read(4, 1).values, IsEmpty());
     finish();
 }
