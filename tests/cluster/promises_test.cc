@@ -342,23 +342,6 @@ class SessionPromisesTest : public PromisesTest {
     std::vector<std::string> with_one_answer() { return in_session({"--r", "1"}); }
 };
 
-TEST_F(SessionPromisesTest, WhatItWroteThroughOneNodeIsReadAtOnceThroughEachOther) {
-    ASSERT_NO_FATAL_FAILURE(cluster_.form(node_count));
-    for (size_t round = 0; round < 30; ++round) {
-        const size_t writer = round % node_count;
-        const std::string value = fmt::format("value {}", round);
-        ASSERT_NO_FATAL_FAILURE(carry_out(writer, put_at_one_replica(name(round), value)));
-        expect_value((writer + 1) % node_count, name(round), value, with_one_answer());
-        expect_value((writer + 2) % node_count, name(round), value, with_one_answer());
-        ASSERT_NO_FATAL_FAILURE(carry_out(writer, in_session({"put", "rewritten", value})));
-        expect_value((writer + 1) % node_count, "rewritten", value, with_one_answer());
-        expect_value((writer + 2) % node_count, "rewritten", value, with_one_answer());
-    }
-    ASSERT_NO_FATAL_FAILURE(carry_out(0, in_session({"delete", "rewritten"})));
-    expect_absent(1, "rewritten", with_one_answer());
-    expect_absent(2, "rewritten", with_one_answer());
-}
-
 TEST_F(SessionPromisesTest, WhereTheOnlyNodeWithItDoesNotAnswerAReadFailsRatherThanReturnLess) {
     ASSERT_NO_FATAL_FAILURE(cluster_.form(node_count));
     cluster_.node(1).kill();
