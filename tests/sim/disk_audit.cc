@@ -283,7 +283,11 @@ void DiskAudit::check_merges(KeyIndex key, Versions met) {
 void DiskAudit::check_merges_of(KeyIndex key, std::deque<node::Record>& versions) {
     ++counts_.keys_merged;
     counts_.versions_max = std::max<uint64_t>(counts_.versions_max, versions.size());
-    const std::vector<node::Record> records(versions.begin(), versions.end());
+    world_.oracle.clocks_showed(world_.cluster.latest_clock_ms());
+    std::vector<node::Record> records;
+    for (const node::Record& version : versions) {
+        records.push_back(without_forgotten_removals(version, world_.oracle.collected_before_ms()));
+    }
     const std::string broken = broken_merge_law(
         records,
         [](node::Record& into, const node::Record& incoming) { node::join(into, incoming); });

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/hash.h"
+#include "node/version/expiry.h"
 
 namespace starling::sim {
 
@@ -77,6 +78,13 @@ std::string broken_merge_law(std::span<const node::Record> records, const Join& 
         }
     }
     return "";
+}
+
+node::Record without_forgotten_removals(node::Record record, uint64_t forgotten_before_ms) {
+    std::erase_if(record.siblings, [&](const node::Sibling& sibling) {
+        return node::is_removal(sibling) && sibling.request.created_ms < forgotten_before_ms;
+    });
+    return record;
 }
 
 node::Record without_bulk(node::Record record) {

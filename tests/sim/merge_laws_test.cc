@@ -7,6 +7,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "node/version/expiry.h"
+
 namespace starling::sim {
 namespace {
 
@@ -80,6 +82,42 @@ TEST(MergeLawsTest, AMergeThatCountsIsNotIdempotent) {
             into.siblings.end(), incoming.siblings.begin(), incoming.siblings.end());
     };
     EXPECT_THAT(broken_merge_law(versions(), appends), HasSubstr("idempotent"));
+}
+
+// A value, each of its removals by two owners, a later put by who had met the first of them and
+// remembers neither, and the same when the second comes to it late.
+std::vector<node::Record> versions_with_two_removals() {
+    node::Record value = written(1, "expires");
+    value.siblings[0].expires_ms = 1'000;
+    const node::Record first = node::mint_removal(value, value.siblings[0], dot(2, 1));
+    const node::Record second = node::mint_removal(value, value.siblings[0], dot(3, 1));
+    node::Record late =
+        node::mint(first,
+                   node::Superseded::by_reading(first),
+                   {.dot = dot(4, 1),
+                    .request = {.created_ms = 2'000, .random_high = 4, .random_low = 1},
+                    .time = {},
+                    .expires_ms = 0,
+                    .is_tombstone = false,
+                    .value = "later"});
+    node::forget_requests_before(late, 2'000);
+    node::Record later = late;
+    node::join(later, second);
+    return {first, second, late, later};
+}
+
+TEST(MergeLawsTest, ARemovalThatNobodyNeedRememberStandsForNothing) {
+    std::vector<node::Record> records = versions_with_two_removals();
+    EXPECT_THAT(broken_merge_law(records, real), HasSubstr("associative"));
+    for (node::Record& record : records)
+        record = without_forgotten_removals(record, 2'000);
+    EXPECT_THAT(broken_merge_law(records, real), IsEmpty());
+    EXPECT_EQ(records[2].siblings.size(), 1);
+}
+
+TEST(MergeLawsTest, ARemovalOfAYoungRequestStays) {
+    for (const node::Record& record : versions_with_two_removals())
+        EXPECT_EQ(without_forgotten_removals(record, 1), record);
 }
 
 TEST(MergeLawsTest, LongValuesAreComparedByAShortWord) {
