@@ -51,6 +51,7 @@ namespace starling::base {
     BUG(emptied_counts)                 \
     BUG(set_back_unnoticed)             \
     BUG(taken_up_unrefilled)            \
+    BUG(drop_met_unnoticed)             \
     BUG(filter_false_negative)          \
     BUG(tree_not_updated_on_delete)     \
     BUG(last_bucket_not_compared)       \

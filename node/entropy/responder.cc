@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/mark.h"
+#include "base/planted.h"
 #include "node/entropy/records.h"
 #include "node/replica/seat_set.h"
 
@@ -33,7 +34,7 @@ void Responder::on_question(base::NodeId from, const peer::EntropyMessage& quest
         .group = {.partition = base::PartitionId(static_cast<uint16_t>(question.partition())),
                   .replicas = static_cast<uint8_t>(question.replicas())},
         .drops = 0};
-    asker.drops = runtime_.groups.drop_count(asker.group);
+    asker.drops = drops_of(asker.group);
     asker.answer.set_session(question.session());
     asker.answer.set_request(question.request());
     asker.answer.set_partition(question.partition());
@@ -269,9 +270,13 @@ void Responder::on_groups(Asker asker, const peer::EntropyGroupsAsk& ask) {
     reply(asker);
 }
 
+uint64_t Responder::drops_of(GroupId group) const {
+    return STARLING_PLANTED(drop_met_unnoticed) ? 0 : runtime_.groups.drop_count(group);
+}
+
 void Responder::reply(Asker& asker) {
     --serving_;
-    const uint64_t drops = runtime_.groups.drop_count(asker.group);
+    const uint64_t drops = drops_of(asker.group);
     if (drops != asker.drops) {
         STARLING_MARK(entropy_answer_met_a_drop);
         // A frontier of before, say, would claim what is not there any more.

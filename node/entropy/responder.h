@@ -56,6 +56,7 @@ class Responder {
     bool add_records(Fetching& fetching, size_t key_count, std::vector<KeyRecord>& records);
     void on_scan(Asker asker, const peer::EntropyScan& scan);
     void on_groups(Asker asker, const peer::EntropyGroupsAsk& ask);
+    uint64_t drops_of(GroupId group) const;
     void reply(Asker& asker);
     void fail(Asker& asker, const absl::Status& status);
 

@@ -484,6 +484,45 @@ void Script::a_disk_is_set_back_to_before_its_node_held_a_seat() {
     heal();
 }
 
+// The seat of the second giver moves to a fourth node while it is asked: what it had told is still
+// on its way when its data goes.
+void Script::a_giver_lets_go_while_a_disk_is_refilled_from_it() {
+    constexpr size_t keys = 60;
+    constexpr auto first_held_up = milliseconds(4'000);
+    constexpr auto last_held_up = milliseconds(5'600);
+    for (auto held_up = first_held_up; held_up <= last_held_up; held_up += milliseconds(100)) {
+        RunOptions options = unaudited(slow_repair(4));
+        options.nodes_at_start = 3;
+        options.workload.keys = keys;
+        options.node.hint_bytes_max = 1;
+        options.node.entropy_bytes_per_second = 3'000;
+        options.node.deadline_max = seconds(4);
+        options.node.deadline_limit = options.node.deadline_max;
+        settle(options);
+        const auto old = machine(3).files().clone_after_crash();
+        for (size_t i = 0; i < keys; ++i) {
+            use_key(i);
+            put(1, "v", {.w = 3});
+        }
+        run_for(seconds(20));
+        crash(3, env::CrashMode::lost, milliseconds(100));
+        machine(3).files().swap_for(*old);
+        run_for(milliseconds(4'100));
+        simulation_->cluster().bring_up(4);
+        run_for(held_up);
+        env::SimNetwork& network = simulation_->network();
+        for (const uint32_t giver : {1U, 2U})
+            network.clog(machine(giver).address(), machine(3).address());
+        run_for(milliseconds(1'800));
+        for (const uint32_t giver : {1U, 2U})
+            network.unclog(machine(giver).address(), machine(3).address());
+        run_for(seconds(80));
+        use_key(0);
+        read(1, 2);
+        if (!simulation_->verdict().ok()) return;
+    }
+}
+
 // By then all have seen the put, and only a comparison of the trees shows that it is missing.
 void Script::a_disk_is_set_back_to_before_a_put() {
     RunOptions options = unaudited(plain(3, 3));
