@@ -77,7 +77,14 @@ std::optional<base::Duration> RetryCore::fail(Failure failure,
     // When this node will do better is of no interest to the next.
     const base::Duration retry_after =
         may_pass_elsewhere(failure) ? base::Duration::zero() : failure.retry_after;
-    last_ = std::move(failure.status);
+    // That the time ran out tells a reader less than what a node has answered before.
+    const std::string told = last_.ok() ? "" : base::reason_of(last_);
+    const bool is_told_more = repeat_ == Repeat::harmless && !told.empty() &&
+                              told != reason::deadline &&
+                              base::reason_of(failure.status) == reason::deadline;
+    if (!is_told_more) {
+        last_ = std::move(failure.status);
+    }
     if (base::reason_of(last_) == reason::request_superseded) {
         may_exist_ = false;
     }

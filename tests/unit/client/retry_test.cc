@@ -108,6 +108,22 @@ TEST_F(RetryCoreTest, OneTryThatMayHaveBegunMarksAllLaterErrors) {
     EXPECT_TRUE(outcome_unknown(core.result()));
 }
 
+TEST_F(RetryCoreTest, AReaderIsToldWhatANodeHasAnsweredAndNotThatTheTimeRanOut) {
+    const Failure late = refusal(base::reason::deadline, absl::StatusCode::kDeadlineExceeded);
+    const auto told = [&](const Failure& before, Repeat repeat) {
+        RetryCore core({.tries_max = 2}, repeat, 1, give_up);
+        EXPECT_TRUE(core.fail(before, start, random_).has_value());
+        EXPECT_FALSE(core.fail(late, start, random_).has_value());
+        return base::reason_of(core.result());
+    };
+    const Failure unsatisfied =
+        refusal(base::reason::session_not_satisfied, absl::StatusCode::kUnavailable);
+    EXPECT_EQ(told(unsatisfied, Repeat::harmless), base::reason::session_not_satisfied);
+    EXPECT_EQ(told(unsatisfied, Repeat::same_write), base::reason::deadline);
+    EXPECT_EQ(told(broken_connection(false), Repeat::harmless), base::reason::deadline)
+        << "no node has answered";
+}
+
 TEST_F(RetryCoreTest, ASupersededWriteHasAKnownOutcome) {
     RetryCore core({}, Repeat::same_write, 1, give_up);
     ASSERT_TRUE(core.fail(broken_connection(true), start, random_).has_value());
