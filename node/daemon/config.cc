@@ -178,8 +178,14 @@ absl::Status check_config(const Config& config) {
                      config.peer_advertised_address,
                      mistakes);
     if (config.node.deadline_default > config.node.deadline_max) {
-        mistakes.push_back(fmt::format("{}: key 'deadline_default': expected at most deadline_max",
-                                       origin_of(config, "deadline_default")));
+        // Who lowers the largest alone has not named the other.
+        mistakes.push_back(
+            config.origins.contains("deadline_default")
+                ? fmt::format("{}: key 'deadline_default': expected at most deadline_max",
+                              origin_of(config, "deadline_default"))
+                : fmt::format("{}: key 'deadline_max': expected at least deadline_default, {} ms",
+                              origin_of(config, "deadline_max"),
+                              config.node.deadline_default / std::chrono::milliseconds(1)));
     }
     const uint64_t cache_most = MemoryDivision::block_cache_most(config.node.memory_bytes_max);
     if (config.node.block_cache_bytes.value_or(0) > cache_most) {

@@ -198,6 +198,15 @@ TEST(ConfigTest, TheDefaultDeadlineMayNotExceedTheLargest) {
                 HasSubstr("x.toml:1: key 'deadline_default'"));
 }
 
+TEST(ConfigTest, TheLargestDeadlineMayNotFallBelowTheDefault) {
+    Config config;
+    ASSERT_TRUE(apply_toml(config, "deadline_max = '1s'\n", "x.toml").ok());
+    EXPECT_THAT(std::string(check_config(config).message()),
+                AllOf(HasSubstr("x.toml:1: key 'deadline_max'"), HasSubstr("2000 ms")));
+    ASSERT_TRUE(apply_toml(config, "deadline_default = '1s'\n", "x.toml").ok());
+    EXPECT_TRUE(check_config(config).ok());
+}
+
 TEST(ConfigTest, EveryDefaultIsAValueThatItsKeyAccepts) {
     for (const ConfigKey& key : config_keys()) {
         EXPECT_FALSE(key.expected.empty()) << key.name;
