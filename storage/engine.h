@@ -253,12 +253,13 @@ class Engine {
     // To be called now and then, once a minute, say. Where nothing was flushed since the last call,
     // begins to merge away what was removed, as far as it makes up half of a table or of what is
     // in memory: in the background, within the rate limit, until there is none or somebody writes.
-    // Else that goes with the merges which further writes bring.
+    // Else that goes with the merges which further writes bring. Files that were merged away while
+    // somebody read them go, too.
     virtual void reclaim_while_quiet() = 0;
     // Where keys cannot be read any more, ascending and without overlap; empty: nowhere. Reads all
     // that is on the disk, past the engine's caches, but not the log; changes nothing. A range may
     // hold keys that can be read, and keys that were never there. Errors of the disk that are no
-    // damage are returned as they are. cancelled: close() came between.
+    // damage are returned as they are. cancelled: close() or end_searches() came between.
     virtual absl::StatusOr<std::vector<KeyRange>> find_damage() = 0;
     // Looks for damage piece by piece, before somebody needs what is there: reads on where the last
     // call stopped, as find_damage() does, until it has read about `bytes`, or many small pieces
@@ -279,6 +280,10 @@ class Engine {
     // one of compact() is; cancelled, as above. Of `ranges` some may be given up then; all is once
     // a later call is OK.
     virtual absl::Status give_up(std::span<const KeyRange> ranges) = 0;
+    // Ends the searches of find_damage(), scrub() and give_up() that are under way, each of which
+    // may have a whole disk to read, and refuses further ones: cancelled. For who has to wait for
+    // these calls before close().
+    virtual void end_searches() = 0;
     // The first damage that a merge has met since the last give_up(), else the first that scrub()
     // or opening has. After a merge has met some nothing is merged any more until give_up(); writes
     // are taken for as long as there is room for what is not merged. OK: none was met.

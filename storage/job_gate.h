@@ -36,11 +36,15 @@ class JobGate {
     }
     // Long jobs ask, and end early.
     bool shut() const { return shut_; }
+    // Searches of the whole disk are to end before the gate is shut.
+    void end_searches() { searches_ended_ = true; }
+    bool shut_to_searches() const { return shut_ || searches_ended_; }
 
   private:
     absl::Mutex mutex_;
     absl::CondVar left_;
     std::atomic<bool> shut_ = false;
+    std::atomic<bool> searches_ended_ = false;
     int inside_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 

@@ -45,6 +45,7 @@ class ReadOnlyEngine final : public Engine {
     absl::StatusOr<std::vector<KeyRange>> find_damage() override { return engine_->find_damage(); }
     absl::StatusOr<ScrubStep> scrub(uint64_t bytes) override { return engine_->scrub(bytes); }
     absl::Status give_up(std::span<const KeyRange>) override { return refused(); }
+    void end_searches() override { engine_->end_searches(); }
     absl::Status damage() const override { return engine_->damage(); }
     uint64_t approximate_bytes(std::string_view begin, std::string_view end) const override {
         return engine_->approximate_bytes(begin, end);

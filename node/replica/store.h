@@ -72,8 +72,9 @@ class ReplicaStore final : public GroupAccess {
     using Applied = absl::AnyInvocable<void()>;
     void update(GroupId group, std::string key, Change change, Applied applied, Done done);
 
-    // The trees stay as they are, not ready if they are not. Before the engine is closed.
-    void stop_rebuild();
+    // Before the engine is closed: the trees stay as they are, not ready if they are not, and of
+    // checks of whole groups none begins any more, nor is answered.
+    void stop_background();
     // The last change before the engine is closed: the next load() finds the trees as they are, and
     // need not read all records. Where they are not ready, damage was met, or the engine refuses,
     // it has to.

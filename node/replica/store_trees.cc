@@ -62,9 +62,10 @@ void ReplicaStore::start_rebuild() {
     rebuild_page();
 }
 
-void ReplicaStore::stop_rebuild() {
+void ReplicaStore::stop_background() {
     loop_.cancel(rebuild_timer_);
     rebuild_.reset();
+    if (checks_.size() > 1) checks_.erase(checks_.begin() + 1, checks_.end());
 }
 
 void ReplicaStore::rebuild_page() {

@@ -635,7 +635,9 @@ void Shard::stop_background() {
     healing_->stop();
     guard_->stop();
     entropy_->stop();
-    store_->stop_rebuild();
+    store_->stop_background();
+    // Whoever closes waits for is_idle(), and a disk may take hours to read.
+    engine_->end_searches();
 }
 
 absl::Status Shard::close() {

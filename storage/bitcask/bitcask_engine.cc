@@ -153,11 +153,12 @@ class BitcaskEngine final : public Engine {
     }
     absl::Status checkpoint(const std::string& directory) noexcept override;
     absl::Status compact() noexcept override;
-    // A file of which half is garbage is merged anyway.
-    void reclaim_while_quiet() noexcept override {}
+    // Garbage is merged away as it grows; what remains are files that readers held meanwhile.
+    void reclaim_while_quiet() noexcept override { maintenance_.schedule(); }
     absl::StatusOr<std::vector<KeyRange>> find_damage() noexcept override;
     absl::StatusOr<ScrubStep> scrub(uint64_t bytes) noexcept override;
     absl::Status give_up(std::span<const KeyRange> ranges) noexcept override;
+    void end_searches() noexcept override { maintenance_.end_searches(); }
     absl::Status damage() const override { return maintenance_.damage(); }
     uint64_t approximate_bytes(std::string_view begin, std::string_view end) const override {
         return keys_->approximate_bytes(begin, end);

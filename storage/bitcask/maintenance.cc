@@ -87,6 +87,8 @@ void Maintenance::job() {
 }
 
 absl::Status Maintenance::work(bool& again) {
+    // What readers still held after the last merge; the next one may want its room.
+    remove_unused_locked();
     const auto is_due = [this] {
         return !stands_still() && (parts_.keys.is_stale(options_.bitcask_stale_bytes_max) ||
                                    parts_.keys.is_scattered(options_.bitcask_file_bytes));
@@ -275,7 +277,7 @@ absl::Status Maintenance::compact() {
 }
 
 absl::StatusOr<std::vector<KeyRange>> Maintenance::find_damage() {
-    if (!gate_->enter()) {
+    if (gate_->shut_to_searches() || !gate_->enter()) {
         return closing();
     }
     const absl::Cleanup leave = [this] { gate_->leave(); };
@@ -289,12 +291,12 @@ absl::StatusOr<std::vector<KeyRange>> Maintenance::find_damage() {
 }
 
 absl::StatusOr<ScrubStep> Maintenance::scrub(uint64_t bytes) {
-    if (!gate_->enter()) {
+    if (gate_->shut_to_searches() || !gate_->enter()) {
         return closing();
     }
     const absl::Cleanup leave = [this] { gate_->leave(); };
     absl::MutexLock one_at_a_time(&scrub_mutex_);
-    auto step = scrub_.read_on(bytes, [this] { return gate_->shut(); });
+    auto step = scrub_.read_on(bytes, [this] { return gate_->shut_to_searches(); });
     if (absl::IsDataLoss(step.status())) {
         absl::MutexLock lock(&error_mutex_);
         scrubbed_damage_.Update(step.status());
@@ -303,7 +305,7 @@ absl::StatusOr<ScrubStep> Maintenance::scrub(uint64_t bytes) {
 }
 
 absl::Status Maintenance::give_up(std::span<const KeyRange> ranges) {
-    if (!gate_->enter()) {
+    if (gate_->shut_to_searches() || !gate_->enter()) {
         return closing();
     }
     const absl::Cleanup leave = [this] { gate_->leave(); };
@@ -329,7 +331,7 @@ absl::Status Maintenance::give_up(std::span<const KeyRange> ranges) {
 
 absl::StatusOr<std::vector<LostValue>> Maintenance::look_for_damage() const {
     return find_lost_values(
-        parts_.files, directory_, parts_.keys, [this] { return gate_->shut(); });
+        parts_.files, directory_, parts_.keys, [this] { return gate_->shut_to_searches(); });
 }
 
 // But for what has been written anew meanwhile.

@@ -68,6 +68,7 @@ class Maintenance {
     absl::StatusOr<std::vector<KeyRange>> find_damage();
     absl::StatusOr<ScrubStep> scrub(uint64_t bytes);
     absl::Status give_up(std::span<const KeyRange> ranges);
+    void end_searches() { gate_->end_searches(); }
     absl::Status damage() const;
 
     // The first error; OK: none.

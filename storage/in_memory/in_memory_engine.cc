@@ -191,20 +191,15 @@ class InMemoryEngine final : public Engine {
     }
 
     absl::StatusOr<std::vector<KeyRange>> find_damage() override {
-        if (closed_) {
-            return closed_error();
-        }
+        STARLING_RETURN_IF_ERROR(searchable());
         return std::vector<KeyRange>();
     }
     absl::StatusOr<ScrubStep> scrub(uint64_t) override {
-        if (closed_) {
-            return closed_error();
-        }
+        STARLING_RETURN_IF_ERROR(searchable());
         return ScrubStep{.bytes = 0, .is_last = true};
     }
-    absl::Status give_up(std::span<const KeyRange>) override {
-        return closed_ ? closed_error() : absl::OkStatus();
-    }
+    absl::Status give_up(std::span<const KeyRange>) override { return searchable(); }
+    void end_searches() override { searches_ended_ = true; }
     absl::Status damage() const override { return absl::OkStatus(); }
 
     uint64_t approximate_bytes(std::string_view begin, std::string_view end) const override {
@@ -242,6 +237,11 @@ class InMemoryEngine final : public Engine {
     }
 
   private:
+    absl::Status searchable() const {
+        if (closed_) return closed_error();
+        return searches_ended_ ? absl::CancelledError("the engine is closing") : absl::OkStatus();
+    }
+
     struct Applier final : WriteBatch::Handler {
         explicit Applier(Map& target) : map(target) {}
         void put(std::string_view key, std::string_view value, Expiry expiry) override {
@@ -266,6 +266,7 @@ class InMemoryEngine final : public Engine {
     const std::shared_ptr<State> state_ = std::make_shared<State>();
     std::atomic<uint64_t> user_written_bytes_ = 0;
     std::atomic<bool> closed_ = false;
+    std::atomic<bool> searches_ended_ = false;
     const LiveCount live_snapshots_;
     const LiveCount live_iterators_;
 };

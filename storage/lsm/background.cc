@@ -332,7 +332,7 @@ absl::Status Background::compact_everything() {
 }
 
 absl::StatusOr<std::vector<KeyRange>> Background::find_damage() {
-    if (!gate_->enter()) {
+    if (gate_->shut_to_searches() || !gate_->enter()) {
         return closing();
     }
     const absl::Cleanup leave = [this] { gate_->leave(); };
@@ -341,13 +341,13 @@ absl::StatusOr<std::vector<KeyRange>> Background::find_damage() {
 }
 
 absl::StatusOr<ScrubStep> Background::scrub(uint64_t bytes) {
-    if (!gate_->enter()) {
+    if (gate_->shut_to_searches() || !gate_->enter()) {
         return closing();
     }
     const absl::Cleanup leave = [this] { gate_->leave(); };
     absl::MutexLock one_at_a_time(&scrub_mutex_);
     const auto version = parts_.catalog.version();
-    auto step = scrub_.read_on(*version, bytes, [this] { return gate_->shut(); });
+    auto step = scrub_.read_on(*version, bytes, [this] { return gate_->shut_to_searches(); });
     if (absl::IsDataLoss(step.status())) {
         absl::MutexLock lock(&mutex_);
         seen_damage_.Update(step.status());
@@ -358,12 +358,13 @@ absl::StatusOr<ScrubStep> Background::scrub(uint64_t bytes) {
 absl::StatusOr<Damage> Background::look_for_damage() {
     // Who holds the version keeps its files.
     const auto version = parts_.catalog.version();
-    return lsm::find_damage(
-        parts_.files, directory_, parts_.tables, *version, [this] { return gate_->shut(); });
+    return lsm::find_damage(parts_.files, directory_, parts_.tables, *version, [this] {
+        return gate_->shut_to_searches();
+    });
 }
 
 absl::Status Background::give_up(std::span<const KeyRange> ranges) {
-    if (!gate_->enter()) {
+    if (gate_->shut_to_searches() || !gate_->enter()) {
         return closing();
     }
     const absl::Cleanup leave = [this] { gate_->leave(); };

@@ -63,6 +63,7 @@ class Background {
     absl::StatusOr<std::vector<KeyRange>> find_damage();
     absl::StatusOr<ScrubStep> scrub(uint64_t bytes);
     absl::Status give_up(std::span<const KeyRange> ranges);
+    void end_searches() { gate_->end_searches(); }
 
     // The first error; OK: none.
     absl::Status error() const;

@@ -64,6 +64,7 @@ class LsmEngine final : public Engine {
     absl::StatusOr<std::vector<KeyRange>> find_damage() noexcept override;
     absl::StatusOr<ScrubStep> scrub(uint64_t bytes) noexcept override;
     absl::Status give_up(std::span<const KeyRange> ranges) noexcept override;
+    void end_searches() noexcept override { background_.end_searches(); }
     absl::Status damage() const override { return background_.damage(); }
     uint64_t approximate_bytes(std::string_view begin, std::string_view end) const override {
         return view_.get()->version->approximate_bytes(tables_, begin, end);

@@ -10,7 +10,9 @@
 namespace starling::storage {
 namespace {
 
+using testing::Contains;
 using testing::HasSubstr;
+using testing::Not;
 
 class BitcaskEngineTest : public testing::Test {
   protected:
@@ -43,6 +45,26 @@ class BitcaskEngineTest : public testing::Test {
         for (int i = from; i < to; ++i) {
             ASSERT_TRUE(put(*engine, fmt::format("key{:04}", i), std::string(size, 'v')).ok());
         }
+    }
+    // Fills a file, and has it merged while a value of it is read. The file's name.
+    std::string merged_while_read() {
+        fill(0, 20, 200);
+        // What was just written is in memory.
+        reopen();
+        workers.run_all();
+        const std::string first = names(".data").front();
+        bool is_merged = false;
+        files.faults().set_hook([&](env::FileOperation operation, const std::string& path) {
+            if (operation == env::FileOperation::read && path.ends_with(first) &&
+                !std::exchange(is_merged, true)) {
+                EXPECT_TRUE(engine->compact().ok());
+            }
+            return absl::OkStatus();
+        });
+        EXPECT_EQ(read(*engine, "key0000").size(), 200u);
+        files.faults().set_hook(nullptr);
+        EXPECT_TRUE(is_merged);
+        return first;
     }
 
     EngineOptions options = small_options("bitcask");
@@ -132,6 +154,25 @@ TEST_F(BitcaskEngineTest, AFileThatIsBeingReadOutlivesItsMerge) {
     EXPECT_TRUE(iterator->status().ok()) << iterator->status();
     EXPECT_EQ(count, 20);
     EXPECT_EQ(read(*engine, "key0007", snapshot.get()).size(), 200u);
+}
+
+TEST_F(BitcaskEngineTest, AFileThatWasReadDuringItsMergeGoesWithTheNextJob) {
+    const std::string first = merged_while_read();
+    ASSERT_THAT(names(".data"), Contains(first));
+    engine->reclaim_while_quiet();
+    workers.run_all();
+    EXPECT_THAT(names(".data"), Not(Contains(first)));
+}
+
+TEST_F(BitcaskEngineTest, AFileThatWasReadDuringItsMergeGoesThoughThereIsNoRoomForAnother) {
+    const std::string first = merged_while_read();
+    fill(0, 20, 200);
+    fill(0, 20, 200);
+    ASSERT_TRUE(engine->sync().ok());
+    ASSERT_THAT(names(".data"), Contains(first));
+    files.set_capacity(files.used_bytes());
+    workers.run_all();
+    EXPECT_THAT(names(".data"), Not(Contains(first)));
 }
 
 TEST_F(BitcaskEngineTest, ARemovalIsKeptAsLongAsAnotherFileHoldsTheKey) {

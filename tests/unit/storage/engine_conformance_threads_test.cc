@@ -8,6 +8,7 @@
 #include <fstream>
 #include <thread>
 
+#include "absl/functional/function_ref.h"
 #include <gtest/gtest.h>
 
 #include "env/posix/file_system.h"
@@ -47,6 +48,14 @@ class EngineThreadsTest : public testing::TestWithParam<std::string> {
             status = engine.write(batch, options);
         }
         return status;
+    }
+    // 500 keys.
+    static void write_values(Engine& engine) {
+        for (int i = 0; i < 500; ++i) {
+            WriteBatch batch;
+            batch.put(fmt::format("{}", i), std::string(300, 'v'));
+            ASSERT_TRUE(write(engine, batch).ok());
+        }
     }
 
     std::string directory;
@@ -171,36 +180,56 @@ TEST_P(EngineThreadsTest, WhileFilesAreMergedNoneOfThemIsTakenForDamage) {
     ASSERT_TRUE(engine->close().ok());
 }
 
+// Each reads all that is there.
+constexpr std::array<absl::Status (*)(Engine&), 3> all_searches = {
+    [](Engine& engine) { return engine.find_damage().status(); },
+    [](Engine& engine) { return engine.give_up({}); },
+    [](Engine& engine) { return engine.scrub(uint64_t{1} << 30).status(); }};
+
+// How the search ends that is under way, or begun next, when `end` is called.
+absl::Status ended_by(Engine& engine,
+                      absl::Status (*search)(Engine&),
+                      absl::FunctionRef<void()> end) {
+    std::atomic<bool> begun = false;
+    absl::Status status;
+    std::thread searcher([&] {
+        while (status.ok()) {
+            begun = true;
+            status = search(engine);
+        }
+    });
+    while (!begun) {
+        std::this_thread::yield();
+    }
+    end();
+    searcher.join();
+    return status;
+}
+
 TEST_P(EngineThreadsTest, ACloseEndsTheSearchForDamage) {
-    const std::array<absl::Status (*)(Engine&), 3> searches = {
-        [](Engine& engine) { return engine.find_damage().status(); },
-        [](Engine& engine) { return engine.give_up({}); },
-        [](Engine& engine) { return engine.scrub(uint64_t{1} << 30).status(); }};
-    for (const auto search : searches) {
+    for (const auto search : all_searches) {
         auto engine = open();
-        for (int i = 0; i < 500; ++i) {
-            WriteBatch batch;
-            batch.put(fmt::format("{}", i), std::string(300, 'v'));
-            ASSERT_TRUE(write(*engine, batch).ok());
-        }
-        std::atomic<bool> begun = false;
-        absl::Status status;
-        std::thread searcher([&] {
-            while (status.ok()) {
-                begun = true;
-                status = search(*engine);
-            }
-        });
-        while (!begun) {
-            std::this_thread::yield();
-        }
-        EXPECT_TRUE(engine->close().ok());
-        searcher.join();
+        write_values(*engine);
+        const absl::Status status =
+            ended_by(*engine, search, [&] { EXPECT_TRUE(engine->close().ok()); });
         EXPECT_TRUE(absl::IsCancelled(status) || absl::IsFailedPrecondition(status)) << status;
         engine.reset();
         if (GetParam() != "in_memory") {
             EXPECT_EQ(contents(*open())->size(), 500u);
         }
+    }
+}
+
+TEST_P(EngineThreadsTest, SearchesForDamageCanBeEndedAndNothingElseIs) {
+    for (const auto search : all_searches) {
+        auto engine = open();
+        write_values(*engine);
+        const absl::Status status = ended_by(*engine, search, [&] { engine->end_searches(); });
+        EXPECT_TRUE(absl::IsCancelled(status)) << status;
+        EXPECT_TRUE(absl::IsCancelled(search(*engine)));
+        write_values(*engine);
+        EXPECT_EQ(contents(*engine)->size(), 500u);
+        EXPECT_TRUE(engine->close().ok());
     }
 }
 

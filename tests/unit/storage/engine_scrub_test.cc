@@ -79,6 +79,32 @@ TEST_P(EngineScrubTest, ARoundMeetsWhatASearchFindsAndNothingElse) {
     EXPECT_GT(with_damage, is_lsm() ? cases * 2 / 3 : cases / 4);
 }
 
+TEST_P(EngineScrubTest, ASearchThatIsEndedReadsNoFurther) {
+    const std::array<absl::Status (*)(Engine&), 3> searches = {
+        [](Engine& of) { return of.find_damage().status(); },
+        [](Engine& of) { return of.give_up({}); },
+        [](Engine& of) { return of.scrub(all_at_once).status(); }};
+    for (const auto search : searches) {
+        QueueWorkers workers;
+        open(workers);
+        uint64_t reads = 0;
+        uint64_t last = UINT64_MAX;
+        disk.faults().set_hook([&](env::FileOperation operation, const std::string&) {
+            if (operation == env::FileOperation::read && ++reads == last) engine->end_searches();
+            return absl::OkStatus();
+        });
+        EXPECT_TRUE(search(*engine).ok());
+        const uint64_t reads_of_all = std::exchange(reads, 0);
+        last = 3;
+        const absl::Status ended = search(*engine);
+        disk.faults().set_hook(nullptr);
+        EXPECT_TRUE(absl::IsCancelled(ended)) << ended;
+        EXPECT_LT(reads, reads_of_all / 2);
+        EXPECT_TRUE(engine->damage().ok());
+        engine.reset();
+    }
+}
+
 TEST_P(EngineScrubTest, ItGoesOnBehindWhatCannotBeRead) {
     const std::vector<std::string> paths = data_paths();
     for (const std::string& path : paths) {

@@ -52,6 +52,7 @@ class InterceptedEngine final : public Engine {
     absl::Status give_up(std::span<const KeyRange> ranges) override {
         return engine_->give_up(ranges);
     }
+    void end_searches() override { engine_->end_searches(); }
     absl::Status damage() const override { return engine_->damage(); }
     uint64_t approximate_bytes(std::string_view begin, std::string_view end) const override {
         return engine_->approximate_bytes(begin, end);

@@ -102,6 +102,7 @@ class ScriptedEngine : public storage::Engine {
         damaged.clear();
         return engine_->give_up(ranges);
     }
+    void end_searches() override { engine_->end_searches(); }
     absl::Status damage() const override {
         return damaged.empty() ? engine_->damage() : absl::DataLossError("a table is damaged");
     }

@@ -689,6 +689,19 @@ TEST_F(ReplicaStoreTest, GroupsAreCheckedOneAfterTheOther) {
     EXPECT_TRUE(rig.store.is_idle());
 }
 
+TEST_F(ReplicaStoreTest, OfChecksThatAreStoppedNoFurtherOneBegins) {
+    std::vector<uint16_t> checked;
+    for (const uint16_t partition : {uint16_t{1}, uint16_t{2}, uint16_t{3}}) {
+        rig.store.check(group(partition), [&checked, partition](const absl::Status&) {
+            checked.push_back(partition);
+        });
+    }
+    rig.store.stop_background();
+    rig.settle();
+    EXPECT_THAT(checked, ElementsAre(1));
+    EXPECT_TRUE(rig.store.is_idle());
+}
+
 TEST_F(ReplicaStoreLoadTest, CountsSayNothingUntilAllIsCounted) {
     supersede(rig.store, group(1), key("a"), testing::removal(dot(1, 1), 7));
     rig.settle();
@@ -787,7 +800,7 @@ TEST_F(RebuildTest, ThePagesWaitWhileClientsDo) {
 
 TEST_F(RebuildTest, OneThatIsStoppedWhileAPageIsReadReadsNoMore) {
     write_and_load();
-    store.stop_rebuild();
+    store.stop_background();
     EXPECT_FALSE(store.is_idle());
     ASSERT_TRUE(run_page());
     EXPECT_FALSE(run_page());
@@ -801,7 +814,7 @@ TEST_F(RebuildTest, OneThatIsStoppedBetweenTwoPagesReadsNoMore) {
     ASSERT_TRUE(rig.workers.run_one());
     rig.scheduler.run_for(std::chrono::milliseconds(1));
     EXPECT_TRUE(store.is_idle());
-    store.stop_rebuild();
+    store.stop_background();
     EXPECT_FALSE(run_page());
     EXPECT_FALSE(store.trees_ready());
 }

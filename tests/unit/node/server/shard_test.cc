@@ -228,6 +228,12 @@ TEST_F(ShardTest, WhoHasGivenItsSeatAwayIsNoGiverOfARefill) {
     EXPECT_THAT(groups_told_by(*second_), Optional(ElementsAre(the_group.replicas)));
 }
 
+TEST_F(ShardTest, OneThatStopsSearchesItsDiskNoFurther) {
+    EXPECT_TRUE((*first_)->engine().find_damage().ok());
+    first_->run([this] { (*first_)->stop_background(); });
+    EXPECT_TRUE(absl::IsCancelled((*first_)->engine().find_damage().status()));
+}
+
 TEST_F(ShardTest, WhatAnEarlierLifeOfItsSenderHadSentIsNotHeard) {
     ASSERT_NO_FATAL_FAILURE(found());
     EXPECT_EQ(groups_told_by(*first_, life_of_asker - 1), std::nullopt);
