@@ -218,6 +218,15 @@ void Background::reclaim_removed() {
     schedule();
 }
 
+void Background::remove_unused_soon() {
+    if (has_error() || !parts_.catalog.may_have_unused_files()) return;
+    workers_.submit([gate = gate_, this]() noexcept {
+        if (!gate->enter()) return;
+        jobs_.remove_unused_files();
+        gate->leave();
+    });
+}
+
 std::optional<Compaction> Background::pick_removed(const Version& version) {
     if (!reclaims_removed_) return std::nullopt;
     auto picked = pick_removal_compaction(version, reclaim_state());

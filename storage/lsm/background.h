@@ -58,6 +58,8 @@ class Background {
     // As Engine::reclaim_while_quiet(): until there is nothing to reclaim, or something was
     // flushed.
     void reclaim_removed();
+    // Of files that nobody needs any more, on a worker.
+    void remove_unused_soon();
     // As Engine's, on this thread. What fails but for want of room, once the damage is known, is
     // error() too.
     absl::StatusOr<std::vector<KeyRange>> find_damage();

@@ -136,6 +136,11 @@ std::vector<FileName> Catalog::take_unused() {
     return unused;
 }
 
+bool Catalog::may_have_unused_files() {
+    absl::MutexLock lock(&commit_mutex_);
+    return !removed_files_.empty() || !retired_.empty() || !retired_logs_.empty();
+}
+
 std::vector<FileName> Catalog::remove_unused_files() {
     absl::MutexLock lock(&commit_mutex_);
     if (!manifest_.usable() || file_holds_ > 0) {

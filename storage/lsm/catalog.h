@@ -79,6 +79,8 @@ class Catalog {
     // which of the latter, and the log files that were retired: those are the caller's to reuse or
     // to remove.
     std::vector<FileName> remove_unused_files();
+    // Whether there are such files, or some that a reader holds yet.
+    bool may_have_unused_files();
 
   private:
     absl::Status settle_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(commit_mutex_);

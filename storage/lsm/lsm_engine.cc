@@ -579,6 +579,7 @@ void LsmEngine::reclaim_while_quiet() noexcept {
         }
     }
     background_.reclaim_removed();
+    background_.remove_unused_soon();
 }
 
 absl::StatusOr<std::vector<KeyRange>> LsmEngine::find_damage() noexcept {

@@ -84,25 +84,31 @@ absl::Status Manifest::begin(uint64_t number, const VersionEdit& whole) {
     file_.reset();
     number_ = number;
     edit_count_ = 0;
-    const std::string path = manifest_path(directory_, number);
-    STARLING_ASSIGN_OR_RETURN(auto file, files_.create(path));
-    const std::string header = encode_record_file_header(RecordFileKind::manifest, number, 0);
-    STARLING_RETURN_IF_ERROR(file->append(header));
-    end_ = header.size();
-    file_ = std::move(file);
-    absl::Status status = write(whole);
-    // The entry of the file must not be lost while CURRENT names it.
-    if (status.ok() && !STARLING_PLANTED(missing_directory_sync)) {
-        status = files_.sync_directory(directory_);
+    if (absl::Status status = write_file(whole); !status.ok()) {
+        STARLING_MARK(manifest_not_begun);
+        file_.reset();
+        // Nothing names it, and there may be no room for the next try beside it.
+        files_.remove(manifest_path(directory_, number)).IgnoreError();
+        return status;
     }
-    if (status.ok()) {
-        status = env::replace_file(files_, current_path(directory_), encode_current(number));
-    }
+    absl::Status status =
+        env::replace_file(files_, current_path(directory_), encode_current(number));
     if (!status.ok()) {
         STARLING_MARK(manifest_not_begun);
         file_.reset();
     }
     return status;
+}
+
+absl::Status Manifest::write_file(const VersionEdit& whole) {
+    STARLING_ASSIGN_OR_RETURN(file_, files_.create(manifest_path(directory_, number_)));
+    const std::string header = encode_record_file_header(RecordFileKind::manifest, number_, 0);
+    STARLING_RETURN_IF_ERROR(file_->append(header));
+    end_ = header.size();
+    STARLING_RETURN_IF_ERROR(write(whole));
+    // The entry of the file must not be lost while CURRENT names it.
+    return STARLING_PLANTED(missing_directory_sync) ? absl::OkStatus()
+                                                    : files_.sync_directory(directory_);
 }
 
 absl::Status Manifest::append(const VersionEdit& edit) {

@@ -44,6 +44,8 @@ class Manifest {
 
   private:
     absl::Status write(const VersionEdit& edit);
+    // The file, durable, which CURRENT does not name yet.
+    absl::Status write_file(const VersionEdit& whole);
 
     env::FileSystem& files_;
     const std::string directory_;

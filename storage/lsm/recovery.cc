@@ -35,7 +35,11 @@ class Recovery {
         STARLING_RETURN_IF_ERROR(list_files());
         STARLING_RETURN_IF_ERROR(read_state());
         STARLING_RETURN_IF_ERROR(check_tables());
-        STARLING_RETURN_IF_ERROR(replay_log());
+        const uint64_t first_written = state_.next_file_number;
+        if (absl::Status status = replay_log(); !status.ok()) {
+            remove_files_from(first_written);
+            return status;
+        }
         STARLING_ASSIGN_OR_RETURN(Recovered recovered,
                                   options_.read_only ? begin_read_only() : begin());
         recovered.damage = std::move(damage_);
@@ -183,6 +187,18 @@ class Recovery {
         edit.range_removals = memtable.range_removals();
         STARLING_ASSIGN_OR_RETURN(state_.version, state_.version->apply(edit));
         return absl::OkStatus();
+    }
+
+    // What this start has written, which nothing names yet: the next one may need its room.
+    void remove_files_from(uint64_t number) {
+        const auto names = files_.list(directory_);
+        if (options_.read_only || !names.ok()) return;
+        for (const std::string& name : *names) {
+            const auto parsed = parse_file_name(name);
+            if (!parsed.has_value() || parsed->number < number) continue;
+            STARLING_MARK(recovery_removes_what_a_failed_start_wrote);
+            files_.remove(fmt::format("{}/{}", directory_, name)).IgnoreError();
+        }
     }
 
     absl::StatusOr<Recovered> begin() {

@@ -53,8 +53,10 @@ absl::Status TableJobs::flush_oldest() {
     const std::shared_ptr<Memtable>& memtable = view->immutable.back();
     const Memtable& next =
         view->immutable.size() > 1 ? *view->immutable[view->immutable.size() - 2] : *view->active;
-    STARLING_RETURN_IF_ERROR(check_space(memtable->used_bytes()));
+    // First: with a manifest that is begun anew what earlier tries have left goes, which makes
+    // room.
     STARLING_RETURN_IF_ERROR(parts_.catalog.settle());
+    STARLING_RETURN_IF_ERROR(check_space(memtable->used_bytes()));
     TableWriterOptions writer = writer_options();
     writer.is_bottom = [](std::string_view) { return false; };
     // close() flushes after the gate is shut; a flush is short enough to be always finished.

@@ -263,6 +263,59 @@ TEST_F(LsmReclaimTest, WhatWasRemovedIsMergedAwayWhileNobodyWrites) {
     EXPECT_THAT(*contents(*engine), IsEmpty());
 }
 
+TEST_F(LsmReclaimTest, FilesThatWereReadDuringTheirMergeGoWhileNobodyWrites) {
+    for (int i = 0; i < 100; ++i) {
+        WriteBatch batch;
+        batch.put(fmt::format("key{:03}", i), std::string(100, 'v'));
+        write(batch);
+    }
+    ASSERT_TRUE(engine->compact().ok());
+    auto iterator = engine->new_iterator();
+    iterator->seek_to_first();
+    ASSERT_TRUE(engine->compact().ok());
+    iterator.reset();
+    const size_t before = files.list("/data")->size();
+    engine->reclaim_while_quiet();
+    engine->reclaim_while_quiet();
+    workers.run_all();
+    EXPECT_LT(files.list("/data")->size(), before);
+    EXPECT_EQ(contents(*engine)->size(), 100u);
+}
+
+TEST_F(LsmReclaimTest, AStartThatFindsNoRoomLeavesNothingBehind) {
+    env::SimRandom random(1);
+    size_t keys = 0;
+    for (;; ++keys) {
+        std::string value;
+        // Such as does not become less in a table.
+        while (value.size() < 300)
+            value += static_cast<char>(random.below(256));
+        if (!put(*engine, fmt::format("key{:03}", keys), value).ok()) break;
+    }
+    ASSERT_TRUE(engine->sync().ok());
+    engine.reset();
+    workers.drop_all();
+    const std::vector<std::string> before = *files.list("/data");
+    files.set_capacity(files.used_bytes() + 6'000);
+    for (int i = 0; i < 3; ++i) {
+        const auto opened = open_engine("/data", options, surroundings(files));
+        EXPECT_TRUE(absl::IsResourceExhausted(opened.status())) << opened.status();
+        EXPECT_EQ(*files.list("/data"), before);
+    }
+    files.set_capacity(uint64_t{1} << 30);
+    open();
+    EXPECT_EQ(contents(*engine)->size(), keys);
+}
+
+TEST_F(LsmReclaimTest, AManifestThatFindsNoRoomLeavesNothingBehind) {
+    const std::vector<std::string> before = *files.list("/data");
+    lsm::Manifest manifest(files, "/data");
+    files.set_capacity(files.used_bytes() + 40);
+    EXPECT_TRUE(absl::IsResourceExhausted(manifest.begin(77, {})));
+    EXPECT_FALSE(manifest.usable());
+    EXPECT_EQ(*files.list("/data"), before);
+}
+
 TEST_F(LsmReclaimTest, WhatASnapshotSeesIsNotMergedAgainAndAgain) {
     fill(0, 400);
     ASSERT_TRUE(engine->compact().ok());
