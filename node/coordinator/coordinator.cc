@@ -44,7 +44,9 @@ constexpr uint64_t operation_overhead_bytes = 4096;
 
 }  // namespace
 
-Coordinator::Coordinator(CoordinatorContext context) : context_(std::move(context)) {
+Coordinator::Coordinator(CoordinatorContext context)
+    : context_(std::move(context)),
+      inflight_(std::make_shared<base::ByteLimit>(context_.options.inflight_bytes_max)) {
     context_.retire = [this](uint64_t id) { retire(id); };
 }
 
@@ -152,24 +154,25 @@ absl::StatusOr<std::optional<Context>> Coordinator::open_session(
     return std::optional<Context>(std::move(seen));
 }
 
-absl::Status Coordinator::admit(uint64_t bytes) const {
+absl::StatusOr<AdmittedBytes> Coordinator::admit(uint64_t bytes) {
     if (!accepting_) {
         STARLING_MARK(coordinator_stopping);
         return base::make_error(absl::StatusCode::kUnavailable,
                                 base::reason::stopping,
                                 "the node is stopping: ask another one");
     }
-    if (inflight_bytes_ + bytes > context_.options.inflight_bytes_max) {
+    std::optional<AdmittedBytes> admitted = AdmittedBytes::take(inflight_, bytes);
+    if (!admitted.has_value()) {
         STARLING_MARK(coordinator_overloaded);
         return base::make_error(
             absl::StatusCode::kResourceExhausted,
             base::reason::overloaded,
             fmt::format("{} bytes of requests are under way, {} are allowed: try again in "
                         "100 ms",
-                        inflight_bytes_,
-                        context_.options.inflight_bytes_max));
+                        inflight_->bytes(),
+                        inflight_->bytes_max()));
     }
-    return absl::OkStatus();
+    return *std::move(admitted);
 }
 
 base::Duration Coordinator::deadline_of(const RequestOptions& options) const {
@@ -195,8 +198,9 @@ void Coordinator::coordinate_put(PutRequest request,
     const uint64_t bytes = operation_overhead_bytes + request.key.size() + request.value.size() +
                            (request.context.has_value() ? request.context->size() : 0) +
                            (request.session.has_value() ? request.session->size() : 0);
-    if (absl::Status status = admit(bytes); !status.ok()) {
-        return refuse(std::move(status));
+    absl::StatusOr<AdmittedBytes> admitted = admit(bytes);
+    if (!admitted.ok()) {
+        return refuse(std::move(admitted).status());
     }
     if (absl::Status status = check_key(request.key); !status.ok()) {
         return refuse(std::move(status));
@@ -257,7 +261,7 @@ void Coordinator::coordinate_put(PutRequest request,
         STARLING_MARK(coordinator_forwards);
         run(std::make_shared<ForwardOperation>(
                 context_, id, group, deadline, std::move(request), std::move(done)),
-            bytes);
+            *std::move(admitted));
         return;
     }
     PutPlan plan{.request = std::move(request),
@@ -271,14 +275,15 @@ void Coordinator::coordinate_put(PutRequest request,
     plan.count_hints = plan.request.options.sloppy.value_or(name_space->sloppy);
     run(std::make_shared<PutOperation>(
             context_, id, group, deadline, std::move(plan), std::move(done)),
-        bytes);
+        *std::move(admitted));
 }
 
 void Coordinator::get(GetRequest request, KvService::GetCallback done) {
     const uint64_t bytes = operation_overhead_bytes + request.key.size() +
                            (request.session.has_value() ? request.session->size() : 0);
-    if (absl::Status status = admit(bytes); !status.ok()) {
-        return done(std::move(status));
+    absl::StatusOr<AdmittedBytes> admitted = admit(bytes);
+    if (!admitted.ok()) {
+        return done(std::move(admitted).status());
     }
     if (absl::Status status = check_key(request.key); !status.ok()) {
         return done(std::move(status));
@@ -311,21 +316,17 @@ void Coordinator::get(GetRequest request, KvService::GetCallback done) {
                                        deadline,
                                        std::move(plan),
                                        std::move(done)),
-        bytes);
+        *std::move(admitted));
 }
 
-void Coordinator::run(const std::shared_ptr<Operation>& operation, uint64_t bytes) {
-    inflight_bytes_ += bytes;
-    operations_[operation->id()] = {.operation = operation, .bytes = bytes};
+void Coordinator::run(const std::shared_ptr<Operation>& operation, AdmittedBytes bytes) {
+    operation->hold(std::move(bytes));
+    operations_[operation->id()] = operation;
     operation->start();
 }
 
 void Coordinator::retire(uint64_t id) {
-    const auto found = operations_.find(id);
-    if (found != operations_.end()) {
-        inflight_bytes_ -= found->second.bytes;
-        operations_.erase(found);
-    }
+    operations_.erase(id);
 }
 
 void Coordinator::on_forward(base::NodeId from, const peer::ReplicaMessage& message) {
@@ -361,14 +362,14 @@ void Coordinator::on_message(base::NodeId from, const peer::ReplicaMessage& mess
     if (found == operations_.end()) {
         return;
     }
-    const std::shared_ptr<Operation> operation = found->second.operation;
+    const std::shared_ptr<Operation> operation = found->second;
     operation->on_reply(from, message);
 }
 
 void Coordinator::set_view(ClusterViewPtr view) {
     context_.view = std::move(view);
     std::vector<uint64_t> ids;
-    for (const auto& [id, entry] : operations_) {
+    for (const auto& [id, operation] : operations_) {
         ids.push_back(id);
     }
     for (const uint64_t id : ids) {
@@ -376,7 +377,7 @@ void Coordinator::set_view(ClusterViewPtr view) {
         if (found == operations_.end()) {
             continue;
         }
-        const std::shared_ptr<Operation> operation = found->second.operation;
+        const std::shared_ptr<Operation> operation = found->second;
         STARLING_MARK(coordinator_view_changed_under_operation);
         operation->on_view_changed();
     }
@@ -386,10 +387,9 @@ void Coordinator::abandon_all(const absl::Status& why) {
     accepting_ = false;
     auto operations = std::move(operations_);
     operations_.clear();
-    inflight_bytes_ = 0;
-    for (auto& [id, entry] : operations) {
+    for (auto& [id, operation] : operations) {
         STARLING_MARK(coordinator_operation_abandoned);
-        entry.operation->abandon(why);
+        operation->abandon(why);
     }
 }
 

@@ -34,15 +34,10 @@ class Coordinator {
     void abandon_all(const absl::Status& why);
 
     size_t operation_count() const { return operations_.size(); }
-    uint64_t inflight_bytes() const { return inflight_bytes_; }
+    uint64_t inflight_bytes() const { return inflight_->bytes(); }
     const CoordinatorContext& context() const { return context_; }
 
   private:
-    struct Entry {
-        std::shared_ptr<Operation> operation;
-        uint64_t bytes = 0;
-    };
-
     void coordinate_put(PutRequest request, bool may_forward, KvService::PutCallback done);
     void on_forward(base::NodeId from, const peer::ReplicaMessage& message);
     absl::Status check_request_id(const base::RequestId& request) const;
@@ -54,17 +49,17 @@ class Coordinator {
         const NamespaceInfo& name_space,
         const std::string& key,
         const std::optional<std::string>& token) const;
-    absl::Status admit(uint64_t bytes) const;
+    absl::StatusOr<AdmittedBytes> admit(uint64_t bytes);
     base::Duration deadline_of(const RequestOptions& options) const;
     GroupId group_for(const NamespaceInfo& name_space, const std::string& key) const;
-    void run(const std::shared_ptr<Operation>& operation, uint64_t bytes);
+    void run(const std::shared_ptr<Operation>& operation, AdmittedBytes bytes);
     void retire(uint64_t id);
 
     CoordinatorContext context_;
     bool accepting_ = true;
     // Ordered, so that a change of view reaches them in the same order in every run.
-    absl::btree_map<uint64_t, Entry> operations_;
-    uint64_t inflight_bytes_ = 0;
+    absl::btree_map<uint64_t, std::shared_ptr<Operation>> operations_;
+    const std::shared_ptr<base::ByteLimit> inflight_;
 };
 
 }  // namespace starling::node

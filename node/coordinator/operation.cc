@@ -39,7 +39,10 @@ void Operation::arm_timer() {
         if (self->elapsed() >= self->deadline_) {
             self->on_deadline();
         } else {
-            self->next_tick_ *= 2;
+            // Of those that a loop which stood still has missed one is made up for.
+            do {
+                self->next_tick_ *= 2;
+            } while (self->next_tick_ <= self->elapsed());
             self->on_tick();
             self->arm_timer();
         }

@@ -7,8 +7,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 
+#include "node/coordinator/admitted_bytes.h"
 #include "node/coordinator/context.h"
 #include "starling/peer/replica.pb.h"
 
@@ -21,6 +23,8 @@ class Operation : public std::enable_shared_from_this<Operation> {
     Operation(const Operation&) = delete;
     Operation& operator=(const Operation&) = delete;
 
+    // The room it takes, until it is destroyed.
+    void hold(AdmittedBytes bytes) { bytes_.emplace(std::move(bytes)); }
     virtual void start() = 0;
     virtual void on_reply(base::NodeId from, const peer::ReplicaMessage& message) = 0;
     // A seat may have moved to a node that has not been asked.
@@ -78,6 +82,7 @@ class Operation : public std::enable_shared_from_this<Operation> {
     base::Duration next_tick_;
     env::TimerId timer_ = 0;
     bool finished_ = false;
+    std::optional<AdmittedBytes> bytes_;
 };
 
 }  // namespace starling::node

@@ -15,6 +15,8 @@ struct CoordinatorOptions {
     uint64_t inflight_bytes_max = 64ULL << 20;
     // Of a record with several siblings: it has to fit a frame beside what else that says.
     uint64_t record_bytes_max = env::frame_bytes_max / 4 * 3;
+    // Values and deletes side by side in one record, each of which every write of the key looks at.
+    uint32_t record_siblings_max = 512;
     // Requests superseded within the window, remembered by one record.
     uint32_t gone_max = 4096;
     // Lives of nodes that a group's frontier keeps apart, since they are not sealed.

@@ -259,6 +259,15 @@ absl::Status PutOperation::change_record(Record& local, Frontier& frontier) {
                 fmt::format("the key has {} siblings already: read it and write with that context",
                             plan_.name_space.siblings_max));
         }
+        if (minted.siblings.size() > context_.options.record_siblings_max) {
+            STARLING_MARK(put_too_many_deletes_beside_one_another);
+            return base::make_error(
+                absl::StatusCode::kResourceExhausted,
+                base::reason::too_many_siblings,
+                fmt::format("the key has {} values and deletes that no write has replaced: read it "
+                            "and write with that context",
+                            context_.options.record_siblings_max));
+        }
         frontier.add(*dot_);
         local = std::move(minted);
         result_ = superseded;

@@ -126,6 +126,54 @@ TEST_F(CoordinatorTest, ManySmallRequestsMeetTheMemoryLimitToo) {
     EXPECT_EQ(small.coordinator.inflight_bytes(), 0u);
 }
 
+TEST_F(CoordinatorTest, ARequestThatIsLargerThanTheWholeShareIsTakenBesideSmallOnes) {
+    CoordinatorOptions options;
+    options.inflight_bytes_max = 20'000;
+    CoordinatorRig small(3, true, options);
+    const auto read = small.get("k");
+    const auto large = small.put_blind("k", std::string(50'000, 'v'));
+    const auto another = small.put_blind("k", std::string(50'000, 'w'));
+    ASSERT_TRUE(another->result.has_value());
+    EXPECT_EQ(base::reason_of(another->result->status()), base::reason::overloaded);
+    EXPECT_FALSE(read->result.has_value() && !read->result->ok());
+    EXPECT_FALSE(large->result.has_value() && !large->result->ok());
+    small.pass(std::chrono::seconds(3));
+    EXPECT_EQ(small.coordinator.inflight_bytes(), 0u);
+}
+
+TEST_F(CoordinatorTest, ARequestCountsUntilItsOwnReadOfASlowDiskIsOver) {
+    rig.put_everywhere("k", "value");
+    rig.store_rig.engine.is_cold = true;
+    const auto outcome = rig.get("k");
+    rig.store_rig.scheduler.run_for(std::chrono::seconds(3));
+    EXPECT_TRUE(outcome->result.has_value());
+    EXPECT_EQ(rig.coordinator.operation_count(), 0u);
+    EXPECT_GT(rig.coordinator.inflight_bytes(), 0u);
+    rig.settle();
+    EXPECT_EQ(rig.coordinator.inflight_bytes(), 0u);
+}
+
+TEST_F(CoordinatorTest, DeletesThatDoNotKnowOfOneAnotherAreBoundedLikeValues) {
+    CoordinatorOptions options;
+    options.record_siblings_max = 3;
+    CoordinatorRig small(3, true, options);
+    const auto remove_unseen = [&] {
+        PutRequest request = small.put_request("k", "");
+        request.is_delete = true;
+        request.context = "";
+        const auto outcome = small.put(std::move(request));
+        small.settle();
+        return outcome;
+    };
+    for (int i = 0; i < 3; ++i) {
+        EXPECT_FALSE(remove_unseen()->result.has_value()) << "it waits for others";
+    }
+    const auto refused = remove_unseen();
+    ASSERT_TRUE(refused->result.has_value());
+    EXPECT_EQ(base::reason_of(refused->result->status()), base::reason::too_many_siblings);
+    EXPECT_EQ(small.stored("k")->siblings.size(), 3u);
+}
+
 TEST_F(CoordinatorTest, AKeyThatRemembersAsManyRequestsAsItMayTakesNoMoreWrites) {
     CoordinatorOptions options;
     options.gone_max = 3;
