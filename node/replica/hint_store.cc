@@ -75,8 +75,11 @@ void HintStore::keep_within(uint64_t bytes_max, HintKey key, std::string_view re
         done(absl::UnavailableError("hints of this node cannot all be read now"));
         return;
     }
+    // What is known may be what cannot be read any more.
+    const bool may_be_lost = known != hints_.end() && size == size_before && !engine_.damage().ok();
+    if (may_be_lost) STARLING_MARK(hint_written_again_beside_damage);
     // A whole write takes the place of a reference to it: the record that refers to may go.
-    if (size > size_before) {
+    if (size > size_before || may_be_lost) {
         if (bytes_ - size_before + size > bytes_max && !STARLING_PLANTED(hint_budget_ignored)) {
             STARLING_MARK(hint_budget_spent);
             done(base::make_error(absl::StatusCode::kResourceExhausted,
@@ -95,7 +98,7 @@ void HintStore::keep_within(uint64_t bytes_max, HintKey key, std::string_view re
         }
         if (known == hints_.end()) {
             count(key, 1);
-        } else {
+        } else if (size > size_before) {
             STARLING_MARK(hint_takes_place_of_reference);
         }
         taken_up_.erase(key);

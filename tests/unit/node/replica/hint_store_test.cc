@@ -90,6 +90,20 @@ TEST_F(HintStoreTest, WhatIsHandedOverHasRoomOfItsOwn) {
     EXPECT_LE(hints.bytes(), HintStore::handed_over_bytes_max);
 }
 
+TEST_F(HintStoreTest, AKnownHintIsWrittenAgainWhereTheFirstMayBeDamaged) {
+    HintStore hints(rig.store.commits(), rig.engine, plenty);
+    ASSERT_TRUE(keep(hints, hint(1, 0, 1), "record").ok());
+    const size_t batches = rig.engine.batches.size();
+    ASSERT_TRUE(keep(hints, hint(1, 0, 1), "record").ok());
+    EXPECT_EQ(rig.engine.batches.size(), batches);
+    const uint64_t bytes = hints.bytes();
+    rig.engine.damaged = {{.first = "a", .last = "b"}};
+    ASSERT_TRUE(keep(hints, hint(1, 0, 1), "record").ok());
+    EXPECT_EQ(rig.engine.batches.size(), batches + 1);
+    EXPECT_EQ(hints.bytes(), bytes);
+    EXPECT_EQ(hints.count(), 1u);
+}
+
 TEST_F(HintStoreTest, TheSameHintTwiceTakesItsRoomOnce) {
     HintStore hints(rig.store.commits(), rig.engine, plenty);
     ASSERT_TRUE(keep(hints, hint(1, 0, 1), "record").ok());
