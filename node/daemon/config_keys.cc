@@ -342,10 +342,6 @@ void add_time_keys(std::vector<ConfigKey>& keys) {
         STARLING_MEMBER(base::Duration, node.hint_interval),
         milliseconds(10),
         minutes(10));
-    add("request_window",
-        STARLING_MEMBER(base::Duration, node.request_window),
-        seconds(10),
-        hours(24));
     add("clock_drift_max",
         STARLING_MEMBER(base::Duration, node.clock_drift_max),
         milliseconds(1),

@@ -66,7 +66,9 @@ struct NodeOptions {
     base::Duration hint_interval = std::chrono::milliseconds(500);
     // A request id older than this is refused: its outcome is forgotten. A record remembers every
     // request it superseded for so long, so a longer window lowers how often one key can be written
-    // (docs/limits.md). At least deadline_max, within which clients retry.
+    // (docs/limits.md). At least deadline_max, within which clients retry. The same on all nodes,
+    // and never raised where data is, so not in the configuration: what one node still takes for
+    // young the others would have forgotten, and an old retry would bring back what was deleted.
     base::Duration request_window = std::chrono::seconds(30);
     base::Duration clock_drift_max = std::chrono::seconds(5);
     // How often a group is compared with each other holder.
