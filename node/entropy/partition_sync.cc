@@ -140,7 +140,8 @@ void PartitionSync::pull(GroupId group, uint32_t round) {
             }
             // A late message may have brought what the giver has no more, behind the keys that were
             // compared: it was new here, and is not now that the frontiers are united.
-            if (request_.tells_epoch && round == 1) return pull(group, round + 1);
+            const bool takes_word = request_.tells_epoch || request_.wants_fence;
+            if (takes_word && round == 1) return pull(group, round + 1);
             next_group();
         });
     session_->start();

@@ -202,6 +202,32 @@ TEST_F(PartitionSyncTest, WhatComesBehindTheComparisonOfARefillGoesByTheGiversWo
     EXPECT_TRUE(are_equal());
 }
 
+// The same at the end of a move: who takes the seat takes the giver's word, too.
+TEST_F(PartitionSyncTest, WhatComesBehindTheLastDifferenceOfAMoveGoesByTheGiversWord) {
+    make(2, 5);
+    const std::string replaced = group_key(base::default_namespace_id, "replaced");
+    replicas_[1]->groups.write(group_a, replaced, replicas_[1]->actor(), "v", false);
+    FakeGroups::Group& giver = replicas_[1]->groups.groups[group_a];
+    const Record late = giver.records[replaced];
+    giver.records.clear();
+    giver.index.clear();
+    replicas_[1]->groups.write(
+        group_a, group_key(base::default_namespace_id, "k"), replicas_[1]->actor(), "v", false);
+    replicas_[0]->groups.before_unite = [&] {
+        replicas_[0]->groups.apply(group_a, replaced, late);
+    };
+    const absl::Status outcome = outcome_of_sync({.partition = group_a.partition,
+                                                  .from = replicas_[1]->self,
+                                                  .is_fill = true,
+                                                  .wants_fence = true},
+                                                 seconds(20));
+    EXPECT_TRUE(outcome.ok()) << outcome;
+    EXPECT_EQ(replicas_[0]->groups.before_unite, nullptr);
+    EXPECT_THAT(replicas_[0]->groups.groups[group_a].records[replaced].siblings,
+                testing::IsEmpty());
+    EXPECT_TRUE(are_equal());
+}
+
 // As one that is being refilled itself.
 TEST_F(PartitionSyncTest, WhoIsRefilledFromOneThatGivesNoCopiesTakesWhatItLacks) {
     options_.request_timeout = milliseconds(200);
