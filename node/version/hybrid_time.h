@@ -1,7 +1,7 @@
 #pragma once
 
-// Hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014): follows the wall clock
-// and never goes back. Used for last-write-wins and for people; it never decides causality.
+// Times of a hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014). They decide
+// where the latest write counts, and are shown to people; they never decide causality.
 
 #include <compare>
 #include <cstdint>
@@ -23,7 +23,7 @@ struct HybridTime {
 // written meanwhile.
 HybridTime time_after(HybridTime seen, base::WallTime now);
 
-// What other nodes say moves it no more than it moves a key's times.
+// For the other policies: follows the wall clock and never goes back, whatever other nodes say.
 class HybridClock {
   public:
     // A time after every one returned before.
