@@ -108,8 +108,14 @@ void SyncSession::end_pages() {
             return host.lacks_what_all_had_seen(group);
         }
     }
-    if (mode_ == Mode::dots) return unite();
+    if (mode_ == Mode::dots && !brings_seals()) return unite();
     ask_summary();
+}
+
+bool SyncSession::brings_seals() const {
+    return std::ranges::any_of(theirs_.sealed(), [this](const auto& sealed) {
+        return own_.sealed_before(sealed.first) < sealed.second;
+    });
 }
 
 void SyncSession::ask_summary() {

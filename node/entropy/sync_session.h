@@ -26,6 +26,11 @@
 // The tree has live values alone, so it differs from the peer's although the frontiers are equal
 // only where one of the two has lost a record.
 //
+// Where F seals lives that are not sealed here the trees are compared in any case. A seal names no
+// dots, so a replica whose disk was set back would take it without what it lacks of these lives;
+// all owners had seen that, so no index has it. As long as the life is not sealed here a value of
+// it that the trees bring is news; afterwards it would be refused for ever.
+//
 // A session that fills takes the giver's word (Mode::fill): a value that the giver has seen and no
 // longer has was superseded, perhaps by a tombstone that has been collected since it was copied.
 //
@@ -67,6 +72,8 @@ class SyncSession {
     void ask_missing();
     void on_missing(const peer::EntropyMissing& message);
     absl::StatusOr<bool> has_lost_something() const;
+    // The peer has sealed lives that are not sealed here.
+    bool brings_seals() const;
     void end_pages();
     void ask_summary();
     void on_summary(const peer::EntropySummary& message);

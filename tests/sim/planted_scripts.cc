@@ -489,7 +489,7 @@ void Script::a_disk_is_set_back_to_before_its_node_held_a_seat() {
 void Script::a_giver_lets_go_while_a_disk_is_refilled_from_it() {
     constexpr size_t keys = 60;
     constexpr auto first_held_up = milliseconds(4'000);
-    constexpr auto last_held_up = milliseconds(5'600);
+    constexpr auto last_held_up = milliseconds(6'000);
     for (auto held_up = first_held_up; held_up <= last_held_up; held_up += milliseconds(100)) {
         RunOptions options = unaudited(slow_repair(4));
         options.nodes_at_start = 3;
@@ -513,7 +513,7 @@ void Script::a_giver_lets_go_while_a_disk_is_refilled_from_it() {
         env::SimNetwork& network = simulation_->network();
         for (const uint32_t giver : {1U, 2U})
             network.clog(machine(giver).address(), machine(3).address());
-        run_for(milliseconds(1'800));
+        run_for(milliseconds(3'400));
         for (const uint32_t giver : {1U, 2U})
             network.unclog(machine(giver).address(), machine(3).address());
         run_for(seconds(80));

@@ -122,6 +122,22 @@ TEST_F(EntropyTest, WhatAllOwnersHadSeenAndIsMissingHereIsALossAndIsNotPassedOve
     EXPECT_TRUE(are_equal());
 }
 
+// A disk that was set back, and nobody remembers what it had told: the seal must not come before
+// the value, which would be refused from then on.
+TEST_F(EntropyTest, ASealIsTakenOverWithWhatIsMissingOfItsLife) {
+    make(2, 3);
+    const std::string key = group_key(base::default_namespace_id, "k");
+    replicas_[1]->groups.write(group_a, key, replicas_[1]->actor(), "v", false);
+    FakeGroups::Group& other = replicas_[1]->groups.groups[group_a];
+    other.index.clear();
+    const Actor ended = replicas_[1]->actor();
+    other.frontier.seal(ended.node, ended.start + 1);
+    replicas_[0]->entropy.set_peers(group_a, {replicas_[1]->self});
+    loop_.run_for(seconds(30));
+    EXPECT_EQ(replicas_[0]->groups.groups[group_a].frontier, other.frontier);
+    EXPECT_EQ(replicas_[0]->groups.groups[group_a].records[key].siblings.size(), 1u);
+}
+
 TEST_F(EntropyTest, ALossThatIsNoticedMayEndTheComparisonThatNoticedIt) {
     make_two_of_which_one_lost_what_all_had_seen();
     replicas_[0]->on_loss = [&] { replicas_[0]->entropy.set_peers(group_a, {}); };
