@@ -14,10 +14,13 @@ const env::EventLabel look_label("sim.limit watch");
 
 constexpr base::Duration look_again_after = seconds(10);
 
+// What an operation takes beside key and value: its state, a context, a session's token.
+constexpr uint64_t operation_bytes_max = 32u << 10;
+
 // One that is larger than its whole share passes all the same, beside the others.
 uint64_t request_bytes_max(const WorkloadOptions& workload) {
     return (workload.nasty_values ? (1u << 20) + 1 : 100u) +
-           (workload.nasty_keys ? 64u << 10 : 100u) + 1024;
+           (workload.nasty_keys ? 64u << 10 : 100u) + operation_bytes_max;
 }
 
 }  // namespace
