@@ -52,6 +52,7 @@ namespace starling::base {
     BUG(set_back_unnoticed)             \
     BUG(taken_up_unrefilled)            \
     BUG(drop_met_unnoticed)             \
+    BUG(seal_without_its_values)        \
     BUG(filter_false_negative)          \
     BUG(tree_not_updated_on_delete)     \
     BUG(last_bucket_not_compared)       \

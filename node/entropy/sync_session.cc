@@ -113,6 +113,7 @@ void SyncSession::end_pages() {
 }
 
 bool SyncSession::brings_seals() const {
+    if (STARLING_PLANTED(seal_without_its_values)) return false;
     return std::ranges::any_of(theirs_.sealed(), [this](const auto& sealed) {
         return own_.sealed_before(sealed.first) < sealed.second;
     });

@@ -523,6 +523,14 @@ void Script::a_giver_lets_go_while_a_disk_is_refilled_from_it() {
     }
 }
 
+void Script::a_disk_is_set_back_and_nobody_remembers_it() {
+    bool is_met = false;
+    for (uint64_t seed = 1; seed <= 80 && !is_met; ++seed)
+        is_met = is_set_back_among_new_holders(seed);
+    EXPECT_TRUE(is_met);
+    read(3, 2);
+}
+
 // By then all have seen the put, and only a comparison of the trees shows that it is missing.
 void Script::a_disk_is_set_back_to_before_a_put() {
     RunOptions options = unaudited(plain(3, 3));

@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "base/planted.h"
-#include "tests/sim/scenario.h"
+#include "tests/sim/forgotten_disk.h"
 
 namespace starling::sim {
 
-class Script : public Scenario {
+class Script : public ForgottenDisk {
   public:
     void TestBody() override {}
 
@@ -81,6 +81,7 @@ class Script : public Scenario {
     void a_disk_is_set_back();
     void a_disk_is_set_back_to_before_its_node_held_a_seat();
     void a_giver_lets_go_while_a_disk_is_refilled_from_it();
+    void a_disk_is_set_back_and_nobody_remembers_it();
     void a_disk_is_set_back_to_before_a_put();
     void a_disk_is_set_back_to_before_a_delete();
     void a_read_repairs_who_has_collected_a_delete();
