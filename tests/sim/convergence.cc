@@ -524,6 +524,9 @@ std::string Convergence::note_counts() {
             // A late frame may have brought one since it told.
             report.hints = inspect(*machine).hints;
             if (report.hints > 0) return fmt::format("{} has hints again", machine->name());
+            // One whose timer comes late may leave a hint yet, when its node stops.
+            if (report.metrics.at("starling_inflight_bytes") > 0)
+                return fmt::format("{} has requests under way", machine->name());
         }
         return "";
     });
