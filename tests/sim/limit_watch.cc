@@ -17,7 +17,7 @@ constexpr base::Duration look_again_after = seconds(10);
 // What an operation takes beside key and value: its state, a context, a session's token.
 constexpr uint64_t operation_bytes_max = 32u << 10;
 
-// One that is larger than its whole share passes all the same, beside the others.
+// Only one that is larger than its shard's whole share passes beside the others.
 uint64_t request_bytes_max(const WorkloadOptions& workload) {
     return (workload.nasty_values ? (1u << 20) + 1 : 100u) +
            (workload.nasty_keys ? 64u << 10 : 100u) + operation_bytes_max;
@@ -62,7 +62,9 @@ void LimitWatch::check(const Machine& machine, const node::StatusReport& report)
         if (is_of_records && options_.workload.nasty_values) continue;
         const uint64_t piece = is_of_records ? 64 * request_bytes_max(options_.workload)
                                              : request_bytes_max(options_.workload);
-        if (share.bytes_used > share.bytes_max + options_.shards * piece) {
+        const bool may_be_larger = piece > share.bytes_max / options_.shards;
+        const uint64_t beside = may_be_larger ? options_.shards * piece : 0;
+        if (share.bytes_used > share.bytes_max + beside) {
             verdict_.report("I18",
                             fmt::format("{} holds {} bytes of {}, and may hold {}",
                                         machine.name(),
